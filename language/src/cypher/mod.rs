@@ -1,0 +1,3 @@
+//! Cypher text -> checked, typed [`Plan`](crate::plan::Plan).
+
+pub mod functions;

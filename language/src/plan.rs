@@ -1,0 +1,582 @@
+//! A checked, typed statement: what [`crate::cypher::compile`] makes and an executor runs.
+//!
+//! Names are gone: variables are [`Slot`]s of one row, labels are sets of [`TypeId`]s, properties
+//! are [`PropertyId`]s per type. A plan is tied to the schema it was checked against.
+//!
+//! A row has [`Plan::slots`] values. Slots are never reused within a statement, so a clause may
+//! leave old values behind: scoping was decided when the plan was made. Unbound slots are null.
+//!
+//! Clauses run from first to last. A clause that writes sees all rows of the clause before it
+//! before it changes anything, and every clause after it sees its changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::diagnostic::Span;
+use crate::schema::{PropertyId, TypeId};
+use crate::value::Value;
+
+/// The place of a variable in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(pub usize);
+
+/// A checked statement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What to do, in order.
+    pub clauses: Vec<Clause>,
+    /// What the last `RETURN` gives, in order; empty for a statement without one.
+    pub columns: Vec<Column>,
+    /// How many values a row has.
+    pub slots: usize,
+    /// Which types and properties it reads and writes: what policy decides on.
+    pub touches: Touches,
+    /// The parameters that the statement names, with the type that their uses ask for.
+    pub parameters: BTreeMap<String, Type>,
+    /// Version of the schema that it was checked against.
+    pub schema_version: u64,
+}
+
+impl Plan {
+    /// Whether running the plan can change the graph.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.clauses.iter().any(Clause::writes)
+    }
+}
+
+/// One column of a result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// The alias, or the text of the expression.
+    pub name: String,
+    /// Where the value stands in the row.
+    pub slot: Slot,
+    /// What is known of its type.
+    pub value_type: Type,
+}
+
+/// What is known of a value before it exists. Every type includes null.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Nothing is known.
+    Any,
+    /// Always null.
+    Null,
+    /// `true` or `false`.
+    Boolean,
+    /// A 64-bit signed integer.
+    Integer,
+    /// A 64-bit float.
+    Float,
+    /// An integer or a float.
+    Number,
+    /// Text.
+    String,
+    /// A calendar date.
+    Date,
+    /// An instant, microseconds in UTC.
+    DateTime,
+    /// A node of one of these types.
+    Node(BTreeSet<TypeId>),
+    /// A relationship of one of these types.
+    Relationship(BTreeSet<TypeId>),
+    /// A path.
+    Path,
+    /// A list whose elements have this type.
+    List(Box<Type>),
+    /// A map.
+    Map,
+}
+
+/// What a statement reads and writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touches {
+    /// Per type; a type that only takes part in a pattern counts as read.
+    pub types: BTreeMap<TypeId, Touch>,
+}
+
+/// What a statement does with one type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touch {
+    /// Its rows are matched or returned.
+    pub read: bool,
+    /// Rows are created, changed or deleted.
+    pub write: bool,
+    /// Properties whose values are read; returning a whole node reads all.
+    pub properties_read: BTreeSet<PropertyId>,
+    /// Properties whose values are set.
+    pub properties_written: BTreeSet<PropertyId>,
+}
+
+/// One step of a statement.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Clause {
+    /// `MATCH`, `OPTIONAL MATCH`.
+    Match(Match),
+    /// `UNWIND list AS slot`: one row per element; null and the empty list give none.
+    Unwind(Unwind),
+    /// `WITH` and `RETURN`.
+    Project(Projection),
+    /// `CREATE`.
+    Create(Create),
+    /// `MERGE`.
+    Merge(Merge),
+    /// `SET` and `REMOVE`.
+    Set(Vec<SetItem>),
+    /// `DELETE`, `DETACH DELETE`.
+    Delete(Delete),
+}
+
+impl Clause {
+    /// Whether the clause can change the graph.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Merge(_) | Self::Set(_) | Self::Delete(_))
+    }
+}
+
+/// `MATCH`: every way to find the patterns, no relationship used twice within the clause.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Match {
+    /// Keep a row without a match once, with the new variables null.
+    pub optional: bool,
+    /// The comma-separated patterns.
+    pub paths: Vec<PathPattern>,
+    /// `WHERE`.
+    pub filter: Option<Expr>,
+}
+
+/// One path pattern: a node, then steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PathPattern {
+    /// `p = ...`: bound to a [`Value::Path`].
+    pub binding: Option<Slot>,
+    /// `shortestPath(...)` / `allShortestPaths(...)`: one step, of variable length.
+    pub shortest: Option<Shortest>,
+    /// The first node.
+    pub start: NodePattern,
+    /// The relationships and the nodes they lead to.
+    pub steps: Vec<Step>,
+}
+
+/// Which of the shortest paths are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortest {
+    /// Any one.
+    One,
+    /// All of the same, smallest length.
+    All,
+}
+
+/// A relationship of a pattern and the node at its far end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The relationship.
+    pub edge: EdgePattern,
+    /// The node it leads to.
+    pub node: NodePattern,
+}
+
+/// A node of a pattern to find.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodePattern {
+    /// Where the node stands, or is put.
+    pub slot: Slot,
+    /// The slot holds a value already when this pattern is reached (from an earlier clause, or
+    /// from earlier in the same clause, reading left to right).
+    pub bound: bool,
+    /// The node types it may have; empty when nothing can match.
+    pub types: BTreeSet<TypeId>,
+    /// Properties that must be equal.
+    pub properties: Vec<PropertyTest>,
+}
+
+/// A relationship of a pattern to find.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EdgePattern {
+    /// Where the relationship (with a `length`: the list of them) stands, or is put.
+    pub slot: Slot,
+    /// The slot holds a value already.
+    pub bound: bool,
+    /// The edge types it may have.
+    pub types: BTreeSet<TypeId>,
+    /// Which way it is walked.
+    pub direction: Direction,
+    /// `*min..max`; absent for exactly one relationship bound as itself, not as a list.
+    pub length: Option<Length>,
+    /// Properties that must be equal, on each relationship of a variable length.
+    pub properties: Vec<PropertyTest>,
+}
+
+/// Direction of a relationship as seen from the node on its left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// `-->`
+    Outgoing,
+    /// `<--`
+    Incoming,
+    /// `--`; a loop is found once.
+    Either,
+}
+
+/// How many relationships a variable-length step may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Length {
+    /// At least; may be 0.
+    pub min: u32,
+    /// At most; `None` is without limit.
+    pub max: Option<u32>,
+}
+
+/// `{name: value}` in a pattern to find: true when the property equals the value; null never does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PropertyTest {
+    /// Which property it is in each possible type; a type that is missing here cannot match.
+    pub ids: BTreeMap<TypeId, PropertyId>,
+    /// What it must equal.
+    pub value: Expr,
+}
+
+/// `UNWIND`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unwind {
+    /// The list; a value that is not a list counts as a list of one.
+    pub list: Expr,
+    /// The variable for each element.
+    pub slot: Slot,
+}
+
+/// `WITH` or `RETURN`. In order: grouping (when `aggregation` is there), items, `DISTINCT` over
+/// the items, `ORDER BY`, `SKIP`, `LIMIT`, then the `WHERE` of a `WITH`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Projection {
+    /// Present when an item or sort key aggregates. Afterwards a row has only its slots.
+    pub aggregation: Option<Aggregation>,
+    /// What is computed. With an aggregation these read the slots of `keys` and `aggregates`.
+    pub items: Vec<Item>,
+    /// Rows that are equal in all `items` are kept once.
+    pub distinct: bool,
+    /// Sort keys; they may read items and, without aggregation and distinct, older variables.
+    pub order: Vec<SortKey>,
+    /// Rows to leave out; an integer from 0, constant or parameter.
+    pub skip: Option<Expr>,
+    /// Rows to keep; an integer from 0, constant or parameter.
+    pub limit: Option<Expr>,
+    /// `WITH ... WHERE`.
+    pub filter: Option<Expr>,
+}
+
+/// An expression and the slot that takes its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// What to compute.
+    pub expr: Expr,
+    /// Where to put it.
+    pub slot: Slot,
+}
+
+/// Grouping: one row per distinct combination of the keys; without keys always exactly one row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregation {
+    /// What groups are made by.
+    pub keys: Vec<Item>,
+    /// What is computed per group.
+    pub aggregates: Vec<Aggregate>,
+}
+
+/// One aggregate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregate {
+    /// Which.
+    pub function: AggregateFunction,
+    /// Over distinct values only.
+    pub distinct: bool,
+    /// Of what; absent for `count(*)`. Null values are left out.
+    pub argument: Option<Expr>,
+    /// Where the result goes.
+    pub slot: Slot,
+}
+
+/// The aggregates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AggregateFunction {
+    /// Number of rows or non-null values.
+    Count,
+    /// Sum; 0 over nothing.
+    Sum,
+    /// Average as a float; null over nothing.
+    Avg,
+    /// Smallest; null over nothing.
+    Min,
+    /// Largest; null over nothing.
+    Max,
+    /// A list of the values in order of arrival.
+    Collect,
+}
+
+/// One sort key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SortKey {
+    /// What to sort by.
+    pub expr: Expr,
+    /// Largest first. Ascending order has null last, descending first.
+    pub descending: bool,
+}
+
+/// `CREATE`: elements in the order in which they must be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Create {
+    /// What to make.
+    pub elements: Vec<NewElement>,
+    /// Paths to bind afterwards.
+    pub paths: Vec<NewPath>,
+}
+
+/// A path bound by `CREATE p = ...`: slots of nodes and edges, alternating, nodes at both ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPath {
+    /// The variable.
+    pub slot: Slot,
+    /// `node, edge, node, ...`
+    pub elements: Vec<Slot>,
+}
+
+/// A node or relationship to make.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NewElement {
+    /// A node.
+    Node(NewNode),
+    /// A relationship between two nodes that exist by then.
+    Edge(NewEdge),
+}
+
+/// A node to make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewNode {
+    /// The variable.
+    pub slot: Slot,
+    /// Its type.
+    pub type_id: TypeId,
+    /// Its properties: given in the text, or `None` with all of them in `map`.
+    pub properties: Vec<(PropertyId, Expr)>,
+    /// `CREATE (n:T $map)`: a map whose entries are matched with property names when run.
+    pub map: Option<Expr>,
+}
+
+/// A relationship to make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEdge {
+    /// The variable.
+    pub slot: Slot,
+    /// Its type.
+    pub type_id: TypeId,
+    /// The node it leaves.
+    pub source: Slot,
+    /// The node it enters.
+    pub target: Slot,
+    /// Its properties.
+    pub properties: Vec<(PropertyId, Expr)>,
+    /// As for nodes.
+    pub map: Option<Expr>,
+}
+
+/// `MERGE`: for each row, bind what is there, else make it; the next row sees what was made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Merge {
+    /// What to find or make.
+    pub target: MergeTarget,
+    /// Applied when it was made.
+    pub on_create: Vec<SetItem>,
+    /// Applied when it was there.
+    pub on_match: Vec<SetItem>,
+}
+
+/// What a `MERGE` finds or makes. All given properties take part in finding; none may be null.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MergeTarget {
+    /// A node whose properties include the whole key of its type.
+    Node(NewNode),
+    /// A relationship between two bound nodes.
+    Edge(NewEdge),
+}
+
+/// One assignment. A null target is left alone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SetItem {
+    /// `SET x.name = value`; null removes. `REMOVE x.name` is this with null.
+    Property {
+        /// The node or relationship.
+        target: Slot,
+        /// Which property it is in each possible type.
+        ids: BTreeMap<TypeId, PropertyId>,
+        /// The new value.
+        value: Expr,
+    },
+    /// `SET x = map` (all others removed) or `SET x += map`; names are resolved when run.
+    Properties {
+        /// The node or relationship.
+        target: Slot,
+        /// `=` rather than `+=`.
+        replace: bool,
+        /// A map, node or relationship.
+        value: Expr,
+    },
+}
+
+/// `DELETE`. Null is left alone; deleting what is already deleted is no error.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delete {
+    /// Delete the relationships of deleted nodes too, instead of refusing.
+    pub detach: bool,
+    /// Nodes, relationships or paths.
+    pub expressions: Vec<Expr>,
+}
+
+/// A checked expression.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expr {
+    /// What it is.
+    pub kind: ExprKind,
+    /// What is known of its value.
+    pub value_type: Type,
+    /// Where it stands in the text: for errors at run time.
+    pub span: Span,
+}
+
+/// The forms of an expression.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExprKind {
+    /// A constant.
+    Literal(Value),
+    /// `$name`.
+    Parameter(String),
+    /// A variable.
+    Variable(Slot),
+    /// `x.name` on a node, relationship or map. Null on a null `x`.
+    Property {
+        /// On what.
+        object: Box<Expr>,
+        /// The name, for maps and for values whose type was not known.
+        name: String,
+        /// Which property it is in each possible type.
+        ids: BTreeMap<TypeId, PropertyId>,
+    },
+    /// Prefix operator.
+    Unary {
+        /// Which.
+        operator: UnaryOperator,
+        /// On what.
+        operand: Box<Expr>,
+    },
+    /// Infix operator. A chain `a < b < c` arrives as `a < b AND b < c`.
+    Binary {
+        /// Which.
+        operator: BinaryOperator,
+        /// Left side.
+        left: Box<Expr>,
+        /// Right side.
+        right: Box<Expr>,
+    },
+    /// `IS NULL` / `IS NOT NULL`.
+    IsNull {
+        /// Of what.
+        operand: Box<Expr>,
+        /// `IS NOT NULL`.
+        negated: bool,
+    },
+    /// `n:Label`: whether the node (or relationship) has one of these types.
+    HasType {
+        /// On what.
+        operand: Box<Expr>,
+        /// Any of these.
+        types: BTreeSet<TypeId>,
+    },
+    /// `[a, b]`.
+    List(Vec<Expr>),
+    /// `{name: value}`.
+    Map(Vec<(String, Expr)>),
+    /// `list[i]`, `map[key]`, `node[key]`.
+    Index {
+        /// On what.
+        object: Box<Expr>,
+        /// Which element.
+        index: Box<Expr>,
+    },
+    /// `list[from..to]`.
+    Slice {
+        /// On what.
+        object: Box<Expr>,
+        /// First element; negative counts from the end.
+        from: Option<Box<Expr>>,
+        /// One past the last.
+        to: Option<Box<Expr>>,
+    },
+    /// `CASE`. A simple case arrives as comparisons with its operand.
+    Case {
+        /// Condition and value, tried in order.
+        branches: Vec<(Expr, Expr)>,
+        /// `ELSE`; null when absent.
+        otherwise: Option<Box<Expr>>,
+    },
+    /// A function call with the right number of arguments.
+    Call {
+        /// Which.
+        function: Function,
+        /// With what.
+        arguments: Vec<Expr>,
+    },
+}
+
+/// Prefix operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnaryOperator {
+    /// `NOT`, in three-valued logic.
+    Not,
+    /// `-`
+    Negate,
+}
+
+/// Infix operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BinaryOperator {
+    /// Three-valued.
+    Or,
+    /// Three-valued.
+    Xor,
+    /// Three-valued.
+    And,
+    /// `=`
+    Equal,
+    /// `<>`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterEqual,
+    /// `IN`
+    In,
+    /// `STARTS WITH`
+    StartsWith,
+    /// `ENDS WITH`
+    EndsWith,
+    /// `CONTAINS`
+    Contains,
+    /// `+` on numbers, text and lists.
+    Add,
+    /// `-`
+    Subtract,
+    /// `*`
+    Multiply,
+    /// `/`; of integers an integer, by zero an error.
+    Divide,
+    /// `%`
+    Remainder,
+    /// `^`, always a float.
+    Power,
+}
+
+pub use crate::cypher::functions::Function;
