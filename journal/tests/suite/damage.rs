@@ -250,6 +250,71 @@ fn things_in_the_wrong_place() {
     );
 }
 
+/// Makes the checksums of a frame of one sector right again.
+fn seal_frame(frame: &mut [u8]) {
+    let checksum = crc32c::crc32c(&frame[96..512]);
+    frame[8..12].copy_from_slice(&checksum.to_le_bytes());
+    let checksum = crc32c::crc32c(&frame[8..96]);
+    frame[4..8].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// Right checksums are not enough.
+#[test]
+fn forgeries() {
+    let epoch = Reason::Epoch {
+        found: 9,
+        low: 0,
+        high: 0,
+    };
+    check(
+        true,
+        |files, paths| {
+            let frame = &mut files.get_mut(&paths[0]).unwrap()[1024..1536];
+            frame[40] = 9;
+            seal_frame(frame);
+        },
+        (0, 1024, epoch),
+    );
+    let straddle = Reason::Straddle {
+        first: Lsn(5),
+        last: Lsn(6),
+        successor: Lsn(6),
+    };
+    check(
+        true,
+        |files, paths| {
+            let mut second = files.remove(&paths[1]).unwrap();
+            second[40] = 6;
+            let checksum = crc32c::crc32c(&second[..508]);
+            second[508..512].copy_from_slice(&checksum.to_le_bytes());
+            files.insert(paths[1].with_file_name(format!("{:020}.seg", 6)), second);
+        },
+        (0, 1536, straddle),
+    );
+    // Changed entries: the next frame, the next segment, or the footer names another digest.
+    for (segment, frame, found_in, found_at) in
+        [(0, 512, 0, 1024), (0, 1536, 1, 0), (2, 512, 2, 1024)]
+    {
+        let home = scratch();
+        sample(home.path(), true);
+        let paths = segments(home.path());
+        let mut bytes = fs::read(&paths[segment]).unwrap();
+        bytes[frame + 110] ^= 1;
+        seal_frame(&mut bytes[frame..frame + 512]);
+        fs::write(&paths[segment], bytes).unwrap();
+        match open(home.path(), options(2048)) {
+            Err(Error::Damaged {
+                segment,
+                offset,
+                reason: Reason::Chain { .. },
+            }) => {
+                assert_eq!((segment, offset), (paths[found_in].clone(), found_at));
+            }
+            other => panic!("{:?}", other.map(|opened| opened.1)),
+        }
+    }
+}
+
 #[test]
 fn a_segment_of_another_journal_breaks_the_chain() {
     let [ours, other] = [scratch(), scratch()];

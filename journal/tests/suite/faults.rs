@@ -74,7 +74,7 @@ fn check(before: usize, fault: Fault, next: Next, keep: Keep, context: &str) {
         Next::Close => journal.close().expect(context),
     }
     assert_eq!(read(home.path()).0, expected, "{context}");
-    disk.power_cut(home.path(), keep);
+    disk.crash(home.path(), keep);
     for round in 0..3 {
         let (mut journal, recovery, entries) =
             open(home.path(), with_faults(4096, &disk)).expect(context);
@@ -87,7 +87,7 @@ fn check(before: usize, fault: Fault, next: Next, keep: Keep, context: &str) {
         assert_eq!(recovery.torn, None, "{context}");
         journal.append(&[entry(round, 30)]).expect(context);
         expected.push(entry(round, 30));
-        disk.power_cut(home.path(), keep);
+        disk.crash(home.path(), keep);
     }
     assert_eq!(verify(home.path()).unwrap().problems, [], "{context}");
 }
@@ -103,7 +103,7 @@ fn a_group_of_unknown_outcome_is_there_whole_or_not_at_all() {
             disk.arm(fault);
             journal.append(&[entry(1, 800), entry(2, 800)]).unwrap_err();
             drop(journal);
-            disk.power_cut(home.path(), Keep::Sectors(seed));
+            disk.crash(home.path(), Keep::Sectors(seed));
             let (_, _, entries) = open(home.path(), with_faults(1 << 20, &disk)).unwrap();
             assert_eq!(entries[0], b"a");
             assert!(
@@ -140,7 +140,7 @@ fn a_segment_that_cannot_be_started() {
                 expected.push(b"c".to_vec());
             }
             drop(journal);
-            disk.power_cut(home.path(), keep);
+            disk.crash(home.path(), keep);
             let (journal, _, entries) = open(home.path(), with_faults(1024, &disk)).unwrap();
             // Step 5 is the write itself, which was refused.
             assert_eq!(entries, expected, "{context}");
@@ -163,7 +163,7 @@ fn a_failed_close_is_an_unclean_end_and_nothing_more() {
         journal.append(&["a"]).unwrap();
         disk.arm(fault);
         journal.close().unwrap_err();
-        disk.power_cut(home.path(), Keep::Synced);
+        disk.crash(home.path(), Keep::Synced);
         let (_, recovery, entries) = open(home.path(), with_faults(1 << 20, &disk)).unwrap();
         assert_eq!(
             (entries, recovery.clean),

@@ -104,7 +104,7 @@ impl Model {
                     self.compare(after, entries, &journal);
                     return journal;
                 }
-                Err(journal::Error::Io { .. }) => disk.power_cut(folder, keep), // a waiting fault
+                Err(journal::Error::Io { .. }) => disk.crash(folder, keep), // a waiting fault
                 Err(other) => panic!("a healthy journal is refused: {other}"),
             }
         }
@@ -171,19 +171,16 @@ proptest! {
                 }
                 Step::Close => {
                     let closed = journal.close();
-                    let keep = if closed.is_ok() {
+                    if closed.is_ok() {
                         model.unknown = None;
-                        Keep::Synced
-                    } else {
-                        Keep::All
-                    };
-                    disk.power_cut(folder, keep);
+                    }
+                    disk.crash(folder, if closed.is_ok() { Keep::Synced } else { Keep::All });
                     journal = model.open(folder, &disk, Keep::Synced, 0);
                 }
                 Step::Crash { keep, from } => {
                     drop(journal);
                     disk.disarm();
-                    disk.power_cut(folder, keep);
+                    disk.crash(folder, keep);
                     journal = model.open(folder, &disk, keep, from);
                 }
             }
@@ -216,13 +213,13 @@ proptest! {
         disk.arm(last);
         model.append(&mut journal, &[900]);
         drop(journal);
-        disk.power_cut(folder, keep);
+        disk.crash(folder, keep);
         for (effects, written, keep) in crashes {
             disk.arm(Fault::Crash { effects, written });
             journal = model.open(folder, &disk, keep, 0);
             drop(journal);
             disk.disarm();
-            disk.power_cut(folder, keep);
+            disk.crash(folder, keep);
         }
         journal = model.open(folder, &disk, keep, 0);
         model.append(&mut journal, &[1]);

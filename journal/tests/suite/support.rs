@@ -141,7 +141,7 @@ pub(crate) enum Fault {
 /// What a crash leaves.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Keep {
-    /// Everything: the process was killed.
+    /// Everything: the process was killed. A power cut later can still take what was not synced.
     All,
     /// What was synced and nothing else: the power went.
     Synced,
@@ -177,18 +177,18 @@ impl Simulated {
         self.0.lock().unwrap().fault.take().is_some()
     }
 
-    /// The machine goes down and comes up again with what is left.
-    pub(crate) fn power_cut(&self, folder: &Path, keep: Keep) {
+    /// The process or the machine goes down and comes up again with what is left.
+    pub(crate) fn crash(&self, folder: &Path, keep: Keep) {
         let mut state = self.0.lock().unwrap();
+        (state.fault, state.dead) = (None, false);
+        if let Keep::All = keep {
+            return; // what was not synced is there, and still not durable
+        }
         let mut random = match keep {
             Keep::Sectors(seed) => Random(seed),
             Keep::All | Keep::Synced => Random(0),
         };
-        let live_names = match keep {
-            Keep::All => true,
-            Keep::Synced => false,
-            Keep::Sectors(_) => random.coin(),
-        };
+        let live_names = matches!(keep, Keep::Sectors(_)) && random.coin();
         let names = if live_names {
             state.live.clone()
         } else {
@@ -204,9 +204,8 @@ impl Simulated {
             let durable = &state.contents[*id];
             let live = live_content.get(id).unwrap_or(durable);
             let bytes = match keep {
-                Keep::All => live.clone(),
-                Keep::Synced => durable.clone(),
                 Keep::Sectors(_) => random.mix(durable, live),
+                Keep::All | Keep::Synced => durable.clone(),
             };
             left.insert(path.clone(), bytes);
         }

@@ -122,7 +122,7 @@ fn needs_repair(folder: &std::path::Path, frames: usize, torn: bool) -> Arc<Simu
             .unwrap_err();
     }
     drop(journal);
-    disk.power_cut(folder, Keep::All);
+    disk.crash(folder, Keep::All);
     disk
 }
 
@@ -149,7 +149,7 @@ fn a_crash_at_every_step_of_the_repair_is_harmless() {
                     break; // more steps than there are
                 }
                 opened.unwrap_err();
-                disk.power_cut(home.path(), *keep);
+                disk.crash(home.path(), *keep);
 
                 let context = format!("{frames} frames, torn {torn}, step {effects}, {keep:?}");
                 let (mut journal, _, entries) =
@@ -157,7 +157,7 @@ fn a_crash_at_every_step_of_the_repair_is_harmless() {
                 let expected: Vec<_> = (0..3 + frames).map(|at| entry(at, 100)).collect();
                 assert_eq!(entries, expected, "{context}");
                 journal.append(&["after"]).unwrap();
-                disk.power_cut(home.path(), Keep::Synced);
+                disk.crash(home.path(), Keep::Synced);
                 assert_eq!(read(home.path()).0.len(), 4 + frames, "{context}");
                 assert_eq!(verify(home.path()).unwrap().problems, [], "{context}");
             }
@@ -183,4 +183,27 @@ fn opening_unclean_again_and_again_does_not_grow() {
         drop(journal);
     }
     assert!(files(home.path()).keys().eq(before.keys()));
+}
+
+/// The page cache shows a frame that the disk does not have: once it was visited it must stay.
+#[test]
+fn what_was_visited_survives_a_later_power_cut() {
+    for before in [0, 1, 3] {
+        let home = scratch();
+        let disk = Arc::new(Simulated::default());
+        let mut journal = Journal::create(home.path(), with_faults(4096, &disk)).unwrap();
+        for at in 0..before {
+            journal.append(&[entry(at, 100)]).unwrap();
+        }
+        disk.arm(Fault::SyncError);
+        journal.append(&["in memory only"]).unwrap_err();
+        drop(journal);
+        disk.crash(home.path(), Keep::All);
+        let (journal, _, visited) = open(home.path(), with_faults(4096, &disk)).unwrap();
+        assert_eq!(visited.len(), before + 1);
+        drop(journal);
+        disk.crash(home.path(), Keep::Synced);
+        let (_, _, entries) = open(home.path(), with_faults(4096, &disk)).unwrap();
+        assert_eq!(entries, visited, "{before} before");
+    }
 }
