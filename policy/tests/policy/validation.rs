@@ -209,7 +209,7 @@ fn depth_and_length_are_refused_or_read_but_never_a_crash() {
     // All limits nearly reached at once.
     let chain = "true && ".repeat(440);
     let ifs = "if true then true else ".repeat(12);
-    let condition = format!("{}{chain}{ifs}true{}", "(".repeat(30), ")".repeat(30));
+    let condition = format!("{}{chain}({ifs}true){}", "(".repeat(29), ")".repeat(29));
     let text = format!("permit (principal, action, resource) when {{ {condition} }};");
     if let Err(error) = parse(&text) {
         panic!("{error}");
