@@ -117,16 +117,18 @@ pub fn to_json(value: &Value, entity: &impl Fn(Entity<'_>) -> Json) -> Json {
     }
 }
 
-/// The JSON of a value that a property can hold, and of maps of such values; `None` when a node,
-/// a relationship or a path stands in it ([`to_json`] takes those).
+/// The JSON of a value that a property can hold, and of maps of such values. Nodes, relationships
+/// and paths are in no property; where a message meets one it is `"(node)"` and the like, and an
+/// answer takes [`to_json`].
 #[must_use]
-pub fn scalar_to_json(value: &Value) -> Option<Json> {
-    let met_entity = std::cell::Cell::new(false);
-    let json = to_json(value, &|_| {
-        met_entity.set(true);
-        Json::Null
-    });
-    (!met_entity.get()).then_some(json)
+pub fn scalar_to_json(value: &Value) -> Json {
+    to_json(value, &|entity| {
+        Json::from(match entity {
+            Entity::Node(_) => "(node)",
+            Entity::Relationship(_) => "(relationship)",
+            Entity::Path(_) => "(path)",
+        })
+    })
 }
 
 /// The integer that a double stands for without doubt.

@@ -327,9 +327,8 @@ fn range_in_words(min: Option<&Value>, max: Option<&Value>) -> String {
 /// A value without its kind or quotes, shortened.
 fn plain(value: &Value) -> String {
     match scalar_to_json(value) {
-        Some(Json::String(text)) => shorten(&text),
-        Some(json) => shorten(&json.to_string()),
-        None => value.kind().to_owned(),
+        Json::String(text) => shorten(&text),
+        json => shorten(&json.to_string()),
     }
 }
 
