@@ -28,7 +28,11 @@ impl SlotSet {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.0.iter().enumerate().filter(|(_, held)| **held).map(|(index, _)| Slot(index))
+        self.0
+            .iter()
+            .enumerate()
+            .filter(|(_, held)| **held)
+            .map(|(index, _)| Slot(index))
     }
 }
 
@@ -61,10 +65,16 @@ pub(crate) fn mentioned(clause: &Clause, out: &mut SlotSet) {
             match &merge.target {
                 MergeTarget::Node(node) => out.insert(node.slot),
                 MergeTarget::Edge(edge) => {
-                    [edge.slot, edge.source, edge.target].map(|slot| out.insert(slot));
+                    [edge.slot, edge.source, edge.target]
+                        .into_iter()
+                        .for_each(|slot| out.insert(slot));
                 }
             }
-            merge.on_create.iter().chain(&merge.on_match).for_each(|item| out.insert(target(item)));
+            merge
+                .on_create
+                .iter()
+                .chain(&merge.on_match)
+                .for_each(|item| out.insert(target(item)));
         }
         Clause::Set(items) => items.iter().for_each(|item| out.insert(target(item))),
         Clause::Unwind(_) | Clause::Project(_) | Clause::Delete(_) => {}
@@ -73,7 +83,10 @@ pub(crate) fn mentioned(clause: &Clause, out: &mut SlotSet) {
         && let Some(aggregation) = &projection.aggregation
     {
         aggregation.keys.iter().for_each(|key| out.insert(key.slot));
-        aggregation.aggregates.iter().for_each(|aggregate| out.insert(aggregate.slot));
+        aggregation
+            .aggregates
+            .iter()
+            .for_each(|aggregate| out.insert(aggregate.slot));
     }
     expressions(clause, &mut |expr| variables(expr, out));
 }
@@ -90,7 +103,9 @@ fn new_element_slots(element: &NewElement, out: &mut SlotSet) {
     match element {
         NewElement::Node(node) => out.insert(node.slot),
         NewElement::Edge(edge) => {
-            [edge.slot, edge.source, edge.target].map(|slot| out.insert(slot));
+            [edge.slot, edge.source, edge.target]
+                .into_iter()
+                .for_each(|slot| out.insert(slot));
         }
     }
 }
@@ -113,7 +128,9 @@ pub(crate) fn variables(expr: &Expr, out: &mut SlotSet) {
 pub(crate) fn children<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
     match &expr.kind {
         ExprKind::Literal(_) | ExprKind::Parameter(_) | ExprKind::Variable(_) => {}
-        ExprKind::Property { object: operand, .. }
+        ExprKind::Property {
+            object: operand, ..
+        }
         | ExprKind::Unary { operand, .. }
         | ExprKind::IsNull { operand, .. }
         | ExprKind::HasType { operand, .. } => visit(operand),
@@ -131,7 +148,10 @@ pub(crate) fn children<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
             visit(object);
             from.iter().chain(to).for_each(|bound| visit(bound));
         }
-        ExprKind::Case { branches, otherwise } => {
+        ExprKind::Case {
+            branches,
+            otherwise,
+        } => {
             for (condition, value) in branches {
                 visit(condition);
                 visit(value);
@@ -146,7 +166,9 @@ pub(crate) fn children<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
 pub(crate) fn children_mut(expr: &mut Expr, visit: &mut dyn FnMut(&mut Expr)) {
     match &mut expr.kind {
         ExprKind::Literal(_) | ExprKind::Parameter(_) | ExprKind::Variable(_) => {}
-        ExprKind::Property { object: operand, .. }
+        ExprKind::Property {
+            object: operand, ..
+        }
         | ExprKind::Unary { operand, .. }
         | ExprKind::IsNull { operand, .. }
         | ExprKind::HasType { operand, .. } => visit(operand),
@@ -164,7 +186,10 @@ pub(crate) fn children_mut(expr: &mut Expr, visit: &mut dyn FnMut(&mut Expr)) {
             visit(object);
             from.iter_mut().chain(to).for_each(|bound| visit(bound));
         }
-        ExprKind::Case { branches, otherwise } => {
+        ExprKind::Case {
+            branches,
+            otherwise,
+        } => {
             for (condition, value) in branches {
                 visit(condition);
                 visit(value);
@@ -180,7 +205,10 @@ pub(crate) fn expressions(clause: &Clause, visit: &mut dyn FnMut(&Expr)) {
     match clause {
         Clause::Match(matching) => {
             for path in &matching.paths {
-                path.start.properties.iter().for_each(|test| visit(&test.value));
+                path.start
+                    .properties
+                    .iter()
+                    .for_each(|test| visit(&test.value));
                 for step in &path.steps {
                     let tests = step.edge.properties.iter().chain(&step.node.properties);
                     tests.for_each(|test| visit(&test.value));
@@ -192,7 +220,11 @@ pub(crate) fn expressions(clause: &Clause, visit: &mut dyn FnMut(&Expr)) {
         Clause::Project(projection) => {
             if let Some(aggregation) = &projection.aggregation {
                 aggregation.keys.iter().for_each(|key| visit(&key.expr));
-                aggregation.aggregates.iter().filter_map(|a| a.argument.as_ref()).for_each(&mut *visit);
+                aggregation
+                    .aggregates
+                    .iter()
+                    .filter_map(|a| a.argument.as_ref())
+                    .for_each(&mut *visit);
             }
             projection.items.iter().for_each(|item| visit(&item.expr));
             projection.order.iter().for_each(|key| visit(&key.expr));
@@ -216,7 +248,11 @@ pub(crate) fn expressions(clause: &Clause, visit: &mut dyn FnMut(&Expr)) {
             };
             properties.iter().for_each(|(_, value)| visit(value));
             map.iter().for_each(&mut *visit);
-            merge.on_create.iter().chain(&merge.on_match).for_each(|item| visit(new_value(item)));
+            merge
+                .on_create
+                .iter()
+                .chain(&merge.on_match)
+                .for_each(|item| visit(new_value(item)));
         }
         Clause::Set(items) => items.iter().for_each(|item| visit(new_value(item))),
         Clause::Delete(delete) => delete.expressions.iter().for_each(visit),
@@ -235,10 +271,14 @@ pub(crate) fn reading_expressions_mut(clause: &mut Clause, visit: &mut dyn FnMut
     match clause {
         Clause::Match(matching) => {
             for path in &mut matching.paths {
-                path.start.properties.iter_mut().for_each(|test| visit(&mut test.value));
+                path.start
+                    .properties
+                    .iter_mut()
+                    .for_each(|test| visit(&mut test.value));
                 for step in &mut path.steps {
                     let edge = step.edge.properties.iter_mut();
-                    edge.chain(&mut step.node.properties).for_each(|test| visit(&mut test.value));
+                    edge.chain(&mut step.node.properties)
+                        .for_each(|test| visit(&mut test.value));
                 }
             }
             matching.filter.iter_mut().for_each(visit);
@@ -246,12 +286,23 @@ pub(crate) fn reading_expressions_mut(clause: &mut Clause, visit: &mut dyn FnMut
         Clause::Unwind(unwind) => visit(&mut unwind.list),
         Clause::Project(projection) => {
             if let Some(aggregation) = &mut projection.aggregation {
-                aggregation.keys.iter_mut().for_each(|key| visit(&mut key.expr));
+                aggregation
+                    .keys
+                    .iter_mut()
+                    .for_each(|key| visit(&mut key.expr));
                 let aggregates = aggregation.aggregates.iter_mut();
-                aggregates.filter_map(|a| a.argument.as_mut()).for_each(&mut *visit);
+                aggregates
+                    .filter_map(|a| a.argument.as_mut())
+                    .for_each(&mut *visit);
             }
-            projection.items.iter_mut().for_each(|item| visit(&mut item.expr));
-            projection.order.iter_mut().for_each(|key| visit(&mut key.expr));
+            projection
+                .items
+                .iter_mut()
+                .for_each(|item| visit(&mut item.expr));
+            projection
+                .order
+                .iter_mut()
+                .for_each(|key| visit(&mut key.expr));
             projection.filter.iter_mut().for_each(visit);
         }
         Clause::Create(_) | Clause::Merge(_) | Clause::Set(_) | Clause::Delete(_) => {}
