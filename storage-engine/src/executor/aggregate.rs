@@ -21,7 +21,6 @@ pub(crate) struct AggregateStage<'a> {
     by_key: FxHashMap<GroupKey, usize>,
     groups: Vec<Group>,
     bytes: usize,
-    width: usize,
 }
 
 struct Group {
@@ -37,7 +36,6 @@ impl<'a> AggregateStage<'a> {
             by_key: FxHashMap::default(),
             groups: Vec::new(),
             bytes: 0,
-            width: 0,
         };
         if aggregation.keys.is_empty() {
             stage.groups.push(stage.new_group(Vec::new()));
@@ -86,7 +84,6 @@ impl<'a> AggregateStage<'a> {
 impl Stage for AggregateStage<'_> {
     fn push(&mut self, row: &mut Row, _next: &mut Next<'_>) -> Flow {
         self.context.step()?;
-        self.width = row.len();
         let place = self.group_of(row)?;
         for (index, aggregate) in self.aggregation.aggregates.iter().enumerate() {
             let value = match &aggregate.argument {
@@ -106,15 +103,7 @@ impl Stage for AggregateStage<'_> {
 
     fn finish(&mut self, next: &mut Next<'_>) -> Result<(), ExecuteError> {
         self.by_key = FxHashMap::default();
-        let slots = self.aggregation.keys.iter().map(|key| key.slot);
-        let slots = slots.chain(
-            self.aggregation
-                .aggregates
-                .iter()
-                .map(|aggregate| aggregate.slot),
-        );
-        let last = slots.map(|slot| slot.0 + 1).max().unwrap_or(0);
-        let mut row = vec![Value::Null; self.width.max(last)];
+        let mut row = self.context.statement.empty_row();
         for group in std::mem::take(&mut self.groups) {
             self.context.step()?;
             for (key, value) in self.aggregation.keys.iter().zip(group.keys) {

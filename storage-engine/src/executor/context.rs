@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use language::plan::Plan;
 use language::value::Value;
 
 use super::error::ExecuteError;
-use super::{Limits, Row};
+use super::{Limits, Parameters, Row, parameters};
 use crate::snapshot::Snapshot;
 
 /// Steps between two looks at the clock and the cancel flag.
@@ -23,6 +24,7 @@ const STEPS_PER_CHECK: u32 = 2_048;
 pub(crate) struct Statement<'a> {
     parameters: BTreeMap<String, Value>,
     limits: &'a Limits,
+    slots: usize,
     writes: bool,
     steps: Cell<u32>,
     bytes: Cell<usize>,
@@ -37,17 +39,23 @@ pub(crate) struct Context<'a> {
 
 impl<'a> Statement<'a> {
     pub(crate) fn new(
-        parameters: BTreeMap<String, Value>,
+        plan: &Plan,
+        parameters: &Parameters,
         limits: &'a Limits,
-        writes: bool,
-    ) -> Self {
-        Self {
-            parameters,
+    ) -> Result<Self, ExecuteError> {
+        Ok(Self {
+            parameters: parameters::bind(&plan.parameters, parameters)?,
             limits,
-            writes,
+            slots: plan.slots,
+            writes: plan.writes(),
             steps: Cell::new(0),
             bytes: Cell::new(0),
-        }
+        })
+    }
+
+    /// A row with nothing in it.
+    pub(crate) fn empty_row(&self) -> Row {
+        vec![Value::Null; self.slots]
     }
 
     pub(crate) fn parameter(&self, name: &str) -> Option<&Value> {

@@ -104,11 +104,7 @@ pub fn read(
     limits: &Limits,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecuteError> {
-    let statement = Statement::new(
-        parameters::bind(&plan.parameters, parameters)?,
-        limits,
-        false,
-    );
+    let statement = Statement::new(plan, parameters, limits)?;
     let context = Context {
         snapshot,
         statement: &statement,
@@ -129,7 +125,7 @@ pub fn read(
         context,
         &clauses,
         &wanted,
-        [vec![Value::Null; plan.slots]],
+        [statement.empty_row()],
         &mut |row| output.take(row),
     )
 }
@@ -148,11 +144,7 @@ pub fn write(
     limits: &Limits,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecuteError> {
-    let statement = Statement::new(
-        parameters::bind(&plan.parameters, parameters)?,
-        limits,
-        plan.writes(),
-    );
+    let statement = Statement::new(plan, parameters, limits)?;
     statement.check()?;
     check_size(plan)?;
     let clauses = fold::constants(
@@ -163,7 +155,7 @@ pub fn write(
         &plan.clauses,
     );
     let wanted = walk::wanted_after(&clauses, &plan.columns, plan.slots);
-    let mut rows = vec![vec![Value::Null; plan.slots]];
+    let mut rows = vec![statement.empty_row()];
     let mut start = 0;
     while let Some(found) = clauses[start..].iter().position(Clause::writes) {
         let place = start + found;

@@ -25,7 +25,6 @@ pub(crate) struct ProjectStage<'a> {
     seen_bytes: usize,
     sorter: Option<Sorter<'a>>,
     gate: Gate<'a>,
-    width: usize,
 }
 
 impl<'a> ProjectStage<'a> {
@@ -66,7 +65,6 @@ impl<'a> ProjectStage<'a> {
             seen_bytes: 0,
             sorter,
             gate,
-            width: 0,
         })
     }
 
@@ -100,7 +98,6 @@ impl Stage for ProjectStage<'_> {
         match &mut self.sorter {
             None => self.gate.pass(row, next),
             Some(sorter) => {
-                self.width = row.len();
                 sorter.hold(row)?;
                 MORE
             }
@@ -117,7 +114,7 @@ impl Stage for ProjectStage<'_> {
         };
         let bytes = sorter.bytes;
         let kept = sorter.kept;
-        let mut row = vec![Value::Null; self.width];
+        let mut row = self.context.statement.empty_row();
         for entry in sorter.held.into_sorted_vec() {
             for (slot, value) in kept.iter().zip(entry.values) {
                 row[slot.0] = value;

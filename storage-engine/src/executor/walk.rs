@@ -23,6 +23,13 @@ impl SlotSet {
         self.0[slot.0] = true;
     }
 
+    /// Leaves out what the other does not hold.
+    fn keep(&mut self, other: &Self) {
+        for (place, held) in self.0.iter_mut().enumerate() {
+            *held &= other.contains(Slot(place));
+        }
+    }
+
     pub(crate) fn contains(&self, slot: Slot) -> bool {
         self.0.get(slot.0).copied().unwrap_or(false)
     }
@@ -36,28 +43,41 @@ impl SlotSet {
     }
 }
 
-/// For each clause, the slots that later clauses or the result mention.
+/// For each clause, the slots that are bound by then and that later clauses or the result mention.
 pub(crate) fn wanted_after(clauses: &[Clause], columns: &[Column], slots: usize) -> Vec<SlotSet> {
-    let mut wanted = SlotSet::new(slots);
-    columns.iter().for_each(|column| wanted.insert(column.slot));
-    let mut result = Vec::with_capacity(clauses.len());
+    let mut later = SlotSet::new(slots);
+    columns.iter().for_each(|column| later.insert(column.slot));
+    let mut wanted = Vec::with_capacity(clauses.len());
     for clause in clauses.iter().rev() {
-        result.push(wanted.clone());
-        mentioned(clause, &mut wanted);
+        wanted.push(later.clone());
+        mentioned(clause, &mut later);
     }
-    result.reverse();
-    result
+    wanted.reverse();
+    let mut so_far = SlotSet::new(slots);
+    for (clause, wanted) in clauses.iter().zip(&mut wanted) {
+        mentioned(clause, &mut so_far);
+        wanted.keep(&so_far);
+    }
+    wanted
 }
 
-/// Adds every slot that a clause mentions.
+/// Adds every slot that a clause reads or binds.
 pub(crate) fn mentioned(clause: &Clause, out: &mut SlotSet) {
     match clause {
         Clause::Match(matching) => matching.paths.iter().for_each(|path| path_slots(path, out)),
-        Clause::Create(create) => {
-            for element in &create.elements {
-                new_element_slots(element, out);
+        Clause::Unwind(unwind) => out.insert(unwind.slot),
+        Clause::Project(projection) => {
+            projection.items.iter().for_each(|item| out.insert(item.slot));
+            if let Some(aggregation) = &projection.aggregation {
+                aggregation.keys.iter().for_each(|key| out.insert(key.slot));
+                let aggregates = aggregation.aggregates.iter();
+                aggregates.for_each(|aggregate| out.insert(aggregate.slot));
             }
+        }
+        Clause::Create(create) => {
+            create.elements.iter().for_each(|element| new_element_slots(element, out));
             for path in &create.paths {
+                out.insert(path.slot);
                 path.elements.iter().for_each(|slot| out.insert(*slot));
             }
         }
@@ -70,28 +90,17 @@ pub(crate) fn mentioned(clause: &Clause, out: &mut SlotSet) {
                         .for_each(|slot| out.insert(slot));
                 }
             }
-            merge
-                .on_create
-                .iter()
-                .chain(&merge.on_match)
-                .for_each(|item| out.insert(target(item)));
+            let items = merge.on_create.iter().chain(&merge.on_match);
+            items.for_each(|item| out.insert(target(item)));
         }
         Clause::Set(items) => items.iter().for_each(|item| out.insert(target(item))),
-        Clause::Unwind(_) | Clause::Project(_) | Clause::Delete(_) => {}
-    }
-    if let Clause::Project(projection) = clause
-        && let Some(aggregation) = &projection.aggregation
-    {
-        aggregation.keys.iter().for_each(|key| out.insert(key.slot));
-        aggregation
-            .aggregates
-            .iter()
-            .for_each(|aggregate| out.insert(aggregate.slot));
+        Clause::Delete(_) => {}
     }
     expressions(clause, &mut |expr| variables(expr, out));
 }
 
 fn path_slots(path: &PathPattern, out: &mut SlotSet) {
+    path.binding.iter().for_each(|slot| out.insert(*slot));
     out.insert(path.start.slot);
     for step in &path.steps {
         out.insert(step.edge.slot);
