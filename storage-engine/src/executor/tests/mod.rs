@@ -1,0 +1,9 @@
+//! The executor against real graphs: cases with their expected tables, and random queries against
+//! a naive evaluator.
+
+mod behaviour;
+mod cases;
+mod graph;
+mod naive;
+mod random;
+mod render;
