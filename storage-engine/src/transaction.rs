@@ -561,7 +561,7 @@ pub(crate) fn describe_key(layout: &Layout, row: &Row) -> String {
     }
     let part = |position: &usize| {
         let value = row.values.get(*position).unwrap_or(&Value::Null);
-        let value = scalar_to_json(value).unwrap_or_default();
+        let value = scalar_to_json(value);
         format!("{} = {value}", property_name(layout, *position))
     };
     layout.key.iter().map(part).collect::<Vec<_>>().join(", ")
