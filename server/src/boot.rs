@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::app::{Access, App, Directory, Limits, PolicyFileError, read_policy};
+use crate::app::{Access, App, Directory, Limits, read_policy};
 use crate::http::{self, Security};
 use crate::logging::{self, LogFormat, LoggingError};
 
@@ -119,14 +119,13 @@ pub enum AccessError {
     },
     /// The server's policy.
     #[error("cannot use the server's policy")]
-    Policy(#[source] PolicyFileError),
+    Policy(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Nobody could come in, or everybody.
     #[error(transparent)]
     NothingConfigured(#[from] NothingConfigured),
 }
 
-/// A server that listens.
-#[derive(Debug)]
+/// A server that listens. Dropping it stops it without waiting for anything.
 pub struct Running {
     address: SocketAddr,
     app: Arc<App>,
@@ -165,6 +164,12 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
     let serving = tokio::spawn(async move { serving.await });
     tracing::info!(%address, graphs = app.directory.count(), ?security, "listening");
     Ok(Running { address, app, grace: options.grace, stop, serving })
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 impl Running {
@@ -255,7 +260,7 @@ pub(crate) fn access(
     let tokens = tokens(config, file)?;
     let policy = match &config.server.policy {
         Some(policy) => {
-            let document = read_policy(&file.resolve(&policy.file)).map_err(AccessError::Policy)?;
+            let document = read_policy(&file.resolve(&policy.file)).map_err(|error| AccessError::Policy(error.into()))?;
             for warning in document.warnings() {
                 tracing::warn!(policy = document.name(), %warning, "in the server's policy");
             }

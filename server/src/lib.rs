@@ -17,6 +17,7 @@ mod app;
 mod boot;
 mod http;
 mod logging;
+mod seam;
 pub mod offline;
 
 pub use boot::{BootError, Running, ServeOptions, start};

@@ -4,7 +4,7 @@ use language::Diagnostics;
 use policy::{Denial, TypeDenial};
 use storage_engine::CommitError;
 use storage_engine::executor::ExecuteError;
-use storage_engine::export::ExportError;
+use crate::seam::export::ExportError;
 
 use super::HandleError;
 use super::load::LineErrors;
@@ -40,9 +40,6 @@ pub(crate) enum Error {
     /// The text of a schema is wrong.
     #[error("the schema has {} error(s)", .0.len())]
     InvalidSchema(Diagnostics),
-    /// The policy file is wrong; not a word of what is in it.
-    #[error("{0}")]
-    InvalidPolicy(String),
     /// A statement does not compile.
     #[error("{}", in_statement(*.statement, "does not compile"))]
     InvalidQuery {

@@ -12,7 +12,7 @@ use language::plan::Plan;
 use policy::{Authorized, Permit};
 use registry::Registration;
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
-use storage_engine::export::{self, ExportError};
+use crate::seam::export::{self, ExportError};
 use storage_engine::{
     CommitError, CommitInfo, Graph, OpenError, Options, Snapshot, Status, Transaction,
     WriteRequest, Written,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use policy::Action;
 use storage_engine::WriteRequest;
-use storage_engine::load::{self, LineError, Mode};
+use crate::seam::load::{self, LineError, Mode};
 use tokio::io::{AsyncWriteExt, BufWriter};
 
 use super::{App, Error, Origin, Target, UploadError, blocking, outcome, statement};

@@ -10,7 +10,7 @@ use api_types::{Column, MutateRequest, MutateResponse, Row, Statement};
 use language::plan::Plan;
 use policy::Action;
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
-use storage_engine::json::value_to_json;
+use crate::seam::json::value_to_json;
 use storage_engine::{CommitId, Transaction, WriteRequest};
 
 use super::{App, Error, Origin, Target, blocking, outcome, statement};

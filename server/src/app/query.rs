@@ -12,7 +12,7 @@ use bytes::Bytes;
 use language::Value;
 use policy::{Action, Principal};
 use storage_engine::executor::{ExecuteError, Limits};
-use storage_engine::json::value_to_json;
+use crate::seam::json::value_to_json;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{App, CancelOnDrop, Error, Target, outcome, refuse_past, statement};
@@ -55,6 +55,8 @@ pub(crate) async fn run(
     let (known, permit) = app.permit_graph(principal, Action::Query, target)?;
     target.check_branch()?;
     refuse_past(request.at.as_deref())?;
+    refuse_zero("timeout_ms", request.timeout_ms)?;
+    refuse_zero("max_rows", request.max_rows)?;
     let parameters = statement::parameters(request.params)?;
     let (cancelled, cancel) = app.running.begin();
     let limits = Limits {
@@ -83,6 +85,15 @@ pub(crate) async fn run(
     let (columns, commit) = began.await.unwrap_or(Err(Error::WorkerGone))?;
     let max_bytes = app.limits().query_memory_bytes;
     Ok(Answer { columns, commit, chunks: received, stats, max_bytes, cancel })
+}
+
+fn refuse_zero(name: &str, value: Option<u64>) -> Result<(), Error> {
+    match value {
+        Some(0) => Err(Error::InvalidRequest(format!(
+            "{name} must be at least 1; leave it out to have the server's own limit"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The statement's side of an answer.

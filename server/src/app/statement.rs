@@ -129,8 +129,8 @@ fn value(json: serde_json::Value) -> Result<Value, &'static str> {
             elements.into_iter().map(value).collect::<Result<Vec<_>, _>>()?.into(),
         ),
         serde_json::Value::Object(members) => {
-            let members = members.into_iter().map(|(name, json)| Ok((name, value(json)?)));
-            Value::Map(members.collect::<Result<BTreeMap<_, _>, _>>()?.into())
+            let members = members.into_iter().map(|(name, json)| Ok::<_, &'static str>((name, value(json)?)));
+            Value::Map(members.collect::<Result<BTreeMap<_, _>, &'static str>>()?.into())
         }
     })
 }

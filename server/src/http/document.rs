@@ -94,7 +94,7 @@ pub(super) fn nested(document: &mut utoipa::openapi::OpenApi) {
         if let Some(id) = &mut operation.operation_id {
             id.insert_str(0, NESTED_PREFIX);
         }
-        operation.parameters.get_or_insert_default().insert(0, graph_id());
+        operation.parameters.get_or_insert_default().insert(0, RefOr::T(graph_id()));
     }
 }
 

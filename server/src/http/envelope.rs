@@ -52,7 +52,7 @@ pub(super) async fn around(mut request: Request, next: Next) -> Response {
         method = method.as_str(),
         route,
         status = response.status().as_u16(),
-        latency_ms = start.elapsed().as_secs_f64() * 1000.0,
+        latency_ms = (start.elapsed().as_secs_f64() * 1e6).round() / 1e3,
         principal = asker.0.get().map(String::as_str),
         "request"
     );

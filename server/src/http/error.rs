@@ -7,7 +7,7 @@ use api_types::{ErrorCode, Finding};
 use language::{Code, Diagnostics};
 use policy::{Denial, TypeDenial};
 use storage_engine::executor::ExecuteError;
-use storage_engine::load::LineError;
+use crate::seam::load::LineError;
 use storage_engine::{CommitError, OpenError, WriteError};
 
 use super::envelope::defect;

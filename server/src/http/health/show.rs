@@ -10,6 +10,7 @@ use axum::Json;
     operation_id = "health_show",
     tag = "server",
     summary = "Whether the process runs",
+    description = "Says nothing of the graphs; `/readyz` does.",
     responses((status = 200, description = "It runs.", body = Health)),
     extensions(("x-cedar-action" = json!("public"))),
 )]
