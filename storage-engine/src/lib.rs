@@ -1,1 +1,36 @@
-//! Placeholder until the first module lands.
+//! One graph: its log, checkpoints, tables, snapshots and the executor.
+//!
+//! The log is the truth (`docs/architecture.md`): a commit is one durable log record, tables are
+//! checkpoints of the log, a [`Snapshot`] is tables at a checkpoint plus the changes since. This
+//! crate must never know of HTTP, of Cedar or of the operator's config file.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use language::schema::Schema;
+//! use storage_engine::{Graph, Mode, NewGraph, Options, WriteRequest};
+//!
+//! let folder = std::path::Path::new("data/people");
+//! let schema = Schema::parse("node Person { email: String @key }").map_err(|e| e[0].to_string())?;
+//! Graph::create(folder, NewGraph::new(schema, "alice"))?;
+//! let graph = Graph::open(folder, Mode::Write, Options::default())?;
+//! let person = graph.snapshot().schema().node_types[0].clone();
+//! let written = graph
+//!     .write(WriteRequest::by("alice"), move |transaction| {
+//!         let email = (person.properties[0].id, "a@example.org".into());
+//!         Ok(transaction.create_node(person.id, vec![email])?)
+//!     })
+//!     .await?;
+//! assert_eq!(written.counts.nodes_created, 1);
+//! # Ok(()) }
+//! ```
+
+mod columns;
+mod keys;
+mod rows;
+mod topology;
+
+pub mod snapshot;
+pub mod transaction;
+
+pub use snapshot::{Neighbour, Snapshot};
+pub use transaction::{Transaction, WriteError};

@@ -4,7 +4,7 @@
 use crate::plan::Type;
 
 /// The name, arity and result of a function.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Signature {
     /// As users write it; names are compared without regard to case.
     pub name: &'static str,

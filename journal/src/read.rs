@@ -1,0 +1,52 @@
+//! Reading without writing: for a second process, beside a writer at work. It never repairs.
+
+use std::path::Path;
+
+use crate::folder;
+use crate::journal::Start;
+use crate::walk::{End, Entry, walk};
+use crate::{Digest, Error, Lsn, VisitError};
+
+/// How far a reader came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadEnd {
+    /// The last entry.
+    pub last: Lsn,
+    /// The digest of its frame.
+    pub digest: Digest,
+    /// The last entry that is known to be durable. Those after it (at most one frame) may be on
+    /// their way to the disk still, and come to nothing if that fails.
+    pub settled: Lsn,
+    /// How the journal ended when it was read.
+    pub end: End,
+}
+
+/// Visits every entry after `after`, up to the end of the journal or the first unfinished frame.
+pub fn read(
+    folder: &Path,
+    after: Lsn,
+    visit: &mut dyn FnMut(Entry<'_>) -> Result<(), VisitError>,
+) -> Result<ReadEnd, Error> {
+    let listing = folder::list(folder)?;
+    let walked = walk(
+        listing.sound(folder)?,
+        Start {
+            after,
+            digest: None,
+        },
+        visit,
+    )?;
+    let last = walked.cursor.next.before();
+    let settled = match (walked.end, &walked.last_frame) {
+        (End::Open, Some(frame)) => frame.header.first.before(),
+        // A footer, or the beginning of another frame, follows only what is durable; and so does
+        // the segment that has no frame yet.
+        _ => last,
+    };
+    Ok(ReadEnd {
+        last,
+        digest: walked.cursor.chain,
+        settled,
+        end: walked.end,
+    })
+}

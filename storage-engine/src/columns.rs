@@ -1,0 +1,275 @@
+//! Rows as Arrow columns: the shape of a table on disk and of a base in memory.
+//!
+//! A table has `_id`, for edges `_src` and `_dst`, `_identity` where rows may carry one of their
+//! own, `_lsn` and `_run` (provenance), and one column `p<property id>` per property. Text and
+//! lists use 64-bit offsets, so that no column has a size at which it stops.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{
+    BooleanBuilder, Date32Builder, FixedSizeBinaryBuilder, Float32Builder, Float64Builder,
+    Int32Builder, Int64Builder, LargeStringBuilder, TimestampMicrosecondBuilder, UInt32Builder,
+    UInt64Builder,
+};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Date32Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, ArrayRef, LargeListArray, RecordBatch};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{ArrowError, DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
+use language::schema::{Property, PropertyType, Schema, TypeId};
+use language::value::Value;
+
+use crate::rows::Row;
+
+/// Column of internal ids.
+pub(crate) const ID: &str = "_id";
+/// Column of the nodes that edges leave.
+pub(crate) const SOURCE: &str = "_src";
+/// Column of the nodes that edges enter.
+pub(crate) const TARGET: &str = "_dst";
+/// Column of identities that were given and are not the key.
+pub(crate) const IDENTITY: &str = "_identity";
+/// Column of the log position that wrote the row.
+pub(crate) const LSN: &str = "_lsn";
+/// Column of the run that wrote the row.
+pub(crate) const RUN: &str = "_run";
+
+/// What the table of one type looks like.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// The type.
+    pub(crate) type_id: TypeId,
+    /// Its name, for messages.
+    pub(crate) name: String,
+    /// Its properties; rows hold their values in this order.
+    pub(crate) properties: Vec<Property>,
+    /// Positions of the key's properties; empty for edges and for types without a key.
+    pub(crate) key: Vec<usize>,
+    /// Source and target type, for edges.
+    pub(crate) ends: Option<(TypeId, TypeId)>,
+    /// The columns on disk.
+    pub(crate) stored: SchemaRef,
+}
+
+impl Layout {
+    /// The layouts of all node types, then of all edge types.
+    pub(crate) fn of_schema(schema: &Schema) -> (Vec<Arc<Self>>, Vec<Arc<Self>>) {
+        let nodes = schema.node_types.iter().map(|node_type| {
+            let position = |id| node_type.properties.iter().position(|property| property.id == id);
+            Self {
+                type_id: node_type.id,
+                name: node_type.name.clone(),
+                properties: node_type.properties.clone(),
+                key: node_type.key.iter().filter_map(|id| position(*id)).collect(),
+                ends: None,
+                stored: stored_schema(&node_type.properties, false),
+            }
+        });
+        let edges = schema.edge_types.iter().map(|edge_type| Self {
+            type_id: edge_type.id,
+            name: edge_type.name.clone(),
+            properties: edge_type.properties.clone(),
+            key: Vec::new(),
+            ends: Some((edge_type.source, edge_type.target)),
+            stored: stored_schema(&edge_type.properties, true),
+        });
+        (nodes.map(Arc::new).collect(), edges.map(Arc::new).collect())
+    }
+
+    /// The position of a property in the rows of this type.
+    pub(crate) fn position(&self, id: language::schema::PropertyId) -> Option<usize> {
+        self.properties.iter().position(|property| property.id == id)
+    }
+
+    /// The columns that a base keeps in memory: all but provenance.
+    pub(crate) fn resident_columns(&self) -> Vec<String> {
+        self.stored
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .filter(|name| name != LSN && name != RUN)
+            .collect()
+    }
+
+    /// Rows, with their ids, as one batch of the stored shape.
+    pub(crate) fn batch<'a>(
+        &self,
+        rows: impl Iterator<Item = (u64, &'a Row)> + Clone,
+    ) -> Result<RecordBatch, ArrowError> {
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.stored.fields().len());
+        let mut ids = UInt64Builder::new();
+        rows.clone().for_each(|(id, _)| ids.append_value(id));
+        columns.push(Arc::new(ids.finish()));
+        if self.ends.is_some() {
+            let (mut sources, mut targets) = (UInt64Builder::new(), UInt64Builder::new());
+            for (_, row) in rows.clone() {
+                let (source, target) = row.ends.unwrap_or_default();
+                sources.append_value(source);
+                targets.append_value(target);
+            }
+            columns.push(Arc::new(sources.finish()));
+            columns.push(Arc::new(targets.finish()));
+        }
+        let mut identities = LargeStringBuilder::new();
+        let mut lsns = UInt64Builder::new();
+        let mut runs = FixedSizeBinaryBuilder::new(16);
+        for (_, row) in rows.clone() {
+            identities.append_option(row.identity.as_deref());
+            lsns.append_value(row.lsn);
+            runs.append_value(row.run.as_bytes())?;
+        }
+        columns.push(Arc::new(identities.finish()));
+        columns.push(Arc::new(lsns.finish()));
+        columns.push(Arc::new(runs.finish()));
+        for (position, property) in self.properties.iter().enumerate() {
+            let values = rows
+                .clone()
+                .map(|(_, row)| row.values.get(position).unwrap_or(&Value::Null));
+            columns.push(column(&property.value_type, values)?);
+        }
+        RecordBatch::try_new(self.stored.clone(), columns)
+    }
+}
+
+fn stored_schema(properties: &[Property], edge: bool) -> SchemaRef {
+    let mut fields = vec![Field::new(ID, DataType::UInt64, false)];
+    if edge {
+        fields.push(Field::new(SOURCE, DataType::UInt64, false));
+        fields.push(Field::new(TARGET, DataType::UInt64, false));
+    }
+    fields.push(Field::new(IDENTITY, DataType::LargeUtf8, true));
+    fields.push(Field::new(LSN, DataType::UInt64, false));
+    fields.push(Field::new(RUN, DataType::FixedSizeBinary(16), false));
+    for property in properties {
+        let name = format!("p{}", property.id.0);
+        fields.push(Field::new(name, data_type(&property.value_type), true));
+    }
+    Arc::new(ArrowSchema::new(fields))
+}
+
+/// The Arrow type that holds a property.
+pub(crate) fn data_type(property_type: &PropertyType) -> DataType {
+    match property_type {
+        PropertyType::String | PropertyType::Enum(_) => DataType::LargeUtf8,
+        PropertyType::Bool => DataType::Boolean,
+        PropertyType::I32 => DataType::Int32,
+        PropertyType::I64 => DataType::Int64,
+        PropertyType::U32 => DataType::UInt32,
+        PropertyType::U64 => DataType::UInt64,
+        PropertyType::F32 => DataType::Float32,
+        PropertyType::F64 => DataType::Float64,
+        PropertyType::Date => DataType::Date32,
+        PropertyType::DateTime => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        PropertyType::List(element) => {
+            DataType::LargeList(Arc::new(Field::new("item", data_type(element), true)))
+        }
+    }
+}
+
+/// A value that its column cannot hold. The transaction checks values before they get here.
+fn misfit(expected: &PropertyType, value: &Value) -> ArrowError {
+    ArrowError::CastError(format!("a {} does not fit a column of {expected:?}", value.kind()))
+}
+
+fn column<'a>(
+    property_type: &PropertyType,
+    values: impl Iterator<Item = &'a Value>,
+) -> Result<ArrayRef, ArrowError> {
+    macro_rules! build {
+        ($builder:expr, $($pattern:pat => $value:expr),+) => {{
+            let mut builder = $builder;
+            for value in values {
+                match value {
+                    Value::Null => builder.append_null(),
+                    $($pattern => builder.append_value($value),)+
+                    other => return Err(misfit(property_type, other)),
+                }
+            }
+            Ok(Arc::new(builder.finish()) as ArrayRef)
+        }};
+    }
+    let overflow = |value: &i64| misfit(property_type, &Value::Int(*value));
+    match property_type {
+        PropertyType::String | PropertyType::Enum(_) => {
+            build!(LargeStringBuilder::new(), Value::String(text) => text)
+        }
+        PropertyType::Bool => build!(BooleanBuilder::new(), Value::Bool(value) => *value),
+        PropertyType::I32 => build!(Int32Builder::new(),
+            Value::Int(value) => i32::try_from(*value).map_err(|_| overflow(value))?),
+        PropertyType::I64 => build!(Int64Builder::new(), Value::Int(value) => *value),
+        PropertyType::U32 => build!(UInt32Builder::new(),
+            Value::Int(value) => u32::try_from(*value).map_err(|_| overflow(value))?),
+        PropertyType::U64 => build!(UInt64Builder::new(),
+            Value::Int(value) => u64::try_from(*value).map_err(|_| overflow(value))?),
+        #[expect(clippy::cast_possible_truncation, reason = "declared as 32 bits")]
+        PropertyType::F32 => build!(Float32Builder::new(), Value::Float(value) => *value as f32),
+        PropertyType::F64 => build!(Float64Builder::new(), Value::Float(value) => *value),
+        PropertyType::Date => build!(Date32Builder::new(), Value::Date(days) => *days),
+        PropertyType::DateTime => build!(
+            TimestampMicrosecondBuilder::new().with_timezone("UTC"),
+            Value::DateTime(micros) => *micros),
+        PropertyType::List(element) => list_column(property_type, element, values),
+    }
+}
+
+/// Lists: all their elements as one column, then cut by offsets.
+fn list_column<'a>(
+    list_type: &PropertyType,
+    element: &PropertyType,
+    values: impl Iterator<Item = &'a Value>,
+) -> Result<ArrayRef, ArrowError> {
+    let mut elements = Vec::new();
+    let (mut lengths, mut valid) = (Vec::new(), Vec::new());
+    for value in values {
+        match value {
+            Value::Null => lengths.push(0),
+            Value::List(list) => {
+                elements.extend(list.iter());
+                lengths.push(list.len());
+            }
+            other => return Err(misfit(list_type, other)),
+        }
+        valid.push(!value.is_null());
+    }
+    let field = Arc::new(Field::new("item", data_type(element), true));
+    let array = LargeListArray::try_new(
+        field,
+        OffsetBuffer::from_lengths(lengths),
+        column(element, elements.into_iter())?,
+        Some(valid.into()),
+    )?;
+    Ok(Arc::new(array))
+}
+
+/// The value of one row of a column.
+pub(crate) fn value_at(column: &dyn Array, row: usize) -> Value {
+    if column.is_null(row) {
+        return Value::Null;
+    }
+    match column.data_type() {
+        DataType::LargeUtf8 => Value::string(column.as_string::<i64>().value(row)),
+        DataType::Boolean => Value::Bool(column.as_boolean().value(row)),
+        DataType::Int32 => Value::Int(column.as_primitive::<Int32Type>().value(row).into()),
+        DataType::Int64 => Value::Int(column.as_primitive::<Int64Type>().value(row)),
+        DataType::UInt32 => Value::Int(column.as_primitive::<UInt32Type>().value(row).into()),
+        DataType::UInt64 => {
+            // Stored from an `i64` that was not negative.
+            Value::Int(i64::try_from(column.as_primitive::<UInt64Type>().value(row)).unwrap_or(i64::MAX))
+        }
+        DataType::Float32 => Value::Float(column.as_primitive::<Float32Type>().value(row).into()),
+        DataType::Float64 => Value::Float(column.as_primitive::<Float64Type>().value(row)),
+        DataType::Date32 => Value::Date(column.as_primitive::<Date32Type>().value(row)),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            Value::DateTime(column.as_primitive::<TimestampMicrosecondType>().value(row))
+        }
+        DataType::LargeList(_) => {
+            let elements = column.as_list::<i64>().value(row);
+            Value::list((0..elements.len()).map(|index| value_at(&elements, index)))
+        }
+        // `data_type` makes no others, and tables are checked against their layout when opened.
+        _ => Value::Null,
+    }
+}

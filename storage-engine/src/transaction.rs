@@ -1,0 +1,504 @@
+//! The changes of one commit while they are being made.
+//!
+//! A transaction owns a working [`Snapshot`]. Every change is checked and applied to it at once,
+//! so that later statements see it; dropping the transaction undoes all. Values are checked one by
+//! one, keys and both ends of edges at once, required properties when a statement ends.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use language::schema::{InvalidValue, PropertyId, TypeId};
+use language::value::{EdgeRef, NodeRef, Value};
+use uuid::Uuid;
+
+use crate::columns::Layout;
+use crate::keys;
+use crate::record::{Change, ChangeCounts, Changes, RowChange, ValueChange};
+use crate::rows::{Entry, Row, Rows};
+use crate::snapshot::Snapshot;
+
+/// Changes that are being made.
+#[derive(Debug)]
+pub struct Transaction {
+    snapshot: Snapshot,
+    lsn: u64,
+    run: Uuid,
+    /// What each touched row was before; `None` when it is new.
+    before: BTreeMap<(TypeId, u64), Option<Arc<Row>>>,
+    /// Rows whose required properties have not been checked yet.
+    unchecked: Vec<(TypeId, u64)>,
+    properties_set: u64,
+}
+
+/// What a finished transaction leaves.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) changes: Changes,
+    pub(crate) counts: ChangeCounts,
+    pub(crate) next_ids: Vec<(TypeId, u64)>,
+}
+
+/// A change that the schema or the graph does not allow.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Another node has the key.
+    #[error("a {type_name} with {key} exists already")]
+    DuplicateKey {
+        /// The node type.
+        type_name: String,
+        /// `name = value` pairs.
+        key: String,
+    },
+    /// A property that may not be null has no value.
+    #[error("{type_name}.{property} is required")]
+    MissingProperty {
+        /// The type.
+        type_name: String,
+        /// The property.
+        property: String,
+    },
+    /// A value that the property does not take.
+    #[error("{type_name}.{property}: {source}")]
+    InvalidValue {
+        /// The type.
+        type_name: String,
+        /// The property.
+        property: String,
+        /// What is wrong with it.
+        source: InvalidValue,
+    },
+    /// The key identifies the node for its life.
+    #[error("{type_name}.{property} is part of the key and cannot be changed; create a new node instead")]
+    KeyChange {
+        /// The type.
+        type_name: String,
+        /// The property.
+        property: String,
+    },
+    /// Neither node types nor edge types have it.
+    #[error("the type {0:?} does not exist")]
+    UnknownType(TypeId),
+    /// A property that its type does not have.
+    #[error("{type_name} has no property `{property}`")]
+    UnknownProperty {
+        /// The type.
+        type_name: String,
+        /// The property as it was named.
+        property: String,
+    },
+    /// An edge between nodes of types that it does not join.
+    #[error("{type_name} does not join nodes of these types")]
+    WrongEnds {
+        /// The edge type.
+        type_name: String,
+    },
+    /// An end of an edge, or the target of a change, is gone.
+    #[error("the {type_name} has been deleted")]
+    Deleted {
+        /// The type of what is gone.
+        type_name: String,
+    },
+    /// Edges would lose an end.
+    #[error("the {type_name} with {key} still has relationships; DETACH DELETE removes them too")]
+    HasRelationships {
+        /// The node type.
+        type_name: String,
+        /// `name = value` pairs.
+        key: String,
+    },
+}
+
+impl Transaction {
+    pub(crate) fn new(snapshot: Snapshot, lsn: u64, run: Uuid) -> Self {
+        Self {
+            snapshot,
+            lsn,
+            run,
+            before: BTreeMap::new(),
+            unchecked: Vec::new(),
+            properties_set: 0,
+        }
+    }
+
+    /// The graph with the changes made so far.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Makes a node. One of a type without a key gets a new identity (UUIDv7).
+    ///
+    /// # Errors
+    /// When a value does not fit, a part of the key is missing or the key is taken.
+    pub fn create_node(
+        &mut self,
+        type_id: TypeId,
+        properties: Vec<(PropertyId, Value)>,
+    ) -> Result<NodeRef, WriteError> {
+        self.create_identified_node(type_id, None, properties)
+    }
+
+    /// Makes a node of a type without a key under a given identity.
+    ///
+    /// # Errors
+    /// As [`Self::create_node`].
+    pub fn create_identified_node(
+        &mut self,
+        type_id: TypeId,
+        identity: Option<Arc<str>>,
+        properties: Vec<(PropertyId, Value)>,
+    ) -> Result<NodeRef, WriteError> {
+        let rows = self.node_rows(type_id)?;
+        let id = rows.next_id;
+        let layout = rows.layout.clone();
+        let mut row = self.new_row(&layout, properties)?;
+        if layout.key.is_empty() {
+            row.identity = Some(identity.unwrap_or_else(|| Uuid::now_v7().to_string().into()));
+        }
+        for position in &layout.key {
+            if row.values.get(*position).is_none_or(Value::is_null) {
+                return Err(missing(&layout, *position));
+            }
+        }
+        let key = keys::key_of(&layout, &row);
+        if self.snapshot.node_by_key(type_id, &key).is_some() {
+            return Err(WriteError::DuplicateKey {
+                type_name: layout.name.clone(),
+                key: describe_key(&layout, &row),
+            });
+        }
+        self.insert(type_id, id, row);
+        Ok(NodeRef { type_id, id })
+    }
+
+    /// Makes an edge.
+    ///
+    /// # Errors
+    /// When a value does not fit, an end is gone or of a type that the edge does not join.
+    pub fn create_edge(
+        &mut self,
+        type_id: TypeId,
+        source: NodeRef,
+        target: NodeRef,
+        properties: Vec<(PropertyId, Value)>,
+    ) -> Result<EdgeRef, WriteError> {
+        self.create_identified_edge(type_id, source, target, None, properties)
+    }
+
+    /// Makes an edge under a given identity.
+    ///
+    /// # Errors
+    /// As [`Self::create_edge`].
+    pub fn create_identified_edge(
+        &mut self,
+        type_id: TypeId,
+        source: NodeRef,
+        target: NodeRef,
+        identity: Option<Arc<str>>,
+        properties: Vec<(PropertyId, Value)>,
+    ) -> Result<EdgeRef, WriteError> {
+        let rows = self.edge_rows(type_id)?;
+        let id = rows.next_id;
+        let layout = rows.layout.clone();
+        if layout.ends != Some((source.type_id, target.type_id)) {
+            return Err(WriteError::WrongEnds { type_name: layout.name.clone() });
+        }
+        for end in [source, target] {
+            self.require_node(end)?;
+        }
+        let mut row = self.new_row(&layout, properties)?;
+        row.identity = identity;
+        row.ends = Some((source.id, target.id));
+        self.insert(type_id, id, row);
+        Ok(EdgeRef { type_id, id })
+    }
+
+    /// Sets properties of a node; null removes one.
+    ///
+    /// # Errors
+    /// When the node is gone, a value does not fit or the key would change.
+    pub fn set_node(
+        &mut self,
+        node: NodeRef,
+        changes: Vec<(PropertyId, Value)>,
+    ) -> Result<(), WriteError> {
+        self.node_rows(node.type_id)?;
+        self.update(node.type_id, node.id, changes)
+    }
+
+    /// Sets properties of an edge; null removes one.
+    ///
+    /// # Errors
+    /// When the edge is gone or a value does not fit.
+    pub fn set_edge(
+        &mut self,
+        edge: EdgeRef,
+        changes: Vec<(PropertyId, Value)>,
+    ) -> Result<(), WriteError> {
+        self.edge_rows(edge.type_id)?;
+        self.update(edge.type_id, edge.id, changes)
+    }
+
+    /// Deletes an edge; one that is gone already is left so.
+    ///
+    /// # Errors
+    /// When the type does not exist.
+    pub fn delete_edge(&mut self, edge: EdgeRef) -> Result<(), WriteError> {
+        self.edge_rows(edge.type_id)?;
+        self.delete(edge.type_id, edge.id);
+        Ok(())
+    }
+
+    /// Deletes a node that no edge touches; one that is gone already is left so.
+    ///
+    /// # Errors
+    /// [`WriteError::HasRelationships`] while edges touch it.
+    pub fn delete_node(&mut self, node: NodeRef) -> Result<(), WriteError> {
+        let rows = self.node_rows(node.type_id)?;
+        let Some(row) = rows.row(node.id) else { return Ok(()) };
+        if self.relationships(node).next().is_some() {
+            return Err(WriteError::HasRelationships {
+                type_name: rows.layout.name.clone(),
+                key: describe_key(&rows.layout, &row),
+            });
+        }
+        self.delete(node.type_id, node.id);
+        Ok(())
+    }
+
+    /// The edges that touch a node, of every type; a loop comes twice.
+    pub fn relationships(&self, node: NodeRef) -> impl Iterator<Item = EdgeRef> + '_ {
+        let types = self.snapshot.schema().edge_types.iter().map(|edge_type| edge_type.id);
+        types.flat_map(move |edge_type| {
+            let outgoing = self.snapshot.outgoing(edge_type, node);
+            outgoing.chain(self.snapshot.incoming(edge_type, node)).map(|neighbour| neighbour.edge)
+        })
+    }
+
+    /// Checks what a statement may leave open until its end.
+    ///
+    /// # Errors
+    /// [`WriteError::MissingProperty`] for a row that lacks a required property.
+    pub fn end_statement(&mut self) -> Result<(), WriteError> {
+        for (type_id, id) in std::mem::take(&mut self.unchecked) {
+            let Some(rows) = self.snapshot.rows(type_id) else { continue };
+            if !rows.contains(id) {
+                continue;
+            }
+            for (position, property) in rows.layout.properties.iter().enumerate() {
+                if !property.nullable && rows.value(id, position).is_null() {
+                    return Err(missing(&rows.layout, position));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The changes as they go into the log, and the graph with them.
+    pub(crate) fn finish(mut self) -> Result<Finished, WriteError> {
+        self.end_statement()?;
+        let mut counts = ChangeCounts { properties_set: self.properties_set, ..Default::default() };
+        let mut rows = Vec::with_capacity(self.before.len());
+        let mut next_ids = BTreeMap::new();
+        for ((type_id, id), before) in &self.before {
+            let Some(table) = self.snapshot.rows(*type_id) else { continue };
+            let after = table.row(*id);
+            let edge = table.layout.ends.is_some();
+            let change = match (before, after) {
+                (None, None) => continue,
+                (None, Some(after)) => {
+                    *(if edge { &mut counts.edges_created } else { &mut counts.nodes_created }) += 1;
+                    next_ids.insert(*type_id, table.next_id);
+                    RowChange::Insert {
+                        values: present(&table.layout, &after),
+                        identity: after.identity.clone(),
+                        ends: after.ends,
+                    }
+                }
+                (Some(before), None) => {
+                    *(if edge { &mut counts.edges_deleted } else { &mut counts.nodes_deleted }) += 1;
+                    RowChange::Delete {
+                        values: present(&table.layout, before),
+                        identity: before.identity.clone(),
+                        ends: before.ends,
+                    }
+                }
+                (Some(before), Some(after)) => {
+                    let values = differences(&table.layout, before, &after);
+                    if values.is_empty() {
+                        continue;
+                    }
+                    RowChange::Update { values }
+                }
+            };
+            rows.push(Change { type_id: *type_id, id: *id, row: change });
+        }
+        Ok(Finished {
+            changes: Changes { catalogue: Vec::new(), rows },
+            counts,
+            next_ids: next_ids.into_iter().collect(),
+            snapshot: self.snapshot,
+        })
+    }
+
+    fn node_rows(&self, type_id: TypeId) -> Result<&Rows, WriteError> {
+        let table = self.snapshot.node_table(type_id).ok_or(WriteError::UnknownType(type_id))?;
+        Ok(&table.rows)
+    }
+
+    fn edge_rows(&self, type_id: TypeId) -> Result<&Rows, WriteError> {
+        let table = self.snapshot.edge_table(type_id).ok_or(WriteError::UnknownType(type_id))?;
+        Ok(&table.rows)
+    }
+
+    fn require_node(&self, node: NodeRef) -> Result<(), WriteError> {
+        let rows = self.node_rows(node.type_id)?;
+        if rows.contains(node.id) {
+            return Ok(());
+        }
+        Err(WriteError::Deleted { type_name: rows.layout.name.clone() })
+    }
+
+    /// A row of these properties, defaults filled in, every value checked.
+    fn new_row(
+        &mut self,
+        layout: &Layout,
+        properties: Vec<(PropertyId, Value)>,
+    ) -> Result<Row, WriteError> {
+        let mut row = Row {
+            values: vec![Value::Null; layout.properties.len()],
+            identity: None,
+            ends: None,
+            lsn: self.lsn,
+            run: self.run,
+        };
+        let mut given = vec![false; layout.properties.len()];
+        for (id, value) in properties {
+            let position = position(layout, id)?;
+            let value = accept(layout, position, value)?;
+            if !value.is_null() {
+                self.properties_set += 1;
+            }
+            put_at(&mut row.values, position, value);
+            put_at(&mut given, position, true);
+        }
+        for (position, property) in layout.properties.iter().enumerate() {
+            if let Some(default) = &property.default
+                && given.get(position) == Some(&false)
+            {
+                put_at(&mut row.values, position, default.clone());
+            }
+        }
+        Ok(row)
+    }
+
+    fn insert(&mut self, type_id: TypeId, id: u64, row: Row) {
+        self.before.insert((type_id, id), None);
+        self.unchecked.push((type_id, id));
+        self.snapshot.put(type_id, id, Entry { lsn: self.lsn, row: Some(Arc::new(row)) });
+    }
+
+    fn update(
+        &mut self,
+        type_id: TypeId,
+        id: u64,
+        changes: Vec<(PropertyId, Value)>,
+    ) -> Result<(), WriteError> {
+        let rows = self.snapshot.rows(type_id).ok_or(WriteError::UnknownType(type_id))?;
+        let layout = rows.layout.clone();
+        let Some(old) = rows.row(id) else {
+            return Err(WriteError::Deleted { type_name: layout.name.clone() });
+        };
+        let mut row = Row { lsn: self.lsn, run: self.run, ..(*old).clone() };
+        for (property, value) in changes {
+            let position = position(&layout, property)?;
+            let value = accept(&layout, position, value)?;
+            if layout.key.contains(&position) && row.values.get(position) != Some(&value) {
+                return Err(WriteError::KeyChange {
+                    type_name: layout.name.clone(),
+                    property: property_name(&layout, position),
+                });
+            }
+            put_at(&mut row.values, position, value);
+            self.properties_set += 1;
+        }
+        self.before.entry((type_id, id)).or_insert(Some(old));
+        self.unchecked.push((type_id, id));
+        self.snapshot.put(type_id, id, Entry { lsn: self.lsn, row: Some(Arc::new(row)) });
+        Ok(())
+    }
+
+    fn delete(&mut self, type_id: TypeId, id: u64) {
+        let Some(old) = self.snapshot.rows(type_id).and_then(|rows| rows.row(id)) else { return };
+        self.before.entry((type_id, id)).or_insert(Some(old));
+        self.snapshot.put(type_id, id, Entry { lsn: self.lsn, row: None });
+    }
+}
+
+fn position(layout: &Layout, id: PropertyId) -> Result<usize, WriteError> {
+    layout.position(id).ok_or_else(|| WriteError::UnknownProperty {
+        type_name: layout.name.clone(),
+        property: format!("{id:?}"),
+    })
+}
+
+fn accept(layout: &Layout, position: usize, value: Value) -> Result<Value, WriteError> {
+    match layout.properties.get(position) {
+        Some(property) => property.accept(value).map_err(|source| WriteError::InvalidValue {
+            type_name: layout.name.clone(),
+            property: property.name.clone(),
+            source,
+        }),
+        None => Ok(Value::Null),
+    }
+}
+
+fn put_at<T>(values: &mut [T], position: usize, value: T) {
+    if let Some(place) = values.get_mut(position) {
+        *place = value;
+    }
+}
+
+fn property_name(layout: &Layout, position: usize) -> String {
+    layout.properties.get(position).map(|property| property.name.clone()).unwrap_or_default()
+}
+
+fn missing(layout: &Layout, position: usize) -> WriteError {
+    WriteError::MissingProperty {
+        type_name: layout.name.clone(),
+        property: property_name(layout, position),
+    }
+}
+
+/// `name = value, ...` of a key, for messages.
+pub(crate) fn describe_key(layout: &Layout, row: &Row) -> String {
+    if layout.key.is_empty() {
+        return format!("identity {:?}", row.identity.as_deref().unwrap_or_default());
+    }
+    let part = |position: &usize| {
+        let value = row.values.get(*position).unwrap_or(&Value::Null);
+        format!("{} = {}", property_name(layout, *position), language::schema::scalar_to_json(value))
+    };
+    layout.key.iter().map(part).collect::<Vec<_>>().join(", ")
+}
+
+fn present(layout: &Layout, row: &Row) -> Vec<(PropertyId, Value)> {
+    let pairs = layout.properties.iter().zip(&row.values);
+    pairs
+        .filter(|(_, value)| !value.is_null())
+        .map(|(property, value)| (property.id, value.clone()))
+        .collect()
+}
+
+fn differences(layout: &Layout, before: &Row, after: &Row) -> Vec<ValueChange> {
+    let pairs = layout.properties.iter().zip(before.values.iter().zip(&after.values));
+    pairs
+        .filter(|(_, (before, after))| before != after)
+        .map(|(property, (before, after))| ValueChange {
+            property: property.id,
+            before: before.clone(),
+            after: after.clone(),
+        })
+        .collect()
+}
