@@ -23,8 +23,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::failure::Failure;
-
 /// Many typed property graphs behind one server.
 ///
 /// Exit codes: 0 done, 1 failed, 2 the command line was wrong.

@@ -35,12 +35,12 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print(&text)
 }
 
-/// Writes rows as NDJSON.
-pub(crate) fn print_ndjson(rows: &[Row]) -> Result<(), Failure> {
+/// Writes values as NDJSON.
+pub(crate) fn print_ndjson(values: &[impl Serialize]) -> Result<(), Failure> {
     let mut output = io::BufWriter::new(io::stdout().lock());
     let mut write_all = || -> io::Result<()> {
-        for row in rows {
-            serde_json::to_writer(&mut output, row)?;
+        for value in values {
+            serde_json::to_writer(&mut output, value)?;
             output.write_all(b"\n")?;
         }
         output.flush()

@@ -14,40 +14,104 @@ const OURS: &[(&str, &[&str])] = &[
     ("policy", &[]),
     ("api-types", &[]),
     ("storage-engine", &["language", "journal"]),
-    ("registry", &["policy", "storage-engine", "language", "journal"]),
-    ("server", &["registry", "policy", "storage-engine", "language", "api-types", "journal"]),
+    (
+        "registry",
+        &["policy", "storage-engine", "language", "journal"],
+    ),
+    (
+        "server",
+        &[
+            "registry",
+            "policy",
+            "storage-engine",
+            "language",
+            "api-types",
+            "journal",
+        ],
+    ),
     ("cli", &["server", "api-types", "language"]),
     ("tests", &["server", "cli"]),
 ];
 
 /// Beginning of a library's name, who may name it, and why nobody else may.
 const LIBRARIES: &[(&str, &[&str], &str)] = &[
-    ("lance", &["storage-engine"], "tables are the engine's own business"),
-    ("arrow", &["storage-engine"], "tables are the engine's own business"),
-    ("datafusion", &["storage-engine"], "tables are the engine's own business"),
-    ("object_store", &["storage-engine", "journal"], "only logs and tables live on an object store"),
-    ("open-cypher", &["language"], "its syntax tree ends at the checked plan"),
-    ("cedar-policy", &["policy"], "every decision is made in one place"),
-    ("jsonwebtoken", &["policy"], "a credential becomes a principal in one place"),
-    ("serde_yaml", &["registry", "tests"], "the operator's file has one reader"),
-    ("yaml-edit", &["registry"], "the operator's file has one writer"),
+    (
+        "lance",
+        &["storage-engine"],
+        "tables are the engine's own business",
+    ),
+    (
+        "arrow",
+        &["storage-engine"],
+        "tables are the engine's own business",
+    ),
+    (
+        "datafusion",
+        &["storage-engine"],
+        "tables are the engine's own business",
+    ),
+    (
+        "object_store",
+        &["storage-engine", "journal"],
+        "only logs and tables live on an object store",
+    ),
+    (
+        "open-cypher",
+        &["language"],
+        "its syntax tree ends at the checked plan",
+    ),
+    (
+        "cedar-policy",
+        &["policy"],
+        "every decision is made in one place",
+    ),
+    (
+        "jsonwebtoken",
+        &["policy"],
+        "a credential becomes a principal in one place",
+    ),
+    (
+        "serde_yaml",
+        &["registry", "tests"],
+        "the operator's file has one reader",
+    ),
+    (
+        "yaml-edit",
+        &["registry"],
+        "the operator's file has one writer",
+    ),
     ("axum", &["server"], "HTTP stops at the door"),
     ("tower", &["server"], "HTTP stops at the door"),
     ("http", &["server"], "HTTP stops at the door"),
     ("hyper", &["server"], "HTTP stops at the door"),
-    ("utoipa", &["server", "api-types"], "the document describes the wire, nothing else"),
+    (
+        "utoipa",
+        &["server", "api-types"],
+        "the document describes the wire, nothing else",
+    ),
     ("reqwest", &["cli", "tests"], "only clients ask"),
     ("clap", &["cli"], "only the command line has arguments"),
     ("comfy-table", &["cli"], "only the command line prints"),
-    ("tokio", &["storage-engine", "registry", "server", "cli", "tests"], "the rest is blocking and pure"),
-    ("futures", &["storage-engine", "registry", "server"], "the rest is blocking and pure"),
+    (
+        "tokio",
+        &["storage-engine", "registry", "server", "cli", "tests"],
+        "the rest is blocking and pure",
+    ),
+    (
+        "futures",
+        &["storage-engine", "registry", "server"],
+        "the rest is blocking and pure",
+    ),
 ];
 
 /// Names of everything that a manifest depends on, in every manner, under the name that code uses.
 fn named(folder: &str) -> BTreeSet<String> {
     let path = root().join(folder).join("Cargo.toml");
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let manifest: Table = text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let manifest: Table = text
+        .parse()
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut tables = vec![&manifest];
     if let Some(targets) = manifest.get("target").and_then(toml::Value::as_table) {
         tables.extend(targets.values().filter_map(toml::Value::as_table));
@@ -62,7 +126,8 @@ fn named(folder: &str) -> BTreeSet<String> {
 
 /// `tower-http` is of `tower`, `towering` is not.
 fn belongs_to(name: &str, library: &str) -> bool {
-    name.strip_prefix(library).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_']))
+    name.strip_prefix(library)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_']))
 }
 
 #[test]
@@ -83,7 +148,10 @@ fn dependencies_point_one_way() {
     let ours: BTreeSet<_> = OURS.iter().map(|(folder, _)| *folder).collect();
     for (folder, allowed) in OURS {
         let names = named(folder);
-        assert!(!names.is_empty() || allowed.is_empty(), "{folder} depends on nothing at all?");
+        assert!(
+            !names.is_empty() || allowed.is_empty(),
+            "{folder} depends on nothing at all?"
+        );
         for name in names.iter().filter(|name| ours.contains(name.as_str())) {
             assert!(
                 allowed.contains(&name.as_str()),
@@ -130,7 +198,9 @@ fn every_dependency_is_the_workspaces() {
         let text = fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("a manifest");
         let manifest: Table = text.parse().expect("TOML");
         for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
-            let Some(dependencies) = manifest.get(kind).and_then(toml::Value::as_table) else { continue };
+            let Some(dependencies) = manifest.get(kind).and_then(toml::Value::as_table) else {
+                continue;
+            };
             for (name, value) in dependencies {
                 let inherited = value.get("workspace").and_then(toml::Value::as_bool);
                 assert_eq!(

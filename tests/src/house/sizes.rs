@@ -13,15 +13,22 @@ const EXCEPTIONS: &[(&str, usize)] = &[];
 
 /// `name` and lines of code of every function outside test modules.
 fn functions(source: &Source) -> Vec<(String, usize)> {
-    let lines: Vec<_> = source.text.lines().take_while(|line| *line != "#[cfg(test)]").collect();
+    let lines: Vec<_> = source
+        .text
+        .lines()
+        .take_while(|line| *line != "#[cfg(test)]")
+        .collect();
     let mut found = Vec::new();
     for (start, line) in lines.iter().enumerate() {
-        let Some(name) = function_name(line) else { continue };
+        let Some(name) = function_name(line) else {
+            continue;
+        };
         if line.trim_end().ends_with(['}', ';']) {
             continue;
         }
         // Formatted code closes a body at the indentation of its `fn`, and so the parameters of a
         // declaration without one.
+        let indentation: String = line.chars().take_while(|c| *c == ' ').collect();
         let (close, declared) = (format!("{indentation}}}"), format!("{indentation})"));
         let length = lines[start..].iter().position(|line| {
             **line == close || (line.starts_with(&declared) && line.ends_with(';'))
@@ -30,7 +37,10 @@ fn functions(source: &Source) -> Vec<(String, usize)> {
         if lines.get(end).is_some_and(|line| line.ends_with(';')) {
             continue;
         }
-        let code = lines[start..end].iter().filter(|line| !is_empty(line)).count();
+        let code = lines[start..end]
+            .iter()
+            .filter(|line| !is_empty(line))
+            .count();
         found.push((name.to_owned(), code));
     }
     found
@@ -62,7 +72,10 @@ fn long(sources: &[Source]) -> Vec<(String, usize)> {
         if lines > MAX_FILE {
             found.push((source.path.clone(), lines));
         }
-        if source.path.starts_with("tests/") || source.path.ends_with("/tests.rs") || source.path.contains("/tests/") {
+        if source.path.starts_with("tests/")
+            || source.path.ends_with("/tests.rs")
+            || source.path.contains("/tests/")
+        {
             continue;
         }
         found.extend(
@@ -81,19 +94,27 @@ fn files_and_functions_stay_short() {
     let mut complaints = Vec::new();
     for (what, lines) in &long {
         match EXCEPTIONS.iter().find(|(name, _)| name == what) {
-            None => complaints.push(format!("{what} has {lines} lines: split it along what it does")),
+            None => complaints.push(format!(
+                "{what} has {lines} lines: split it along what it does"
+            )),
             Some((_, listed)) if lines > listed => {
-                complaints.push(format!("{what} grew from {listed} to {lines} lines: split it"));
+                complaints.push(format!(
+                    "{what} grew from {listed} to {lines} lines: split it"
+                ));
             }
             Some((_, listed)) if lines < listed => {
-                complaints.push(format!("{what} shrank: lower its exception from {listed} to {lines}"));
+                complaints.push(format!(
+                    "{what} shrank: lower its exception from {listed} to {lines}"
+                ));
             }
             Some(_) => {}
         }
     }
     for (name, _) in EXCEPTIONS {
         if !long.iter().any(|(what, _)| what == name) {
-            complaints.push(format!("{name} needs no exception any more: take it off the list"));
+            complaints.push(format!(
+                "{name} needs no exception any more: take it off the list"
+            ));
         }
     }
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
@@ -106,7 +127,13 @@ fn functions_are_measured() {
         "impl A {{\n    fn short() {{}}\n    pub(crate) async fn long<T>(\n        a: T,\n    ) {{\n{body}        // why\n\n    }}\n    fn next();\n    fn declared(\n        a: T,\n    ) -> T;\n}}\n\
          const fn top() {{\n    1\n}}\n#[cfg(test)]\nmod tests {{\n    fn ignored() {{\n{body}    }}\n}}\n"
     );
-    let source = Source { path: "server/src/a.rs".to_owned(), text };
-    assert_eq!(functions(&source), [("long".to_owned(), 74), ("top".to_owned(), 2)]);
+    let source = Source {
+        path: "server/src/a.rs".to_owned(),
+        text,
+    };
+    assert_eq!(
+        functions(&source),
+        [("long".to_owned(), 74), ("top".to_owned(), 2)]
+    );
     assert_eq!(long(&[source]), [("server/src/a.rs long".to_owned(), 74)]);
 }

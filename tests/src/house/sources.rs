@@ -13,7 +13,10 @@ pub(super) struct Source {
 
 /// The folder of the repository.
 pub(super) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ has a parent")
+        .to_owned()
 }
 
 /// Every Rust file of ours, sorted by path.
@@ -25,18 +28,30 @@ pub(super) fn rust() -> Vec<Source> {
     let sources: Vec<_> = paths
         .into_iter()
         .map(|path| Source {
-            path: path.strip_prefix(&root).expect("below the root").display().to_string(),
+            path: path
+                .strip_prefix(&root)
+                .expect("below the root")
+                .display()
+                .to_string(),
             text: fs::read_to_string(&path).expect("a readable source file"),
         })
         .collect();
-    assert!(sources.len() > 50, "found only {} files: is this the repository?", sources.len());
+    assert!(
+        sources.len() > 50,
+        "found only {} files: is this the repository?",
+        sources.len()
+    );
     sources
 }
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a readable folder") {
         let path = entry.expect("a readable entry").path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if path.is_dir() {
             if !name.starts_with('.') && name != "target" && name != "node_modules" {
                 walk(&path, found);

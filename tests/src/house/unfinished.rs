@@ -31,6 +31,9 @@ fn nothing_is_left_unfinished() {
 
 #[test]
 fn marks_are_found() {
-    let source = Source { path: "a.rs".to_owned(), text: format!("fn a() {{ {}) }}", MARKS[0].concat()) };
+    let source = Source {
+        path: "a.rs".to_owned(),
+        text: format!("fn a() {{ {}) }}", MARKS[0].concat()),
+    };
     assert_eq!(marked(&source).len(), 1);
 }
