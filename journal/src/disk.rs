@@ -91,12 +91,6 @@ pub(crate) struct DiskFile {
     path: PathBuf,
 }
 
-impl DiskFile {
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
 impl Disk {
     /// A new file; an error when there is one of that name.
     pub(crate) fn create(&self, path: &Path) -> Result<DiskFile, Error> {

@@ -70,7 +70,8 @@ impl NewGraph {
             .chain(labels)
         {
             let empty = text.trim().is_empty() && field != "label value";
-            if empty || text.chars().any(char::is_control) {
+            // `<<` as a key would be taken for YAML's merge.
+            if empty || text == "<<" || text.chars().any(char::is_control) {
                 return Err(Error::InvalidText { field });
             }
         }
@@ -325,7 +326,10 @@ impl Registry {
         self.after(Step::StorageInitialised)?;
         self.check_identity(intent)?;
         let replacement = self.file().prepare(&plan.text)?;
-        self.after(Step::ConfigPrepared)?;
+        if let Err(halted) = self.after(Step::ConfigPrepared) {
+            replacement.leave();
+            return Err(halted.into());
+        }
         // An editor pays no regard to our lock: look again at the last moment.
         let on_disk = self.file().read()?.digest;
         if on_disk != intent.old_digest {

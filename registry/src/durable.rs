@@ -8,6 +8,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+/// How the names of temporary files begin and end.
+const TEMPORARY: (&str, &str) = (".trellis-", ".tmp");
+
 /// A step on the disk that failed: what was being done, to what, and why it could not be.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}", path.display())]
@@ -142,6 +145,13 @@ impl Replacement {
         })
     }
 
+    /// Leaves the temporary file where it is, as a crash would.
+    pub(crate) fn leave(self) {
+        if let Err(error) = self.temporary.keep() {
+            tracing::warn!(%error, "a temporary file could not be left");
+        }
+    }
+
     /// Takes the target's name. After an error the target is as it was, unless only the sync of
     /// the folder failed.
     pub(crate) fn rename(self) -> Result<(), DiskError> {
@@ -153,11 +163,31 @@ impl Replacement {
     }
 }
 
+/// Removes temporary files of ours that a crash left in a folder. Only under the lock, for nobody
+/// else is writing there then.
+pub(crate) fn sweep(folder: &Path) -> Result<(), DiskError> {
+    let listing = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        listing => listing.naming("list", folder)?,
+    };
+    for item in listing {
+        let item = item.naming("list", folder)?;
+        let name = item.file_name();
+        let ours = name
+            .to_str()
+            .is_some_and(|name| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1));
+        if ours && item.file_type().is_ok_and(|kind| kind.is_file()) {
+            remove(&item.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn prepare(target: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile, DiskError> {
     let folder = parent(target);
     let mut temporary = tempfile::Builder::new()
-        .prefix(".trellis-")
-        .suffix(".tmp")
+        .prefix(TEMPORARY.0)
+        .suffix(TEMPORARY.1)
         .tempfile_in(folder)
         .naming("create a temporary file in", folder)?;
     temporary

@@ -32,7 +32,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// A tenant or a label that cannot be kept (400).
-    #[error("the {field} must not be empty nor contain a control character")]
+    #[error("the {field} must not be empty, nor be <<, nor contain a control character")]
     InvalidText {
         /// `tenant`, `label` or `label value`.
         field: &'static str,

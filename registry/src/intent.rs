@@ -19,7 +19,7 @@ use crate::{Digest, GraphId};
 /// The file in a graph's folder that says which graph it is.
 pub const IDENTITY_FILE: &str = "graph.json";
 
-const FOLDER: &str = "intents";
+pub(crate) const FOLDER: &str = "intents";
 
 /// One create, from before its first effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

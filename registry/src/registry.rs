@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::config::lock::{ConfigLock, LockError};
 use crate::config::store::{self, ConfigText};
 use crate::config::{self, ConfigFile, Drift};
+use crate::durable;
 use crate::intent::{self, Intent, Named, Settlement};
 use crate::registration::{self, Graphs, Registration, Snapshot};
 use crate::{Digest, Error, GraphId};
@@ -113,6 +114,7 @@ impl Registry {
             Err(error) => return Err(error.into()),
         };
         if lock.is_some() {
+            sweep(&file)?;
             settle(&file)?;
         }
         let read = file.read()?;
@@ -276,6 +278,7 @@ fn settle(file: &ConfigFile) -> Result<(), Error> {
     if intents.is_empty() {
         return Ok(());
     }
+    sweep(file)?;
     let read = file.read()?;
     let Ok(parsed) = config::parse(&read.text) else {
         tracing::warn!(
@@ -296,6 +299,15 @@ fn settle(file: &ConfigFile) -> Result<(), Error> {
         }
         intent.undo(settlement)?;
         intent.end(file)?;
+    }
+    Ok(())
+}
+
+/// Under the lock: removes temporary files that a crash left behind.
+fn sweep(file: &ConfigFile) -> Result<(), Error> {
+    let state = file.state_folder();
+    for folder in [file.folder(), &state, &state.join(intent::FOLDER)] {
+        durable::sweep(folder)?;
     }
     Ok(())
 }

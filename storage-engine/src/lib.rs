@@ -7,30 +7,44 @@
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use language::schema::Schema;
-//! use storage_engine::{Graph, Mode, NewGraph, Options, WriteRequest};
+//! use storage_engine::{Graph, NewGraph, Options, WriteError, WriteRequest};
 //!
 //! let folder = std::path::Path::new("data/people");
 //! let schema = Schema::parse("node Person { email: String @key }").map_err(|e| e[0].to_string())?;
 //! Graph::create(folder, NewGraph::new(schema, "alice"))?;
-//! let graph = Graph::open(folder, Mode::Write, Options::default())?;
+//! let graph = Graph::open(folder, Options::default())?;
 //! let person = graph.snapshot().schema().node_types[0].clone();
 //! let written = graph
 //!     .write(WriteRequest::by("alice"), move |transaction| {
 //!         let email = (person.properties[0].id, "a@example.org".into());
-//!         Ok(transaction.create_node(person.id, vec![email])?)
+//!         transaction.create_node(person.id, vec![email])
 //!     })
 //!     .await?;
 //! assert_eq!(written.counts.nodes_created, 1);
 //! # Ok(()) }
 //! ```
 
+mod checkpoint;
+mod clock;
 mod columns;
+mod files;
+mod graph;
+mod identity;
 mod keys;
+mod lock;
+mod record;
 mod rows;
+mod tables;
 mod topology;
 
 pub mod snapshot;
 pub mod transaction;
 
+pub use graph::{
+    CheckpointStatus, CommitError, CreateError, FoldError, Graph, NewGraph, OpenError, Options,
+    Status, WriteRequest, Written,
+};
+pub use lock::Holder;
+pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};
 pub use snapshot::{Neighbour, Snapshot};
 pub use transaction::{Transaction, WriteError};

@@ -4,9 +4,12 @@
 //! renames. Names are what people see; ids are what is stored.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::index::Index;
+use super::pattern::Pattern;
 use crate::value::Value;
 
 /// Identifies a node type or an edge type for the life of a graph.
@@ -36,6 +39,8 @@ pub struct Schema {
     /// Counts up with each change, from 1.
     pub version: u64,
     /// In order of declaration.
+    pub interfaces: Vec<Interface>,
+    /// In order of declaration.
     pub node_types: Vec<NodeType>,
     /// In order of declaration.
     pub edge_types: Vec<EdgeType>,
@@ -43,6 +48,22 @@ pub struct Schema {
     pub next_type_id: u32,
     /// The first id that no property has had.
     pub next_property_id: u32,
+    /// Finds types and properties; follows from the rest.
+    #[serde(skip)]
+    pub(super) index: Index,
+}
+
+/// An interface: a label that several node types share, with the properties that each of them has.
+///
+/// It has no id because no row is stored under it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interface {
+    /// Also a label.
+    pub name: String,
+    /// The names of its properties, in order of declaration.
+    pub properties: Vec<String>,
+    /// As for node types.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A node type.
@@ -58,7 +79,8 @@ pub struct NodeType {
     pub properties: Vec<Property>,
     /// The properties that identify a node, in order; empty when the type has no key.
     pub key: Vec<PropertyId>,
-    /// `@description`, `@instruction` and what is not known here, by name.
+    /// `@description`, `@instruction` and what is not known here, by name: of the two known ones
+    /// the text itself, of others what stands between the parentheses, as written.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -94,10 +116,10 @@ pub struct Property {
     pub indexed: bool,
     /// `@default`: taken when a new row does not give the property.
     pub default: Option<Value>,
-    /// `@range`: smallest and largest value.
+    /// `@range`: smallest and largest value, both allowed; of each element when it is a list.
     pub range: Option<(Option<Value>, Option<Value>)>,
-    /// `@check`: a regular expression that the whole text must match.
-    pub check: Option<String>,
+    /// `@check`: a regular expression that the whole text must match; each element of a list.
+    pub check: Option<Pattern>,
     /// As for node types.
     pub annotations: BTreeMap<String, String>,
 }
@@ -135,25 +157,47 @@ impl Schema {
     /// The node type with this id.
     #[must_use]
     pub fn node_type(&self, id: TypeId) -> Option<&NodeType> {
-        self.node_types.iter().find(|node_type| node_type.id == id)
+        self.node_types.get(self.index.node_type(self, id)?)
     }
 
     /// The edge type with this id.
     #[must_use]
     pub fn edge_type(&self, id: TypeId) -> Option<&EdgeType> {
-        self.edge_types.iter().find(|edge_type| edge_type.id == id)
+        self.edge_types.get(self.index.edge_type(self, id)?)
     }
 
     /// The node type with this name.
     #[must_use]
     pub fn node_type_named(&self, name: &str) -> Option<&NodeType> {
-        self.node_types.iter().find(|node_type| node_type.name == name)
+        self.node_types.get(self.index.node_type_named(self, name)?)
     }
 
     /// The edge type with this name.
     #[must_use]
     pub fn edge_type_named(&self, name: &str) -> Option<&EdgeType> {
-        self.edge_types.iter().find(|edge_type| edge_type.name == name)
+        self.edge_types.get(self.index.edge_type_named(self, name)?)
+    }
+
+    /// The interface with this name.
+    #[must_use]
+    pub fn interface_named(&self, name: &str) -> Option<&Interface> {
+        self.interfaces
+            .iter()
+            .find(|interface| interface.name == name)
+    }
+
+    /// The property with this id, and the type that it belongs to.
+    #[must_use]
+    pub fn property(&self, id: PropertyId) -> Option<(TypeId, &Property)> {
+        let (type_id, position) = self.index.property(self, id)?;
+        Some((type_id, self.properties(type_id)?.get(position)?))
+    }
+
+    /// The property of a node or edge type with this name.
+    #[must_use]
+    pub fn property_named(&self, type_id: TypeId, name: &str) -> Option<&Property> {
+        self.properties(type_id)?
+            .get(self.index.property_named(self, type_id, name)?)
     }
 
     /// The properties of a node or edge type.
@@ -161,7 +205,10 @@ impl Schema {
     pub fn properties(&self, id: TypeId) -> Option<&[Property]> {
         self.node_type(id)
             .map(|node_type| node_type.properties.as_slice())
-            .or_else(|| self.edge_type(id).map(|edge_type| edge_type.properties.as_slice()))
+            .or_else(|| {
+                self.edge_type(id)
+                    .map(|edge_type| edge_type.properties.as_slice())
+            })
     }
 
     /// The name of a node or edge type.
@@ -177,7 +224,9 @@ impl NodeType {
     /// The property with this name.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&Property> {
-        self.properties.iter().find(|property| property.name == name)
+        self.properties
+            .iter()
+            .find(|property| property.name == name)
     }
 
     /// Its name and those of its interfaces.
@@ -190,6 +239,28 @@ impl EdgeType {
     /// The property with this name.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&Property> {
-        self.properties.iter().find(|property| property.name == name)
+        self.properties
+            .iter()
+            .find(|property| property.name == name)
+    }
+}
+
+impl fmt::Display for PropertyType {
+    /// As a schema writes it: `I32`, `enum(a, b)`, `[String]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String => f.write_str("String"),
+            Self::Bool => f.write_str("Bool"),
+            Self::I32 => f.write_str("I32"),
+            Self::I64 => f.write_str("I64"),
+            Self::U32 => f.write_str("U32"),
+            Self::U64 => f.write_str("U64"),
+            Self::F32 => f.write_str("F32"),
+            Self::F64 => f.write_str("F64"),
+            Self::Date => f.write_str("Date"),
+            Self::DateTime => f.write_str("DateTime"),
+            Self::Enum(values) => write!(f, "enum({})", values.join(", ")),
+            Self::List(element) => write!(f, "[{element}]"),
+        }
     }
 }

@@ -21,6 +21,7 @@ mod prove;
 use serde_yaml::Value;
 
 use super::model::GraphEntry;
+use super::parse::without_mark;
 use crate::GraphId;
 
 /// Why the text was left alone.
@@ -70,7 +71,7 @@ type Placement = Vec<Piece>;
 
 /// The text with the graph added, or why it cannot be.
 pub fn add_graph(text: &str, graph_id: &GraphId, entry: &GraphEntry) -> Result<String, EditError> {
-    let old: Value = serde_yaml::from_str(text).map_err(EditError::Unreadable)?;
+    let old: Value = serde_yaml::from_str(without_mark(text)).map_err(EditError::Unreadable)?;
     add_graph_to(text, &old, graph_id, entry)
 }
 
@@ -85,6 +86,11 @@ pub fn add_graph_to(
         return Err(EditError::Exists(graph_id.to_string()));
     }
     let value = serde_yaml::to_value(entry).map_err(EditError::Unreadable)?;
+    if !prove::reads_back(graph_id, entry) {
+        return Err(EditError::Unsupported {
+            reason: "the entry would not be read back as it was given".to_owned(),
+        });
+    }
     let placements = place::additions(text, graph_id, entry)?;
     first_proven(text, &placements, |new| {
         prove::is_addition(old, new, graph_id, &value)
@@ -93,7 +99,7 @@ pub fn add_graph_to(
 
 /// The text with the graph's entry taken out, or why it cannot be. Comments above the entry stay.
 pub fn remove_graph(text: &str, graph_id: &GraphId) -> Result<String, EditError> {
-    let old: Value = serde_yaml::from_str(text).map_err(EditError::Unreadable)?;
+    let old: Value = serde_yaml::from_str(without_mark(text)).map_err(EditError::Unreadable)?;
     if !prove::names(&old, graph_id)? {
         return Err(EditError::Absent(graph_id.to_string()));
     }
@@ -112,7 +118,7 @@ fn first_proven(
         let Some(new) = apply(text, placement) else {
             continue;
         };
-        if serde_yaml::from_str::<Value>(&new).is_ok_and(|value| intended(&value)) {
+        if serde_yaml::from_str::<Value>(without_mark(&new)).is_ok_and(|value| intended(&value)) {
             return Ok(new);
         }
     }

@@ -176,6 +176,13 @@ pub(super) fn additions(
             into_flow(&page, &root, &graphs, &mapping, &addition)
         }
         Some(YamlNode::Mapping(mapping)) => into_block(&page, &mapping, &addition),
+        Some(YamlNode::TaggedNode(tagged)) => match tagged.as_mapping() {
+            Some(mapping) if mapping.is_flow_style() => {
+                flow_ends(&page, &mapping, &addition.flow())
+            }
+            Some(mapping) => into_block(&page, &mapping, &addition),
+            None => Vec::new(),
+        },
         value => in_place_of_null(&page, &root, &graphs, value.as_ref(), &addition),
     })
 }
@@ -327,13 +334,26 @@ fn into_block(page: &Page<'_>, mapping: &Mapping, addition: &Addition<'_>) -> Ve
         _ => 2,
     };
     let mut lines = addition.block(page, indent, step);
+    let end_line = flow_end(page, &last_entry).unwrap_or(key_line);
     if page.line_of(first) != key_line && spaced(page, key_line) {
         lines = format!("{}{lines}", page.line_ending);
     }
-    page.run(key_line, indent)
+    page.run(end_line, indent)
         .into_iter()
         .map(|number| vec![page.lines_before(number, &lines)])
         .collect()
+}
+
+/// The line on which an entry's flow value ends; its brace may stand at the margin.
+fn flow_end(page: &Page<'_>, entry: &MappingEntry) -> Option<usize> {
+    let value = entry.value_node()?;
+    let flow = match &value {
+        YamlNode::Mapping(mapping) => mapping.is_flow_style(),
+        _ => false,
+    };
+    let range = value.byte_range();
+    let text = page.text.get(range.start as usize..range.end as usize)?;
+    flow.then(|| page.line_of(range.start as usize + text.trim_end().len().saturating_sub(1)))
 }
 
 /// Whether a blank line stands above an entry and its comments.
@@ -472,7 +492,12 @@ pub(super) fn removals(text: &str, graph_id: &GraphId) -> Result<Vec<Placement>,
     let page = Page::new(text);
     let root = root_of(text)?;
     let graphs = find(&root, |key| key == GRAPHS).and_then(|entry| entry.value_node());
-    let Some(YamlNode::Mapping(mapping)) = graphs else {
+    let mapping = match graphs {
+        Some(YamlNode::Mapping(mapping)) => Some(mapping),
+        Some(YamlNode::TaggedNode(tagged)) => tagged.as_mapping(),
+        _ => None,
+    };
+    let Some(mapping) = mapping else {
         return Err(EditError::Unsupported {
             reason: "graphs: is no plain mapping".to_owned(),
         });
@@ -487,9 +512,18 @@ pub(super) fn removals(text: &str, graph_id: &GraphId) -> Result<Vec<Placement>,
         return Ok(out_of_flow(&page, &mapping, &entry, start));
     }
     let key_line = page.line_of(start);
-    let [with_comments, content, deep] = page.run(key_line, page.indent(key_line));
+    let indent = page.indent(key_line);
+    let end_line = flow_end(&page, &entry).unwrap_or(key_line);
+    let is_last = !mapping
+        .entries()
+        .filter_map(|entry| key_start(&entry))
+        .any(|at| at > start);
+    let spaced = key_line > 0 && page.is_blank(key_line - 1);
     let cut = |end_line: usize| -> Placement {
-        let mut from = page.starts.get(key_line).copied().unwrap_or(0);
+        // The blank line that set the entry off goes with it.
+        let alone = spaced && (is_last || page.is_blank(end_line));
+        let first_line = if alone { key_line - 1 } else { key_line };
+        let mut from = page.starts.get(first_line).copied().unwrap_or(0);
         let to = page.starts.get(end_line).copied().unwrap_or(text.len());
         if to == text.len() && !text.ends_with('\n') {
             // The line above becomes the last one, and the last line has no ending.
@@ -501,10 +535,7 @@ pub(super) fn removals(text: &str, graph_id: &GraphId) -> Result<Vec<Placement>,
             inserted: String::new(),
         }]
     };
-    Ok([with_comments, content, deep]
-        .into_iter()
-        .map(cut)
-        .collect())
+    Ok(page.run(end_line, indent).into_iter().map(cut).collect())
 }
 
 fn out_of_flow(

@@ -2,6 +2,8 @@
 
 use serde_yaml::{Mapping, Value};
 
+use super::super::model::GraphEntry;
+use super::super::{parse, yaml_text};
 use super::EditError;
 use crate::GraphId;
 
@@ -36,6 +38,15 @@ pub(super) fn is_removal(old: &Value, new: &Value, graph_id: &GraphId) -> bool {
         return false;
     };
     same_order(entries_without(old_graphs, graph_id), entries(new_graphs))
+}
+
+/// The entry alone, written and read by the server's own reader, is the entry.
+pub(super) fn reads_back(graph_id: &GraphId, entry: &GraphEntry) -> bool {
+    let lines = yaml_text::block(graph_id, entry, 2, 2, "\n");
+    parse(&format!("version: 1\ngraphs:\n{lines}\n")).is_ok_and(|parsed| {
+        matches!(parsed.config.graphs.as_slice(), [(read_id, read)]
+            if read_id.as_str() == graph_id.as_str() && read == entry)
+    })
 }
 
 type Graphs<'a> = Option<&'a Mapping>;

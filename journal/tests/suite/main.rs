@@ -1,0 +1,14 @@
+//! The journal from outside: its public functions, its files, and a disk that fails.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod damage;
+mod faults;
+mod fuzz;
+mod life;
+mod model;
+mod support;
+mod torn;

@@ -1,0 +1,106 @@
+//! Checkpoints: which version of each table stands for which commit.
+//!
+//! `checkpoints/<lsn>.json` is one line of JSON and, on the next, the SHA-256 of the first. It is
+//! written only after everything that it names is synced, and read back before it counts. The two
+//! newest are kept.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use language::schema::{Schema, TypeId};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::files::{self, FileError, failed};
+use crate::record::CommitInfo;
+use crate::tables::Tables;
+
+/// How many are kept.
+const KEPT: usize = 2;
+
+/// A point where the log has been folded into tables.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    pub(crate) format: u32,
+    pub(crate) graph: Uuid,
+    /// Everything up to here is in the tables.
+    pub(crate) lsn: u64,
+    /// The digest of the log's frame that ends there, in hex.
+    pub(crate) digest: String,
+    pub(crate) epoch: u64,
+    pub(crate) time_micros: i64,
+    pub(crate) head: CommitInfo,
+    pub(crate) schema: Schema,
+    pub(crate) tables: Tables,
+    /// The first id of each type that no row has had.
+    pub(crate) next_ids: BTreeMap<u32, u64>,
+}
+
+/// The format written now.
+pub(crate) const FORMAT: u32 = 1;
+
+/// A checkpoint that cannot be written or used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is not what was written.
+    #[error("the checkpoint {} is damaged", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It cannot be turned into JSON or back.
+    #[error("the checkpoint cannot be encoded")]
+    Encode(#[from] serde_json::Error),
+}
+
+impl Checkpoint {
+    pub(crate) fn next_id(&self, type_id: TypeId) -> u64 {
+        self.next_ids.get(&type_id.0).copied().unwrap_or(1)
+    }
+
+    /// Writes it durably, reads it back and removes all but the newest.
+    pub(crate) fn publish(&self, folder: &Path) -> Result<(), CheckpointError> {
+        let path = folder.join(format!("{:020}.json", self.lsn));
+        let line = serde_json::to_vec(self)?;
+        let digest = hex::encode(Sha256::digest(&line));
+        files::write_durably(&path, &[&line, b"\n", digest.as_bytes(), b"\n"])?;
+        if Self::load(&path)? != *self {
+            return Err(CheckpointError::Damaged { path });
+        }
+        for old in list(folder)?.into_iter().skip(KEPT) {
+            fs::remove_file(&old).map_err(failed("remove", &old))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn load(path: &Path) -> Result<Self, CheckpointError> {
+        let bytes = files::read(path)?;
+        let damaged = || CheckpointError::Damaged { path: path.to_owned() };
+        let text = std::str::from_utf8(&bytes).map_err(|_| damaged())?;
+        let (line, rest) = text.split_once('\n').ok_or_else(damaged)?;
+        if rest.trim_end() != hex::encode(Sha256::digest(line.as_bytes())) {
+            return Err(damaged());
+        }
+        serde_json::from_str(line).map_err(|_| damaged())
+    }
+}
+
+/// The checkpoint files, newest first.
+pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed("list", folder))? {
+        let path = entry.map_err(failed("list", folder))?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let named = stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit());
+        if named && path.extension().is_some_and(|extension| extension == "json") {
+            paths.push(path);
+        }
+    }
+    paths.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(paths)
+}

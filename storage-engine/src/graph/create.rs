@@ -1,0 +1,105 @@
+//! Making a graph's folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use language::schema::Schema;
+use uuid::Uuid;
+
+use crate::clock;
+use crate::files::{self, FileError, failed};
+use crate::graph::{FORMAT, Identity, LOCAL_EPOCH};
+use crate::record::{Body, CatalogueChange, ChangeCounts, Changes, CommitId, Header, Record, RecordError};
+
+/// What a new graph is.
+#[derive(Clone, Debug)]
+pub struct NewGraph {
+    /// Its identity for life; nothing else is ever deleted in its name.
+    pub graph: Uuid,
+    /// What it may contain.
+    pub schema: Schema,
+    /// Who makes it.
+    pub principal: String,
+}
+
+impl NewGraph {
+    /// A graph with a fresh identity.
+    pub fn new(schema: Schema, principal: impl Into<String>) -> Self {
+        Self { graph: Uuid::new_v4(), schema, principal: principal.into() }
+    }
+}
+
+/// Why a graph was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The folder has something in it. Nothing was changed.
+    #[error("{} is not empty", folder.display())]
+    NotEmpty {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The log could not be made.
+    #[error("cannot make the graph's log")]
+    Log(#[from] journal::Error),
+    /// The first commit could not be written.
+    #[error("cannot write the graph's first commit")]
+    Append(#[from] journal::AppendError),
+    /// The first commit could not be encoded.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl super::Graph {
+    /// Makes a graph in `folder`, which is made too when it is missing. When this returns, the
+    /// graph is durable. After an error the folder may hold a part of it, under its own `graph.json`
+    /// or none: the caller, who knows whether the folder was there before, removes it.
+    ///
+    /// # Errors
+    /// [`CreateError::NotEmpty`] when the folder has something in it, else what failed.
+    pub fn create(folder: &Path, new: NewGraph) -> Result<(), CreateError> {
+        files::create_folder(folder)?;
+        let mut entries = fs::read_dir(folder).map_err(failed("list", folder))?;
+        if entries.next().is_some() {
+            return Err(CreateError::NotEmpty { folder: folder.to_owned() });
+        }
+        let identity = Identity { format: FORMAT, graph: new.graph };
+        let json = serde_json::json!(identity).to_string();
+        files::write_durably(&folder.join("graph.json"), &[json.as_bytes(), b"\n"])?;
+        for name in ["files", "tables", "checkpoints"] {
+            files::create_folder(&folder.join(name))?;
+        }
+        let options = journal::Options { epoch: LOCAL_EPOCH, ..journal::Options::default() };
+        let mut log = journal::Journal::create(&folder.join("log"), options)?;
+        log.append(&[first_commit(new).encode()?])?;
+        log.close()?;
+        Ok(())
+    }
+}
+
+/// The commit that gives the graph its schema.
+fn first_commit(new: NewGraph) -> Record {
+    let header = Header {
+        lsn: 1,
+        branch: 0,
+        sequence: 1,
+        previous_lsn: 0,
+        epoch: LOCAL_EPOCH,
+        id: CommitId(Uuid::now_v7()),
+        parents: Vec::new(),
+        time_micros: clock::now_micros(),
+        principal: new.principal,
+        run: Uuid::now_v7(),
+        message: Some("create the graph".to_owned()),
+        request: None,
+        decision: None,
+        idempotency: None,
+        schema_version: new.schema.version,
+        counts: ChangeCounts::default(),
+        next_ids: Vec::new(),
+    };
+    let catalogue = vec![CatalogueChange::Schema(new.schema)];
+    Record::Commit(header, Body::Inline(Changes { catalogue, rows: Vec::new() }))
+}

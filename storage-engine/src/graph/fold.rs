@@ -1,0 +1,167 @@
+//! Folding: the log's tail into tables, then a checkpoint, then the snapshot onto both.
+//!
+//! It runs beside readers and writers and holds the writer only to swap the snapshot. What a crash
+//! leaves of it, no checkpoint names.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::clock;
+use crate::files::{self, FileError};
+use crate::graph::commit::unpoisoned;
+use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published, open};
+use crate::rows::Rows;
+use crate::snapshot::{Bases, Snapshot};
+use crate::tables::{self, Fold, TableError, TableVersion};
+
+/// Why a fold did not succeed. Nothing is lost: the log has everything, and the next fold tries
+/// again.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// A table could not be written.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The rows do not make columns.
+    #[error("the rows cannot be held as columns")]
+    Columns(#[from] arrow_schema::ArrowError),
+    /// What was written could not be made durable.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The checkpoint could not be published.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// How far folding has come.
+#[derive(Debug, Default)]
+pub(super) struct Folding {
+    pub(super) checkpoint: Option<Checkpoint>,
+    /// Files of tables that are known to be durable.
+    synced: HashSet<PathBuf>,
+    pub(super) last_error: Option<String>,
+}
+
+impl Folding {
+    pub(super) fn after(checkpoint: Option<Checkpoint>) -> Self {
+        Self { checkpoint, ..Self::default() }
+    }
+}
+
+impl Graph {
+    /// Folds everything committed so far. Blocks; not to be called from an async context.
+    ///
+    /// # Errors
+    /// [`FoldError`]; the graph goes on without.
+    pub fn fold(&self) -> Result<(), FoldError> {
+        self.inner.fold()
+    }
+}
+
+impl Inner {
+    /// Starts a fold in the background when the tail is long enough and none is under way.
+    pub(super) fn plan_fold(self: &Arc<Self>) {
+        let published = self.published.load();
+        let due = published.tail_bytes >= self.options.fold_bytes
+            || published.snapshot.changed_rows() >= self.options.fold_rows;
+        if !due || self.fold_planned.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let inner = self.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = inner.fold() {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(folder = %inner.folder.display(), error, "folding failed");
+            }
+            inner.fold_planned.store(false, Ordering::Release);
+        });
+    }
+
+    fn fold(&self) -> Result<(), FoldError> {
+        let mut folding = unpoisoned(&self.folding);
+        let result = self.fold_with(&mut folding);
+        folding.last_error = result.as_ref().err().map(ToString::to_string);
+        result
+    }
+
+    fn fold_with(&self, folding: &mut Folding) -> Result<(), FoldError> {
+        let published = self.published.load_full();
+        let snapshot = &published.snapshot;
+        if folding.checkpoint.as_ref().is_some_and(|done| done.lsn >= snapshot.lsn()) {
+            return Ok(());
+        }
+        let mut versions =
+            folding.checkpoint.as_ref().map(|done| done.tables.clone()).unwrap_or_default();
+        let mut next_ids = BTreeMap::new();
+        let mut bases = Bases::default();
+        for rows in snapshot.tables() {
+            let type_id = rows.layout.type_id;
+            if let Some(version) = self.fold_table(rows, versions.get(&type_id.0))? {
+                versions.insert(type_id.0, version);
+            }
+            next_ids.insert(type_id.0, rows.next_id);
+            let base = match rows.changes.is_empty() {
+                true => rows.base.clone(),
+                false => Arc::new(rows.base.with_changes(&rows.layout, &rows.changes)?),
+            };
+            bases.insert(type_id, (base, rows.next_id));
+        }
+        files::sync_tree(&self.tables(), &mut folding.synced)?;
+        let checkpoint = Checkpoint {
+            format: checkpoint::FORMAT,
+            graph: snapshot.graph(),
+            lsn: snapshot.lsn(),
+            digest: open::digest_text(published.digest),
+            epoch: LOCAL_EPOCH,
+            time_micros: clock::now_micros(),
+            head: snapshot.head().clone(),
+            schema: snapshot.schema().as_ref().clone(),
+            tables: versions,
+            next_ids,
+        };
+        checkpoint.publish(&self.checkpoints())?;
+        folding.checkpoint = Some(checkpoint);
+        self.swap(&published, &bases)?;
+        Ok(())
+    }
+
+    /// The next version of one table; `None` when nothing changed in it.
+    fn fold_table(
+        &self,
+        rows: &Rows,
+        parent: Option<&TableVersion>,
+    ) -> Result<Option<TableVersion>, FoldError> {
+        let removed: Vec<u64> =
+            rows.changes.keys().copied().filter(|id| rows.base.slot(*id).is_some()).collect();
+        let changed = rows.changes.iter();
+        let added =
+            rows.layout.batch(changed.filter_map(|(id, entry)| Some((*id, entry.row.as_deref()?))))?;
+        if removed.is_empty() && added.num_rows() == 0 {
+            return Ok(None);
+        }
+        let fold = Fold { layout: &rows.layout, parent, removed: &removed, added };
+        Ok(Some(tables::fold(&self.tables(), &fold)?))
+    }
+
+    /// Puts the newest snapshot onto the new bases. What was committed meanwhile stays a change.
+    fn swap(&self, folded: &Published, bases: &Bases) -> Result<(), FoldError> {
+        let then = &folded.snapshot;
+        let prepared = Snapshot::at_checkpoint(
+            then.graph(),
+            then.schema().clone(),
+            then.head().clone(),
+            then.lsn(),
+            bases,
+        )?;
+        let _writer = unpoisoned(&self.writer);
+        let now = self.published.load_full();
+        self.published.store(Arc::new(Published {
+            snapshot: Arc::new(now.snapshot.rebased(&prepared)),
+            digest: now.digest,
+            tail_bytes: now.tail_bytes - folded.tail_bytes,
+        }));
+        Ok(())
+    }
+}

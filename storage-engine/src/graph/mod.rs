@@ -1,0 +1,135 @@
+//! A graph's folder: made, opened, written, folded, closed.
+//!
+//! ```text
+//! <folder>/
+//!   graph.json            format version, graph uuid
+//!   log/<first lsn>.seg   every commit, in order: the only thing that is acknowledged
+//!   files/                immutable side files of large commits
+//!   tables/<type id>-<nonce>/   one Lance dataset per type
+//!   checkpoints/          which version of each table stands for which commit
+//!   writer.lock           one writing process
+//! ```
+
+mod commit;
+mod create;
+mod fold;
+mod open;
+mod status;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use commit::{CommitError, WriteRequest, Written};
+pub use create::{CreateError, NewGraph};
+pub use fold::FoldError;
+pub use open::OpenError;
+pub use status::{CheckpointStatus, Status};
+
+use crate::lock::WriterLock;
+use crate::snapshot::Snapshot;
+
+/// The format of a graph's folder that this version writes.
+const FORMAT: u32 = 1;
+
+/// On a local file system the lock keeps writers apart, not the epoch.
+const LOCAL_EPOCH: u64 = 1;
+
+/// `graph.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Identity {
+    format: u32,
+    graph: Uuid,
+}
+
+/// How a graph is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Fold when this many rows have changed since the checkpoint.
+    pub fold_rows: usize,
+    /// Fold when the log has grown by this many bytes since the checkpoint.
+    pub fold_bytes: u64,
+    /// When a segment of the log is full.
+    pub segment_bytes: u64,
+    /// How many writes may wait; more are refused with [`CommitError::Busy`].
+    pub queue: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            fold_rows: 50_000,
+            fold_bytes: 64 << 20,
+            segment_bytes: journal::DEFAULT_SEGMENT_BYTES,
+            queue: 1_024,
+        }
+    }
+}
+
+/// An open graph. Copies are handles on the same one.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    folder: PathBuf,
+    options: Options,
+    /// What readers get; replaced by the writer, and by folding while it holds the writer.
+    published: ArcSwap<Published>,
+    /// Writes that wait for the one that leads.
+    queue: Mutex<commit::Queue>,
+    /// `None` once closed.
+    writer: Mutex<Option<commit::Writer>>,
+    folding: Mutex<fold::Folding>,
+    fold_planned: AtomicBool,
+    log_bytes: AtomicU64,
+    _lock: WriterLock,
+}
+
+/// A durable state of the graph.
+#[derive(Debug)]
+struct Published {
+    snapshot: Arc<Snapshot>,
+    /// Of the log's frame that ends with the snapshot's commit.
+    digest: journal::Digest,
+    /// Bytes of the log since the checkpoint.
+    tail_bytes: u64,
+}
+
+impl Graph {
+    /// The newest durable state.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.inner.published.load().snapshot.clone()
+    }
+
+    /// The folder that it is kept in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.inner.folder
+    }
+}
+
+impl Inner {
+    fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    fn files(&self) -> PathBuf {
+        self.folder.join("files")
+    }
+
+    fn tables(&self) -> PathBuf {
+        self.folder.join("tables")
+    }
+
+    fn checkpoints(&self) -> PathBuf {
+        self.folder.join("checkpoints")
+    }
+}

@@ -1,0 +1,261 @@
+//! Opening a graph: the newest checkpoint, then the log's tail.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use journal::{Digest, Journal, Lsn, Start};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::columns::Layout;
+use crate::files::{self, FileError};
+use crate::graph::fold::Folding;
+use crate::graph::{FORMAT, Graph, Identity, Inner, LOCAL_EPOCH, Options, Published, commit};
+use crate::lock::{Holder, LockError, WriterLock};
+use crate::record::{Body, CatalogueChange, Changes, Header, Record, RecordError, SideFile};
+use crate::rows::Base;
+use crate::snapshot::{Bases, ReplayError, Snapshot};
+use crate::tables::{self, TableError};
+
+/// Why a graph could not be opened. Nothing but torn, unacknowledged bytes was changed on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open for writing.
+    #[error("process {} on {} holds the graph for writing", holder.pid, holder.host)]
+    Locked {
+        /// Who, and since when.
+        holder: Holder,
+    },
+    /// There is no graph in the folder.
+    #[error("{} is not a graph: it has no readable graph.json", folder.display())]
+    Missing {
+        /// The folder.
+        folder: PathBuf,
+        /// Why `graph.json` cannot be read.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The folder was written by a newer Trellis.
+    #[error("the graph has format {found}; this version reads up to {FORMAT}")]
+    Format {
+        /// The format in `graph.json`.
+        found: u32,
+    },
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The log is damaged or cannot be read.
+    #[error("the log cannot be opened")]
+    Log(#[from] journal::Error),
+    /// The log has no commit that gives the graph a schema: its creation was not finished.
+    #[error("the graph's creation was not finished")]
+    Unfinished,
+}
+
+/// A log entry that cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+enum EntryError {
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("the side file {0} is damaged")]
+    SideFile(String),
+    #[error("the entry says that it is number {0}")]
+    OutOfOrder(u64),
+    #[error("the first entry does not give the graph a schema")]
+    NoSchema,
+    #[error("the rows cannot be held as columns")]
+    Columns(#[from] arrow_schema::ArrowError),
+    #[error("a change of schema cannot be replayed by this version of Trellis")]
+    SchemaChange,
+}
+
+/// A checkpoint that cannot be used; the one before it is tried.
+#[derive(Debug, thiserror::Error)]
+enum UnusableCheckpoint {
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error("its tables do not fit its schema")]
+    Columns(#[from] arrow_schema::ArrowError),
+    #[error("it belongs to another graph")]
+    Foreign,
+    #[error("its format {0} is not known")]
+    Format(u32),
+}
+
+impl Graph {
+    /// Opens a graph for reading and writing. Blocks; not to be called from an async context.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong and where.
+    pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
+        let identity = identity(folder)?;
+        let lock = WriterLock::acquire(folder).map_err(|error| match error {
+            LockError::Held(holder) => OpenError::Locked { holder },
+            LockError::File(error) => error.into(),
+        })?;
+        let base = newest_usable(folder, identity.graph)?;
+        let (start, checkpoint, mut replay) = match base {
+            Some((checkpoint, snapshot)) => {
+                let digest = checkpoint.digest.parse().ok();
+                let start = Start { after: Lsn(checkpoint.lsn), digest };
+                (start, Some(checkpoint), Replay::from(folder, identity.graph, Some(snapshot)))
+            }
+            None => (Start::default(), None, Replay::from(folder, identity.graph, None)),
+        };
+        let journal_options = journal::Options {
+            segment_bytes: options.segment_bytes,
+            epoch: LOCAL_EPOCH,
+            faults: None,
+        };
+        let (log, recovery) =
+            Journal::open(&folder.join("log"), start, journal_options, &mut |entry| {
+                replay.visit(entry).map_err(Into::into)
+            })?;
+        if let Some(torn) = &recovery.torn {
+            tracing::warn!(folder = %folder.display(), ?torn, "an unfinished write was cut off the log");
+        }
+        let snapshot = replay.snapshot.ok_or(OpenError::Unfinished)?;
+        let published = Published {
+            snapshot: Arc::new(snapshot),
+            digest: recovery.digest,
+            tail_bytes: recovery.bytes,
+        };
+        let log_bytes = log.segments().iter().map(|segment| segment.bytes).sum();
+        let inner = Inner {
+            folder: folder.to_owned(),
+            options,
+            published: ArcSwap::from_pointee(published),
+            queue: Mutex::default(),
+            writer: Mutex::new(Some(commit::Writer { log })),
+            folding: Mutex::new(Folding::after(checkpoint)),
+            fold_planned: AtomicBool::new(false),
+            log_bytes: AtomicU64::new(log_bytes),
+            _lock: lock,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+fn identity(folder: &Path) -> Result<Identity, OpenError> {
+    let missing = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Missing {
+        folder: folder.to_owned(),
+        source,
+    };
+    let bytes = files::read(&folder.join("graph.json")).map_err(|error| missing(error.into()))?;
+    let identity: Identity =
+        serde_json::from_slice(&bytes).map_err(|error| missing(error.into()))?;
+    if identity.format > FORMAT {
+        return Err(OpenError::Format { found: identity.format });
+    }
+    Ok(identity)
+}
+
+/// The newest checkpoint that is whole, with the snapshot that it stands for. The log is complete
+/// from its first entry, so that a graph opens without any.
+fn newest_usable(
+    folder: &Path,
+    graph: Uuid,
+) -> Result<Option<(Checkpoint, Snapshot)>, OpenError> {
+    for path in checkpoint::list(&folder.join("checkpoints"))? {
+        match load(folder, graph, &path) {
+            Ok(found) => return Ok(Some(found)),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(path = %path.display(), error, "a checkpoint is not usable");
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn load(
+    folder: &Path,
+    graph: Uuid,
+    path: &Path,
+) -> Result<(Checkpoint, Snapshot), UnusableCheckpoint> {
+    let checkpoint = Checkpoint::load(path)?;
+    if checkpoint.format != checkpoint::FORMAT {
+        return Err(UnusableCheckpoint::Format(checkpoint.format));
+    }
+    if checkpoint.graph != graph {
+        return Err(UnusableCheckpoint::Foreign);
+    }
+    let schema = Arc::new(checkpoint.schema.clone());
+    let (nodes, edges) = Layout::of_schema(&schema);
+    let mut bases = Bases::default();
+    for layout in nodes.iter().chain(&edges) {
+        let base = match checkpoint.tables.get(&layout.type_id.0) {
+            Some(version) => {
+                let batches = tables::read(&folder.join("tables"), version, layout)?;
+                Base::from_batches(layout, &batches)?
+            }
+            None => Base::empty(layout)?,
+        };
+        let next_id = checkpoint.next_id(layout.type_id);
+        bases.insert(layout.type_id, (Arc::new(base), next_id));
+    }
+    let snapshot =
+        Snapshot::at_checkpoint(graph, schema, checkpoint.head.clone(), checkpoint.lsn, &bases)?;
+    Ok((checkpoint, snapshot))
+}
+
+/// The state that the log's entries build up.
+struct Replay {
+    files: PathBuf,
+    graph: Uuid,
+    snapshot: Option<Snapshot>,
+}
+
+impl Replay {
+    fn from(folder: &Path, graph: Uuid, snapshot: Option<Snapshot>) -> Self {
+        Self { files: folder.join("files"), graph, snapshot }
+    }
+
+    fn visit(&mut self, entry: journal::Entry<'_>) -> Result<(), EntryError> {
+        let Record::Commit(header, body) = Record::decode(entry.bytes)?;
+        if header.lsn != entry.lsn.0 {
+            return Err(EntryError::OutOfOrder(header.lsn));
+        }
+        let changes = match body {
+            Body::Inline(changes) => changes,
+            Body::File(file) => read_side_file(&self.files, &file)?,
+        };
+        match &mut self.snapshot {
+            None => self.snapshot = Some(first(self.graph, &header, &changes)?),
+            Some(_) if !changes.catalogue.is_empty() => return Err(EntryError::SchemaChange),
+            Some(snapshot) => snapshot.replay(&header, &changes.rows)?,
+        }
+        Ok(())
+    }
+}
+
+/// The graph after its first commit.
+fn first(graph: Uuid, header: &Header, changes: &Changes) -> Result<Snapshot, EntryError> {
+    let Some(CatalogueChange::Schema(schema)) = changes.catalogue.first() else {
+        return Err(EntryError::NoSchema);
+    };
+    let schema = Arc::new(schema.clone());
+    Ok(Snapshot::at_checkpoint(graph, schema, header.info(), header.lsn, &Bases::default())?)
+}
+
+fn read_side_file(folder: &Path, file: &SideFile) -> Result<Changes, EntryError> {
+    let bytes = files::read(&folder.join(&file.name))?;
+    if bytes.len() as u64 != file.bytes || Sha256::digest(&bytes).as_slice() != file.digest {
+        return Err(EntryError::SideFile(file.name.clone()));
+    }
+    Ok(Changes::decode(&bytes)?)
+}
+
+/// The digest as a checkpoint keeps it.
+pub(super) fn digest_text(digest: Digest) -> String {
+    digest.to_string()
+}
