@@ -47,7 +47,9 @@ pub(crate) struct Client {
 
 /// The variable, when it is set to something.
 fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+    std::env::var(name)
+        .ok()
+        .filter(|value| !value.trim().is_empty())
 }
 
 impl Connection {
@@ -57,8 +59,9 @@ impl Connection {
             .clone()
             .or_else(|| variable("TRELLIS_SERVER"))
             .unwrap_or_else(|| DEFAULT_SERVER.to_owned());
-        let url = Url::parse(text.trim())
-            .map_err(|error| Failure::Usage(format!("`{text}` is not the address of a server: {error}")))?;
+        let url = Url::parse(text.trim()).map_err(|error| {
+            Failure::Usage(format!("`{text}` is not the address of a server: {error}"))
+        })?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(Failure::Usage(format!(
                 "`{text}` is not the address of a server: it must begin with http:// or https://"
@@ -106,9 +109,10 @@ impl Client {
         if is_loopback(&server) {
             builder = builder.no_proxy();
         }
-        let http = builder
-            .build()
-            .map_err(|source| Failure::Unreachable { server: server.to_string(), source })?;
+        let http = builder.build().map_err(|source| Failure::Unreachable {
+            server: server.to_string(),
+            source,
+        })?;
         Ok(Self { http, server })
     }
 
@@ -118,7 +122,9 @@ impl Client {
         path: &[&str],
         parameters: &[(&str, &str)],
     ) -> Result<T, Failure> {
-        let request = self.request(Method::GET, path, parameters)?.header(ACCEPT, JSON);
+        let request = self
+            .request(Method::GET, path, parameters)?
+            .header(ACCEPT, JSON);
         self.json(self.send(request)?)
     }
 
@@ -129,7 +135,10 @@ impl Client {
         parameters: &[(&str, &str)],
         accept: &'static str,
     ) -> Result<Response, Failure> {
-        self.send(self.request(Method::GET, path, parameters)?.header(ACCEPT, accept))
+        self.send(
+            self.request(Method::GET, path, parameters)?
+                .header(ACCEPT, accept),
+        )
     }
 
     /// Sends JSON, and reads JSON.
@@ -138,7 +147,10 @@ impl Client {
         path: &[&str],
         body: &impl Serialize,
     ) -> Result<T, Failure> {
-        let request = self.request(Method::POST, path, &[])?.header(ACCEPT, JSON).json(body);
+        let request = self
+            .request(Method::POST, path, &[])?
+            .header(ACCEPT, JSON)
+            .json(body);
         self.json(self.send(request)?)
     }
 
@@ -160,7 +172,10 @@ impl Client {
 
     /// The failure of an answer that broke off.
     pub(crate) fn broken_answer(&self, source: io::Error) -> Failure {
-        Failure::Answer { server: self.server.to_string(), source: source.into() }
+        Failure::Answer {
+            server: self.server.to_string(),
+            source: source.into(),
+        }
     }
 
     fn request(
@@ -169,14 +184,21 @@ impl Client {
         path: &[&str],
         parameters: &[(&str, &str)],
     ) -> Result<RequestBuilder, Failure> {
-        Ok(self.http.request(method, address(&self.server, path, parameters)?))
+        Ok(self
+            .http
+            .request(method, address(&self.server, path, parameters)?))
     }
 
     fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
-        let answer = request
-            .send()
-            .map_err(|source| Failure::Unreachable { server: self.server.to_string(), source })?;
-        if answer.status().is_success() { Ok(answer) } else { Err(refused(answer)) }
+        let answer = request.send().map_err(|source| Failure::Unreachable {
+            server: self.server.to_string(),
+            source,
+        })?;
+        if answer.status().is_success() {
+            Ok(answer)
+        } else {
+            Err(refused(answer))
+        }
     }
 
     fn json<T: DeserializeOwned>(&self, answer: Response) -> Result<T, Failure> {
@@ -191,8 +213,13 @@ const JSON: &str = "application/json";
 
 /// The address of `path` below `server`, each segment escaped.
 fn address(server: &Url, path: &[&str], parameters: &[(&str, &str)]) -> Result<Url, Failure> {
-    if let Some(segment) = path.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
-        return Err(Failure::Usage(format!("`{segment}` cannot be the id of a graph")));
+    if let Some(segment) = path
+        .iter()
+        .find(|segment| matches!(**segment, "" | "." | ".."))
+    {
+        return Err(Failure::Usage(format!(
+            "`{segment}` cannot be the id of a graph"
+        )));
     }
     let mut url = server.clone();
     url.set_query(None);
@@ -210,7 +237,10 @@ fn address(server: &Url, path: &[&str], parameters: &[(&str, &str)]) -> Result<U
 fn is_loopback(server: &Url) -> bool {
     let host = server.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host == "localhost"
+        || address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
 }
 
 /// What the server said in place of an answer.
@@ -220,8 +250,14 @@ fn refused(answer: Response) -> Failure {
     // What cannot be read is not there: the status alone says that it failed.
     let _cut_short = answer.take(MAX_PROBLEM_BYTES).read_to_end(&mut body);
     Failure::Refused(Box::new(match serde_json::from_slice::<Problem>(&body) {
-        Ok(problem) => Refusal::Problem { problem, text: None },
-        Err(_) => Refusal::Other { status, body: String::from_utf8_lossy(&body).into_owned() },
+        Ok(problem) => Refusal::Problem {
+            problem,
+            text: None,
+        },
+        Err(_) => Refusal::Other {
+            status,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        },
     }))
 }
 
@@ -236,13 +272,27 @@ mod tests {
     #[test]
     fn paths_and_parameters_are_escaped() {
         let at = |server, path: &[&str], parameters: &[(&str, &str)]| {
-            address(&url(server), path, parameters).map(|url| url.to_string()).ok()
+            address(&url(server), path, parameters)
+                .map(|url| url.to_string())
+                .ok()
         };
         let cases = [
-            (at("http://h:1", &["graphs"], &[]), Some("http://h:1/graphs")),
-            (at("http://h:1/base/", &["graphs", "a"], &[]), Some("http://h:1/base/graphs/a")),
-            (at("http://h:1?x=1#y", &["graphs", "a/b c"], &[]), Some("http://h:1/graphs/a%2Fb%20c")),
-            (at("http://h:1", &["g"], &[("type", "A&B")]), Some("http://h:1/g?type=A%26B")),
+            (
+                at("http://h:1", &["graphs"], &[]),
+                Some("http://h:1/graphs"),
+            ),
+            (
+                at("http://h:1/base/", &["graphs", "a"], &[]),
+                Some("http://h:1/base/graphs/a"),
+            ),
+            (
+                at("http://h:1?x=1#y", &["graphs", "a/b c"], &[]),
+                Some("http://h:1/graphs/a%2Fb%20c"),
+            ),
+            (
+                at("http://h:1", &["g"], &[("type", "A&B")]),
+                Some("http://h:1/g?type=A%26B"),
+            ),
             (at("http://h:1", &["graphs", ".."], &[]), None),
             (at("http://h:1", &["graphs", ""], &[]), None),
         ];
@@ -253,7 +303,11 @@ mod tests {
 
     #[test]
     fn only_loopback_skips_the_proxy() {
-        for server in ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:80"] {
+        for server in [
+            "http://127.0.0.1:8080",
+            "http://localhost",
+            "http://[::1]:80",
+        ] {
             assert!(is_loopback(&url(server)), "{server}");
         }
         for server in ["http://10.0.0.1", "https://localhost.example.org"] {
@@ -264,7 +318,12 @@ mod tests {
     #[test]
     fn an_address_must_be_one_and_hold_no_password() {
         let check = |server: &str| {
-            Connection { server: Some(server.to_owned()), token_file: None }.address().is_ok()
+            Connection {
+                server: Some(server.to_owned()),
+                token_file: None,
+            }
+            .address()
+            .is_ok()
         };
         assert!(check("http://127.0.0.1:8080") && check("https://graphs.example.org/trellis"));
         for wrong in ["127.0.0.1:8080", "ftp://h", "http://me:secret@h", "h"] {

@@ -71,7 +71,10 @@ pub(crate) enum Failure {
 impl Failure {
     /// Writing the answer to standard output failed.
     pub(crate) fn output(source: io::Error) -> Self {
-        Self::Terminal { action: "write to standard output", source }
+        Self::Terminal {
+            action: "write to standard output",
+            source,
+        }
     }
 
     /// Whether the reader of our output has gone.
@@ -81,7 +84,11 @@ impl Failure {
 
     /// What the process ends with.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(if matches!(self, Self::Usage(_)) { USAGE } else { FAILED })
+        ExitCode::from(if matches!(self, Self::Usage(_)) {
+            USAGE
+        } else {
+            FAILED
+        })
     }
 
     /// Tells the person at standard error, with every cause on a line of its own.
@@ -124,13 +131,22 @@ mod tests {
             path: "graph.ndjson".into(),
             source: io::Error::new(io::ErrorKind::NotFound, "no such file"),
         };
-        assert_eq!(failure.report(), "cannot read graph.ndjson\n  because: no such file\n");
+        assert_eq!(
+            failure.report(),
+            "cannot read graph.ndjson\n  because: no such file\n"
+        );
     }
 
     #[test]
     fn a_wrong_command_line_is_told_apart_from_a_failure() {
         let code = |failure: Failure| format!("{:?}", failure.exit_code());
-        assert_eq!(code(Failure::Usage("x".into())), format!("{:?}", ExitCode::from(2)));
-        assert_eq!(code(Failure::Found("x".into())), format!("{:?}", ExitCode::from(1)));
+        assert_eq!(
+            code(Failure::Usage("x".into())),
+            format!("{:?}", ExitCode::from(2))
+        );
+        assert_eq!(
+            code(Failure::Found("x".into())),
+            format!("{:?}", ExitCode::from(1))
+        );
     }
 }

@@ -17,7 +17,11 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read + Send>, Failure> {
     if path == Path::new(STANDARD_INPUT) {
         return Ok(Box::new(io::stdin()));
     }
-    let file = |source| Failure::File { action: "open", path: path.to_owned(), source };
+    let file = |source| Failure::File {
+        action: "open",
+        path: path.to_owned(),
+        source,
+    };
     let opened = File::open(path).map_err(file)?;
     // Opening a folder succeeds; only reading it fails, and then in the middle of a request.
     if opened.metadata().map_err(file)?.is_dir() {
@@ -31,13 +35,21 @@ pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     let mut text = String::new();
     open(path)?
         .read_to_string(&mut text)
-        .map_err(|source| Failure::File { action: "read", path: path.to_owned(), source })?;
+        .map_err(|source| Failure::File {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
     Ok(text)
 }
 
 /// A statement given on the command line, or read from standard input for `-`.
 pub(crate) fn statement(argument: &str) -> Result<String, Failure> {
-    if argument == STANDARD_INPUT { read(Path::new(argument)) } else { Ok(argument.to_owned()) }
+    if argument == STANDARD_INPUT {
+        read(Path::new(argument))
+    } else {
+        Ok(argument.to_owned())
+    }
 }
 
 /// `name=value`. Each pair on its own, for use as a parser of arguments.
@@ -51,10 +63,12 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
 /// Parameters of a statement: what reads as JSON is JSON, anything else is a string. So `n=3` is
 /// a number, `name=Ada` a string, and `code='"3"'` the string 3.
 pub(crate) fn parameters(pairs: &[(String, String)]) -> Parameters {
-    let value = |text: &String| {
-        serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()))
-    };
-    pairs.iter().map(|(name, text)| (name.trim_start_matches('$').to_owned(), value(text))).collect()
+    let value =
+        |text: &String| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()));
+    pairs
+        .iter()
+        .map(|(name, text)| (name.trim_start_matches('$').to_owned(), value(text)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod commands;
 mod failure;
 mod input;
 mod problem;
+mod report;
 mod table;
 mod value;
 

@@ -55,14 +55,25 @@ impl fmt::Display for Refusal {
 }
 
 fn write_problem(f: &mut fmt::Formatter<'_>, problem: &Problem, text: Option<&str>) -> fmt::Result {
-    writeln!(f, "{} ({} {})", printable(&problem.title), problem.status, problem.code.as_str())?;
+    writeln!(
+        f,
+        "{} ({} {})",
+        printable(&problem.title),
+        problem.status,
+        problem.code.as_str()
+    )?;
     if !problem.detail.is_empty() {
         writeln!(f, "  {}", printable(&problem.detail))?;
     }
     for finding in problem.errors.iter().take(MAX_FINDINGS) {
         write_finding(f, finding, text)?;
     }
-    if let Some(more) = problem.errors.len().checked_sub(MAX_FINDINGS).filter(|more| *more > 0) {
+    if let Some(more) = problem
+        .errors
+        .len()
+        .checked_sub(MAX_FINDINGS)
+        .filter(|more| *more > 0)
+    {
         writeln!(f, "  ... and {more} more")?;
     }
     if let Some(decision) = &problem.decision_id {
@@ -97,40 +108,61 @@ fn write_finding(f: &mut fmt::Formatter<'_>, finding: &Finding, text: Option<&st
 
 /// The line that a finding points at, and a caret under each character of it.
 fn quote(text: &str, finding: &Finding) -> Option<String> {
-    let (line, column) = (usize::try_from(finding.line?).ok()?, usize::try_from(finding.column?).ok()?);
+    let (line, column) = (
+        usize::try_from(finding.line?).ok()?,
+        usize::try_from(finding.column?).ok()?,
+    );
     let quoted = text.lines().nth(line.checked_sub(1)?)?;
     let length = quoted.chars().count();
     let start = column.checked_sub(1)?;
     if length > MAX_QUOTED || start > length {
         return None;
     }
-    let on_one_line = finding.end_line.is_none_or(|end| usize::try_from(end) == Ok(line));
+    let on_one_line = finding
+        .end_line
+        .is_none_or(|end| usize::try_from(end) == Ok(line));
     let end = match finding.end_column.and_then(|end| usize::try_from(end).ok()) {
         Some(end) if on_one_line => end.saturating_sub(1).min(length),
         Some(_) => length,
         None => start,
     };
     // A tab takes the width that it takes above, whatever the terminal makes of it.
-    let indent: String =
-        quoted.chars().take(start).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-    let shown: String =
-        quoted.chars().map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect();
+    let indent: String = quoted
+        .chars()
+        .take(start)
+        .map(|c| if c == '\t' { '\t' } else { ' ' })
+        .collect();
+    let shown: String = quoted
+        .chars()
+        .map(|c| if c.is_control() && c != '\t' { '?' } else { c })
+        .collect();
     let number = line.to_string();
     let margin = " ".repeat(number.len());
     let carets = "^".repeat(end.saturating_sub(start).max(1));
-    Some(format!("  {margin} |\n  {number} | {shown}\n  {margin} | {indent}{carets}\n"))
+    Some(format!(
+        "  {margin} |\n  {number} | {shown}\n  {margin} | {indent}{carets}\n"
+    ))
 }
 
 fn write_other(f: &mut fmt::Formatter<'_>, status: StatusCode, body: &str) -> fmt::Result {
     writeln!(f, "the server answered {status}")?;
     // A problem with a code that this version does not know still has words for a person.
     let problem: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-    let words = |name: &str| problem.get(name).and_then(serde_json::Value::as_str).map(printable);
+    let words = |name: &str| {
+        problem
+            .get(name)
+            .and_then(serde_json::Value::as_str)
+            .map(printable)
+    };
     match (words("title"), words("detail")) {
         (Some(title), detail) => writeln!(f, "  {title}: {}", detail.unwrap_or_default())?,
         (None, _) => {
             if let Some(first) = body.lines().find(|line| !line.trim().is_empty()) {
-                writeln!(f, "  {}", printable(&first.chars().take(MAX_QUOTED).collect::<String>()))?;
+                writeln!(
+                    f,
+                    "  {}",
+                    printable(&first.chars().take(MAX_QUOTED).collect::<String>())
+                )?;
             }
         }
     }
@@ -161,7 +193,11 @@ mod tests {
         let mut problem = Problem::new(ErrorCode::InvalidSchema, "1 error");
         problem.errors = findings;
         problem.request_id = "r-1".to_owned();
-        Refusal::Problem { problem, text: Some(text.to_owned()) }.to_string()
+        Refusal::Problem {
+            problem,
+            text: Some(text.to_owned()),
+        }
+        .to_string()
     }
 
     #[test]
@@ -175,13 +211,19 @@ The schema has errors (400 invalid_schema)
     |    ^^^^^
   request id: r-1
 ";
-        assert_eq!(shown("MATCH\n(p:Persn)\n", vec![finding(2, 4, 2, 9)]), expected);
+        assert_eq!(
+            shown("MATCH\n(p:Persn)\n", vec![finding(2, 4, 2, 9)]),
+            expected
+        );
     }
 
     #[test]
     fn carets_never_leave_the_line() {
         let carets = |text: &str, finding| {
-            shown(text, vec![finding]).lines().find(|line| line.contains('^')).map(str::to_owned)
+            shown(text, vec![finding])
+                .lines()
+                .find(|line| line.contains('^'))
+                .map(str::to_owned)
         };
         let cases = [
             ("abc", finding(1, 3, 1, 99), Some("    |   ^")),
@@ -207,11 +249,20 @@ The schema has errors (400 invalid_schema)
     #[test]
     fn an_answer_from_elsewhere_is_told_as_well_as_it_can_be() {
         let other = |body: &str| {
-            Refusal::Other { status: StatusCode::BAD_GATEWAY, body: body.to_owned() }.to_string()
+            Refusal::Other {
+                status: StatusCode::BAD_GATEWAY,
+                body: body.to_owned(),
+            }
+            .to_string()
         };
-        assert_eq!(other("\n<html>no</html>"), "the server answered 502 Bad Gateway\n  <html>no</html>\n");
         assert_eq!(
-            other(r#"{"title": "New", "detail": "thing", "code": "of_tomorrow", "request_id": "7"}"#),
+            other("\n<html>no</html>"),
+            "the server answered 502 Bad Gateway\n  <html>no</html>\n"
+        );
+        assert_eq!(
+            other(
+                r#"{"title": "New", "detail": "thing", "code": "of_tomorrow", "request_id": "7"}"#
+            ),
             "the server answered 502 Bad Gateway\n  New: thing\n  request id: 7\n"
         );
     }

@@ -25,7 +25,9 @@ pub(crate) enum Format {
 /// Writes text, and a newline, to standard output.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
-    writeln!(output, "{text}").and_then(|()| output.flush()).map_err(Failure::output)
+    writeln!(output, "{text}")
+        .and_then(|()| output.flush())
+        .map_err(Failure::output)
 }
 
 /// Writes a value as indented JSON.
@@ -60,7 +62,11 @@ pub(crate) fn print_lines<const N: usize>(
 ) -> Result<(), Failure> {
     let mut table = empty(header.iter().map(|name| (*name).to_owned()).collect());
     for line in lines {
-        table.add_row(line.iter().map(|text| value::printable(text)).collect::<Vec<_>>());
+        table.add_row(
+            line.iter()
+                .map(|text| value::printable(text))
+                .collect::<Vec<_>>(),
+        );
     }
     print(&table.trim_fmt())
 }
@@ -74,11 +80,19 @@ fn empty(header: Vec<String>) -> Table {
 }
 
 fn of_rows(columns: &[Column], rows: &[Row]) -> Table {
-    let mut table = empty(columns.iter().map(|column| value::printable(&column.name)).collect());
+    let mut table = empty(
+        columns
+            .iter()
+            .map(|column| value::printable(&column.name))
+            .collect(),
+    );
     for row in rows {
-        table.add_row(columns.iter().map(|column| {
-            row.get(&column.name).map_or_else(String::new, value::cell)
-        }).collect::<Vec<_>>());
+        table.add_row(
+            columns
+                .iter()
+                .map(|column| row.get(&column.name).map_or_else(String::new, value::cell))
+                .collect::<Vec<_>>(),
+        );
     }
     for (position, column) in columns.iter().enumerate() {
         let numeric = |row: &Row| row.get(&column.name).is_some_and(Value::is_number);
@@ -104,9 +118,15 @@ mod tests {
 
     #[test]
     fn rows_follow_the_order_of_the_columns_and_numbers_stand_right() {
-        let column = |name: &str| Column { name: name.to_owned(), value_type: "any".to_owned() };
+        let column = |name: &str| Column {
+            name: name.to_owned(),
+            value_type: "any".to_owned(),
+        };
         let row = |value: Value| value.as_object().cloned().expect("an object");
-        let rows = [row(json!({"n": 7, "name": "syn"})), row(json!({"n": 123, "name": null}))];
+        let rows = [
+            row(json!({"n": 7, "name": "syn"})),
+            row(json!({"n": 123, "name": null})),
+        ];
         let mut table = of_rows(&[column("name"), column("n")], &rows);
         table.force_no_tty();
         let expected = "\
@@ -121,6 +141,9 @@ mod tests {
 
     #[test]
     fn one_is_singular() {
-        assert_eq!((counted(1, "row"), counted(0, "row")), ("1 row".to_owned(), "0 rows".to_owned()));
+        assert_eq!(
+            (counted(1, "row"), counted(0, "row")),
+            ("1 row".to_owned(), "0 rows".to_owned())
+        );
     }
 }

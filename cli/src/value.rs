@@ -8,7 +8,10 @@ pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::String(text) => printable(text),
         Value::Array(items) => {
-            format!("[{}]", items.iter().map(cell).collect::<Vec<_>>().join(", "))
+            format!(
+                "[{}]",
+                items.iter().map(cell).collect::<Vec<_>>().join(", ")
+            )
         }
         Value::Object(members) => object(members),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
@@ -37,7 +40,10 @@ fn object(members: &Map<String, Value>) -> String {
         return path(nodes, relationships);
     }
     if let (Some(id), Some(Value::Array(labels))) = (member("id"), member("labels")) {
-        let labels: String = labels.iter().map(|label| format!(":{}", cell(label))).collect();
+        let labels: String = labels
+            .iter()
+            .map(|label| format!(":{}", cell(label)))
+            .collect();
         return format!("({labels} {})", cell(id));
     }
     if let (Some(Value::String(name)), Some(start), Some(end)) =
@@ -45,8 +51,10 @@ fn object(members: &Map<String, Value>) -> String {
     {
         return format!("({})-[:{}]->({})", cell(start), printable(name), cell(end));
     }
-    let shown: Vec<_> =
-        members.iter().map(|(name, value)| format!("{}: {}", printable(name), cell(value))).collect();
+    let shown: Vec<_> = members
+        .iter()
+        .map(|(name, value)| format!("{}: {}", printable(name), cell(value)))
+        .collect();
     format!("{{{}}}", shown.join(", "))
 }
 
@@ -55,10 +63,17 @@ fn path(nodes: &[Value], relationships: &[Value]) -> String {
     let id = |node: &Value| cell(node.get("id").unwrap_or(node));
     let mut text = String::new();
     for (position, node) in nodes.iter().enumerate() {
-        if let Some(relationship) = position.checked_sub(1).and_then(|before| relationships.get(before)) {
+        if let Some(relationship) = position
+            .checked_sub(1)
+            .and_then(|before| relationships.get(before))
+        {
             let name = cell(relationship.get("type").unwrap_or(&Value::Null));
             let forward = relationship.get("end") == node.get("id");
-            text += &if forward { format!("-[:{name}]->") } else { format!("<-[:{name}]-") };
+            text += &if forward {
+                format!("-[:{name}]->")
+            } else {
+                format!("<-[:{name}]-")
+            };
         }
         text += &format!("({})", id(node));
     }
@@ -73,9 +88,7 @@ mod tests {
     #[test]
     fn values_read_as_in_cypher() {
         let node = |id: &str| json!({"id": id, "labels": ["Crate"], "properties": {}});
-        let edge = |start: &str, end: &str| {
-            json!({"id": "e", "type": "DependsOn", "start": start, "end": end, "properties": {}})
-        };
+        let edge = |start: &str, end: &str| json!({"id": "e", "type": "DependsOn", "start": start, "end": end, "properties": {}});
         let cases = [
             (json!(null), "null"),
             (json!(1.5), "1.5"),
@@ -84,7 +97,10 @@ mod tests {
             (json!([1, "two", null]), "[1, two, null]"),
             (json!({"a": 1, "b": [true]}), "{a: 1, b: [true]}"),
             (node("syn@2"), "(:Crate syn@2)"),
-            (json!({"id": [1, "x"], "labels": ["A", "B"], "properties": {}}), "(:A:B [1, x])"),
+            (
+                json!({"id": [1, "x"], "labels": ["A", "B"], "properties": {}}),
+                "(:A:B [1, x])",
+            ),
             (edge("a", "b"), "(a)-[:DependsOn]->(b)"),
             (
                 json!({"nodes": [node("a"), node("b"), node("c")],

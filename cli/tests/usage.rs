@@ -208,3 +208,63 @@ fn a_lock_file_becomes_lines_that_load_takes() {
         "{nodes}, {edges}"
     );
 }
+
+#[test]
+fn a_saved_token_is_its_owners_alone_and_never_replaced() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("token");
+    let new = || {
+        let mut command = trellis(&["token", "new", "ada", "--group", "readers", "--save"]);
+        command.arg(&file);
+        run(command)
+    };
+    let first = new();
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    let token = std::fs::read_to_string(&file).expect("the token");
+    let entry = text(&first.stdout);
+    assert!(
+        entry.starts_with("\"ada\":\n  sha256: \"") && entry.contains("groups: [\"readers\"]"),
+        "{entry}"
+    );
+    assert!(!entry.contains(token.trim()) && token.trim().len() > 40);
+    let mode = std::fs::metadata(&file)
+        .expect("the file")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(new().status.code(), Some(1));
+    assert_eq!(std::fs::read_to_string(&file).expect("the token"), token);
+}
+
+#[test]
+fn checks_name_every_mistake_and_its_place() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("a file");
+        path
+    };
+    let bad = write("bad.yaml", "version: 1\nservr: {}\n");
+    let mut command = trellis(&["config", "check"]);
+    command.arg(&bad);
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("servr"),
+        "{}",
+        text(&output.stderr)
+    );
+
+    let good = write("good.cedar", "permit (principal, action, resource);");
+    let broken = write("broken.cedar", "permit (principal,\n");
+    let mut command = trellis(&["policy", "check"]);
+    command.args([&good, &broken]);
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("broken.cedar") && !said.contains("good.cedar:"),
+        "{said}"
+    );
+}

@@ -26,22 +26,35 @@ pub(crate) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure> {
-    let parameters: Vec<_> =
-        arguments.type_name.as_deref().map(|name| ("type", name)).into_iter().collect();
+    let parameters: Vec<_> = arguments
+        .type_name
+        .as_deref()
+        .map(|name| ("type", name))
+        .into_iter()
+        .collect();
     let mut answer = client.get_stream(
         &["graphs", &arguments.graph, "export"],
         &parameters,
         "application/x-ndjson",
     )?;
     match &arguments.output {
-        None => pour(&mut answer, &mut io::stdout().lock(), client, Failure::output),
+        None => pour(
+            &mut answer,
+            &mut io::stdout().lock(),
+            client,
+            Failure::output,
+        ),
         Some(path) => save(&mut answer, path, client),
     }
 }
 
 /// Under another name until everything is there: half an export never looks like a whole one.
 fn save(answer: &mut impl Read, path: &Path, client: &Client) -> Result<(), Failure> {
-    let failed = |source| Failure::File { action: "write", path: path.to_owned(), source };
+    let failed = |source| Failure::File {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let part = path.with_file_name(name);
@@ -56,7 +69,10 @@ fn save(answer: &mut impl Read, path: &Path, client: &Client) -> Result<(), Fail
     saved
 }
 
-#[expect(clippy::disallowed_methods, reason = "the user's own file, synced just before")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the user's own file, synced just before"
+)]
 fn replace(part: &Path, path: &Path) -> io::Result<()> {
     std::fs::rename(part, path)
 }
@@ -76,6 +92,8 @@ fn pour(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(client.broken_answer(error)),
         };
-        output.write_all(chunk.get(..length).unwrap_or_default()).map_err(&failed)?;
+        output
+            .write_all(chunk.get(..length).unwrap_or_default())
+            .map_err(&failed)?;
     }
 }

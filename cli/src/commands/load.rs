@@ -54,16 +54,23 @@ pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure>
         body,
     )?;
     let elapsed = begun.elapsed();
-    let kinds = [("node", ":", &loaded.nodes), ("relationship", ":", &loaded.edges)];
+    let kinds = [
+        ("node", ":", &loaded.nodes),
+        ("relationship", ":", &loaded.edges),
+    ];
     let counts: Vec<_> = kinds
         .iter()
         .flat_map(|(noun, mark, counts)| {
-            counts.iter().map(move |(name, count)| {
-                format!("{} {mark}{name}", table::counted(*count, noun))
-            })
+            counts
+                .iter()
+                .map(move |(name, count)| format!("{} {mark}{name}", table::counted(*count, noun)))
         })
         .collect();
-    let what = if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") };
+    let what = if counts.is_empty() {
+        "nothing".to_owned()
+    } else {
+        counts.join(", ")
+    };
     table::print(&format!("loaded {what} in commit {}", loaded.commit.id))?;
     eprintln!("{:.0} ms", elapsed.as_secs_f64() * 1e3);
     Ok(())

@@ -49,7 +49,12 @@ pub(super) fn run(arguments: Arguments, client: &Client) -> Result<(), Failure> 
                 table::print_rows(&result.columns, &result.rows)?;
             }
             let commit = &result.commit;
-            table::print(&format!("{} (commit {} on {})", changes(&result.stats), commit.id, commit.branch))
+            table::print(&format!(
+                "{} (commit {} on {})",
+                changes(&result.stats),
+                commit.id,
+                commit.branch
+            ))
         }
     }
 }
@@ -71,7 +76,11 @@ fn changes(stats: &ChangeStats) -> String {
         1 => said.push("1 property set".to_owned()),
         more => said.push(format!("{more} properties set")),
     }
-    if said.is_empty() { "nothing changed".to_owned() } else { said.join(", ") }
+    if said.is_empty() {
+        "nothing changed".to_owned()
+    } else {
+        said.join(", ")
+    }
 }
 
 #[cfg(test)]
@@ -80,7 +89,11 @@ mod tests {
 
     #[test]
     fn only_what_changed_is_told() {
-        let stats = ChangeStats { nodes_created: 1, properties_set: 2, ..ChangeStats::default() };
+        let stats = ChangeStats {
+            nodes_created: 1,
+            properties_set: 2,
+            ..ChangeStats::default()
+        };
         assert_eq!(changes(&stats), "1 node created, 2 properties set");
         assert_eq!(changes(&ChangeStats::default()), "nothing changed");
     }

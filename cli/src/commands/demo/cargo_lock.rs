@@ -60,12 +60,17 @@ fn records(lock: &Lock) -> Result<Vec<Value>, String> {
     for package in &lock.package {
         known.entry(&package.name).or_default().push(package);
     }
-    let mut records: Vec<_> = lock.package.iter().map(|package| node(package, &known)).collect();
+    let mut records: Vec<_> = lock
+        .package
+        .iter()
+        .map(|package| node(package, &known))
+        .collect();
     for package in &lock.package {
         let from = identity(package, &known);
         for dependency in &package.dependencies {
-            let to = find(dependency, &known)
-                .ok_or_else(|| format!("{from} depends on `{dependency}`, which is not one package of the file"))?;
+            let to = find(dependency, &known).ok_or_else(|| {
+                format!("{from} depends on `{dependency}`, which is not one package of the file")
+            })?;
             records.push(json!({"edge": "DependsOn", "from": from, "to": identity(to, &known)}));
         }
     }
@@ -90,7 +95,12 @@ fn identity(package: &Package, known: &BTreeMap<&str, Vec<&Package>>) -> String 
         .flatten()
         .filter(|other| other.version == package.version)
         .count();
-    let Package { name, version, source, .. } = package;
+    let Package {
+        name,
+        version,
+        source,
+        ..
+    } = package;
     match source {
         Some(source) if same > 1 => format!("{name}@{version} ({source})"),
         _ => format!("{name}@{version}"),
@@ -121,7 +131,11 @@ mod tests {
             Some(_) => format!("{} -> {}", record["from"], record["to"]),
             None => record["data"]["id"].to_string(),
         };
-        Ok(records(&lock)?.iter().map(short).map(|text| text.replace('"', "")).collect())
+        Ok(records(&lock)?
+            .iter()
+            .map(short)
+            .map(|text| text.replace('"', ""))
+            .collect())
     }
 
     #[test]
@@ -169,7 +183,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_resolved_is_an_error_and_not_a_missing_edge() {
-        let package = |name, version, more| format!("[[package]]\nname='{name}'\nversion='{version}'\n{more}\n");
+        let package = |name, version, more| {
+            format!("[[package]]\nname='{name}'\nversion='{version}'\n{more}\n")
+        };
         let ambiguous = package("a", "1.0.0", "dependencies=['b']")
             + &package("b", "1.0.0", "")
             + &package("b", "2.0.0", "");

@@ -40,9 +40,11 @@ fn all(arguments: &Arguments, client: &Client) -> Result<Vec<GraphSummary>, Fail
     let mut cursor: Option<String> = None;
     loop {
         let mut parameters = vec![("limit", "1000")];
-        for (name, value) in
-            [("tenant", &arguments.tenant), ("label", &arguments.label), ("cursor", &cursor)]
-        {
+        for (name, value) in [
+            ("tenant", &arguments.tenant),
+            ("label", &arguments.label),
+            ("cursor", &cursor),
+        ] {
             parameters.extend(value.as_deref().map(|value| (name, value)));
         }
         let page: GraphList = client.get(&["graphs"], &parameters)?;
@@ -55,8 +57,18 @@ fn all(arguments: &Arguments, client: &Client) -> Result<Vec<GraphSummary>, Fail
 }
 
 fn line(graph: GraphSummary) -> [String; 5] {
-    let labels: Vec<_> =
-        graph.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let state = serde_json::to_value(graph.state).map_or_else(|_| String::new(), |state| cell(&state));
-    [graph.graph_id, state, graph.tenant.unwrap_or_default(), labels.join(" "), graph.uri]
+    let labels: Vec<_> = graph
+        .labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let state =
+        serde_json::to_value(graph.state).map_or_else(|_| String::new(), |state| cell(&state));
+    [
+        graph.graph_id,
+        state,
+        graph.tenant.unwrap_or_default(),
+        labels.join(" "),
+        graph.uri,
+    ]
 }

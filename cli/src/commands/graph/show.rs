@@ -38,7 +38,13 @@ fn lines(graph: &GraphDetails) -> Vec<[String; 2]> {
         say(&format!("label {name}"), value.clone());
     }
     say("schema version", graph.schema_version.to_string());
-    say("head", format!("{} on {}, {}", graph.head.id, graph.head.branch, graph.head.time));
+    say(
+        "head",
+        format!(
+            "{} on {}, {}",
+            graph.head.id, graph.head.branch, graph.head.time
+        ),
+    );
     for (name, count) in &graph.nodes {
         say(&format!("nodes :{name}"), count.to_string());
     }
@@ -47,6 +53,9 @@ fn lines(graph: &GraphDetails) -> Vec<[String; 2]> {
     }
     say("log", format!("{} bytes", graph.storage.log_bytes));
     say("tables", format!("{} bytes", graph.storage.table_bytes));
-    say("commits since checkpoint", graph.storage.commits_since_checkpoint.to_string());
+    say(
+        "commits since checkpoint",
+        graph.storage.commits_since_checkpoint.to_string(),
+    );
     lines
 }
