@@ -140,17 +140,19 @@ pub struct GraphDetails {
     pub nodes: BTreeMap<String, u64>,
     /// How many relationships, per edge type.
     pub edges: BTreeMap<String, u64>,
-    /// What is on disk.
+    /// What is on disk and in memory.
     pub storage: StorageDetails,
 }
 
-/// What a graph has on disk.
+/// What a graph has on disk and in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StorageDetails {
     /// Bytes of the log.
     pub log_bytes: u64,
-    /// Bytes of the tables and of what else is kept.
-    pub table_bytes: u64,
-    /// Commits in the log that no checkpoint covers yet.
-    pub commits_since_checkpoint: u64,
+    /// Bytes of the log that no checkpoint covers yet.
+    pub log_bytes_since_checkpoint: u64,
+    /// Rows changed that no checkpoint covers yet.
+    pub rows_since_checkpoint: u64,
+    /// Bytes of columns and adjacency in memory.
+    pub resident_bytes: u64,
 }

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use api_types::{GraphState, GraphSummary};
-use policy::{GraphPolicy, GraphRef, PolicyDocument, PolicyError, PolicySource};
+use policy::{GraphPolicy, GraphRef, Permit, PolicyDocument, PolicyError, PolicySource};
 use registry::{GraphId, Registration, Registry};
 
 use super::Error;
+use super::handle::{Handles, Reader, Standing, Writer};
 
 /// Closes a graph: a forbid wins over every permit.
 const CLOSED: &str = "@id(\"unreadable-policy\") forbid (principal, action, resource);";
@@ -19,6 +20,7 @@ const CLOSED: &str = "@id(\"unreadable-policy\") forbid (principal, action, reso
 pub(crate) struct Directory {
     registry: Arc<Registry>,
     references: RwLock<HashMap<String, Known>>,
+    handles: Arc<Handles>,
 }
 
 /// A registered graph. It opens nothing; only a permit does.
@@ -43,7 +45,7 @@ impl Known {
 
 impl Directory {
     pub(crate) fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, references: RwLock::default() }
+        Self { registry, references: RwLock::default(), handles: Arc::default() }
     }
 
     pub(crate) fn registry(&self) -> &Arc<Registry> {
@@ -82,7 +84,54 @@ impl Directory {
         }
     }
 
-    fn know(&self, registration: Arc<Registration>) -> Known {
+    /// One snapshot of a graph. Blocks while the graph is opened.
+    pub(crate) fn reader(&self, permit: &Permit, known: &Known) -> Result<Reader, Error> {
+        Ok(self.handles.reader(permit, &known.registration)?)
+    }
+
+    /// The way to write to a graph. Blocks while the graph is opened.
+    pub(crate) fn writer(&self, permit: &Permit, known: &Known) -> Result<Writer, Error> {
+        Ok(self.handles.writer(permit, &known.registration)?)
+    }
+
+    /// How many graphs are in memory.
+    pub(crate) fn open_count(&self) -> usize {
+        let snapshot = self.registry.snapshot();
+        let standings = snapshot.graphs.values().map(|graph| self.handles.standing(graph));
+        standings.filter(|standing| matches!(standing, Standing::Open)).count()
+    }
+
+    /// The graphs that are set aside, and why.
+    pub(crate) fn quarantined(&self) -> Vec<(Known, String)> {
+        let snapshot = self.registry.snapshot();
+        let graphs = snapshot.graphs.values().map(|graph| self.know(graph.clone()));
+        graphs
+            .filter_map(|known| match (&known.broken_policy, self.handles.standing(&known.registration)) {
+                (Some(reason), _) => Some((known.clone(), reason.to_string())),
+                (None, Standing::Broken(reason)) => Some((known, reason)),
+                (None, Standing::Open | Standing::Closed) => None,
+            })
+            .collect()
+    }
+
+    /// Closes every graph.
+    pub(crate) async fn close(&self) {
+        let handles = self.handles.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || handles.close()).await {
+            tracing::error!(%error, "closing the graphs failed");
+        }
+    }
+
+    fn state(&self, known: &Known) -> GraphState {
+        match (&known.broken_policy, self.handles.standing(&known.registration)) {
+            (Some(_), _) | (None, Standing::Broken(_)) => GraphState::Quarantined,
+            (None, Standing::Open) => GraphState::Open,
+            (None, Standing::Closed) => GraphState::Closed,
+        }
+    }
+
+    /// A registration with what policies need.
+    pub(crate) fn know(&self, registration: Arc<Registration>) -> Known {
         let key = registration.graph_id.folded();
         {
             let references = self.references.read().unwrap_or_else(PoisonError::into_inner);

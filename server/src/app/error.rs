@@ -2,6 +2,13 @@
 
 use language::Diagnostics;
 use policy::{Denial, TypeDenial};
+use storage_engine::CommitError;
+use storage_engine::executor::ExecuteError;
+use storage_engine::export::ExportError;
+
+use super::HandleError;
+use super::load::LineErrors;
+use super::mutate::StepError;
 
 /// Every failure of a use case.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +71,24 @@ pub(crate) enum Error {
     /// The registry.
     #[error(transparent)]
     Registry(#[from] registry::Error),
+    /// The graph cannot be reached.
+    #[error(transparent)]
+    Handle(#[from] HandleError),
+    /// A reading statement stopped.
+    #[error("the statement failed")]
+    Execute(#[source] ExecuteError),
+    /// A write was not made.
+    #[error("the statements were not carried out")]
+    Mutate(#[from] CommitError<StepError>),
+    /// A load was not made.
+    #[error("the file was not loaded")]
+    Load(#[from] CommitError<LineErrors>),
+    /// The file of a load has errors.
+    #[error(transparent)]
+    Lines(#[from] LineErrors),
+    /// An export stopped.
+    #[error("the export stopped")]
+    Export(#[source] ExportError),
     /// The body of a load did not arrive whole.
     #[error(transparent)]
     Upload(#[from] UploadError),
@@ -73,6 +98,9 @@ pub(crate) enum Error {
     /// The server is told to stop.
     #[error("the server is stopping; nothing was changed")]
     ShuttingDown,
+    /// The thread of a statement ended without a word: a panic.
+    #[error("the statement's thread ended without an answer")]
+    WorkerGone,
     /// A panic in a use case.
     #[error("a use case panicked")]
     Panicked(#[source] tokio::task::JoinError),

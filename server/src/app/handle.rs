@@ -12,6 +12,7 @@ use language::plan::Plan;
 use policy::{Authorized, Permit};
 use registry::Registration;
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
+use storage_engine::export::{self, ExportError};
 use storage_engine::{
     CommitError, CommitInfo, Graph, OpenError, Options, Snapshot, Status, Transaction,
     WriteRequest, Written,
@@ -193,6 +194,15 @@ impl Reader {
         sink: &mut dyn FnMut(&[Value]) -> ControlFlow<()>,
     ) -> Result<(), ExecuteError> {
         executor::read(plan.plan(), parameters, &self.snapshot, limits, sink)
+    }
+
+    /// Gives every record as lines, or those of one type, its types decided.
+    pub(crate) fn export(
+        &self,
+        only: &Authorized<Option<String>>,
+        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), ExportError> {
+        export::ndjson(&self.snapshot, only.plan().as_deref(), sink)
     }
 }
 

@@ -8,6 +8,7 @@ mod directory;
 mod error;
 pub(crate) mod export;
 pub(crate) mod graphs;
+mod handle;
 pub(crate) mod load;
 pub(crate) mod mutate;
 mod outcome;
@@ -24,8 +25,11 @@ use arc_swap::ArcSwap;
 use policy::{Action, Authorizer, BranchRef, Context, Permit, Principal, Resource, Tokens};
 
 pub(crate) use cancel::{CancelOnDrop, Cancellations};
-pub(crate) use directory::{Directory, Known};
+pub(crate) use directory::{Directory, Known, PolicyFileError, read_policy};
 pub(crate) use error::{Error, UploadError};
+pub(crate) use graphs::create::InitialiseError;
+pub(crate) use handle::{HandleError, with_causes};
+pub(crate) use mutate::StepError;
 
 /// The one branch until branches come.
 pub(crate) const MAIN: &str = "main";
@@ -118,6 +122,11 @@ impl App {
     /// Whether the server was told to stop.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Refuses what would only be cut short.
+    pub(crate) fn refuse_when_stopping(&self) -> Result<(), Error> {
+        if self.is_stopping() { Err(Error::ShuttingDown) } else { Ok(()) }
     }
 
     /// From now on the server is not ready.

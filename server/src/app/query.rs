@@ -41,7 +41,7 @@ pub(crate) struct Answer {
     pub(crate) stats: oneshot::Receiver<QueryStats>,
     /// The most bytes that an answer in one piece may have.
     pub(crate) max_bytes: u64,
-    pub(crate) _cancel: CancelOnDrop,
+    pub(crate) cancel: CancelOnDrop,
 }
 
 pub(crate) async fn run(
@@ -82,7 +82,7 @@ pub(crate) async fn run(
     // The sender is dropped without a word only by a panic.
     let (columns, commit) = began.await.unwrap_or(Err(Error::WorkerGone))?;
     let max_bytes = app.limits().query_memory_bytes;
-    Ok(Answer { columns, commit, chunks: received, stats, max_bytes, _cancel: cancel })
+    Ok(Answer { columns, commit, chunks: received, stats, max_bytes, cancel })
 }
 
 /// The statement's side of an answer.
@@ -162,7 +162,7 @@ impl Work<'_> {
     fn failed(&self, error: ExecuteError) -> Error {
         match error {
             ExecuteError::Cancelled if self.app.is_stopping() => Error::ShuttingDown,
-            error => Error::Execute { statement: None, error },
+            error => Error::Execute(error),
         }
     }
 }

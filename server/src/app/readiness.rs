@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api_types::{ConfigReadiness, GraphsReadiness, QuarantinedGraph, Readiness};
-use policy::{Context, Principal};
+use policy::{Action, Context, Principal};
 use registry::config::Drift;
 
 use super::App;
@@ -20,18 +20,20 @@ pub(crate) fn run(app: &App, principal: Option<&Arc<Principal>>) -> Readiness {
     }
 }
 
-fn graphs(app: &App, principal: &Principal) -> GraphsReadiness {
+fn graphs(app: &App, principal: &Arc<Principal>) -> GraphsReadiness {
     let quarantined = app.directory.quarantined();
     let access = app.access.load();
     let references = quarantined.iter().map(|(known, _)| known.reference());
     let visible = access.authorizer.visible(principal, &Context::now(), references);
+    // Whoever may read the configuration knows every graph from there.
+    let runs_server = app.permit_server(principal, Action::ConfigRead).is_ok();
     let visible: Vec<_> = visible.into_iter().map(policy::GraphRef::graph_id).collect();
     GraphsReadiness {
         open: app.directory.open_count() as u64,
         registered: app.directory.count() as u64,
         quarantined: quarantined
             .iter()
-            .filter(|(known, _)| visible.contains(&known.reference().graph_id()))
+            .filter(|(known, _)| runs_server || visible.contains(&known.reference().graph_id()))
             .map(|(known, reason)| QuarantinedGraph {
                 graph_id: known.reference().graph_id().to_owned(),
                 reason: reason.clone(),

@@ -45,6 +45,15 @@ pub(crate) fn all_types(schema: &Schema, write: bool) -> Vec<TypeTouch<'_>> {
     nodes.chain(edges).map(|(kind, name)| TypeTouch { kind, name, write }).collect()
 }
 
+/// These types, written.
+pub(crate) fn written_types(
+    types: impl IntoIterator<Item = TypeId>,
+    schema: &Schema,
+) -> Vec<TypeTouch<'_>> {
+    let named = types.into_iter().filter_map(|id| Some((id, schema.type_name(id)?)));
+    named.map(|(id, name)| TypeTouch { kind: kind(id, schema), name, write: true }).collect()
+}
+
 fn kind(type_id: TypeId, schema: &Schema) -> TypeKind {
     match schema.node_type(type_id) {
         Some(_) => TypeKind::Node,

@@ -1,8 +1,10 @@
 //! What the caller wants back, by `Accept`.
 
-use api_types::ErrorCode;
+use api_types::{ErrorCode, SchemaResponse};
+use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, header, request::Parts};
+use axum::response::{IntoResponse, Response};
 
 use super::Site;
 use super::failure::Failure;
@@ -41,6 +43,16 @@ impl FromRequestParts<Site> for SchemaFormat {
 
     async fn from_request_parts(parts: &mut Parts, _: &Site) -> Result<Self, Failure> {
         choose(&parts.headers, &[("application/json", Self::Json), ("text/plain", Self::Text)])
+    }
+}
+
+impl SchemaFormat {
+    /// The schema in this form.
+    pub(super) fn response(self, schema: SchemaResponse) -> Response {
+        match self {
+            Self::Json => Json(schema).into_response(),
+            Self::Text => schema.source.into_response(),
+        }
     }
 }
 

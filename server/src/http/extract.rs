@@ -8,6 +8,8 @@ use axum::body::Body as RawBody;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use policy::Principal;
 use serde::de::DeserializeOwned;
@@ -15,10 +17,13 @@ use serde::de::DeserializeOwned;
 use super::Site;
 use super::envelope::{Asker, ThisRequest};
 use super::failure::Failure;
-use crate::app::Credential;
+use crate::app::{Credential, UploadError};
 
 /// How long a JSON body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long nothing of a streamed body may arrive.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Who asks, proven.
 pub(super) struct Caller(pub(super) Arc<Principal>);
@@ -34,6 +39,9 @@ pub(super) struct Id(pub(super) String);
 
 /// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
+
+/// An NDJSON body as it arrives.
+pub(super) struct Lines(pub(super) BoxStream<'static, Result<bytes::Bytes, UploadError>>);
 
 /// The query string.
 pub(super) struct Parameters<T>(pub(super) T);
@@ -115,6 +123,28 @@ impl<T: DeserializeOwned + Send> FromRequest<Site> for Body<T> {
                 )
             })??;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| not_as_expected(&error))
+    }
+}
+
+impl FromRequest<Site> for Lines {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &Site) -> Result<Self, Failure> {
+        media_type(request.headers(), &["application/x-ndjson"])?;
+        let body = request.into_body().into_data_stream();
+        let chunks = futures::stream::unfold(Some(body), |body| async move {
+            let mut body = body?;
+            match tokio::time::timeout(CHUNK_TIMEOUT, body.next()).await {
+                Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(body))),
+                Ok(Some(Err(error))) => Some((Err(UploadError::BrokenOff(error.into())), None)),
+                Ok(None) => None,
+                Err(_) => {
+                    let seconds = CHUNK_TIMEOUT.as_secs();
+                    Some((Err(UploadError::TooSlow { seconds }), None))
+                }
+            }
+        });
+        Ok(Self(chunks.boxed()))
     }
 }
 

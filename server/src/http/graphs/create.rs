@@ -53,7 +53,8 @@ pub(in crate::http) async fn create(
     Body(request): Body<CreateGraphRequest>,
 ) -> Result<impl IntoResponse, Failure> {
     let graph = app::graphs::create::run(&site.app, principal, request).await?;
+    let etag = super::etag((&graph.graph_id, &graph.uri, &graph.tenant, &graph.labels));
     let location = format!("/graphs/{}", graph.graph_id);
-    let headers = [(header::LOCATION, location), (header::ETAG, super::etag(&graph))];
+    let headers = [(header::LOCATION, location), (header::ETAG, etag)];
     Ok((StatusCode::CREATED, headers, Json(graph)))
 }

@@ -6,11 +6,9 @@ pub(super) mod show;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use api_types::GraphSummary;
-
 /// The version of a registration: another one when anything in it that can be changed is changed.
-fn etag(graph: &GraphSummary) -> String {
+fn etag(registration: impl Hash) -> String {
     let mut hasher = DefaultHasher::new();
-    (&graph.graph_id, &graph.uri, &graph.tenant, &graph.labels).hash(&mut hasher);
+    registration.hash(&mut hasher);
     format!("\"{:016x}\"", hasher.finish())
 }

@@ -44,5 +44,6 @@ pub(in crate::http) async fn show(
     GraphName(graph_id): GraphName,
 ) -> Result<impl IntoResponse, Failure> {
     let graph = app::graphs::show::run(&site.app, &principal, graph_id).await?;
-    Ok(([(header::ETAG, super::etag(&graph.summary()))], Json(graph)))
+    let etag = super::etag((&graph.graph_id, &graph.uri, &graph.tenant, &graph.labels));
+    Ok(([(header::ETAG, etag)], Json(graph)))
 }

@@ -1,0 +1,141 @@
+//! What every operator of one running statement shares: parameters, limits and what is used of
+//! them.
+//!
+//! Limits are cooperative: operators call [`Context::step`] for each unit of work and
+//! [`Statement::charge`] for what they hold.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use language::value::Value;
+
+use super::error::ExecuteError;
+use super::{Limits, Row};
+use crate::snapshot::Snapshot;
+
+/// Steps between two looks at the clock and the cancel flag.
+const STEPS_PER_CHECK: u32 = 2_048;
+
+/// One running statement.
+#[derive(Debug)]
+pub(crate) struct Statement<'a> {
+    parameters: BTreeMap<String, Value>,
+    limits: &'a Limits,
+    writes: bool,
+    steps: Cell<u32>,
+    bytes: Cell<usize>,
+}
+
+/// A statement and the graph as one of its clauses sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) statement: &'a Statement<'a>,
+}
+
+impl<'a> Statement<'a> {
+    pub(crate) fn new(parameters: BTreeMap<String, Value>, limits: &'a Limits, writes: bool) -> Self {
+        Self { parameters, limits, writes, steps: Cell::new(0), bytes: Cell::new(0) }
+    }
+
+    pub(crate) fn parameter(&self, name: &str) -> Option<&Value> {
+        self.parameters.get(name)
+    }
+
+    /// Whether the statement can change the graph, so that a bound element may be gone.
+    pub(crate) const fn writes(&self) -> bool {
+        self.writes
+    }
+
+    /// One unit of work.
+    pub(crate) fn step(&self) -> Result<(), ExecuteError> {
+        let steps = self.steps.get().wrapping_add(1);
+        self.steps.set(steps);
+        if steps % STEPS_PER_CHECK == 0 { self.check() } else { Ok(()) }
+    }
+
+    /// Looks at the clock and the cancel flag now.
+    pub(crate) fn check(&self) -> Result<(), ExecuteError> {
+        if self.limits.cancelled.load(Ordering::Relaxed) {
+            return Err(ExecuteError::Cancelled);
+        }
+        match self.limits.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(ExecuteError::Deadline),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes `bytes` from the budget.
+    pub(crate) fn charge(&self, bytes: usize) -> Result<(), ExecuteError> {
+        let used = self.bytes.get().saturating_add(bytes);
+        self.bytes.set(used);
+        self.require(0)
+    }
+
+    /// Gives `bytes` back.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get().saturating_sub(bytes));
+    }
+
+    /// Refuses a single value of `bytes` that would not fit, before it is made.
+    pub(crate) fn require(&self, bytes: usize) -> Result<(), ExecuteError> {
+        let limit = self.limits.max_bytes;
+        if self.bytes.get().saturating_add(bytes) > limit {
+            return Err(ExecuteError::MemoryLimit { limit });
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Context<'a> {
+    /// One unit of work.
+    pub(crate) fn step(self) -> Result<(), ExecuteError> {
+        self.statement.step()
+    }
+}
+
+/// What holding a value costs, in bytes. Shared content is divided among its holders.
+pub(crate) fn size_of_value(value: &Value) -> usize {
+    const OWN: usize = size_of::<Value>();
+    const SHARED_HEADER: usize = 2 * size_of::<usize>();
+    OWN + match value {
+        Value::String(text) => SHARED_HEADER + text.len() / std::sync::Arc::strong_count(text).max(1),
+        Value::List(list) => {
+            SHARED_HEADER
+                + match std::sync::Arc::strong_count(list) {
+                    1 => list.iter().map(size_of_value).sum(),
+                    holders => list.len() * OWN / holders,
+                }
+        }
+        Value::Map(map) => {
+            SHARED_HEADER
+                + match std::sync::Arc::strong_count(map) {
+                    1 => map.iter().map(|(name, value)| name.len() + OWN + size_of_value(value)).sum(),
+                    holders => map.len() * 3 * OWN / holders,
+                }
+        }
+        Value::Path(path) => SHARED_HEADER + (path.nodes.len() + path.edges.len()) * OWN,
+        _ => 0,
+    }
+}
+
+/// What holding a row costs, in bytes.
+pub(crate) fn size_of_row(row: &[Value]) -> usize {
+    size_of::<Row>() + row.iter().map(size_of_value).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_lists_are_charged_once_among_their_holders() {
+        let alone = Value::list((0..100).map(Value::Int));
+        let cost = size_of_value(&alone);
+        let holders: Vec<Value> = (0..99).map(|_| alone.clone()).collect();
+        assert!(cost > 100 * size_of::<Value>());
+        assert!(holders.iter().map(size_of_value).sum::<usize>() < 3 * cost);
+    }
+}

@@ -1,0 +1,166 @@
+//! What can stop a statement while it runs.
+//!
+//! Everything that can be known before running is a compile error of the front end; what is here
+//! depends on data, parameters or limits. A [`Span`] is a byte range of the statement's text.
+
+use language::diagnostic::Span;
+
+use crate::transaction::WriteError;
+
+/// Why a statement stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecuteError {
+    /// A parameter that the statement names was not given.
+    #[error("the parameter `${name}` is not given")]
+    MissingParameter {
+        /// Without the `$`.
+        name: String,
+    },
+    /// A parameter's value does not suit its uses.
+    #[error("the parameter `${name}` must be {expected}, not {found}")]
+    ParameterType {
+        /// Without the `$`.
+        name: String,
+        /// What its uses ask for.
+        expected: String,
+        /// What was given.
+        found: &'static str,
+    },
+    /// A value has a kind that its place does not take.
+    #[error("{place} takes {expected}, not {found}")]
+    Type {
+        /// The operator, function or clause.
+        place: &'static str,
+        /// What it takes.
+        expected: &'static str,
+        /// The kind of what it got.
+        found: &'static str,
+        /// Where.
+        span: Span,
+    },
+    /// Arithmetic without a result.
+    #[error("{operation} {problem}")]
+    Arithmetic {
+        /// The operation as a noun: "the sum".
+        operation: &'static str,
+        /// What is wrong with it.
+        problem: ArithmeticProblem,
+        /// Where.
+        span: Span,
+    },
+    /// An argument of the right kind that a function cannot use.
+    #[error("{function}: {problem}")]
+    Argument {
+        /// The function's name.
+        function: &'static str,
+        /// One sentence.
+        problem: String,
+        /// Where.
+        span: Span,
+    },
+    /// `SKIP` or `LIMIT` with something else than an integer from 0.
+    #[error("{clause} takes an integer from 0, not {found}")]
+    RowNumber {
+        /// `SKIP` or `LIMIT`.
+        clause: &'static str,
+        /// The value or its kind.
+        found: String,
+        /// Where.
+        span: Span,
+    },
+    /// A map or assignment names a property that the type does not have.
+    #[error("`{type_name}` has no property `{property}`{}", did_you_mean(suggestion.as_deref()))]
+    UnknownProperty {
+        /// The node or edge type.
+        type_name: String,
+        /// The name in the map.
+        property: String,
+        /// The name that was probably meant.
+        suggestion: Option<String>,
+    },
+    /// `MERGE` with a null property: null equals nothing, so it would always make a new element.
+    #[error("MERGE on `{type_name}` needs a value for `{property}`, which is null here")]
+    MergeNull {
+        /// The node or edge type.
+        type_name: String,
+        /// The property.
+        property: String,
+    },
+    /// `MERGE` of a node whose properties lack a part of the key.
+    #[error("MERGE on `{type_name}` needs its whole key; `{property}` is missing")]
+    MergeKey {
+        /// The node type.
+        type_name: String,
+        /// The missing property of the key.
+        property: String,
+    },
+    /// A relationship cannot be made because an end is null or was not found.
+    #[error("a `{type_name}` relationship cannot be made: its {end} is null")]
+    MissingEnd {
+        /// The edge type.
+        type_name: String,
+        /// `source` or `target`.
+        end: &'static str,
+    },
+    /// The plan is larger than the executor follows.
+    #[error("the statement has {found} {what}; at most {limit} are run")]
+    TooComplex {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The deadline passed.
+    #[error("the statement did not finish in the time that it was given")]
+    Deadline,
+    /// Whoever asked went away.
+    #[error("the statement was cancelled")]
+    Cancelled,
+    /// More rows than the caller takes.
+    #[error("the result has more than {limit} rows; add a LIMIT or raise the row limit")]
+    RowLimit {
+        /// How many rows are allowed.
+        limit: usize,
+    },
+    /// More memory than the statement may hold.
+    #[error("the statement needs more than {limit} bytes for rows that it must hold")]
+    MemoryLimit {
+        /// How many bytes are allowed.
+        limit: usize,
+    },
+    /// The graph refuses a change.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// What is wrong with a calculation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArithmeticProblem {
+    /// Beyond 64 bits.
+    #[error("is out of the range of 64-bit integers")]
+    Overflow,
+    /// An integer divided by zero.
+    #[error("has zero as its divisor")]
+    DivisionByZero,
+}
+
+impl ExecuteError {
+    /// Where in the statement's text, when the error has a place.
+    #[must_use]
+    pub const fn span(&self) -> Option<Span> {
+        match self {
+            Self::Type { span, .. }
+            | Self::Arithmetic { span, .. }
+            | Self::Argument { span, .. }
+            | Self::RowNumber { span, .. } => Some(*span),
+            _ => None,
+        }
+    }
+}
+
+fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"))
+}

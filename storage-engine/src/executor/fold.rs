@@ -1,0 +1,30 @@
+//! Computes once what is the same for every row: calls and collections of constants, parameters.
+//!
+//! An expression that fails is left as it is, so that the error comes only when a row needs it
+//! (`CASE WHEN false THEN 1/0 END` is null).
+
+use language::plan::{Clause, Expr, ExprKind};
+
+use super::context::Context;
+use super::walk;
+
+/// The clauses with constant expressions replaced by their values.
+pub(crate) fn constants(context: Context<'_>, clauses: &[Clause]) -> Vec<Clause> {
+    let mut clauses = clauses.to_vec();
+    for clause in &mut clauses {
+        walk::reading_expressions_mut(clause, &mut |expr| fold(context, expr));
+    }
+    clauses
+}
+
+fn fold(context: Context<'_>, expr: &mut Expr) {
+    walk::children_mut(expr, &mut |child| fold(context, child));
+    if matches!(expr.kind, ExprKind::Literal(_) | ExprKind::Variable(_)) {
+        return;
+    }
+    let mut constant = true;
+    walk::children(expr, &mut |child| constant &= matches!(child.kind, ExprKind::Literal(_)));
+    if constant && let Ok(value) = context.evaluate(expr, &[]) {
+        expr.kind = ExprKind::Literal(value);
+    }
+}

@@ -1,0 +1,172 @@
+//! What must hold of the slots bound so far.
+
+use std::collections::BTreeSet;
+
+use language::plan::{BinaryOperator, Expr, ExprKind, Function, PropertyTest, Slot, Type};
+use language::schema::TypeId;
+use language::value::Value;
+
+use crate::executor::Row;
+use crate::executor::context::Context;
+use crate::executor::error::ExecuteError;
+use crate::executor::walk;
+
+/// A test that a step makes once its slots are bound.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Condition<'a> {
+    /// A node that exists.
+    Present(Slot),
+    /// A node of one of these types.
+    NodeType(Slot, &'a BTreeSet<TypeId>),
+    /// A node or relationship whose property equals a value.
+    Property(Slot, &'a PropertyTest),
+    /// A list of relationships, each of whose property equals a value.
+    EachProperty(Slot, &'a PropertyTest),
+    /// A part of `WHERE`.
+    Filter(&'a Expr),
+}
+
+impl Condition<'_> {
+    /// Whether it is true of the row.
+    pub(crate) fn holds(&self, context: Context<'_>, row: &Row) -> Result<bool, ExecuteError> {
+        match self {
+            Self::Present(slot) => Ok(match &row[slot.0] {
+                Value::Node(node) => {
+                    !context.statement.writes() || context.snapshot.contains_node(*node)
+                }
+                _ => false,
+            }),
+            Self::NodeType(slot, types) => Ok(match &row[slot.0] {
+                Value::Node(node) => types.contains(&node.type_id),
+                _ => false,
+            }),
+            Self::Property(slot, test) => property_equals(context, &row[slot.0], test, row),
+            Self::EachProperty(slot, test) => {
+                let Value::List(list) = &row[slot.0] else { return Ok(false) };
+                for element in list.iter() {
+                    if !property_equals(context, element, test, row)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Self::Filter(expr) => context.is_true(expr, row),
+        }
+    }
+}
+
+/// Whether a property of a node or relationship equals the test's value; null never does.
+pub(crate) fn property_equals(
+    context: Context<'_>,
+    element: &Value,
+    test: &PropertyTest,
+    row: &Row,
+) -> Result<bool, ExecuteError> {
+    let stored = match element {
+        Value::Node(node) => {
+            test.ids.get(&node.type_id).map(|id| context.snapshot.node_property(*node, *id))
+        }
+        Value::Relationship(edge) => {
+            test.ids.get(&edge.type_id).map(|id| context.snapshot.edge_property(*edge, *id))
+        }
+        _ => None,
+    };
+    let Some(stored) = stored else { return Ok(false) };
+    let wanted = context.evaluate(&test.value, row)?;
+    Ok(stored.equals(&wanted) == Some(true))
+}
+
+/// The parts of a condition that must all be true.
+pub(crate) fn conjuncts(filter: &Expr) -> Vec<&Expr> {
+    let mut result = Vec::new();
+    let mut open = vec![filter];
+    while let Some(expr) = open.pop() {
+        match &expr.kind {
+            ExprKind::Binary { operator: BinaryOperator::And, left, right } => {
+                open.push(right);
+                open.push(left);
+            }
+            _ => result.push(expr),
+        }
+    }
+    result
+}
+
+/// Whether evaluating cannot fail, so that it may be done earlier, and on more rows, than the text
+/// says.
+pub(crate) fn is_infallible(expr: &Expr) -> bool {
+    let mut below = true;
+    walk::children(expr, &mut |child| below &= is_infallible(child));
+    below && cannot_fail_itself(expr)
+}
+
+fn cannot_fail_itself(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Literal(_)
+        | ExprKind::Parameter(_)
+        | ExprKind::Variable(_)
+        | ExprKind::IsNull { .. }
+        | ExprKind::List(_)
+        | ExprKind::Map(_) => true,
+        ExprKind::Property { object, .. } => matches!(
+            object.value_type,
+            Type::Node(_) | Type::Relationship(_) | Type::Map | Type::Null
+        ),
+        ExprKind::HasType { operand, .. } => {
+            matches!(operand.value_type, Type::Node(_) | Type::Relationship(_) | Type::Null)
+        }
+        ExprKind::Binary { operator, left, right } => match operator {
+            BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor => {
+                is_boolean(left) && is_boolean(right)
+            }
+            BinaryOperator::In => matches!(right.value_type, Type::List(_) | Type::Null),
+            BinaryOperator::Equal
+            | BinaryOperator::NotEqual
+            | BinaryOperator::Less
+            | BinaryOperator::LessEqual
+            | BinaryOperator::Greater
+            | BinaryOperator::GreaterEqual
+            | BinaryOperator::StartsWith
+            | BinaryOperator::EndsWith
+            | BinaryOperator::Contains => true,
+            _ => false,
+        },
+        ExprKind::Unary { operator: language::plan::UnaryOperator::Not, operand } => is_boolean(operand),
+        ExprKind::Case { branches, .. } => branches.iter().all(|(condition, _)| is_boolean(condition)),
+        ExprKind::Call { function, arguments } => {
+            total_on(*function).is_some_and(|takes| arguments.iter().all(|argument| takes(&argument.value_type)))
+        }
+        ExprKind::Unary { .. } | ExprKind::Index { .. } | ExprKind::Slice { .. } => false,
+    }
+}
+
+const fn is_boolean(expr: &Expr) -> bool {
+    matches!(expr.value_type, Type::Boolean | Type::Null)
+}
+
+/// The types of arguments for which a function always has a result.
+fn total_on(function: Function) -> Option<fn(&Type) -> bool> {
+    match function {
+        Function::Coalesce => Some(|_| true),
+        Function::Id | Function::Properties | Function::Keys => {
+            Some(|value_type| matches!(value_type, Type::Node(_) | Type::Relationship(_)))
+        }
+        Function::Labels => Some(|value_type| matches!(value_type, Type::Node(_))),
+        Function::Type | Function::StartNode | Function::EndNode => {
+            Some(|value_type| matches!(value_type, Type::Relationship(_)))
+        }
+        Function::Nodes | Function::Relationships | Function::Length => {
+            Some(|value_type| matches!(value_type, Type::Path))
+        }
+        Function::Size | Function::Reverse => {
+            Some(|value_type| matches!(value_type, Type::List(_) | Type::String))
+        }
+        Function::Head | Function::Last | Function::Tail => {
+            Some(|value_type| matches!(value_type, Type::List(_)))
+        }
+        Function::ToLower | Function::ToUpper | Function::Trim | Function::LTrim | Function::RTrim => {
+            Some(|value_type| matches!(value_type, Type::String))
+        }
+        _ => None,
+    }
+}

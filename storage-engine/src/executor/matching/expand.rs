@@ -1,0 +1,189 @@
+//! Walks over one relationship.
+
+use std::collections::BTreeSet;
+
+use language::plan::{Direction, EdgePattern, Slot};
+use language::schema::TypeId;
+use language::value::{NodeRef, Value};
+use rustc_hash::FxHashMap;
+
+use super::search::{Search, arrive};
+use crate::executor::Row;
+use crate::executor::pipeline::{ENOUGH, Flow, MORE};
+use crate::snapshot::{Neighbour, Snapshot};
+
+/// Which edge types leave a node of a type, and which way: what is worth looking at.
+#[derive(Debug, Default)]
+pub(crate) struct Ways {
+    by_node_type: FxHashMap<TypeId, Vec<Way>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    edge_type: TypeId,
+    outgoing: bool,
+    incoming: bool,
+}
+
+impl Ways {
+    /// The ways of a pattern, from its right end when `reversed`; only those that lead to a `far`
+    /// type.
+    pub(crate) fn new(
+        snapshot: &Snapshot,
+        edge: &EdgePattern,
+        reversed: bool,
+        far: Option<&BTreeSet<TypeId>>,
+    ) -> Self {
+        let leads = |type_id: &TypeId| far.is_none_or(|far| far.contains(type_id));
+        let (outgoing, incoming) = match (edge.direction, reversed) {
+            (Direction::Either, _) => (true, true),
+            (Direction::Outgoing, false) | (Direction::Incoming, true) => (true, false),
+            (Direction::Outgoing, true) | (Direction::Incoming, false) => (false, true),
+        };
+        let mut ways = Self::default();
+        for edge_type in edge.types.iter().filter_map(|id| snapshot.schema().edge_type(*id)) {
+            if outgoing && leads(&edge_type.target) {
+                ways.way(edge_type.source, edge_type.id).outgoing = true;
+            }
+            if incoming && leads(&edge_type.source) {
+                ways.way(edge_type.target, edge_type.id).incoming = true;
+            }
+        }
+        ways
+    }
+
+    fn way(&mut self, node_type: TypeId, edge_type: TypeId) -> &mut Way {
+        let ways = self.by_node_type.entry(node_type).or_default();
+        let place = ways.iter().position(|way| way.edge_type == edge_type).unwrap_or_else(|| {
+            ways.push(Way { edge_type, outgoing: false, incoming: false });
+            ways.len() - 1
+        });
+        &mut ways[place]
+    }
+
+    /// The relationships of a node; a loop comes once.
+    pub(crate) fn neighbours<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        node: NodeRef,
+    ) -> impl Iterator<Item = Neighbour> + 'a {
+        let ways = self.by_node_type.get(&node.type_id).map(Vec::as_slice).unwrap_or_default();
+        ways.iter().flat_map(move |way| {
+            let outgoing = way.outgoing.then(|| snapshot.outgoing(way.edge_type, node));
+            let incoming = way.incoming.then(|| snapshot.incoming(way.edge_type, node));
+            let both = way.outgoing;
+            let incoming = incoming.into_iter().flatten();
+            let incoming = incoming.filter(move |neighbour| !(both && neighbour.node == node));
+            outgoing.into_iter().flatten().chain(incoming)
+        })
+    }
+
+    /// How many relationships a node has, loops perhaps twice.
+    pub(crate) fn degree(&self, snapshot: &Snapshot, node: NodeRef) -> u64 {
+        let ways = self.by_node_type.get(&node.type_id).map(Vec::as_slice).unwrap_or_default();
+        ways.iter()
+            .map(|way| {
+                let outgoing = if way.outgoing { snapshot.out_degree(way.edge_type, node) } else { 0 };
+                let incoming = if way.incoming { snapshot.in_degree(way.edge_type, node) } else { 0 };
+                outgoing + incoming
+            })
+            .sum()
+    }
+}
+
+/// From a bound node over its relationships.
+#[derive(Debug)]
+pub(crate) struct Expand {
+    pub(crate) edge: Slot,
+    pub(crate) from: Slot,
+    pub(crate) to: Slot,
+    pub(crate) to_bound: bool,
+    pub(crate) ways: Ways,
+    /// The same relationships seen from the far end.
+    pub(crate) back: Ways,
+}
+
+impl Expand {
+    pub(crate) fn run(&self, search: &mut Search<'_, '_, '_>, at: usize, row: &mut Row) -> Flow {
+        let Value::Node(from) = row[self.from.0] else { return MORE };
+        let snapshot = search.context.snapshot;
+        if let (true, Value::Node(to)) = (self.to_bound, &row[self.to.0]) {
+            // Between two known nodes: from the one with fewer relationships.
+            let to = *to;
+            return if self.back.degree(snapshot, to) < self.ways.degree(snapshot, from) {
+                self.walk(search, at, row, (&self.back, to), Some(from))
+            } else {
+                self.walk(search, at, row, (&self.ways, from), Some(to))
+            };
+        }
+        if self.to_bound {
+            return MORE;
+        }
+        self.walk(search, at, row, (&self.ways, from), None)
+    }
+
+    fn walk(
+        &self,
+        search: &mut Search<'_, '_, '_>,
+        at: usize,
+        row: &mut Row,
+        (ways, from): (&Ways, NodeRef),
+        to: Option<NodeRef>,
+    ) -> Flow {
+        let mark = search.used.len();
+        for neighbour in ways.neighbours(search.context.snapshot, from) {
+            search.context.step()?;
+            if to.is_some_and(|to| to != neighbour.node) || !search.used.insert(neighbour.edge) {
+                continue;
+            }
+            row[self.edge.0] = Value::Relationship(neighbour.edge);
+            if to.is_none() {
+                row[self.to.0] = Value::Node(neighbour.node);
+            }
+            let flow = search.proceed(at, row)?;
+            search.used.truncate(mark);
+            if flow.is_break() {
+                return ENOUGH;
+            }
+        }
+        MORE
+    }
+}
+
+/// From a relationship that came bound to its ends.
+#[derive(Debug)]
+pub(crate) struct BoundEdge<'a> {
+    pub(crate) edge: &'a EdgePattern,
+    pub(crate) left: Slot,
+    pub(crate) right: Slot,
+    pub(crate) left_bound: bool,
+    pub(crate) right_bound: bool,
+}
+
+impl BoundEdge<'_> {
+    pub(crate) fn run(&self, search: &mut Search<'_, '_, '_>, at: usize, row: &mut Row) -> Flow {
+        let Value::Relationship(edge) = row[self.edge.slot.0] else { return MORE };
+        if !self.edge.types.contains(&edge.type_id) {
+            return MORE;
+        }
+        let Some((source, target)) = search.context.snapshot.edge_ends(edge) else { return MORE };
+        let mark = search.used.len();
+        if !search.used.insert(edge) {
+            return MORE;
+        }
+        let forward = (self.edge.direction != Direction::Incoming).then_some((source, target));
+        let backward = (self.edge.direction != Direction::Outgoing).then_some((target, source));
+        let backward = backward.filter(|_| source != target || forward.is_none());
+        for (left, right) in forward.into_iter().chain(backward) {
+            let same = self.left == self.right;
+            let fits = arrive(row, self.left, self.left_bound, left)
+                && arrive(row, self.right, self.right_bound || same, right);
+            if fits && search.proceed(at, row)?.is_break() {
+                search.used.truncate(mark);
+                return ENOUGH;
+            }
+        }
+        search.used.truncate(mark);
+        MORE
+    }
+}

@@ -1,0 +1,69 @@
+//! Finds graph patterns: `MATCH` and `OPTIONAL MATCH`.
+//!
+//! [`planning`] orders a clause's patterns into steps, each of which binds slots and then tests
+//! what has become testable. [`search`] runs the steps depth first, writing into the one row; a
+//! relationship is used once per clause.
+//!
+//! Example: `MATCH (a:Person)-[:KNOWS]->(b:Person {email: 'x'}) WHERE a.age > 30` becomes: look `b`
+//! up by its key; walk incoming KNOWS to `a`, test `a.age > 30`.
+
+mod condition;
+mod expand;
+mod planning;
+mod search;
+mod shortest;
+mod variable_length;
+
+use language::plan::{Match, Slot};
+use language::value::Value;
+
+use self::planning::Planned;
+pub(crate) use self::search::stored_form;
+use self::search::{Search, Used};
+use super::Row;
+use super::context::Context;
+use super::pipeline::{Flow, Next, Stage};
+use super::walk::SlotSet;
+
+/// A `MATCH` while it runs.
+pub(crate) struct MatchStage<'a> {
+    context: Context<'a>,
+    steps: Vec<Planned<'a>>,
+    optional: bool,
+    new_slots: Vec<Slot>,
+    used: Used,
+}
+
+impl<'a> MatchStage<'a> {
+    pub(crate) fn new(context: Context<'a>, matching: &'a Match, wanted: &SlotSet) -> Self {
+        let plan = planning::plan(context, matching, wanted);
+        Self {
+            context,
+            steps: plan.steps,
+            optional: matching.optional,
+            new_slots: plan.new_slots,
+            used: Used::default(),
+        }
+    }
+}
+
+impl Stage for MatchStage<'_> {
+    fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow {
+        self.used.clear();
+        let mut search = Search {
+            context: self.context,
+            steps: &self.steps,
+            used: &mut self.used,
+            next: &mut *next,
+            found: false,
+        };
+        let flow = search.run(0, row)?;
+        if !self.optional || search.found {
+            return Ok(flow);
+        }
+        for slot in &self.new_slots {
+            row[slot.0] = Value::Null;
+        }
+        next(row)
+    }
+}

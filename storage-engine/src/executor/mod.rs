@@ -1,0 +1,218 @@
+//! Runs checked plans against a snapshot, or inside a transaction.
+//!
+//! Reading clauses form a push pipeline (see [`pipeline`]): rows flow one at a time, a `LIMIT`
+//! stops the work before it. Writing clauses take all their rows first, then change the graph, so
+//! that a clause never sees its own changes half done. Graph patterns are found by [`matching`],
+//! properties are read as late as possible.
+//!
+//! It must never know of tables, the log or the network: [`Snapshot`] and [`Transaction`] are the
+//! graph to it.
+//!
+//! ```no_run
+//! use std::ops::ControlFlow;
+//! use storage_engine::executor::{self, Limits, Parameters};
+//! # fn example(plan: &language::plan::Plan, snapshot: &storage_engine::snapshot::Snapshot)
+//! # -> Result<(), executor::ExecuteError> {
+//! let limits = Limits { max_rows: Some(10_000), ..Limits::default() };
+//! executor::read(plan, &Parameters::new(), snapshot, &limits, &mut |row| {
+//!     println!("{row:?}");
+//!     ControlFlow::Continue(())
+//! })
+//! # }
+//! ```
+
+mod aggregate;
+mod context;
+mod error;
+mod evaluate;
+mod fold;
+mod functions;
+mod matching;
+mod operators;
+mod parameters;
+mod pipeline;
+mod project;
+mod walk;
+mod write;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use language::plan::{Clause, Plan};
+use language::value::Value;
+
+pub use error::{ArithmeticProblem, ExecuteError};
+
+use crate::snapshot::Snapshot;
+use crate::transaction::Transaction;
+use context::{Context, Statement};
+use pipeline::Next;
+use walk::SlotSet;
+
+/// The values of a statement's parameters, by name without the `$`. Others than the statement
+/// names are ignored.
+pub type Parameters = BTreeMap<String, Value>;
+
+/// The values of a plan's slots.
+pub(crate) type Row = Vec<Value>;
+
+/// Reading clauses and parts of patterns that one statement may chain: each costs stack.
+const MAX_CHAIN: usize = 400;
+
+/// What a statement may use.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Looked at every few thousand steps.
+    pub deadline: Option<Instant>,
+    /// More rows than this are an error, never a silent cut.
+    pub max_rows: Option<usize>,
+    /// Bytes of rows held at once: for sorting, grouping, `DISTINCT`, writing, searching.
+    pub max_bytes: usize,
+    /// Set it to stop the statement within a few thousand steps.
+    pub cancelled: Arc<AtomicBool>,
+}
+
+impl Default for Limits {
+    /// No deadline, any number of rows, 256 MiB.
+    fn default() -> Self {
+        Self {
+            deadline: None,
+            max_rows: None,
+            max_bytes: 256 << 20,
+            cancelled: Arc::new(AtomicBool::new(false)),
+        }
+    }
+}
+
+/// Takes the values of a plan's columns, in order; says whether it wants more.
+pub type Sink<'s> = dyn FnMut(&[Value]) -> ControlFlow<()> + 's;
+
+/// Runs a plan that only reads.
+///
+/// # Errors
+/// See [`ExecuteError`]. Rows given to the sink before an error are not taken back.
+pub fn read(
+    plan: &Plan,
+    parameters: &Parameters,
+    snapshot: &Snapshot,
+    limits: &Limits,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecuteError> {
+    let statement = Statement::new(parameters::bind(&plan.parameters, parameters)?, limits, false);
+    let context = Context { snapshot, statement: &statement };
+    statement.check()?;
+    check_size(plan)?;
+    let clauses = fold::constants(context, &plan.clauses);
+    let wanted = walk::wanted_after(&clauses, &plan.columns, plan.slots);
+    let mut output = Output { plan, limits, sink, rows: 0, stopped: false, values: Vec::new() };
+    run_reading(context, &clauses, &wanted, [vec![Value::Null; plan.slots]], &mut |row| output.take(row))
+}
+
+/// Runs a plan inside a transaction; its own changes are visible to its later clauses.
+///
+/// The caller commits. After an error the transaction must be dropped: changes made before the
+/// error are in it.
+///
+/// # Errors
+/// See [`ExecuteError`].
+pub fn write(
+    plan: &Plan,
+    parameters: &Parameters,
+    transaction: &mut Transaction,
+    limits: &Limits,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecuteError> {
+    let statement = Statement::new(parameters::bind(&plan.parameters, parameters)?, limits, plan.writes());
+    statement.check()?;
+    check_size(plan)?;
+    let clauses = fold::constants(
+        Context { snapshot: transaction.snapshot(), statement: &statement },
+        &plan.clauses,
+    );
+    let wanted = walk::wanted_after(&clauses, &plan.columns, plan.slots);
+    let mut rows = vec![vec![Value::Null; plan.slots]];
+    let mut start = 0;
+    while let Some(found) = clauses[start..].iter().position(Clause::writes) {
+        let place = start + found;
+        if found > 0 {
+            let context = Context { snapshot: transaction.snapshot(), statement: &statement };
+            let range = start..place;
+            rows = write::materialise(context, &clauses[range.clone()], &wanted[range], &clauses[place], rows)?;
+        }
+        rows = write::apply(&statement, transaction, &clauses[place], rows)?;
+        start = place + 1;
+    }
+    let context = Context { snapshot: transaction.snapshot(), statement: &statement };
+    let mut output = Output { plan, limits, sink, rows: 0, stopped: false, values: Vec::new() };
+    if plan.columns.is_empty() && start == clauses.len() {
+        return Ok(());
+    }
+    run_reading(context, &clauses[start..], &wanted[start..], rows, &mut |row| output.take(row))
+}
+
+fn run_reading(
+    context: Context<'_>,
+    clauses: &[Clause],
+    wanted: &[SlotSet],
+    rows: impl IntoIterator<Item = Row>,
+    out: &mut Next<'_>,
+) -> Result<(), ExecuteError> {
+    let mut stages = pipeline::stages(context, clauses, wanted)?;
+    pipeline::run(&mut stages, rows, out)
+}
+
+/// Hands rows to the sink and counts them.
+struct Output<'a, 's> {
+    plan: &'a Plan,
+    limits: &'a Limits,
+    sink: &'a mut Sink<'s>,
+    rows: usize,
+    stopped: bool,
+    values: Vec<Value>,
+}
+
+impl Output<'_, '_> {
+    fn take(&mut self, row: &mut Row) -> pipeline::Flow {
+        if self.stopped {
+            return pipeline::ENOUGH;
+        }
+        if let Some(limit) = self.limits.max_rows
+            && self.rows >= limit
+        {
+            return Err(ExecuteError::RowLimit { limit });
+        }
+        self.rows += 1;
+        self.values.clear();
+        self.values.extend(self.plan.columns.iter().map(|column| row[column.slot.0].clone()));
+        let flow = (self.sink)(&self.values);
+        self.stopped = flow.is_break();
+        Ok(flow)
+    }
+}
+
+/// Reading clauses and pattern steps are followed by recursion, so their number is bounded.
+fn check_size(plan: &Plan) -> Result<(), ExecuteError> {
+    let mut chain = 0;
+    for clause in &plan.clauses {
+        chain = match clause {
+            Clause::Match(matching) => {
+                let steps = matching.paths.iter().map(|path| 1 + path.steps.len());
+                chain + 1 + steps.sum::<usize>()
+            }
+            Clause::Unwind(_) | Clause::Project(_) => chain + 1,
+            // A writing clause takes all rows: the chain ends there.
+            _ => 0,
+        };
+        if chain > MAX_CHAIN {
+            return Err(ExecuteError::TooComplex {
+                what: "reading clauses and pattern steps in a row",
+                found: chain,
+                limit: MAX_CHAIN,
+            });
+        }
+    }
+    Ok(())
+}

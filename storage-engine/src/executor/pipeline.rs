@@ -1,0 +1,131 @@
+//! Clauses as stages: each is given rows and gives rows to the next, at once where it can.
+//!
+//! A row travels by `&mut`: a stage writes the slots that it binds and calls the next. Slots are
+//! never reused within a statement, so what a later stage wrote does not disturb an earlier one.
+//! `Break` means that nothing further is wanted: it runs back up to the source and stops the work
+//! there. Afterwards every stage is still asked to finish, from first to last.
+
+use std::ops::ControlFlow;
+
+use language::plan::{Clause, Unwind};
+use language::value::Value;
+
+use super::aggregate::AggregateStage;
+use super::context::Context;
+use super::error::ExecuteError;
+use super::matching::MatchStage;
+use super::project::ProjectStage;
+use super::walk::SlotSet;
+use super::Row;
+
+/// Whether more rows are wanted.
+pub(crate) type Flow = Result<ControlFlow<()>, ExecuteError>;
+
+/// Takes rows.
+pub(crate) type Next<'n> = dyn FnMut(&mut Row) -> Flow + 'n;
+
+/// Go on.
+pub(crate) const MORE: Flow = Ok(ControlFlow::Continue(()));
+
+/// Nothing further is wanted.
+pub(crate) const ENOUGH: Flow = Ok(ControlFlow::Break(()));
+
+/// One clause that reads, while it runs.
+pub(crate) trait Stage {
+    /// Takes a row and gives any number to `next`.
+    fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow;
+
+    /// All rows were given: gives what was held back to `next`.
+    fn finish(&mut self, _next: &mut Next<'_>) -> Result<(), ExecuteError> {
+        Ok(())
+    }
+
+    /// Whether no row can come out of it, whatever comes in.
+    fn closed(&self) -> bool {
+        false
+    }
+}
+
+/// A stage of some kind, living as long as the plan and the snapshot.
+pub(crate) type BoxedStage<'a> = Box<dyn Stage + 'a>;
+
+/// The stages of clauses that read; `wanted` holds for each clause what is mentioned after it.
+pub(crate) fn stages<'a>(
+    context: Context<'a>,
+    clauses: &'a [Clause],
+    wanted: &'a [SlotSet],
+) -> Result<Vec<BoxedStage<'a>>, ExecuteError> {
+    let mut stages: Vec<BoxedStage<'a>> = Vec::with_capacity(clauses.len());
+    for (clause, wanted) in clauses.iter().zip(wanted) {
+        match clause {
+            Clause::Match(matching) => {
+                stages.push(Box::new(MatchStage::new(context, matching, wanted)));
+            }
+            Clause::Unwind(unwind) => stages.push(Box::new(UnwindStage { context, unwind })),
+            Clause::Project(projection) => {
+                if let Some(aggregation) = &projection.aggregation {
+                    stages.push(Box::new(AggregateStage::new(context, aggregation)));
+                }
+                stages.push(Box::new(ProjectStage::new(context, projection, wanted)?));
+            }
+            Clause::Create(_) | Clause::Merge(_) | Clause::Set(_) | Clause::Delete(_) => {}
+        }
+    }
+    Ok(stages)
+}
+
+/// Runs rows through stages into `out`.
+pub(crate) fn run<'a>(
+    stages: &mut [BoxedStage<'a>],
+    rows: impl IntoIterator<Item = Row>,
+    out: &mut Next<'_>,
+) -> Result<(), ExecuteError> {
+    if !stages.iter().any(|stage| stage.closed()) {
+        for mut row in rows {
+            if push(stages, &mut row, out)?.is_break() {
+                break;
+            }
+        }
+    }
+    let mut rest = stages;
+    while let Some((first, later)) = rest.split_first_mut() {
+        first.finish(&mut |row| push(later, row, out))?;
+        rest = later;
+    }
+    Ok(())
+}
+
+fn push<'a>(stages: &mut [BoxedStage<'a>], row: &mut Row, out: &mut Next<'_>) -> Flow {
+    match stages.split_first_mut() {
+        None => out(row),
+        Some((first, later)) => first.push(row, &mut |row| push(later, row, out)),
+    }
+}
+
+struct UnwindStage<'a> {
+    context: Context<'a>,
+    unwind: &'a Unwind,
+}
+
+impl Stage for UnwindStage<'_> {
+    fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow {
+        let slot = self.unwind.slot.0;
+        match self.context.evaluate(&self.unwind.list, row)? {
+            Value::Null => MORE,
+            Value::List(list) => {
+                for element in list.iter() {
+                    self.context.step()?;
+                    row[slot] = element.clone();
+                    if next(row)?.is_break() {
+                        return ENOUGH;
+                    }
+                }
+                MORE
+            }
+            single => {
+                row[slot] = single;
+                next(row)
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Walks over the expressions and slots of a plan.
+//!
+//! Used to fold constants, to find what a condition depends on, and to know which slots are still
+//! wanted by later clauses, so that held rows keep only those.
+
+use language::plan::{
+    Clause, Column, Expr, ExprKind, MergeTarget, NewElement, PathPattern, SetItem, Slot,
+};
+
+/// A set of slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SlotSet(Vec<bool>);
+
+impl SlotSet {
+    pub(crate) fn new(slots: usize) -> Self {
+        Self(vec![false; slots])
+    }
+
+    pub(crate) fn insert(&mut self, slot: Slot) {
+        if slot.0 >= self.0.len() {
+            self.0.resize(slot.0 + 1, false);
+        }
+        self.0[slot.0] = true;
+    }
+
+    pub(crate) fn contains(&self, slot: Slot) -> bool {
+        self.0.get(slot.0).copied().unwrap_or(false)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.0.iter().enumerate().filter(|(_, held)| **held).map(|(index, _)| Slot(index))
+    }
+}
+
+/// For each clause, the slots that later clauses or the result mention.
+pub(crate) fn wanted_after(clauses: &[Clause], columns: &[Column], slots: usize) -> Vec<SlotSet> {
+    let mut wanted = SlotSet::new(slots);
+    columns.iter().for_each(|column| wanted.insert(column.slot));
+    let mut result = Vec::with_capacity(clauses.len());
+    for clause in clauses.iter().rev() {
+        result.push(wanted.clone());
+        mentioned(clause, &mut wanted);
+    }
+    result.reverse();
+    result
+}
+
+/// Adds every slot that a clause mentions.
+pub(crate) fn mentioned(clause: &Clause, out: &mut SlotSet) {
+    match clause {
+        Clause::Match(matching) => matching.paths.iter().for_each(|path| path_slots(path, out)),
+        Clause::Create(create) => {
+            for element in &create.elements {
+                new_element_slots(element, out);
+            }
+            for path in &create.paths {
+                path.elements.iter().for_each(|slot| out.insert(*slot));
+            }
+        }
+        Clause::Merge(merge) => {
+            match &merge.target {
+                MergeTarget::Node(node) => out.insert(node.slot),
+                MergeTarget::Edge(edge) => {
+                    [edge.slot, edge.source, edge.target].map(|slot| out.insert(slot));
+                }
+            }
+            merge.on_create.iter().chain(&merge.on_match).for_each(|item| out.insert(target(item)));
+        }
+        Clause::Set(items) => items.iter().for_each(|item| out.insert(target(item))),
+        Clause::Unwind(_) | Clause::Project(_) | Clause::Delete(_) => {}
+    }
+    if let Clause::Project(projection) = clause
+        && let Some(aggregation) = &projection.aggregation
+    {
+        aggregation.keys.iter().for_each(|key| out.insert(key.slot));
+        aggregation.aggregates.iter().for_each(|aggregate| out.insert(aggregate.slot));
+    }
+    expressions(clause, &mut |expr| variables(expr, out));
+}
+
+fn path_slots(path: &PathPattern, out: &mut SlotSet) {
+    out.insert(path.start.slot);
+    for step in &path.steps {
+        out.insert(step.edge.slot);
+        out.insert(step.node.slot);
+    }
+}
+
+fn new_element_slots(element: &NewElement, out: &mut SlotSet) {
+    match element {
+        NewElement::Node(node) => out.insert(node.slot),
+        NewElement::Edge(edge) => {
+            [edge.slot, edge.source, edge.target].map(|slot| out.insert(slot));
+        }
+    }
+}
+
+const fn target(item: &SetItem) -> Slot {
+    match item {
+        SetItem::Property { target, .. } | SetItem::Properties { target, .. } => *target,
+    }
+}
+
+/// Adds the variables that an expression reads.
+pub(crate) fn variables(expr: &Expr, out: &mut SlotSet) {
+    if let ExprKind::Variable(slot) = &expr.kind {
+        out.insert(*slot);
+    }
+    children(expr, &mut |child| variables(child, out));
+}
+
+/// Calls `visit` with each expression directly below `expr`.
+pub(crate) fn children<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
+    match &expr.kind {
+        ExprKind::Literal(_) | ExprKind::Parameter(_) | ExprKind::Variable(_) => {}
+        ExprKind::Property { object: operand, .. }
+        | ExprKind::Unary { operand, .. }
+        | ExprKind::IsNull { operand, .. }
+        | ExprKind::HasType { operand, .. } => visit(operand),
+        ExprKind::Binary { left, right, .. } => {
+            visit(left);
+            visit(right);
+        }
+        ExprKind::List(elements) => elements.iter().for_each(visit),
+        ExprKind::Map(entries) => entries.iter().for_each(|(_, value)| visit(value)),
+        ExprKind::Index { object, index } => {
+            visit(object);
+            visit(index);
+        }
+        ExprKind::Slice { object, from, to } => {
+            visit(object);
+            from.iter().chain(to).for_each(|bound| visit(bound));
+        }
+        ExprKind::Case { branches, otherwise } => {
+            for (condition, value) in branches {
+                visit(condition);
+                visit(value);
+            }
+            otherwise.iter().for_each(|value| visit(value));
+        }
+        ExprKind::Call { arguments, .. } => arguments.iter().for_each(visit),
+    }
+}
+
+/// As [`children`], to change them.
+pub(crate) fn children_mut(expr: &mut Expr, visit: &mut dyn FnMut(&mut Expr)) {
+    match &mut expr.kind {
+        ExprKind::Literal(_) | ExprKind::Parameter(_) | ExprKind::Variable(_) => {}
+        ExprKind::Property { object: operand, .. }
+        | ExprKind::Unary { operand, .. }
+        | ExprKind::IsNull { operand, .. }
+        | ExprKind::HasType { operand, .. } => visit(operand),
+        ExprKind::Binary { left, right, .. } => {
+            visit(left);
+            visit(right);
+        }
+        ExprKind::List(elements) => elements.iter_mut().for_each(visit),
+        ExprKind::Map(entries) => entries.iter_mut().for_each(|(_, value)| visit(value)),
+        ExprKind::Index { object, index } => {
+            visit(object);
+            visit(index);
+        }
+        ExprKind::Slice { object, from, to } => {
+            visit(object);
+            from.iter_mut().chain(to).for_each(|bound| visit(bound));
+        }
+        ExprKind::Case { branches, otherwise } => {
+            for (condition, value) in branches {
+                visit(condition);
+                visit(value);
+            }
+            otherwise.iter_mut().for_each(|value| visit(value));
+        }
+        ExprKind::Call { arguments, .. } => arguments.iter_mut().for_each(visit),
+    }
+}
+
+/// Calls `visit` with each outermost expression of a clause.
+pub(crate) fn expressions(clause: &Clause, visit: &mut dyn FnMut(&Expr)) {
+    match clause {
+        Clause::Match(matching) => {
+            for path in &matching.paths {
+                path.start.properties.iter().for_each(|test| visit(&test.value));
+                for step in &path.steps {
+                    let tests = step.edge.properties.iter().chain(&step.node.properties);
+                    tests.for_each(|test| visit(&test.value));
+                }
+            }
+            matching.filter.iter().for_each(visit);
+        }
+        Clause::Unwind(unwind) => visit(&unwind.list),
+        Clause::Project(projection) => {
+            if let Some(aggregation) = &projection.aggregation {
+                aggregation.keys.iter().for_each(|key| visit(&key.expr));
+                aggregation.aggregates.iter().filter_map(|a| a.argument.as_ref()).for_each(&mut *visit);
+            }
+            projection.items.iter().for_each(|item| visit(&item.expr));
+            projection.order.iter().for_each(|key| visit(&key.expr));
+            let last = [&projection.skip, &projection.limit, &projection.filter];
+            last.into_iter().flatten().for_each(visit);
+        }
+        Clause::Create(create) => {
+            for element in &create.elements {
+                let (properties, map) = match element {
+                    NewElement::Node(node) => (&node.properties, &node.map),
+                    NewElement::Edge(edge) => (&edge.properties, &edge.map),
+                };
+                properties.iter().for_each(|(_, value)| visit(value));
+                map.iter().for_each(&mut *visit);
+            }
+        }
+        Clause::Merge(merge) => {
+            let (properties, map) = match &merge.target {
+                MergeTarget::Node(node) => (&node.properties, &node.map),
+                MergeTarget::Edge(edge) => (&edge.properties, &edge.map),
+            };
+            properties.iter().for_each(|(_, value)| visit(value));
+            map.iter().for_each(&mut *visit);
+            merge.on_create.iter().chain(&merge.on_match).for_each(|item| visit(new_value(item)));
+        }
+        Clause::Set(items) => items.iter().for_each(|item| visit(new_value(item))),
+        Clause::Delete(delete) => delete.expressions.iter().for_each(visit),
+    }
+}
+
+const fn new_value(item: &SetItem) -> &Expr {
+    match item {
+        SetItem::Property { value, .. } | SetItem::Properties { value, .. } => value,
+    }
+}
+
+/// Calls `visit` with each outermost expression that is evaluated once per row or more, to change
+/// it. Writing clauses are left out: they cost far more than their expressions.
+pub(crate) fn reading_expressions_mut(clause: &mut Clause, visit: &mut dyn FnMut(&mut Expr)) {
+    match clause {
+        Clause::Match(matching) => {
+            for path in &mut matching.paths {
+                path.start.properties.iter_mut().for_each(|test| visit(&mut test.value));
+                for step in &mut path.steps {
+                    let edge = step.edge.properties.iter_mut();
+                    edge.chain(&mut step.node.properties).for_each(|test| visit(&mut test.value));
+                }
+            }
+            matching.filter.iter_mut().for_each(visit);
+        }
+        Clause::Unwind(unwind) => visit(&mut unwind.list),
+        Clause::Project(projection) => {
+            if let Some(aggregation) = &mut projection.aggregation {
+                aggregation.keys.iter_mut().for_each(|key| visit(&mut key.expr));
+                let aggregates = aggregation.aggregates.iter_mut();
+                aggregates.filter_map(|a| a.argument.as_mut()).for_each(&mut *visit);
+            }
+            projection.items.iter_mut().for_each(|item| visit(&mut item.expr));
+            projection.order.iter_mut().for_each(|key| visit(&mut key.expr));
+            projection.filter.iter_mut().for_each(visit);
+        }
+        Clause::Create(_) | Clause::Merge(_) | Clause::Set(_) | Clause::Delete(_) => {}
+    }
+}
