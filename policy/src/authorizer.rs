@@ -69,7 +69,7 @@ impl Verdict {
         self.permitted && self.forbidding.is_empty() && self.errors.is_empty()
     }
 
-    fn unaskable(error: &Unaskable) -> Self {
+    pub(crate) fn unaskable(error: &Unaskable) -> Self {
         let errors = vec![format!(
             "the request cannot be put to the policies: {error}"
         )];

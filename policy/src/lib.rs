@@ -32,6 +32,7 @@
 
 mod action;
 mod authorizer;
+mod complexity;
 mod decision;
 mod finding;
 mod listing;
@@ -45,10 +46,10 @@ mod tokens;
 mod vocabulary;
 
 pub use action::{Action, ActionGroup, ResourceKind, UnknownAction};
-pub use authorizer::{Authorizer, NothingConfigured};
+pub use authorizer::{Authorizer, MAX_REFUSALS, NothingConfigured};
 pub use decision::{Authorized, Denial, Permit, Refusal, TypeDenial, TypeKind, TypeTouch};
 pub use finding::{Finding, Position};
-pub use policies::{GraphPolicy, PolicyDocument, PolicyError, PolicySource};
+pub use policies::{GraphPolicy, MAX_POLICY_BYTES, PolicyDocument, PolicyError, PolicySource};
 pub use principal::{AttributeValue, Principal, PrincipalKind};
 pub use resource::{BranchRef, Context, GraphRef, Resource};
 pub use tokens::{

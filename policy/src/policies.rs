@@ -19,6 +19,7 @@ use cedar_policy::ffi::DetailedError;
 use cedar_policy::{ParseErrors, Policy, PolicyId, PolicySet, ValidationMode};
 use sha2::{Digest, Sha256};
 
+use crate::complexity::excess;
 use crate::finding::{Finding, Position};
 use crate::model::VALIDATOR;
 use crate::slices::Slices;
@@ -47,6 +48,17 @@ pub enum PolicyError {
         name: String,
         /// Its size.
         bytes: usize,
+    },
+    /// Nested or chained beyond what can be read safely.
+    #[error(
+        "policy file `{name}` is too complex:{}",
+        list(name, std::slice::from_ref(finding))
+    )]
+    TooComplex {
+        /// The file.
+        name: String,
+        /// The first place.
+        finding: Finding,
     },
     /// Not Cedar.
     #[error("policy file `{name}` is not Cedar:{}", list(name, findings))]
@@ -81,17 +93,19 @@ impl PolicyError {
     pub fn findings(&self) -> &[Finding] {
         match self {
             Self::TooLarge { .. } => &[],
+            Self::TooComplex { finding, .. } => std::slice::from_ref(finding),
             Self::Syntax { findings, .. } | Self::Invalid { findings, .. } => findings,
         }
     }
 
-    /// What is wrong without a word of the file's text or a word about its place: for a caller who
-    /// named a file on the server and must not learn what is in it.
+    /// What is wrong and at which lines, without the file's path or a word of its text: for a caller
+    /// who named a file on the server and must not learn what is in it.
     pub fn summary(&self) -> String {
         let what = match self {
             Self::TooLarge { .. } => {
                 return format!("the policy file is larger than {MAX_POLICY_BYTES} bytes");
             }
+            Self::TooComplex { .. } => "is too complex",
             Self::Syntax { .. } => "is not Cedar",
             Self::Invalid { .. } => "does not fit the schema of Trellis",
         };
@@ -127,6 +141,9 @@ impl PolicyDocument {
                 name,
                 bytes: text.len(),
             });
+        }
+        if let Some(finding) = excess(&text) {
+            return Err(PolicyError::TooComplex { name, finding });
         }
         let parsed: PolicySet = match text.parse() {
             Ok(parsed) => parsed,
@@ -247,7 +264,7 @@ fn named_policies(
     let mut first_places: HashMap<String, Position> = HashMap::new();
     let mut searched = 0;
     let mut named = Vec::new();
-    for (index, policy) in policies.into_iter().enumerate() {
+    for policy in policies {
         let own_text = policy.to_cedar().unwrap_or_default();
         let offset = text[searched..]
             .find(&own_text)
@@ -256,7 +273,7 @@ fn named_policies(
         let position = Position::of(text, offset);
         let label = match policy.annotation("id") {
             Some(id) if !id.is_empty() => id.to_owned(),
-            _ => (index + 1).to_string(),
+            _ => number(policy).saturating_add(1).to_string(),
         };
         let id = format!("{name}#{label}");
         if let Some(first) = first_places.get(&id) {
@@ -312,7 +329,8 @@ fn validate(text: &str, policies: &[Policy], problems: &mut Vec<Finding>) -> Vec
     warnings
 }
 
-/// Sorted by place, each said once: Cedar repeats a finding for every kind of request it concerns.
+/// Sorted by place, each problem said once: Cedar repeats one for every kind of request (principal,
+/// action and resource) in which it occurs.
 fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by(|left, right| {
         (left.position, &left.policy, &left.message).cmp(&(
@@ -322,5 +340,25 @@ fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
         ))
     });
     findings.dedup();
-    findings
+    let mut said: Vec<(Finding, usize)> = Vec::new();
+    for finding in findings {
+        match said.last_mut() {
+            Some((last, others))
+                if (last.position, &last.policy) == (finding.position, &finding.policy) =>
+            {
+                *others += 1;
+            }
+            _ => said.push((finding, 0)),
+        }
+    }
+    said.into_iter()
+        .map(|(mut finding, others)| {
+            if others > 0 {
+                finding
+                    .message
+                    .push_str(&format!(", and {others} more of the kind here"));
+            }
+            finding
+        })
+        .collect()
 }

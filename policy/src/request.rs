@@ -40,7 +40,7 @@ pub(crate) struct Scene<'a> {
 impl Asker {
     pub(crate) fn new(principal: &Principal, context: &Context) -> Result<Self, Unaskable> {
         let uid = principal_uid(principal);
-        let parents = principal
+        let parents: HashSet<_> = principal
             .groups
             .iter()
             .map(|group| EntityType::Group.uid(group))
