@@ -222,11 +222,6 @@ impl Harness {
         }
     }
 
-    /// `http://127.0.0.1:<port>`
-    pub(crate) fn address(&self) -> &str {
-        &self.address
-    }
-
     /// The folder that holds `config/`, `policies/` and `data/`.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

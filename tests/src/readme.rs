@@ -48,14 +48,14 @@ fn steps(text: &str) -> Vec<Step> {
 
 /// Whether a line is the shown one, `...` standing for anything.
 fn matches(shown: &str, line: &str) -> bool {
-    let mut parts = shown.split("...");
-    let Some(mut rest) = parts.next().and_then(|first| line.strip_prefix(first)) else {
+    let Some((first, others)) = shown.split_once("...") else {
+        return shown == line;
+    };
+    let Some(mut rest) = line.strip_prefix(first) else {
         return false;
     };
-    let Some(last) = parts.next_back() else {
-        return rest.is_empty();
-    };
-    for part in parts {
+    let (between, last) = others.rsplit_once("...").unwrap_or(("", others));
+    for part in between.split("...") {
         let Some((_, after)) = rest.split_once(part) else {
             return false;
         };
