@@ -1,3 +1,59 @@
-//! Cypher text -> checked, typed [`Plan`](crate::plan::Plan).
+//! Cypher text -> checked, typed [`Plan`].
+//!
+//! [`compile`] is the whole of it. The text passes through five rooms: `limits` (size and depth,
+//! before anything recurses), `parse` (the open-cypher crate), `statement` (clauses in order, with
+//! the `scope` of names), and for each clause `pattern`, `projection`, `create`, `merge` or
+//! `assign`, all of which use `expression`. What they find out about policy goes to `touches`.
+//!
+//! Nothing here may ever give a plan that means something else than the text: what is not
+//! understood is a diagnostic with the code `unsupported`.
+//!
+//! ```
+//! use language::{cypher, schema::Schema};
+//!
+//! let schema = Schema::parse("node Person { email: String @key }").expect("a valid schema");
+//! let errors = cypher::compile("MATCH (p:Person) RETURN p.mail", &schema).unwrap_err();
+//! assert_eq!(errors[0].to_string(), "1:26: unknown_property: Person has no property `mail` (did you mean `email`?)");
+//! ```
 
+mod assign;
+mod call;
+mod compiler;
+mod create;
+mod describe;
+mod expression;
 pub mod functions;
+mod group;
+mod labels;
+mod limits;
+mod literal;
+mod merge;
+mod narrow;
+mod operator;
+mod parse;
+mod pattern;
+mod projection;
+mod property;
+mod scope;
+mod sketch;
+mod statement;
+mod touches;
+mod types;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use crate::diagnostic::Diagnostics;
+use crate::plan::Plan;
+use crate::schema::Schema;
+
+/// Compiles one statement against a schema.
+///
+/// # Errors
+/// Everything that is wrong with the first clause that has anything wrong, with positions.
+pub fn compile(text: &str, schema: &Schema) -> Result<Plan, Diagnostics> {
+    limits::check(text)?;
+    let clauses = parse::parse(text)?;
+    statement::compile(text, schema, &clauses)
+}

@@ -1,0 +1,318 @@
+//! Function calls: which function, how many arguments, of which types, and what comes out.
+
+use std::collections::BTreeSet;
+
+use open_cypher::ast::{Expr as Syntax, ExprKind as SyntaxKind, FunctionInvocation, SetQuantifier};
+
+use crate::diagnostic::{Code, Span};
+use crate::plan::{Aggregate, AggregateFunction, Expr, ExprKind, Type};
+use crate::schema::TypeId;
+
+use super::compiler::{Checked, Compiler, all};
+use super::functions::{FUNCTIONS, Function, Signature};
+use super::parse::span;
+use super::{types, walk};
+
+const AGGREGATES: &[(&str, AggregateFunction)] = &[
+    ("count", AggregateFunction::Count),
+    ("sum", AggregateFunction::Sum),
+    ("avg", AggregateFunction::Avg),
+    ("min", AggregateFunction::Min),
+    ("max", AggregateFunction::Max),
+    ("collect", AggregateFunction::Collect),
+];
+
+/// Functions that users of other systems know. Naming them is kinder than "unknown".
+const NOT_YET: &[&str] = &[
+    "stdev", "stdevp", "percentilecont", "percentiledisc", "rand", "timestamp", "elementid", "duration",
+    "localdatetime", "localtime", "time", "point", "distance", "exp", "log", "log10", "sin", "cos", "tan",
+    "cot", "asin", "acos", "atan", "atan2", "pi", "e", "degrees", "radians", "haversin", "randomuuid",
+    "tointegerornull", "tofloatornull", "tostringornull", "tobooleanornull", "isempty", "char_length",
+    "character_length", "normalize", "filter", "extract", "exists", "shortestpath", "allshortestpaths", "any",
+    "all", "none", "single", "reduce",
+];
+
+impl Compiler<'_> {
+    /// A call of a function or an aggregate.
+    pub(super) fn call(&mut self, call: &FunctionInvocation, place: Span) -> Checked<Expr> {
+        let name: Vec<&str> = call.name.parts.iter().map(|part| part.kind.text.as_str()).collect();
+        let name = name.join(".");
+        let lower = name.to_lowercase();
+        if let Some((name, function)) = AGGREGATES.iter().find(|(known, _)| *known == lower) {
+            return self.aggregate(name, *function, call, place);
+        }
+        if lower == "exists"
+            && let [argument] = call.arguments.as_slice()
+            && is_property(argument)
+        {
+            let operand = Box::new(self.expression(argument)?);
+            let kind = ExprKind::IsNull { operand, negated: true };
+            return Ok(Expr { kind, value_type: Type::Boolean, span: place });
+        }
+        let Some(signature) = FUNCTIONS.iter().find(|known| known.name.to_lowercase() == lower) else {
+            return self.unknown_function(&name, &lower, span(call.name.span));
+        };
+        if let Some(quantifier) = &call.quantifier {
+            let message = format!("DISTINCT and ALL belong to aggregates; {} is none", signature.name);
+            return self.fail(Code::Syntax, span(quantifier.span), message);
+        }
+        let given = call.arguments.len();
+        if given < signature.min || given > signature.max {
+            let message = format!("{}() takes {}, not {given}", signature.name, arity(signature));
+            return self.fail(Code::WrongArity, place, message);
+        }
+        let arguments = all(call.arguments.iter().map(|argument| self.expression(argument)))?;
+        self.accepted(signature, &arguments)?;
+        let value_type = match &signature.result {
+            Some(result) => result.clone(),
+            None => self.result(signature.function, &arguments),
+        };
+        self.read_by(signature.function, &arguments);
+        let kind = ExprKind::Call { function: signature.function, arguments };
+        Ok(Expr { kind, value_type, span: place })
+    }
+
+    fn unknown_function(&self, name: &str, lower: &str, place: Span) -> Checked<Expr> {
+        let qualified_time = lower.split('.').next().is_some_and(|head| {
+            lower.contains('.') && ["date", "datetime", "duration", "time", "localtime", "localdatetime", "point"].contains(&head)
+        });
+        if NOT_YET.contains(&lower) || qualified_time {
+            return self.unsupported(place, &format!("the function {name}()"));
+        }
+        let known = FUNCTIONS.iter().map(|known| known.name).chain(AGGREGATES.iter().map(|(name, _)| *name));
+        let finding = self.finding(Code::UnknownFunction, place, format!("there is no function {name}()"));
+        Err(vec![finding.suggest(name, known)])
+    }
+
+    fn aggregate(
+        &mut self,
+        name: &str,
+        function: AggregateFunction,
+        call: &FunctionInvocation,
+        place: Span,
+    ) -> Checked<Expr> {
+        let [argument] = call.arguments.as_slice() else {
+            let message = format!("{name}() takes 1 argument, not {}", call.arguments.len());
+            return self.fail(Code::WrongArity, place, message);
+        };
+        if self.aggregates.is_none() {
+            let message = format!(
+                "{name}() may not stand here: aggregates stand in WITH and RETURN, outside of each other"
+            );
+            return self.fail(Code::MisplacedAggregate, place, message);
+        }
+        let distinct = matches!(&call.quantifier, Some(given) if given.kind == SetQuantifier::Distinct);
+        let star = matches!(argument.kind, SyntaxKind::Wildcard);
+        if star && (function != AggregateFunction::Count || distinct) {
+            return self.fail(Code::Syntax, span(argument.span), "`*` stands only in count(*)");
+        }
+        let argument = match star {
+            true => None,
+            false => Some(self.without_aggregates(|compiler| compiler.expression(argument))?),
+        };
+        let value_type = self.aggregated(name, function, argument.as_ref())?;
+        let slot = self.aggregate_slot(function, distinct, argument);
+        Ok(Expr { kind: ExprKind::Variable(slot), value_type, span: place })
+    }
+
+    fn aggregated(
+        &mut self,
+        name: &str,
+        function: AggregateFunction,
+        argument: Option<&Expr>,
+    ) -> Checked<Type> {
+        let Some(argument) = argument else { return Ok(Type::Integer) };
+        Ok(match function {
+            AggregateFunction::Count => Type::Integer,
+            AggregateFunction::Min | AggregateFunction::Max => argument.value_type.clone(),
+            AggregateFunction::Collect => Type::List(Box::new(argument.value_type.clone())),
+            AggregateFunction::Sum | AggregateFunction::Avg => {
+                self.require(argument, &Type::Number, &format!("the argument of {name}()"))?;
+                match (function, &argument.value_type) {
+                    (AggregateFunction::Avg, _) | (_, Type::Float) => Type::Float,
+                    (_, Type::Integer) => Type::Integer,
+                    _ => Type::Number,
+                }
+            }
+        })
+    }
+
+    /// The same aggregate twice is computed once; so `ORDER BY count(*)` finds the projected one.
+    fn aggregate_slot(
+        &mut self,
+        function: AggregateFunction,
+        distinct: bool,
+        argument: Option<Expr>,
+    ) -> crate::plan::Slot {
+        let bare = argument.as_ref().map(walk::bare);
+        let known = self.aggregates.iter().flatten().find(|known| {
+            known.function == function
+                && known.distinct == distinct
+                && known.argument.as_ref().map(walk::bare) == bare
+        });
+        if let Some(known) = known {
+            return known.slot;
+        }
+        let slot = self.new_slot();
+        let aggregate = Aggregate { function, distinct, argument, slot };
+        self.aggregates.get_or_insert_default().push(aggregate);
+        slot
+    }
+
+    /// What is looked at beyond what the arguments already count for.
+    fn read_by(&mut self, function: Function, arguments: &[Expr]) {
+        let Some(argument) = arguments.first() else { return };
+        let types = self.graph_types(&argument.value_type);
+        match function {
+            Function::Id => self.read_keys(&types),
+            Function::Keys | Function::Properties => self.read_whole(&types),
+            Function::StartNode | Function::EndNode => {
+                let ends = self.ends(&types, function == Function::StartNode);
+                self.read_types(&ends);
+            }
+            _ => {}
+        }
+    }
+
+    fn ends(&self, edges: &BTreeSet<TypeId>, source: bool) -> BTreeSet<TypeId> {
+        edges
+            .iter()
+            .filter_map(|edge| self.schema.edge_type(*edge))
+            .map(|edge| if source { edge.source } else { edge.target })
+            .collect()
+    }
+
+    fn accepted(&mut self, signature: &Signature, arguments: &[Expr]) -> Checked<()> {
+        let checks = arguments.iter().enumerate().map(|(index, argument)| {
+            let wanted = wanted(signature.function, index);
+            if let [only] = wanted.as_slice() {
+                self.ask(argument, only);
+            }
+            if wanted.is_empty() || wanted.iter().any(|wanted| types::fits(&argument.value_type, wanted)) {
+                return Ok(());
+            }
+            let names: Vec<String> = wanted.iter().map(types::name).collect();
+            let message = format!(
+                "{}() takes {} here, not {}",
+                signature.name,
+                names.join(" or "),
+                types::name(&argument.value_type)
+            );
+            self.fail(Code::TypeMismatch, argument.span, message)
+        });
+        all(checks.collect::<Vec<_>>()).map(|_| ())
+    }
+
+    /// The result of a function where it depends on the arguments.
+    fn result(&mut self, function: Function, arguments: &[Expr]) -> Type {
+        let first = arguments.first().map_or(Type::Null, |argument| argument.value_type.clone());
+        match function {
+            Function::Id => self.identity(&first),
+            Function::Labels | Function::Keys | Function::Split => Type::List(Box::new(Type::String)),
+            Function::Range => Type::List(Box::new(Type::Integer)),
+            Function::StartNode | Function::EndNode => {
+                let edges = if types::is_open(&first) { self.hidden.clone() } else { self.graph_types(&first) };
+                let ends = self.ends(&edges, function == Function::StartNode);
+                self.read_types(&ends);
+                Type::Node(ends)
+            }
+            Function::Nodes => {
+                let nodes = self.path_types.iter().copied();
+                let nodes = nodes.filter(|id| self.schema.node_type(*id).is_some());
+                Type::List(Box::new(Type::Node(nodes.collect())))
+            }
+            Function::Relationships => {
+                let edges = self.path_types.iter().copied();
+                let edges = edges.filter(|id| self.schema.edge_type(*id).is_some());
+                Type::List(Box::new(Type::Relationship(edges.collect())))
+            }
+            Function::Head | Function::Last if !types::is_open(&first) => types::element(&first),
+            Function::Tail | Function::Reverse => first,
+            Function::Abs if types::is_number(&first) => first,
+            Function::Abs => Type::Number,
+            Function::Coalesce => {
+                let parts: Vec<Type> = arguments.iter().map(|argument| argument.value_type.clone()).collect();
+                self.join(&parts)
+            }
+            _ => Type::Any,
+        }
+    }
+
+    /// The type of `id(n)`: that of the key when all possible types agree on it.
+    fn identity(&self, argument: &Type) -> Type {
+        let (Type::Node(types) | Type::Relationship(types)) = argument else { return Type::Any };
+        let identities = types.iter().map(|type_id| match self.schema.node_type(*type_id) {
+            Some(node_type) => match node_type.key.as_slice() {
+                [] => Type::String,
+                [key] => node_type
+                    .properties
+                    .iter()
+                    .find(|property| property.id == *key)
+                    .map_or(Type::Any, |property| types::of_property(&property.value_type)),
+                _ => Type::List(Box::new(Type::Any)),
+            },
+            None => Type::String,
+        });
+        identities.reduce(|a, b| types::join(&a, &b)).unwrap_or(Type::Any)
+    }
+}
+
+/// What a function takes at a place; empty when it takes anything.
+fn wanted(function: Function, index: usize) -> Vec<Type> {
+    let node = || Type::Node(BTreeSet::new());
+    let relationship = || Type::Relationship(BTreeSet::new());
+    let list = || Type::List(Box::new(Type::Any));
+    match (function, index) {
+        (Function::Coalesce, _) => Vec::new(),
+        (Function::Id, _) => vec![node(), relationship()],
+        (Function::Labels, _) => vec![node()],
+        (Function::Type | Function::StartNode | Function::EndNode, _) => vec![relationship()],
+        (Function::Keys | Function::Properties, _) => vec![node(), relationship(), Type::Map],
+        (Function::Nodes | Function::Relationships | Function::Length, _) => vec![Type::Path],
+        (Function::Size | Function::Reverse, _) => vec![list(), Type::String],
+        (Function::Head | Function::Last | Function::Tail, _) => vec![list()],
+        (Function::Range, _) => vec![Type::Integer],
+        (Function::ToInteger | Function::ToFloat, _) => vec![Type::Number, Type::String],
+        (Function::ToString, _) => {
+            vec![Type::String, Type::Number, Type::Boolean, Type::Date, Type::DateTime]
+        }
+        (Function::ToBoolean, _) => vec![Type::String, Type::Boolean],
+        (
+            Function::Abs | Function::Ceil | Function::Floor | Function::Round | Function::Sqrt | Function::Sign,
+            _,
+        ) => vec![Type::Number],
+        (Function::Substring, 1 | 2) | (Function::Left | Function::Right, 1) => vec![Type::Integer],
+        (Function::Date, _) => vec![Type::String, Type::Date, Type::DateTime],
+        (Function::DateTime, _) => vec![Type::String, Type::DateTime],
+        (
+            Function::ToLower
+            | Function::ToUpper
+            | Function::Trim
+            | Function::LTrim
+            | Function::RTrim
+            | Function::Substring
+            | Function::Left
+            | Function::Right
+            | Function::Split
+            | Function::Replace,
+            _,
+        ) => vec![Type::String],
+    }
+}
+
+fn arity(signature: &Signature) -> String {
+    let count = |count: usize| if count == 1 { "1 argument".to_owned() } else { format!("{count} arguments") };
+    match (signature.min, signature.max) {
+        (min, max) if min == max => count(min),
+        (min, usize::MAX) => format!("at least {}", count(min)),
+        (min, max) => format!("{min} to {}", count(max)),
+    }
+}
+
+fn is_property(syntax: &Syntax) -> bool {
+    match &syntax.kind {
+        SyntaxKind::Property { .. } => true,
+        SyntaxKind::Parenthesized(inner) => is_property(inner),
+        _ => false,
+    }
+}

@@ -1,0 +1,193 @@
+//! Which types the nodes and relationships of a pattern can have: an edge type fixes the types at
+//! its ends, and nodes leave only the edge types that fit them. Repeated until nothing changes.
+//!
+//! Pure: sets of types in, smaller sets out. It knows no names and no text.
+//!
+//! `(a:Person)-[:WorksAt]->(b)` with `edge WorksAt: Person -> Org` makes `b` an `Org`.
+
+use std::collections::BTreeSet;
+
+use crate::plan::{Direction, Length};
+use crate::schema::{EdgeType, Schema, TypeId};
+
+/// A node of the pattern; the same node may stand in several places.
+#[derive(Clone, Debug)]
+pub(super) struct Vertex {
+    pub(super) types: BTreeSet<TypeId>,
+    /// Something that the user wrote limits the types.
+    pub(super) explicit: bool,
+}
+
+/// A relationship of the pattern, between two vertices.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    pub(super) left: usize,
+    pub(super) right: usize,
+    pub(super) types: BTreeSet<TypeId>,
+    pub(super) explicit: bool,
+    pub(super) direction: Direction,
+    pub(super) length: Option<Length>,
+}
+
+/// What one link leaves of the types at its ends and of its own.
+struct Narrowed {
+    left: BTreeSet<TypeId>,
+    edges: BTreeSet<TypeId>,
+    right: BTreeSet<TypeId>,
+}
+
+/// Narrows everything as far as it goes. `Err` is the link that nothing can match although the
+/// user asked for it; vertices and link are then as they were before it was looked at.
+pub(super) fn narrow(schema: &Schema, vertices: &mut [Vertex], links: &mut [Link]) -> Result<(), usize> {
+    loop {
+        let mut changed = false;
+        for (index, link) in links.iter_mut().enumerate() {
+            changed |= narrow_link(schema, vertices, link).ok_or(index)?;
+        }
+        if !changed {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether it changed anything; `None` when it can never match.
+fn narrow_link(schema: &Schema, vertices: &mut [Vertex], link: &mut Link) -> Option<bool> {
+    let (left, right) = (vertices[link.left].clone(), vertices[link.right].clone());
+    let was_possible = !left.types.is_empty()
+        && !right.types.is_empty()
+        && (!link.types.is_empty() || link.length.is_some_and(|length| length.min == 0));
+    let narrowed = through(schema, &left.types, link, &right.types);
+    let explicit = left.explicit || right.explicit || link.explicit;
+    if was_possible && explicit && (narrowed.left.is_empty() || narrowed.right.is_empty()) {
+        return None;
+    }
+    let mut changed = false;
+    for (vertex, types) in [(link.left, narrowed.left), (link.right, narrowed.right)] {
+        let vertex = &mut vertices[vertex];
+        let types = &vertex.types & &types;
+        if types != vertex.types {
+            changed = true;
+            vertex.explicit |= explicit;
+            vertex.types = types;
+        }
+    }
+    if narrowed.edges != link.types {
+        changed = true;
+        link.explicit |= explicit;
+        link.types = narrowed.edges;
+    }
+    Some(changed)
+}
+
+/// Whether a link could match anything between these types.
+pub(super) fn possible(
+    schema: &Schema,
+    left: &BTreeSet<TypeId>,
+    link: &Link,
+    right: &BTreeSet<TypeId>,
+) -> bool {
+    !through(schema, left, link, right).left.is_empty()
+}
+
+fn through(
+    schema: &Schema,
+    left: &BTreeSet<TypeId>,
+    link: &Link,
+    right: &BTreeSet<TypeId>,
+) -> Narrowed {
+    match link.length {
+        None => one_step(schema, left, link, right),
+        Some(length) => many_steps(schema, left, link, right, length),
+    }
+}
+
+fn one_step(schema: &Schema, left: &BTreeSet<TypeId>, link: &Link, right: &BTreeSet<TypeId>) -> Narrowed {
+    let mut narrowed =
+        Narrowed { left: BTreeSet::new(), edges: BTreeSet::new(), right: BTreeSet::new() };
+    for edge in schema.edge_types.iter().filter(|edge| link.types.contains(&edge.id)) {
+        for (from, to) in ends(edge, link.direction) {
+            if left.contains(&from) && right.contains(&to) {
+                narrowed.left.insert(from);
+                narrowed.edges.insert(edge.id);
+                narrowed.right.insert(to);
+            }
+        }
+    }
+    narrowed
+}
+
+/// Keeps what can be reached from the left and reach the right. The lower bound counts as 0 or 1:
+/// a little more than what can match, never less.
+fn many_steps(
+    schema: &Schema,
+    left: &BTreeSet<TypeId>,
+    link: &Link,
+    right: &BTreeSet<TypeId>,
+    length: Length,
+) -> Narrowed {
+    let edges: Vec<&EdgeType> =
+        schema.edge_types.iter().filter(|edge| link.types.contains(&edge.id)).collect();
+    let forward = steps(&edges, link.direction);
+    let backward: Vec<(TypeId, TypeId)> = forward.iter().map(|(from, to)| (*to, *from)).collect();
+    let limit = length.max.unwrap_or(u32::MAX);
+    let from_left = reached(left, &forward, limit);
+    let from_right = reached(right, &backward, limit);
+    let mut narrowed =
+        Narrowed { left: left & &from_right, edges: BTreeSet::new(), right: right & &from_left };
+    if length.min == 0 {
+        let both = left & right;
+        narrowed.left.extend(&both);
+        narrowed.right.extend(&both);
+    }
+    if limit == 0 {
+        return narrowed;
+    }
+    let (before, after) = (left | &from_left, right | &from_right);
+    for edge in edges {
+        let fits = |(from, to): &(TypeId, TypeId)| before.contains(from) && after.contains(to);
+        if ends(edge, link.direction).iter().any(fits) {
+            narrowed.edges.insert(edge.id);
+        }
+    }
+    narrowed
+}
+
+/// What is reached from `start` by one to `limit` steps.
+fn reached(start: &BTreeSet<TypeId>, steps: &[(TypeId, TypeId)], limit: u32) -> BTreeSet<TypeId> {
+    let mut reached = BTreeSet::new();
+    let mut frontier = start.clone();
+    let mut taken = 0;
+    while taken < limit && !frontier.is_empty() {
+        let next: BTreeSet<TypeId> =
+            steps.iter().filter(|(from, _)| frontier.contains(from)).map(|(_, to)| *to).collect();
+        frontier = &next - &reached;
+        reached.extend(next);
+        taken += 1;
+    }
+    reached
+}
+
+fn steps(edges: &[&EdgeType], direction: Direction) -> Vec<(TypeId, TypeId)> {
+    edges.iter().flat_map(|edge| ends(edge, direction)).collect()
+}
+
+/// The ways to walk an edge, as types at the left and at the right.
+pub(super) fn ends(edge: &EdgeType, direction: Direction) -> Vec<(TypeId, TypeId)> {
+    let (outgoing, incoming) = ((edge.source, edge.target), (edge.target, edge.source));
+    match direction {
+        Direction::Outgoing => vec![outgoing],
+        Direction::Incoming => vec![incoming],
+        Direction::Either if outgoing == incoming => vec![outgoing],
+        Direction::Either => vec![outgoing, incoming],
+    }
+}
+
+/// The node types at the ends of some edge types: what a walk along them may visit.
+pub(super) fn visited(schema: &Schema, edges: &BTreeSet<TypeId>) -> BTreeSet<TypeId> {
+    schema
+        .edge_types
+        .iter()
+        .filter(|edge| edges.contains(&edge.id))
+        .flat_map(|edge| [edge.source, edge.target])
+        .collect()
+}
