@@ -27,6 +27,7 @@
 mod checkpoint;
 mod clock;
 mod columns;
+pub mod executor;
 mod files;
 mod graph;
 mod identity;

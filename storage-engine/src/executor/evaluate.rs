@@ -205,7 +205,7 @@ impl Context<'_> {
         row: &[Value],
     ) -> Result<Value, ExecuteError> {
         let object = self.evaluate(object, row)?;
-        let mut bound = |bound: Option<&Expr>, open: i64| match bound {
+        let bound = |bound: Option<&Expr>, open: i64| match bound {
             None => Ok(Some(open)),
             Some(bound) => match self.evaluate(bound, row)? {
                 Value::Int(position) => Ok(Some(position)),
