@@ -17,8 +17,8 @@ mod app;
 mod boot;
 mod http;
 mod logging;
-mod seam;
 pub mod offline;
+mod seam;
 
 pub use boot::{BootError, Running, ServeOptions, start};
 pub use http::{Security, document};

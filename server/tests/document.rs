@@ -13,7 +13,10 @@ use server::{Security, document};
 const OF_NO_OPERATION: [ErrorCode; 2] = [ErrorCode::NotFound, ErrorCode::MethodNotAllowed];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace")
+        .to_owned()
 }
 
 fn parsed() -> Value {
@@ -54,11 +57,17 @@ fn the_committed_document_is_the_served_one() {
 
 #[test]
 fn every_operation_names_its_cedar_action() {
-    let actions: BTreeSet<_> = policy::Action::ALL.iter().map(|action| action.as_str()).collect();
+    let actions: BTreeSet<_> = policy::Action::ALL
+        .iter()
+        .map(|action| action.as_str())
+        .collect();
     let document = parsed();
     for (route, operation) in operations(&document) {
         let action = operation["x-cedar-action"].as_str().unwrap_or_default();
-        assert!(action == "public" || actions.contains(action), "{route} has {action:?}");
+        assert!(
+            action == "public" || actions.contains(action),
+            "{route} has {action:?}"
+        );
     }
 }
 
@@ -68,17 +77,26 @@ fn the_named_action_is_the_one_that_is_decided() {
     let document = parsed();
     for (route, operation) in operations(&document) {
         let name = operation["x-cedar-action"].as_str().unwrap_or_default();
-        let Some(action) = policy::Action::parse(name) else { continue };
+        let Some(action) = policy::Action::parse(name) else {
+            continue;
+        };
         let id = operation_id(operation).trim_start_matches("cluster_");
         let (resource, verb) = id.split_once('_').expect("<resource>_<verb>");
         let app = root().join("server/src/app");
-        let file = [app.join(resource).join(format!("{verb}.rs")), app.join(format!("{resource}.rs"))]
-            .into_iter()
-            .find(|file| file.is_file())
-            .unwrap_or_else(|| panic!("{route} has no use case"));
+        let file = [
+            app.join(resource).join(format!("{verb}.rs")),
+            app.join(format!("{resource}.rs")),
+        ]
+        .into_iter()
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| panic!("{route} has no use case"));
         let text = std::fs::read_to_string(&file).expect("readable");
         let asked = format!("Action::{action:?}");
-        assert!(text.contains(&asked), "{} does not ask for {asked}", file.display());
+        assert!(
+            text.contains(&asked),
+            "{} does not ask for {asked}",
+            file.display()
+        );
     }
 }
 
@@ -91,10 +109,16 @@ fn operations_are_named_after_their_files_and_once() {
         assert!(seen.insert(id.to_owned()), "{id} stands there twice");
         let nested = route.contains("/graphs/{graph_id}/");
         assert_eq!(id.starts_with("cluster_"), nested, "{route} is {id}");
-        let (resource, verb) =
-            id.trim_start_matches("cluster_").split_once('_').expect("<resource>_<verb>");
+        let (resource, verb) = id
+            .trim_start_matches("cluster_")
+            .split_once('_')
+            .expect("<resource>_<verb>");
         let file = root().join(format!("server/src/http/{resource}/{verb}.rs"));
-        assert!(file.is_file(), "{route} is {id}, but there is no {}", file.display());
+        assert!(
+            file.is_file(),
+            "{route} is {id}, but there is no {}",
+            file.display()
+        );
     }
     assert!(seen.len() >= 12, "{seen:?}");
 }
@@ -103,8 +127,13 @@ fn operations_are_named_after_their_files_and_once() {
 fn paths_declare_their_parameters() {
     let document = parsed();
     for (route, operation) in operations(&document) {
-        let declared = operation["parameters"].as_array().cloned().unwrap_or_default();
-        let has = declared.iter().any(|one| one["name"] == "graph_id" && one["in"] == "path");
+        let declared = operation["parameters"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let has = declared
+            .iter()
+            .any(|one| one["name"] == "graph_id" && one["in"] == "path");
         assert_eq!(has, route.contains("{graph_id}"), "{route}");
     }
 }
@@ -115,16 +144,28 @@ fn everything_is_described() {
     let document = parsed();
     for (route, operation) in operations(&document) {
         for field in ["summary", "description"] {
-            assert!(operation[field].as_str().is_some_and(|text| !text.is_empty()), "{route}: {field}");
+            assert!(
+                operation[field]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty()),
+                "{route}: {field}"
+            );
         }
         for (status, response) in operation["responses"].as_object().expect("responses") {
             assert!(response["description"].is_string(), "{route} {status}");
         }
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
-            assert!(parameter["description"].is_string(), "{route} {}", parameter["name"]);
+            assert!(
+                parameter["description"].is_string(),
+                "{route} {}",
+                parameter["name"]
+            );
         }
     }
-    for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
+    for (name, schema) in document["components"]["schemas"]
+        .as_object()
+        .expect("schemas")
+    {
         assert!(schema["description"].is_string(), "{name}");
         for (property, schema) in schema["properties"].as_object().into_iter().flatten() {
             assert!(is_described(schema), "{name}.{property}: {schema}");
@@ -142,7 +183,12 @@ fn every_reference_leads_somewhere() {
     fn references(value: &Value, found: &mut BTreeSet<String>) {
         match value {
             Value::Object(members) => {
-                found.extend(members.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                found.extend(
+                    members
+                        .get("$ref")
+                        .and_then(Value::as_str)
+                        .map(str::to_owned),
+                );
                 members.values().for_each(|value| references(value, found));
             }
             Value::Array(elements) => elements.iter().for_each(|value| references(value, found)),
@@ -177,9 +223,17 @@ fn errors_are_problems_and_each_code_belongs_to_an_operation() {
             declared.extend(codes.map(|code| (code, status.clone())));
         }
     }
-    for code in ErrorCode::ALL.iter().filter(|code| !OF_NO_OPERATION.contains(code)) {
+    for code in ErrorCode::ALL
+        .iter()
+        .filter(|code| !OF_NO_OPERATION.contains(code))
+    {
         let status = declared.get(code.as_str());
-        assert_eq!(status, Some(&code.status().to_string()), "{}", code.as_str());
+        assert_eq!(
+            status,
+            Some(&code.status().to_string()),
+            "{}",
+            code.as_str()
+        );
     }
 }
 
@@ -226,7 +280,9 @@ fn the_use_cases_know_no_axum() {
                 continue;
             }
             let text = std::fs::read_to_string(&path).expect("readable");
-            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let code = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
             for line in code {
                 for word in ["axum", "http::", "StatusCode", "utoipa"] {
                     assert!(!line.contains(word), "{}: {line}", path.display());
@@ -244,10 +300,16 @@ fn the_sdk_generator_maps_every_operation() {
     for (route, _) in operations(&document) {
         let (method, path) = route.split_once(' ').expect("METHOD path");
         let mapped = format!("{} {path}", method.to_lowercase());
-        let count = text.lines().filter(|line| line.trim().ends_with(&mapped)).count();
+        let count = text
+            .lines()
+            .filter(|line| line.trim().ends_with(&mapped))
+            .count();
         assert_eq!(count, 1, "stainless.yml maps `{mapped}` {count} times");
     }
     for target in ["typescript:", "python:"] {
-        assert!(text.contains(target), "stainless.yml has no target {target}");
+        assert!(
+            text.contains(target),
+            "stainless.yml has no target {target}"
+        );
     }
 }

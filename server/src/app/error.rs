@@ -1,10 +1,10 @@
 //! Why a use case did not give what was asked for. `http/error.rs` makes an answer of each.
 
+use crate::seam::export::ExportError;
 use language::Diagnostics;
 use policy::{Denial, TypeDenial};
 use storage_engine::CommitError;
 use storage_engine::executor::ExecuteError;
-use crate::seam::export::ExportError;
 
 use super::HandleError;
 use super::load::LineErrors;
@@ -60,7 +60,9 @@ pub(crate) enum Error {
         problem: &'static str,
     },
     /// A JSON answer would be too large.
-    #[error("the result is larger than {limit} bytes; ask for fewer rows, or for application/x-ndjson")]
+    #[error(
+        "the result is larger than {limit} bytes; ask for fewer rows, or for application/x-ndjson"
+    )]
     ResultTooLarge {
         /// In bytes.
         limit: u64,

@@ -15,5 +15,8 @@ use axum::Json;
     extensions(("x-cedar-action" = json!("public"))),
 )]
 pub(in crate::http) async fn show() -> Json<Health> {
-    Json(Health { status: HealthStatus::Ok, version: env!("CARGO_PKG_VERSION").to_owned() })
+    Json(Health {
+        status: HealthStatus::Ok,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
 }
