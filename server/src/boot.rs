@@ -8,9 +8,10 @@
 //! # }
 //! ```
 
+use std::env::VarError;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
@@ -111,6 +112,9 @@ pub enum AccessError {
     /// The tokens file cannot be read.
     #[error(transparent)]
     TokensFile(#[from] registry::config::tokens::TokensError),
+    /// The variable with tokens cannot be read.
+    #[error("TRELLIS_TOKENS_JSON is not UTF-8")]
+    NotUnicode,
     /// The tokens contradict each other.
     #[error(transparent)]
     Tokens(#[from] TokenError),
@@ -174,7 +178,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
     });
     let serving = tokio::spawn(async move { serving.await });
     tracing::info!(%address, graphs = app.directory.count(), ?security, "listening");
-    let following = tokio::spawn(follow(app.directory.registry().clone()));
+    let following = tokio::spawn(follow(Arc::downgrade(app.directory.registry())));
     Ok(Running {
         address,
         app,
@@ -187,11 +191,13 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
 
 /// Takes over graphs that other processes create in the same config file, and says once when the
 /// file was changed by hand.
-async fn follow(registry: Arc<Registry>) {
+async fn follow(registry: Weak<Registry>) {
     let mut has_drifted = false;
     loop {
         tokio::time::sleep(FOLLOW).await;
-        let worker = registry.clone();
+        let Some(worker) = registry.upgrade() else {
+            return;
+        };
         match tokio::task::spawn_blocking(move || worker.refresh()).await {
             Ok(Ok(Drift::Drifted)) if has_drifted => {}
             Ok(Ok(Drift::Drifted)) => {
@@ -372,7 +378,8 @@ fn tokens(config: &Config, file: &ConfigFile) -> Result<Tokens, AccessError> {
     };
     let of_environment = match std::env::var("TRELLIS_TOKENS_JSON") {
         Ok(text) if !text.trim().is_empty() => Tokens::from_plain_json(&text, &groups)?,
-        _ => Tokens::default(),
+        Ok(_) | Err(VarError::NotPresent) => Tokens::default(),
+        Err(VarError::NotUnicode(_)) => return Err(AccessError::NotUnicode),
     };
     Ok(of_file.merge(of_environment)?)
 }

@@ -1,6 +1,7 @@
 //! The whole router, without a socket, on a config in a temporary folder.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -50,22 +51,8 @@ impl Site {
         let entries = ["root", "reader", "nobody"]
             .map(|name| format!("{name}: {{ sha256: {} }}\n", token(name)));
         write("t.yaml", &entries.concat());
-        let registry =
-            Registry::open(&folder.path().join("trellis.yaml"), Options::default()).expect("sound");
-        let config = registry.snapshot().config.clone();
-        let (access, security) = access(&config, registry.file(), false).expect("sound");
-        let limits = Limits {
-            json_body_bytes: 2000,
-            load_body_bytes: 100,
-            query_timeout_ms: 10_000,
-            max_rows: 1000,
-            query_memory_bytes: 1 << 24,
-        };
-        let app = App::new(Directory::new(registry.into()), access, limits);
-        Self {
-            router: router(app, security),
-            folder,
-        }
+        let router = serving(&folder.path().join("trellis.yaml"));
+        Self { router, folder }
     }
 
     fn config(&self) -> PathBuf {
@@ -92,6 +79,22 @@ impl Site {
         let body = json!({"graph_id": graph_id, "schema": {"source": SCHEMA}, "tenant": tenant});
         self.send("root", "POST /graphs", Some(body)).await
     }
+}
+
+/// Another server on the same config file.
+fn serving(config: &std::path::Path) -> Router {
+    let registry = Registry::open(config, Options::default()).expect("sound");
+    let read = registry.snapshot().config.clone();
+    let (access, security) = access(&read, registry.file(), false).expect("sound");
+    let limits = Limits {
+        json_body_bytes: 2000,
+        load_body_bytes: 100,
+        query_timeout_ms: 10_000,
+        max_rows: 1000,
+        query_memory_bytes: 1 << 24,
+    };
+    let app = App::new(Directory::new(registry.into()), access, limits);
+    router(app, security)
 }
 
 async fn answer(router: &Router, request: Request<Body>) -> Answer {
@@ -578,4 +581,77 @@ async fn the_served_document_is_the_mounted_one() {
     check_problem(&absent, 404, "not_found");
     let page = site.send("", "GET /docs/", None).await;
     assert_eq!(page.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn one_broken_graph_touches_no_other() {
+    let site = Site::new();
+    for graph_id in ["whole", "broken"] {
+        assert_eq!(
+            site.create(graph_id, "open").await.status,
+            StatusCode::CREATED
+        );
+    }
+    std::fs::write(site.folder.path().join("data/broken/graph.json"), "{").expect("written");
+    let broken = site.send("root", "GET /graphs/broken", None).await;
+    check_problem(&broken, 503, "graph_quarantined");
+    let ready = site.send("root", "GET /readyz", None).await;
+    assert_eq!(ready.status, StatusCode::OK);
+    assert_eq!(ready.body["graphs"]["quarantined"][0]["graph_id"], "broken");
+    assert_eq!(
+        site.send("root", "GET /graphs/whole", None).await.status,
+        StatusCode::OK
+    );
+    let list = site.send("root", "GET /graphs", None).await;
+    assert_eq!(list.body["graphs"][0]["state"], "quarantined");
+    assert_eq!(list.body["graphs"][1]["state"], "open");
+}
+
+#[tokio::test]
+async fn a_graph_that_another_server_holds_is_locked() {
+    let site = Site::new();
+    assert_eq!(
+        site.create("alpha", "open").await.status,
+        StatusCode::CREATED
+    );
+    assert_eq!(
+        site.send("root", "GET /graphs/alpha", None).await.status,
+        StatusCode::OK
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let other = Site {
+        router: serving(&site.config()),
+        folder,
+    };
+    let locked = other.send("root", "GET /graphs/alpha", None).await;
+    check_problem(&locked, 503, "graph_locked");
+}
+
+#[test]
+fn a_caller_who_goes_away_stops_the_query() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let site = Site::new();
+        assert_eq!(
+            site.create("alpha", "open").await.status,
+            StatusCode::CREATED
+        );
+        let endless =
+            "UNWIND range(1, 100000) AS i UNWIND range(1, 100000) AS j RETURN count(*) AS c";
+        let asked = site.send(
+            "root",
+            "POST /graphs/alpha/query",
+            Some(json!({"query": endless})),
+        );
+        let gone = tokio::time::timeout(Duration::from_millis(200), asked).await;
+        assert!(gone.is_err(), "it was to run for long");
+    });
+    let went = Instant::now();
+    // Waits for the threads of running statements, which have ten seconds.
+    runtime.shutdown_timeout(Duration::from_secs(30));
+    assert!(
+        went.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        went.elapsed()
+    );
 }
