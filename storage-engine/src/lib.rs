@@ -38,6 +38,8 @@ mod rows;
 mod tables;
 mod topology;
 
+pub mod export;
+pub mod load;
 pub mod snapshot;
 pub mod transaction;
 

@@ -379,21 +379,7 @@ impl Describer<'_> {
             ExprKind::Case {
                 branches,
                 otherwise,
-            } => {
-                let mut out = "CASE".to_owned();
-                for (condition, value) in branches {
-                    let _ = write!(
-                        out,
-                        " WHEN {} THEN {}",
-                        self.expr(condition),
-                        self.expr(value)
-                    );
-                }
-                if let Some(otherwise) = otherwise {
-                    let _ = write!(out, " ELSE {}", self.expr(otherwise));
-                }
-                out + " END"
-            }
+            } => self.case(branches, otherwise.as_deref()),
             ExprKind::Call {
                 function,
                 arguments,
@@ -406,6 +392,22 @@ impl Describer<'_> {
                 )
             }
         }
+    }
+
+    fn case(&self, branches: &[(Expr, Expr)], otherwise: Option<&Expr>) -> String {
+        let mut out = "CASE".to_owned();
+        for (condition, value) in branches {
+            let _ = write!(
+                out,
+                " WHEN {} THEN {}",
+                self.expr(condition),
+                self.expr(value)
+            );
+        }
+        if let Some(otherwise) = otherwise {
+            let _ = write!(out, " ELSE {}", self.expr(otherwise));
+        }
+        out + " END"
     }
 
     fn list(&self, exprs: &[Expr]) -> String {
