@@ -81,12 +81,7 @@ fn a_statement_with_errors_is_refused_at_its_place() {
             27,
             Some("name"),
         ),
-        (
-            "MATCH (p:Person) RETURN q",
-            "unknown_variable",
-            25,
-            Some("p"),
-        ),
+        ("MATCH (p:Person) RETURN q", "unknown_variable", 25, None),
         ("MATCH (p:Person) RETURN p,", "syntax", 27, None),
     ];
     for (text, code, column, suggestion) in cases {
