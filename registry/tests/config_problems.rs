@@ -1,5 +1,7 @@
 //! What is wrong with a config file is said all at once, each with its path and its place.
 
+#![allow(clippy::panic, reason = "a test that fails says why")]
+
 use registry::config::{GraphKind, LogFormat, parse};
 use registry::{Error, Options, Registry};
 

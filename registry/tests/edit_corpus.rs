@@ -1,6 +1,8 @@
 //! The edit against every style of YAML that an operator may write: exact, or refused, never
 //! damaged.
 
+#![allow(clippy::panic, reason = "a test that fails says why")]
+
 use registry::GraphId;
 use registry::config::edit::{EditError, add_graph, remove_graph};
 use registry::config::{GraphEntry, PolicyFile, parse};

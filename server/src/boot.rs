@@ -8,20 +8,21 @@
 //! # }
 //! ```
 
+use std::env::VarError;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use policy::{Authorizer, NothingConfigured, Principal, TokenError, Tokens};
-use registry::config::{Config, ConfigFile};
+use registry::config::{Config, ConfigFile, Drift};
 use registry::{Options, Registry};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::app::{Access, App, Directory, Limits, PolicyFileError, read_policy};
+use crate::app::{Access, App, Directory, Limits, read_policy};
 use crate::http::{self, Security};
 use crate::logging::{self, LogFormat, LoggingError};
 
@@ -29,6 +30,9 @@ use crate::logging::{self, LogFormat, LoggingError};
 const GRACE: Duration = Duration::from_secs(20);
 /// How long they may take once they were cancelled, and how long graphs may take to close.
 const LAST_GRACE: Duration = Duration::from_secs(5);
+
+/// How often the config file is compared with what is served.
+const FOLLOW: Duration = Duration::from_secs(1);
 
 /// What the operator says on the command line.
 #[derive(Clone, Debug)]
@@ -46,7 +50,12 @@ pub struct ServeOptions {
 impl ServeOptions {
     /// As the config file says.
     pub fn new(config: impl Into<PathBuf>) -> Self {
-        Self { config: config.into(), bind: None, unauthenticated: false, grace: GRACE }
+        Self {
+            config: config.into(),
+            bind: None,
+            unauthenticated: false,
+            grace: GRACE,
+        }
     }
 }
 
@@ -103,11 +112,16 @@ pub enum AccessError {
     /// The tokens file cannot be read.
     #[error(transparent)]
     TokensFile(#[from] registry::config::tokens::TokensError),
+    /// The variable with tokens cannot be read.
+    #[error("TRELLIS_TOKENS_JSON is not UTF-8")]
+    NotUnicode,
     /// The tokens contradict each other.
     #[error(transparent)]
     Tokens(#[from] TokenError),
     /// An attribute of a principal is neither text, number, flag nor list of texts.
-    #[error("the attribute `{attribute}` of principal `{principal}` must be a text, a whole number, true or false, or a list of texts")]
+    #[error(
+        "the attribute `{attribute}` of principal `{principal}` must be a text, a whole number, true or false, or a list of texts"
+    )]
     Attribute {
         /// Whose.
         principal: String,
@@ -119,20 +133,20 @@ pub enum AccessError {
     },
     /// The server's policy.
     #[error("cannot use the server's policy")]
-    Policy(#[source] PolicyFileError),
+    Policy(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Nobody could come in, or everybody.
     #[error(transparent)]
     NothingConfigured(#[from] NothingConfigured),
 }
 
-/// A server that listens.
-#[derive(Debug)]
+/// A server that listens. Dropping it stops it without waiting for anything.
 pub struct Running {
     address: SocketAddr,
     app: Arc<App>,
     grace: Duration,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
+    following: JoinHandle<()>,
 }
 
 /// Reads the config, decides who may come in, and listens.
@@ -164,7 +178,45 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
     });
     let serving = tokio::spawn(async move { serving.await });
     tracing::info!(%address, graphs = app.directory.count(), ?security, "listening");
-    Ok(Running { address, app, grace: options.grace, stop, serving })
+    let following = tokio::spawn(follow(Arc::downgrade(app.directory.registry())));
+    Ok(Running {
+        address,
+        app,
+        grace: options.grace,
+        stop,
+        serving,
+        following,
+    })
+}
+
+/// Takes over graphs that other processes create in the same config file, and says once when the
+/// file was changed by hand.
+async fn follow(registry: Weak<Registry>) {
+    let mut has_drifted = false;
+    loop {
+        tokio::time::sleep(FOLLOW).await;
+        let Some(worker) = registry.upgrade() else {
+            return;
+        };
+        match tokio::task::spawn_blocking(move || worker.refresh()).await {
+            Ok(Ok(Drift::Drifted)) if has_drifted => {}
+            Ok(Ok(Drift::Drifted)) => {
+                has_drifted = true;
+                tracing::warn!("the config file was changed by hand; graphs cannot be created");
+            }
+            Ok(Ok(Drift::Same | Drift::AdoptedFromPeer)) => has_drifted = false,
+            Ok(Err(error)) => tracing::debug!(%error, "the config file cannot be compared now"),
+            Err(error) => tracing::error!(%error, "comparing the config file failed"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Running {
@@ -195,17 +247,27 @@ impl Running {
     /// closes every graph.
     pub async fn stop(mut self) -> Result<(), BootError> {
         self.app.stop();
+        self.following.abort();
         // The receiver is gone only when serving has ended, which is what is asked for.
         let _ = self.stop.send(());
-        if tokio::time::timeout(self.grace, &mut self.serving).await.is_err() {
+        if tokio::time::timeout(self.grace, &mut self.serving)
+            .await
+            .is_err()
+        {
             let running = self.app.running.cancel_all();
             tracing::warn!(running, "requests did not end in time and are cancelled");
-            if tokio::time::timeout(LAST_GRACE, &mut self.serving).await.is_err() {
+            if tokio::time::timeout(LAST_GRACE, &mut self.serving)
+                .await
+                .is_err()
+            {
                 tracing::warn!("connections did not end in time and are cut");
                 self.serving.abort();
             }
         }
-        if tokio::time::timeout(LAST_GRACE, self.app.directory.close()).await.is_err() {
+        if tokio::time::timeout(LAST_GRACE, self.app.directory.close())
+            .await
+            .is_err()
+        {
             tracing::warn!("graphs did not close in time; their logs are whole all the same");
         }
         tracing::info!("stopped");
@@ -230,9 +292,14 @@ fn start_log(config: &Path) -> Result<(), LoggingError> {
 }
 
 async fn resolve(bind: &str) -> Result<SocketAddr, BootError> {
-    let failed = |source| BootError::Address { bind: bind.to_owned(), source };
+    let failed = |source| BootError::Address {
+        bind: bind.to_owned(),
+        source,
+    };
     let mut addresses = tokio::net::lookup_host(bind).await.map_err(failed)?;
-    addresses.next().ok_or_else(|| failed(std::io::Error::other("the name has no address")))
+    addresses
+        .next()
+        .ok_or_else(|| failed(std::io::Error::other("the name has no address")))
 }
 
 fn limits(config: &Config) -> Limits {
@@ -255,7 +322,8 @@ pub(crate) fn access(
     let tokens = tokens(config, file)?;
     let policy = match &config.server.policy {
         Some(policy) => {
-            let document = read_policy(&file.resolve(&policy.file)).map_err(AccessError::Policy)?;
+            let document = read_policy(&file.resolve(&policy.file))
+                .map_err(|error| AccessError::Policy(error.into()))?;
             for warning in document.warnings() {
                 tracing::warn!(policy = document.name(), %warning, "in the server's policy");
             }
@@ -266,7 +334,11 @@ pub(crate) fn access(
     if unauthenticated {
         tracing::warn!("unauthenticated: everybody on this machine may do everything");
         let anonymous = Some(Arc::new(Principal::anonymous()));
-        let access = Access { tokens, authorizer: Authorizer::unauthenticated(), anonymous };
+        let access = Access {
+            tokens,
+            authorizer: Authorizer::unauthenticated(),
+            anonymous,
+        };
         return Ok((access, Security::Open));
     }
     let has_policy = policy.is_some();
@@ -276,25 +348,38 @@ pub(crate) fn access(
         (true, true) => tracing::warn!("no tokens: nobody can come in"),
         (true, false) => {}
     }
-    Ok((Access { tokens, authorizer, anonymous: None }, Security::Bearer))
+    Ok((
+        Access {
+            tokens,
+            authorizer,
+            anonymous: None,
+        },
+        Security::Bearer,
+    ))
 }
 
 fn tokens(config: &Config, file: &ConfigFile) -> Result<Tokens, AccessError> {
     let groups = config.groups.iter();
     let groups = policy::Groups(
-        groups.map(|(group, members)| (group.clone(), members.iter().cloned().collect())).collect(),
+        groups
+            .map(|(group, members)| (group.clone(), members.iter().cloned().collect()))
+            .collect(),
     );
     let of_file = match &config.auth.tokens_file {
         Some(written) => {
             let entries = registry::config::tokens::read(&file.resolve(written))?;
-            let entries = entries.into_iter().map(token_entry).collect::<Result<_, _>>()?;
+            let entries = entries
+                .into_iter()
+                .map(token_entry)
+                .collect::<Result<_, _>>()?;
             Tokens::from_file(policy::Unique(entries), &groups)?
         }
         None => Tokens::default(),
     };
     let of_environment = match std::env::var("TRELLIS_TOKENS_JSON") {
         Ok(text) if !text.trim().is_empty() => Tokens::from_plain_json(&text, &groups)?,
-        _ => Tokens::default(),
+        Ok(_) | Err(VarError::NotPresent) => Tokens::default(),
+        Err(VarError::NotUnicode(_)) => return Err(AccessError::NotUnicode),
     };
     Ok(of_file.merge(of_environment)?)
 }

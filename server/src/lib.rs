@@ -18,6 +18,7 @@ mod boot;
 mod http;
 mod logging;
 pub mod offline;
+mod seam;
 
 pub use boot::{BootError, Running, ServeOptions, start};
 pub use http::{Security, document};

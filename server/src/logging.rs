@@ -59,7 +59,9 @@ fn install(format: LogFormat, filter: EnvFilter) -> Result<(), TryInitError> {
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match format {
         LogFormat::Text => {
-            let layer = layer.with_ansi(std::io::stderr().is_terminal()).with_target(false);
+            let layer = layer
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_target(false);
             registry.with(layer).try_init()
         }
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
@@ -69,7 +71,10 @@ fn install(format: LogFormat, filter: EnvFilter) -> Result<(), TryInitError> {
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let what = panic.payload_as_str().unwrap_or("no message");
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         let backtrace = std::backtrace::Backtrace::capture();
         tracing::error!(place, what, %backtrace, "panicked");
     }));

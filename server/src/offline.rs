@@ -35,7 +35,10 @@ impl Report {
     }
 
     fn of(finding: String) -> Self {
-        Self { findings: vec![finding], ..Self::default() }
+        Self {
+            findings: vec![finding],
+            ..Self::default()
+        }
     }
 }
 
@@ -51,10 +54,16 @@ pub fn check_config(path: &Path) -> Report {
         Ok(parsed) => parsed.config,
         Err(problems) => {
             let findings = problems.iter().map(ToString::to_string).collect();
-            return Report { findings, ..Report::default() };
+            return Report {
+                findings,
+                ..Report::default()
+            };
         }
     };
-    let mut report = Report { count: parsed.graphs.len(), ..Report::default() };
+    let mut report = Report {
+        count: parsed.graphs.len(),
+        ..Report::default()
+    };
     match boot::access(&parsed, &file, false) {
         Ok(_) => {}
         Err(boot::AccessError::NothingConfigured(_)) => report.warnings.push(
@@ -68,7 +77,9 @@ pub fn check_config(path: &Path) -> Report {
     });
     for (graph_id, path) in policies {
         if let Err(error) = read_policy(&path) {
-            report.findings.push(format!("graphs.{graph_id}.policy: {}", with_causes(&error)));
+            report
+                .findings
+                .push(format!("graphs.{graph_id}.policy: {}", with_causes(&error)));
         }
     }
     report
@@ -84,7 +95,9 @@ pub fn check_policies(paths: &[PathBuf]) -> Report {
                 report.count += document.policy_ids().len();
                 let name = document.name();
                 let warnings = document.warnings().iter();
-                report.warnings.extend(warnings.map(|warning| format!("{name}:{warning}")));
+                report
+                    .warnings
+                    .extend(warnings.map(|warning| format!("{name}:{warning}")));
             }
             Err(PolicyFileError::Policy(error)) => report.findings.push(error.to_string()),
             Err(error) => report.findings.push(with_causes(&error)),
@@ -96,11 +109,18 @@ pub fn check_policies(paths: &[PathBuf]) -> Report {
 /// Checks the text of a policy that is in no file.
 #[must_use]
 pub fn check_policy_text(name: &str, text: &str) -> Report {
-    let source = PolicySource { name: name.to_owned(), text: text.to_owned() };
+    let source = PolicySource {
+        name: name.to_owned(),
+        text: text.to_owned(),
+    };
     match PolicyDocument::parse(source) {
         Ok(document) => Report {
             count: document.policy_ids().len(),
-            warnings: document.warnings().iter().map(ToString::to_string).collect(),
+            warnings: document
+                .warnings()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             ..Report::default()
         },
         Err(error) => Report::of(error.to_string()),
@@ -130,11 +150,20 @@ mod tests {
         );
         write("server.cedar", "permit (principal, action, resource);");
         write("tokens.yaml", "");
-        write("alpha.cedar", "permit (principal, action == Action::\"qurey\", resource);");
+        write(
+            "alpha.cedar",
+            "permit (principal, action == Action::\"qurey\", resource);",
+        );
         let report = check_config(&config);
         assert_eq!(report.findings.len(), 1, "{report:?}");
-        assert!(report.findings[0].contains("graphs.alpha.policy"), "{report:?}");
-        write("alpha.cedar", "permit (principal, action == Action::\"query\", resource);");
+        assert!(
+            report.findings[0].contains("graphs.alpha.policy"),
+            "{report:?}"
+        );
+        write(
+            "alpha.cedar",
+            "permit (principal, action == Action::\"query\", resource);",
+        );
         let report = check_config(&config);
         assert!(report.is_sound() && report.count == 1, "{report:?}");
         write("tokens.yaml", "alice: { sha256: abc }");
@@ -145,7 +174,10 @@ mod tests {
     #[test]
     fn a_policy_is_checked_with_its_place() {
         let report = check_policy_text("a.cedar", "permit (principal, action, resource)");
-        assert!(!report.is_sound() && report.findings[0].contains("a.cedar:1:"), "{report:?}");
+        assert!(
+            !report.is_sound() && report.findings[0].contains("a.cedar:1:"),
+            "{report:?}"
+        );
         let sound = check_policy_text("a.cedar", "permit (principal, action, resource);");
         assert!(sound.is_sound() && sound.count == 1, "{sound:?}");
     }

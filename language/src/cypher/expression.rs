@@ -165,6 +165,7 @@ impl Compiler<'_> {
             IsPredicate::Label(labels) => labels,
             IsPredicate::Typed(_) => return self.unsupported(place, "IS TYPED"),
             IsPredicate::Normalized(_) => return self.unsupported(place, "IS NORMALIZED"),
+            _ => return self.unsupported(place, "this predicate"),
         };
         let element = match &operand.value_type {
             Type::Node(_) => Element::Node,

@@ -102,7 +102,9 @@ impl Compiler<'_> {
             Element::Edge => (edges, nodes, "edge"),
             Element::Either => (&nodes | &edges, BTreeSet::new(), "node or edge"),
         };
-        if !found.is_empty() {
+        // An interface that no type implements is a label that no node has.
+        let known = element != Element::Edge && self.schema.interface_named(label).is_some();
+        if known || !found.is_empty() {
             return Ok(found);
         }
         let message = if other.is_empty() {
@@ -118,7 +120,9 @@ impl Compiler<'_> {
 
     /// Every label that an element of this kind may have.
     fn labels(&self, element: Element) -> Vec<&str> {
-        let nodes = self.schema.node_types.iter().flat_map(|node_type| node_type.labels());
+        let interfaces = self.schema.interfaces.iter().map(|interface| interface.name.as_str());
+        let nodes = self.schema.node_types.iter().map(|node_type| node_type.name.as_str());
+        let nodes = nodes.chain(interfaces);
         let edges = self.schema.edge_types.iter().map(|edge_type| edge_type.name.as_str());
         match element {
             Element::Node => nodes.collect(),

@@ -97,7 +97,7 @@ impl Compiler<'_> {
             let message = format!("MERGE finds nodes by their key only, and {} has none", node_type.name);
             return self.fail(Code::Unsupported, place, message);
         }
-        let given = |key| made.properties.iter().any(|(given, _)| given == key);
+        let given = |key: &crate::schema::PropertyId| made.properties.iter().any(|(given, _)| *given == *key);
         if let Some(missing) = node_type.key.iter().find(|key| !given(key)) {
             let name = node_type.properties.iter().find(|property| property.id == *missing);
             let name = name.map_or("", |property| property.name.as_str());

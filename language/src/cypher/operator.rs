@@ -10,10 +10,11 @@ use open_cypher::ast::{BinaryOperator, Expr as Syntax, ExprKind as SyntaxKind, N
 use crate::diagnostic::{Code, Span};
 use crate::plan::{BinaryOperator as Operator, Expr, ExprKind, Type, UnaryOperator};
 use crate::schema::PropertyType;
+use crate::value::Value;
 
 use super::compiler::{Checked, Compiler, all, both};
 use super::parse::span;
-use super::property::with_conversion;
+use super::property::{constant, with_conversion};
 use super::types;
 
 impl Compiler<'_> {
@@ -173,18 +174,27 @@ impl Compiler<'_> {
         with_conversion(finding, &right.value_type, left)
     }
 
-    /// A property of an enum compared with a name that the enum does not have.
-    fn known_name(&self, property: &Expr, literal: &Expr) -> Checked<()> {
-        let ExprKind::Property { ids, name, .. } = &property.kind else { return Ok(()) };
-        let mut checks = ids.keys().filter_map(|type_id| {
-            let declared = self.property_of(*type_id, name)?;
+    /// A property of an enum compared with a text that the enum does not have.
+    fn known_name(&self, property: &Expr, text: &Expr) -> Checked<()> {
+        let (ExprKind::Property { ids, name, .. }, Some(value @ Value::String(_))) =
+            (&property.kind, constant(text))
+        else {
+            return Ok(());
+        };
+        let mut refused = None;
+        for type_id in ids.keys() {
+            let Some(declared) = self.property_of(*type_id, name) else { continue };
             let enumeration = matches!(declared.value_type, PropertyType::Enum(_));
-            let check = || self.literal_allowed(&declared.value_type, literal, name);
-            Some(if enumeration { check() } else { Ok(()) })
-        });
-        // One type that could hold the value is enough.
-        let first = checks.next().unwrap_or(Ok(()));
-        if first.is_ok() || checks.any(|check| check.is_ok()) { Ok(()) } else { first }
+            match declared.value_type.accept(value.clone()) {
+                Err(reason) if enumeration => refused = Some(reason),
+                // One type that could hold the value is enough.
+                _ => return Ok(()),
+            }
+        }
+        match refused {
+            Some(reason) => Err(vec![self.not_accepted(name, text.span, reason)]),
+            None => Ok(()),
+        }
     }
 
     fn membership(&mut self, left: Expr, right: Expr, place: Span) -> Checked<Expr> {

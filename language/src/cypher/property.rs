@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::plan::{Expr, ExprKind, Type};
-use crate::schema::{Property, PropertyId, PropertyType, TypeId};
+use crate::schema::{InvalidValue, Property, PropertyId, TypeId};
 use crate::value::Value;
 
 use super::compiler::{Checked, Compiler};
@@ -21,7 +21,7 @@ pub(super) struct Resolved {
 impl<'a> Compiler<'a> {
     /// The property of one type.
     pub(super) fn property_of(&self, type_id: TypeId, name: &str) -> Option<&'a Property> {
-        self.schema.properties(type_id)?.iter().find(|property| property.name == name)
+        self.schema.property_named(type_id, name)
     }
 
     /// Resolves `name`; that none of some types has it is an error.
@@ -89,42 +89,23 @@ impl<'a> Compiler<'a> {
             let finding = self.finding(Code::TypeMismatch, value.span, message);
             return Err(vec![with_conversion(finding, &wanted, value)]);
         }
-        self.literal_allowed(&property.value_type, value, &format!("{owner}.{}", property.name))
-    }
-
-    /// Checks the literals in `value` against the range or the names of a property's type.
-    pub(super) fn literal_allowed(
-        &self,
-        property_type: &PropertyType,
-        value: &Expr,
-        name: &str,
-    ) -> Checked<()> {
-        match (property_type, &value.kind) {
-            (PropertyType::Enum(names), ExprKind::Literal(Value::String(text)))
-                if !names.iter().any(|known| known.as_str() == text.as_ref()) =>
-            {
-                let message = format!("`{name}` is one of {}, never '{text}'", names.join(", "));
-                let finding = self.finding(Code::InvalidValue, value.span, message);
-                Err(vec![finding.suggest(text, names.iter().map(String::as_str))])
-            }
-            (property_type, ExprKind::Literal(Value::Int(int))) => match range(property_type) {
-                Some((low, high)) if !(low..=high).contains(int) => {
-                    let message = format!("`{name}` holds {low} to {high}, not {int}");
-                    self.fail(Code::InvalidValue, value.span, message)
-                }
-                _ => Ok(()),
-            },
-            (PropertyType::List(element), ExprKind::List(items)) => {
-                for item in items {
-                    if matches!(item.kind, ExprKind::Literal(Value::Null)) {
-                        let message = format!("the elements of `{name}` cannot be null");
-                        return self.fail(Code::InvalidValue, item.span, message);
-                    }
-                    self.literal_allowed(element, item, name)?;
-                }
-                Ok(())
+        match constant(value).map(|constant| property.accept(constant)) {
+            Some(Err(reason)) => {
+                Err(vec![self.not_accepted(&format!("{owner}.{}", property.name), value.span, reason)])
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Why a constant may not stand in a property.
+    pub(super) fn not_accepted(&self, name: &str, place: Span, reason: InvalidValue) -> Diagnostic {
+        let finding = self.finding(Code::InvalidValue, place, format!("`{name}`: {reason}"));
+        match reason {
+            InvalidValue::NotInEnum { expected, found, suggestion } => {
+                let message = format!("`{name}`: expected one of {expected}, got {found}");
+                Diagnostic { message, suggestion, ..finding }
+            }
+            _ => finding,
         }
     }
 
@@ -142,11 +123,14 @@ impl<'a> Compiler<'a> {
     }
 }
 
-fn range(property_type: &PropertyType) -> Option<(i64, i64)> {
-    match property_type {
-        PropertyType::I32 => Some((i64::from(i32::MIN), i64::from(i32::MAX))),
-        PropertyType::U32 => Some((0, i64::from(u32::MAX))),
-        PropertyType::U64 => Some((0, i64::MAX)),
+/// The value of an expression that is the same in every row, as far as that shows.
+pub(super) fn constant(expr: &Expr) -> Option<Value> {
+    match &expr.kind {
+        ExprKind::Literal(value) => Some(value.clone()),
+        ExprKind::List(items) => {
+            let items: Option<Vec<Value>> = items.iter().map(constant).collect();
+            items.map(Value::list)
+        }
         _ => None,
     }
 }

@@ -61,11 +61,6 @@ pub(super) fn reads_from(expr: &Expr, first: Slot) -> bool {
     any(expr, &mut |part| matches!(part.kind, ExprKind::Variable(slot) if slot >= first))
 }
 
-/// Whether it reads any variable at all.
-pub(super) fn reads_variable(expr: &Expr) -> bool {
-    reads_from(expr, Slot(0))
-}
-
 /// How many nodes the tree has.
 pub(super) fn size(expr: &Expr) -> usize {
     1 + children(expr).into_iter().map(size).sum::<usize>()

@@ -15,6 +15,7 @@
 //! assert_eq!(new, format!("{old}  b:\n    uri: ../data/b\n"));
 //! ```
 
+mod page;
 mod place;
 mod prove;
 

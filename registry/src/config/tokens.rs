@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::Digest;
 
@@ -83,26 +84,36 @@ pub enum TokensError {
     },
 }
 
-/// Reads the file whole. An empty one holds nobody.
-pub fn read(path: &Path) -> Result<BTreeMap<String, TokenEntry>, TokensError> {
+/// Reads the file whole, each entry as a `T` (the policy layer has its own). An empty file holds
+/// nobody; a principal that stands there twice is an error.
+pub fn read_as<T: DeserializeOwned>(path: &Path) -> Result<BTreeMap<String, T>, TokensError> {
     let text = std::fs::read_to_string(path).map_err(|source| TokensError::Io {
         path: path.to_owned(),
         source,
     })?;
-    // JSON is YAML, so that one reader takes both.
-    let entries: Option<BTreeMap<String, TokenEntry>> =
-        serde_yaml::from_str(&text).map_err(|source| TokensError::Malformed {
-            path: path.to_owned(),
-            source,
-        })?;
+    let malformed = |source| TokensError::Malformed {
+        path: path.to_owned(),
+        source,
+    };
+    // JSON is YAML, so that one reader takes both. A map type would let the last of two entries
+    // win; a YAML value refuses the second.
+    let document: serde_yaml::Value = serde_yaml::from_str(&text).map_err(malformed)?;
+    let entries: Option<BTreeMap<String, T>> =
+        serde_yaml::from_value(document).map_err(malformed)?;
     let entries = entries.unwrap_or_default();
+    if entries.keys().any(|principal| principal.trim().is_empty()) {
+        return Err(TokensError::EmptyPrincipal {
+            path: path.to_owned(),
+        });
+    }
+    Ok(entries)
+}
+
+/// As [`read_as`], with the fields of [`TokenEntry`]; two principals with one token are refused.
+pub fn read(path: &Path) -> Result<BTreeMap<String, TokenEntry>, TokensError> {
+    let entries: BTreeMap<String, TokenEntry> = read_as(path)?;
     let mut owners: BTreeMap<Digest, &str> = BTreeMap::new();
     for (principal, entry) in &entries {
-        if principal.trim().is_empty() {
-            return Err(TokensError::EmptyPrincipal {
-                path: path.to_owned(),
-            });
-        }
         if let Some(first) = owners.insert(entry.sha256, principal) {
             return Err(TokensError::SharedToken {
                 path: path.to_owned(),
@@ -157,6 +168,10 @@ mod tests {
             (
                 format!("a: {{ sha256: {digest} }}\nb: {{ sha256: {digest} }}"),
                 "same sha256",
+            ),
+            (
+                format!("a: {{ sha256: {digest} }}\na: {{ sha256: {digest} }}"),
+                "duplicate entry with key \"a\"",
             ),
             (format!("'': {{ sha256: {digest} }}"), "principal is empty"),
         ];

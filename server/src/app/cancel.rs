@@ -33,7 +33,9 @@ impl Cancellations {
     pub(crate) fn cancel_all(&self) -> usize {
         let flags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let running = flags.iter().filter_map(Weak::upgrade);
-        running.map(|flag| flag.store(true, Ordering::Release)).count()
+        running
+            .map(|flag| flag.store(true, Ordering::Release))
+            .count()
     }
 }
 

@@ -45,7 +45,11 @@ impl Known {
 
 impl Directory {
     pub(crate) fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, references: RwLock::default(), handles: Arc::default() }
+        Self {
+            registry,
+            references: RwLock::default(),
+            handles: Arc::default(),
+        }
     }
 
     pub(crate) fn registry(&self) -> &Arc<Registry> {
@@ -55,7 +59,9 @@ impl Directory {
     /// The graph of that name in any case; a name that no graph can have finds none.
     pub(crate) fn find(&self, name: &str) -> Option<Known> {
         let graph_id = GraphId::parse(name).ok()?;
-        self.registry.get(&graph_id).map(|registration| self.know(registration))
+        self.registry
+            .get(&graph_id)
+            .map(|registration| self.know(registration))
     }
 
     /// Every graph in order of id, those after `cursor` when it is given.
@@ -64,7 +70,10 @@ impl Directory {
             Error::InvalidRequest("cursor must be the next_cursor of the page before".to_owned())
         })?;
         let snapshot = self.registry.snapshot();
-        Ok(snapshot.list(after.as_ref()).map(|graph| self.know(graph.clone())).collect())
+        Ok(snapshot
+            .list(after.as_ref())
+            .map(|graph| self.know(graph.clone()))
+            .collect())
     }
 
     /// How many graphs are registered.
@@ -97,19 +106,32 @@ impl Directory {
     /// How many graphs are in memory.
     pub(crate) fn open_count(&self) -> usize {
         let snapshot = self.registry.snapshot();
-        let standings = snapshot.graphs.values().map(|graph| self.handles.standing(graph));
-        standings.filter(|standing| matches!(standing, Standing::Open)).count()
+        let standings = snapshot
+            .graphs
+            .values()
+            .map(|graph| self.handles.standing(graph));
+        standings
+            .filter(|standing| matches!(standing, Standing::Open))
+            .count()
     }
 
     /// The graphs that are set aside, and why.
     pub(crate) fn quarantined(&self) -> Vec<(Known, String)> {
         let snapshot = self.registry.snapshot();
-        let graphs = snapshot.graphs.values().map(|graph| self.know(graph.clone()));
+        let graphs = snapshot
+            .graphs
+            .values()
+            .map(|graph| self.know(graph.clone()));
         graphs
-            .filter_map(|known| match (&known.broken_policy, self.handles.standing(&known.registration)) {
-                (Some(reason), _) => Some((known.clone(), reason.to_string())),
-                (None, Standing::Broken(reason)) => Some((known, reason)),
-                (None, Standing::Open | Standing::Closed) => None,
+            .filter_map(|known| {
+                match (
+                    &known.broken_policy,
+                    self.handles.standing(&known.registration),
+                ) {
+                    (Some(reason), _) => Some((known.clone(), reason.to_string())),
+                    (None, Standing::Broken(reason)) => Some((known, reason)),
+                    (None, Standing::Open | Standing::Closed) => None,
+                }
             })
             .collect()
     }
@@ -123,7 +145,10 @@ impl Directory {
     }
 
     fn state(&self, known: &Known) -> GraphState {
-        match (&known.broken_policy, self.handles.standing(&known.registration)) {
+        match (
+            &known.broken_policy,
+            self.handles.standing(&known.registration),
+        ) {
             (Some(_), _) | (None, Standing::Broken(_)) => GraphState::Quarantined,
             (None, Standing::Open) => GraphState::Open,
             (None, Standing::Closed) => GraphState::Closed,
@@ -134,7 +159,10 @@ impl Directory {
     pub(crate) fn know(&self, registration: Arc<Registration>) -> Known {
         let key = registration.graph_id.folded();
         {
-            let references = self.references.read().unwrap_or_else(PoisonError::into_inner);
+            let references = self
+                .references
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
             if let Some(known) = references.get(&key)
                 && Arc::ptr_eq(&known.registration, &registration)
             {
@@ -142,7 +170,10 @@ impl Directory {
             }
         }
         let known = Known::read(registration);
-        let mut references = self.references.write().unwrap_or_else(PoisonError::into_inner);
+        let mut references = self
+            .references
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         references.insert(key, known.clone());
         known
     }
@@ -155,7 +186,10 @@ impl Known {
             Err(error) => {
                 let graph_id = registration.graph_id.as_str();
                 tracing::error!(graph_id, %error, "the graph is closed: its policy cannot be used");
-                let source = PolicySource { name: "closed".into(), text: CLOSED.into() };
+                let source = PolicySource {
+                    name: "closed".into(),
+                    text: CLOSED.into(),
+                };
                 let closed = PolicyDocument::parse(source)
                     .expect("the closing policy is a constant, and a test reads it");
                 let reason = format!("its policy cannot be used: {}", error.summary());
@@ -166,7 +200,11 @@ impl Known {
         let labels: BTreeMap<String, String> = entry.labels.clone();
         let graph_id = registration.graph_id.as_str();
         let reference = GraphRef::new(graph_id, entry.tenant.clone(), labels, policy);
-        Self { registration, reference, broken_policy }
+        Self {
+            registration,
+            reference,
+            broken_policy,
+        }
     }
 }
 
@@ -198,13 +236,19 @@ impl PolicyFileError {
 
 /// Reads a policy file.
 pub(crate) fn read_policy(path: &std::path::Path) -> Result<PolicyDocument, PolicyFileError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| PolicyFileError::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| PolicyFileError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     let name = path.display().to_string();
     Ok(PolicyDocument::parse(PolicySource { name, text })?)
 }
 
 fn own_policy(registration: &Registration) -> Result<Option<Arc<GraphPolicy>>, PolicyFileError> {
-    let document = registration.policy_file.as_deref().map(read_policy).transpose()?;
+    let document = registration
+        .policy_file
+        .as_deref()
+        .map(read_policy)
+        .transpose()?;
     Ok(document.map(GraphPolicy::new))
 }

@@ -1,10 +1,10 @@
 //! Why a use case did not give what was asked for. `http/error.rs` makes an answer of each.
 
+use crate::seam::export::ExportError;
 use language::Diagnostics;
 use policy::{Denial, TypeDenial};
 use storage_engine::CommitError;
 use storage_engine::executor::ExecuteError;
-use storage_engine::export::ExportError;
 
 use super::HandleError;
 use super::load::LineErrors;
@@ -40,9 +40,6 @@ pub(crate) enum Error {
     /// The text of a schema is wrong.
     #[error("the schema has {} error(s)", .0.len())]
     InvalidSchema(Diagnostics),
-    /// The policy file is wrong; not a word of what is in it.
-    #[error("{0}")]
-    InvalidPolicy(String),
     /// A statement does not compile.
     #[error("{}", in_statement(*.statement, "does not compile"))]
     InvalidQuery {
@@ -63,7 +60,9 @@ pub(crate) enum Error {
         problem: &'static str,
     },
     /// A JSON answer would be too large.
-    #[error("the result is larger than {limit} bytes; ask for fewer rows, or for application/x-ndjson")]
+    #[error(
+        "the result is larger than {limit} bytes; ask for fewer rows, or for application/x-ndjson"
+    )]
     ResultTooLarge {
         /// In bytes.
         limit: u64,

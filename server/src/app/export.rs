@@ -46,7 +46,9 @@ pub(crate) async fn run(
         }
         let access = worker.access.load();
         let authorized =
-            access.authorizer.authorize_types(&permit, parameters.type_name, &touches)?;
+            access
+                .authorizer
+                .authorize_types(&permit, parameters.type_name, &touches)?;
         Ok((reader, authorized))
     })
     .await?;

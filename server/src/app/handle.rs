@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::seam::export::{self, ExportError};
 use language::Value;
 use language::plan::Plan;
 use policy::{Authorized, Permit};
 use registry::Registration;
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
-use storage_engine::export::{self, ExportError};
 use storage_engine::{
     CommitError, CommitInfo, Graph, OpenError, Options, Snapshot, Status, Transaction,
     WriteRequest, Written,
@@ -70,7 +70,10 @@ impl Handles {
         registration: &Registration,
     ) -> Result<Reader, HandleError> {
         let graph = self.graph(permit, registration)?;
-        Ok(Reader { snapshot: graph.snapshot(), status: graph.status() })
+        Ok(Reader {
+            snapshot: graph.snapshot(),
+            status: graph.status(),
+        })
     }
 
     /// The way to write to the graph that the permit is for. Blocks while it is opened.
@@ -80,7 +83,9 @@ impl Handles {
         registration: &Registration,
     ) -> Result<Writer, HandleError> {
         if !permit.allows_writing() {
-            return Err(HandleError::WrongPermit { permit: permit.decision_id() });
+            return Err(HandleError::WrongPermit {
+                permit: permit.decision_id(),
+            });
         }
         Ok(Writer(self.graph(permit, registration)?))
     }
@@ -114,9 +119,15 @@ impl Handles {
 
     fn graph(&self, permit: &Permit, registration: &Registration) -> Result<Graph, HandleError> {
         if permit.graph_id() != Some(registration.graph_id.as_str()) {
-            return Err(HandleError::WrongPermit { permit: permit.decision_id() });
+            return Err(HandleError::WrongPermit {
+                permit: permit.decision_id(),
+            });
         }
-        let slot = self.slots().entry(registration.graph_id.folded()).or_default().clone();
+        let slot = self
+            .slots()
+            .entry(registration.graph_id.folded())
+            .or_default()
+            .clone();
         let mut state = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*state {
             State::Open(graph) => return Ok(graph.clone()),
@@ -131,7 +142,11 @@ impl Handles {
             Err(error) => {
                 let error = Arc::new(error);
                 let graph_id = registration.graph_id.as_str();
-                tracing::error!(graph_id, error = with_causes(error.as_ref()), "cannot open a graph");
+                tracing::error!(
+                    graph_id,
+                    error = with_causes(error.as_ref()),
+                    "cannot open a graph"
+                );
                 if passes(&error) {
                     return Err(HandleError::NotNow(error));
                 }
@@ -227,10 +242,14 @@ impl Writer {
         R: Send + 'static,
         E: std::error::Error + Send + 'static,
     {
-        let request =
-            WriteRequest { decision: Some(authorized.permit().decision_id()), ..request };
+        let request = WriteRequest {
+            decision: Some(authorized.permit().decision_id()),
+            ..request
+        };
         self.0
-            .write(request, move |transaction| work(authorized.plan(), transaction))
+            .write(request, move |transaction| {
+                work(authorized.plan(), transaction)
+            })
             .await
     }
 }

@@ -8,12 +8,12 @@ use std::io::{BufReader, Seek, SeekFrom};
 use std::pin::pin;
 use std::sync::Arc;
 
+use crate::seam::load::{self, LineError, Mode};
 use api_types::{LoadMode, LoadParameters, LoadResponse};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use policy::Action;
 use storage_engine::WriteRequest;
-use storage_engine::load::{self, LineError, Mode};
 use tokio::io::{AsyncWriteExt, BufWriter};
 
 use super::{App, Error, Origin, Target, UploadError, blocking, outcome, statement};
@@ -59,7 +59,9 @@ pub(crate) async fn run(
             Mode::Append | Mode::Merge => statement::written_types(batch.types(), &schema),
         };
         let access = worker.access.load();
-        let authorized = access.authorizer.authorize_types(&permit, batch, &touches)?;
+        let authorized = access
+            .authorizer
+            .authorize_types(&permit, batch, &touches)?;
         Ok((writer, authorized))
     })
     .await?;
@@ -80,9 +82,13 @@ async fn spool(
     lines: impl Stream<Item = Result<Bytes, UploadError>>,
     limit: u64,
 ) -> Result<std::fs::File, Error> {
-    let file = tokio::task::spawn_blocking(tempfile::tempfile).await.map_err(Error::Panicked)?;
-    let mut file =
-        BufWriter::with_capacity(WRITE_BUFFER, tokio::fs::File::from_std(file.map_err(Error::Spool)?));
+    let file = tokio::task::spawn_blocking(tempfile::tempfile)
+        .await
+        .map_err(Error::Panicked)?;
+    let mut file = BufWriter::with_capacity(
+        WRITE_BUFFER,
+        tokio::fs::File::from_std(file.map_err(Error::Spool)?),
+    );
     let mut lines = pin!(lines);
     let mut bytes = 0_u64;
     while let Some(chunk) = lines.next().await {
@@ -106,18 +112,28 @@ mod tests {
     use super::*;
 
     fn body(chunks: &[&'static str]) -> impl Stream<Item = Result<Bytes, UploadError>> {
-        let chunks: Vec<_> = chunks.iter().map(|text| Ok(Bytes::from_static(text.as_bytes()))).collect();
+        let chunks: Vec<_> = chunks
+            .iter()
+            .map(|text| Ok(Bytes::from_static(text.as_bytes())))
+            .collect();
         futures::stream::iter(chunks)
     }
 
     #[tokio::test]
     async fn a_body_is_kept_whole_and_counted() {
-        let mut file = spool(body(&["one\n", "two\n"]), 8).await.expect("within the limit");
+        let mut file = spool(body(&["one\n", "two\n"]), 8)
+            .await
+            .expect("within the limit");
         let mut text = String::new();
         file.read_to_string(&mut text).expect("readable");
         assert_eq!(text, "one\ntwo\n");
-        let error = spool(body(&["one\n", "two\n", "x"]), 8).await.expect_err("over the limit");
-        assert!(matches!(error, Error::Upload(UploadError::TooLarge { limit: 8 })), "{error}");
+        let error = spool(body(&["one\n", "two\n", "x"]), 8)
+            .await
+            .expect_err("over the limit");
+        assert!(
+            matches!(error, Error::Upload(UploadError::TooLarge { limit: 8 })),
+            "{error}"
+        );
     }
 
     #[tokio::test]
@@ -127,6 +143,9 @@ mod tests {
             Err(UploadError::BrokenOff("reset".into())),
         ]);
         let error = spool(broken, 8).await.expect_err("broken off");
-        assert!(matches!(error, Error::Upload(UploadError::BrokenOff(_))), "{error}");
+        assert!(
+            matches!(error, Error::Upload(UploadError::BrokenOff(_))),
+            "{error}"
+        );
     }
 }

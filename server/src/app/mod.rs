@@ -16,6 +16,7 @@ pub(crate) mod query;
 pub(crate) mod readiness;
 pub(crate) mod schema;
 mod statement;
+mod values;
 pub(crate) mod whoami;
 
 use std::sync::Arc;
@@ -126,7 +127,11 @@ impl App {
 
     /// Refuses what would only be cut short.
     pub(crate) fn refuse_when_stopping(&self) -> Result<(), Error> {
-        if self.is_stopping() { Err(Error::ShuttingDown) } else { Ok(()) }
+        if self.is_stopping() {
+            Err(Error::ShuttingDown)
+        } else {
+            Ok(())
+        }
     }
 
     /// From now on the server is not ready.
@@ -141,7 +146,9 @@ impl App {
         action: Action,
     ) -> Result<Permit, Error> {
         let access = self.access.load();
-        Ok(access.authorizer.decide(principal, action, &Resource::Server, &Context::now())?)
+        Ok(access
+            .authorizer
+            .decide(principal, action, &Resource::Server, &Context::now())?)
     }
 
     /// May `principal` do `action` to the graph of that name, on this branch? One that may not be
@@ -152,15 +159,24 @@ impl App {
         action: Action,
         target: Target<'_>,
     ) -> Result<(Known, Permit), Error> {
-        let absent = || Error::NoSuchGraph { graph_id: target.graph_id.to_owned() };
+        let absent = || Error::NoSuchGraph {
+            graph_id: target.graph_id.to_owned(),
+        };
         let known = self.directory.find(target.graph_id).ok_or_else(absent)?;
-        let branch = target
-            .branch
-            .map(|name| BranchRef { name: name.to_owned(), protected: false });
-        let context = Context { branch, ..Context::now() };
+        let branch = target.branch.map(|name| BranchRef {
+            name: name.to_owned(),
+            protected: false,
+        });
+        let context = Context {
+            branch,
+            ..Context::now()
+        };
         let resource = Resource::Graph(known.reference().clone());
         let access = self.access.load();
-        match access.authorizer.decide(principal, action, &resource, &context) {
+        match access
+            .authorizer
+            .decide(principal, action, &resource, &context)
+        {
             Ok(permit) => Ok((known, permit)),
             Err(policy::Denial::Hidden(refusal)) => {
                 tracing::debug!(%refusal, "answered as absent");
@@ -182,19 +198,27 @@ pub(crate) struct Target<'a> {
 impl<'a> Target<'a> {
     /// A graph as a whole.
     pub(crate) fn graph(graph_id: &'a str) -> Self {
-        Self { graph_id, branch: None }
+        Self {
+            graph_id,
+            branch: None,
+        }
     }
 
     /// A branch of a graph, `main` when none is named.
     pub(crate) fn branch(graph_id: &'a str, branch: Option<&'a str>) -> Self {
-        Self { graph_id, branch: Some(branch.unwrap_or(MAIN)) }
+        Self {
+            graph_id,
+            branch: Some(branch.unwrap_or(MAIN)),
+        }
     }
 
     /// Refuses a branch that does not exist; asked only once the graph is known to be visible.
     pub(crate) fn check_branch(&self) -> Result<(), Error> {
         match self.branch {
             None | Some(MAIN) => Ok(()),
-            Some(branch) => Err(Error::NoSuchBranch { branch: branch.to_owned() }),
+            Some(branch) => Err(Error::NoSuchBranch {
+                branch: branch.to_owned(),
+            }),
         }
     }
 }
@@ -216,5 +240,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let span = tracing::Span::current();
-    tokio::task::spawn_blocking(move || span.in_scope(work)).await.map_err(Error::Panicked)?
+    tokio::task::spawn_blocking(move || span.in_scope(work))
+        .await
+        .map_err(Error::Panicked)?
 }

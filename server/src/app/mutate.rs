@@ -10,9 +10,9 @@ use api_types::{Column, MutateRequest, MutateResponse, Row, Statement};
 use language::plan::Plan;
 use policy::Action;
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
-use storage_engine::json::value_to_json;
 use storage_engine::{CommitId, Transaction, WriteRequest};
 
+use super::values::value_to_json;
 use super::{App, Error, Origin, Target, blocking, outcome, statement};
 
 /// The most statements in one request.
@@ -70,13 +70,24 @@ pub(crate) async fn run(
         let mut steps = Vec::with_capacity(statements.len());
         for (index, Statement { query, params }) in statements.into_iter().enumerate() {
             let plan = statement::compile(&query, &schema, several.then_some(index))?;
-            steps.push(Step { plan, parameters: statement::parameters(params)? });
+            steps.push(Step {
+                plan,
+                parameters: statement::parameters(params)?,
+            });
         }
-        let columns = steps.last().map(|step| statement::columns(&step.plan)).unwrap_or_default();
-        let types: Vec<_> = steps.iter().map(|step| step.plan.touches.types.clone()).collect();
+        let columns = steps
+            .last()
+            .map(|step| statement::columns(&step.plan))
+            .unwrap_or_default();
+        let types: Vec<_> = steps
+            .iter()
+            .map(|step| step.plan.touches.types.clone())
+            .collect();
         let touches = statement::touches(types.iter().flatten(), &schema);
         let access = worker.access.load();
-        let authorized = access.authorizer.authorize_types(&permit, steps, &touches)?;
+        let authorized = access
+            .authorizer
+            .authorize_types(&permit, steps, &touches)?;
         Ok((writer, authorized, columns))
     })
     .await?;
@@ -104,7 +115,10 @@ fn carry_out(
 ) -> Result<Vec<Row>, StepError> {
     let mut last = Vec::new();
     for (index, Step { plan, parameters }) in steps.iter().enumerate() {
-        let failed = |error| StepError { statement: several.then_some(index), error };
+        let failed = |error| StepError {
+            statement: several.then_some(index),
+            error,
+        };
         last.clear();
         executor::write(plan, parameters, transaction, limits, &mut |values| {
             last.push(values.to_vec());
@@ -115,7 +129,11 @@ fn carry_out(
     let snapshot = transaction.snapshot();
     let row = |values: &Vec<language::Value>| {
         let values = values.iter().map(|value| value_to_json(snapshot, value));
-        columns.iter().map(|column| column.name.clone()).zip(values).collect()
+        columns
+            .iter()
+            .map(|column| column.name.clone())
+            .zip(values)
+            .collect()
     };
     Ok(last.iter().map(row).collect())
 }
@@ -156,9 +174,9 @@ fn message(message: Option<String>) -> Result<Option<String>, Error> {
 }
 
 fn commit_id(text: &str) -> Result<CommitId, Error> {
-    uuid::Uuid::parse_str(text)
-        .map(CommitId)
-        .map_err(|_| Error::InvalidRequest(format!("if_commit must be a commit id; {text:?} is none")))
+    uuid::Uuid::parse_str(text).map(CommitId).map_err(|_| {
+        Error::InvalidRequest(format!("if_commit must be a commit id; {text:?} is none"))
+    })
 }
 
 #[cfg(test)]
@@ -177,9 +195,15 @@ mod tests {
             }
         };
         check(serde_json::json!({"query": "x", "params": {"a": 1}}), Ok(1));
-        check(serde_json::json!({"statements": [{"query": "x"}, {"query": "y"}]}), Ok(2));
+        check(
+            serde_json::json!({"statements": [{"query": "x"}, {"query": "y"}]}),
+            Ok(2),
+        );
         check(serde_json::json!({}), Err("neither"));
-        check(serde_json::json!({"query": "x", "statements": []}), Err("both"));
+        check(
+            serde_json::json!({"query": "x", "statements": []}),
+            Err("both"),
+        );
         check(serde_json::json!({"statements": []}), Err("empty"));
         check(
             serde_json::json!({"statements": [{"query": "x"}], "params": {"a": 1}}),

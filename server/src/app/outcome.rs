@@ -34,13 +34,17 @@ pub(crate) fn changes(counts: &ChangeCounts) -> ChangeStats {
 /// How many nodes there are, by node type.
 pub(crate) fn node_counts(snapshot: &Snapshot) -> BTreeMap<String, u64> {
     let types = snapshot.schema().node_types.iter();
-    types.map(|node| (node.name.clone(), snapshot.node_count(node.id))).collect()
+    types
+        .map(|node| (node.name.clone(), snapshot.node_count(node.id)))
+        .collect()
 }
 
 /// How many relationships there are, by edge type.
 pub(crate) fn edge_counts(snapshot: &Snapshot) -> BTreeMap<String, u64> {
     let types = snapshot.schema().edge_types.iter();
-    types.map(|edge| (edge.name.clone(), snapshot.edge_count(edge.id))).collect()
+    types
+        .map(|edge| (edge.name.clone(), snapshot.edge_count(edge.id)))
+        .collect()
 }
 
 /// The types of a schema.
@@ -116,9 +120,16 @@ mod tests {
         let text = "node P { k: String @key, e: enum(a-1, b), l: [I64]? } edge E: P -> P";
         let schema = Schema::parse(text).expect("a valid schema");
         let (nodes, edges) = types(&schema);
-        let of: Vec<_> = nodes[0].properties.iter().map(|p| p.value_type.as_str()).collect();
+        let of: Vec<_> = nodes[0]
+            .properties
+            .iter()
+            .map(|p| p.value_type.as_str())
+            .collect();
         assert_eq!(of, ["String", "enum(a-1, b)", "[I64]"]);
         assert_eq!(nodes[0].key, ["k"]);
-        assert_eq!((edges[0].source.as_str(), edges[0].target.as_str()), ("P", "P"));
+        assert_eq!(
+            (edges[0].source.as_str(), edges[0].target.as_str()),
+            ("P", "P")
+        );
     }
 }

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use language::Value;
 use policy::{Action, Principal};
 use storage_engine::executor::{ExecuteError, Limits};
-use storage_engine::json::value_to_json;
 use tokio::sync::{mpsc, oneshot};
 
+use super::values::value_to_json;
 use super::{App, CancelOnDrop, Error, Target, outcome, refuse_past, statement};
 
 /// Bytes of rows that are collected before they are handed on.
@@ -55,6 +55,8 @@ pub(crate) async fn run(
     let (known, permit) = app.permit_graph(principal, Action::Query, target)?;
     target.check_branch()?;
     refuse_past(request.at.as_deref())?;
+    refuse_zero("timeout_ms", request.timeout_ms)?;
+    refuse_zero("max_rows", request.max_rows)?;
     let parameters = statement::parameters(request.params)?;
     let (cancelled, cancel) = app.running.begin();
     let limits = Limits {
@@ -66,23 +68,50 @@ pub(crate) async fn run(
     let (head, began) = oneshot::channel();
     let (chunks, received) = mpsc::channel(WAITING);
     let (ended, stats) = oneshot::channel();
-    let output = Output { head: Some(head), chunks };
+    let output = Output {
+        head: Some(head),
+        chunks,
+    };
     let (worker, span, query) = (app.clone(), tracing::Span::current(), request.query);
     tokio::task::spawn_blocking(move || {
         span.in_scope(|| {
             let start = Instant::now();
-            let work = Work { app: &worker, known: &known, permit: &permit, layout };
-            output.finish(|output| work.run(&query, &parameters, &limits, output), |rows| {
-                // A caller that has gone away needs no statistics.
-                let elapsed_ms = start.elapsed().as_secs_f64() * 1000.0;
-                let _ = ended.send(QueryStats { rows, elapsed_ms });
-            });
+            let work = Work {
+                app: &worker,
+                known: &known,
+                permit: &permit,
+                layout,
+            };
+            output.finish(
+                |output| work.run(&query, &parameters, &limits, output),
+                |rows| {
+                    // A caller that has gone away needs no statistics.
+                    let elapsed_ms = start.elapsed().as_secs_f64() * 1000.0;
+                    let _ = ended.send(QueryStats { rows, elapsed_ms });
+                },
+            );
         });
     });
     // The sender is dropped without a word only by a panic.
     let (columns, commit) = began.await.unwrap_or(Err(Error::WorkerGone))?;
     let max_bytes = app.limits().query_memory_bytes;
-    Ok(Answer { columns, commit, chunks: received, stats, max_bytes, cancel })
+    Ok(Answer {
+        columns,
+        commit,
+        chunks: received,
+        stats,
+        max_bytes,
+        cancel,
+    })
+}
+
+fn refuse_zero(name: &str, value: Option<u64>) -> Result<(), Error> {
+    match value {
+        Some(0) => Err(Error::InvalidRequest(format!(
+            "{name} must be at least 1; leave it out to have the server's own limit"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The statement's side of an answer.
@@ -139,7 +168,9 @@ impl Work<'_> {
         let touches = plan.touches.clone();
         let touches = statement::touches(&touches.types, &schema);
         let access = self.app.access.load();
-        let plan = access.authorizer.authorize_types(self.permit, plan, &touches)?;
+        let plan = access
+            .authorizer
+            .authorize_types(self.permit, plan, &touches)?;
         let mut rows = RowWriter::new(&columns, self.layout);
         let mut gone = false;
         let executed = reader.query(&plan, parameters, limits, &mut |values| {
@@ -148,7 +179,11 @@ impl Work<'_> {
                 output.begin(&columns, &commit);
                 gone = output.chunks.blocking_send(Ok(rows.take())).is_err();
             }
-            if gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if gone {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         });
         executed.map_err(|error| self.failed(error))?;
         output.begin(&columns, &commit);
@@ -179,11 +214,18 @@ struct RowWriter {
 impl RowWriter {
     fn new(columns: &[Column], layout: Layout) -> Self {
         let label = |column: &Column| {
-            let mut label = serde_json::Value::from(column.name.as_str()).to_string().into_bytes();
+            let mut label = serde_json::Value::from(column.name.as_str())
+                .to_string()
+                .into_bytes();
             label.push(b':');
             label
         };
-        Self { labels: columns.iter().map(label).collect(), layout, bytes: Vec::new(), count: 0 }
+        Self {
+            labels: columns.iter().map(label).collect(),
+            layout,
+            bytes: Vec::new(),
+            count: 0,
+        }
     }
 
     fn push(&mut self, values: &[Value], json: impl Fn(&Value) -> serde_json::Value) {
@@ -220,7 +262,10 @@ mod tests {
     #[test]
     fn rows_are_json_in_either_layout() {
         let columns: Vec<_> = ["a", "say \"b\""]
-            .map(|name| Column { name: name.to_owned(), value_type: "any".to_owned() })
+            .map(|name| Column {
+                name: name.to_owned(),
+                value_type: "any".to_owned(),
+            })
             .into();
         let write = |layout| {
             let mut rows = RowWriter::new(&columns, layout);

@@ -11,7 +11,11 @@ use super::App;
 pub(crate) fn run(app: &App, principal: Option<&Arc<Principal>>) -> Readiness {
     let ready = !app.is_stopping();
     match principal {
-        None => Readiness { ready, graphs: None, config: None },
+        None => Readiness {
+            ready,
+            graphs: None,
+            config: None,
+        },
         Some(principal) => Readiness {
             ready,
             graphs: Some(graphs(app, principal)),
@@ -24,10 +28,15 @@ fn graphs(app: &App, principal: &Arc<Principal>) -> GraphsReadiness {
     let quarantined = app.directory.quarantined();
     let access = app.access.load();
     let references = quarantined.iter().map(|(known, _)| known.reference());
-    let visible = access.authorizer.visible(principal, &Context::now(), references);
+    let visible = access
+        .authorizer
+        .visible(principal, &Context::now(), references);
     // Whoever may read the configuration knows every graph from there.
     let runs_server = app.permit_server(principal, Action::ConfigRead).is_ok();
-    let visible: Vec<_> = visible.into_iter().map(policy::GraphRef::graph_id).collect();
+    let visible: Vec<_> = visible
+        .into_iter()
+        .map(policy::GraphRef::graph_id)
+        .collect();
     GraphsReadiness {
         open: app.directory.open_count() as u64,
         registered: app.directory.count() as u64,

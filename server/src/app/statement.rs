@@ -18,8 +18,10 @@ pub(crate) fn compile(
     schema: &Schema,
     statement: Option<usize>,
 ) -> Result<Plan, Error> {
-    cypher::compile(text, schema)
-        .map_err(|diagnostics| Error::InvalidQuery { statement, diagnostics })
+    cypher::compile(text, schema).map_err(|diagnostics| Error::InvalidQuery {
+        statement,
+        diagnostics,
+    })
 }
 
 /// What policy is asked about: each type that is read, each that is written.
@@ -29,7 +31,9 @@ pub(crate) fn touches<'a>(
 ) -> Vec<TypeTouch<'_>> {
     let mut touches = Vec::new();
     for (type_id, touch) in types {
-        let Some(name) = schema.type_name(*type_id) else { continue };
+        let Some(name) = schema.type_name(*type_id) else {
+            continue;
+        };
         let kind = kind(*type_id, schema);
         let ways = [(touch.read, false), (touch.write, true)];
         let ways = ways.into_iter().filter(|(does, _)| *does);
@@ -40,9 +44,18 @@ pub(crate) fn touches<'a>(
 
 /// Every type of the schema, read or written.
 pub(crate) fn all_types(schema: &Schema, write: bool) -> Vec<TypeTouch<'_>> {
-    let nodes = schema.node_types.iter().map(|node| (TypeKind::Node, node.name.as_str()));
-    let edges = schema.edge_types.iter().map(|edge| (TypeKind::Edge, edge.name.as_str()));
-    nodes.chain(edges).map(|(kind, name)| TypeTouch { kind, name, write }).collect()
+    let nodes = schema
+        .node_types
+        .iter()
+        .map(|node| (TypeKind::Node, node.name.as_str()));
+    let edges = schema
+        .edge_types
+        .iter()
+        .map(|edge| (TypeKind::Edge, edge.name.as_str()));
+    nodes
+        .chain(edges)
+        .map(|(kind, name)| TypeTouch { kind, name, write })
+        .collect()
 }
 
 /// These types, written.
@@ -50,8 +63,16 @@ pub(crate) fn written_types(
     types: impl IntoIterator<Item = TypeId>,
     schema: &Schema,
 ) -> Vec<TypeTouch<'_>> {
-    let named = types.into_iter().filter_map(|id| Some((id, schema.type_name(id)?)));
-    named.map(|(id, name)| TypeTouch { kind: kind(id, schema), name, write: true }).collect()
+    let named = types
+        .into_iter()
+        .filter_map(|id| Some((id, schema.type_name(id)?)));
+    named
+        .map(|(id, name)| TypeTouch {
+            kind: kind(id, schema),
+            name,
+            write: true,
+        })
+        .collect()
 }
 
 fn kind(type_id: TypeId, schema: &Schema) -> TypeKind {
@@ -126,11 +147,21 @@ fn value(json: serde_json::Value) -> Result<Value, &'static str> {
             (None, None) => return Err("is not a number that a 64-bit float can hold"),
         },
         serde_json::Value::Array(elements) => Value::List(
-            elements.into_iter().map(value).collect::<Result<Vec<_>, _>>()?.into(),
+            elements
+                .into_iter()
+                .map(value)
+                .collect::<Result<Vec<_>, _>>()?
+                .into(),
         ),
         serde_json::Value::Object(members) => {
-            let members = members.into_iter().map(|(name, json)| Ok((name, value(json)?)));
-            Value::Map(members.collect::<Result<BTreeMap<_, _>, _>>()?.into())
+            let members = members
+                .into_iter()
+                .map(|(name, json)| Ok::<_, &'static str>((name, value(json)?)));
+            Value::Map(
+                members
+                    .collect::<Result<BTreeMap<_, _>, &'static str>>()?
+                    .into(),
+            )
         }
     })
 }
@@ -147,10 +178,13 @@ mod tests {
         let values = parameters(serde_json::from_value(given).expect("an object")).expect("fits");
         assert_eq!(values["a"], Value::Int(1));
         assert_eq!(values["b"], Value::Float(1.5));
-        let Value::List(list) = &values["c"] else { panic!("{:?}", values["c"]) };
+        let Value::List(list) = &values["c"] else {
+            panic!("{:?}", values["c"])
+        };
         assert_eq!(list[..2], [Value::Null, Value::Bool(true)]);
         let large = json!({"a": u64::MAX});
-        let error = parameters(serde_json::from_value(large).expect("an object")).expect_err("large");
+        let error =
+            parameters(serde_json::from_value(large).expect("an object")).expect_err("large");
         assert!(error.to_string().contains("`$a` does not fit"), "{error}");
     }
 

@@ -33,7 +33,10 @@ impl FromRequestParts<Site> for RowFormat {
     async fn from_request_parts(parts: &mut Parts, _: &Site) -> Result<Self, Failure> {
         choose(
             &parts.headers,
-            &[("application/json", Self::Json), ("application/x-ndjson", Self::Lines)],
+            &[
+                ("application/json", Self::Json),
+                ("application/x-ndjson", Self::Lines),
+            ],
         )
     }
 }
@@ -42,7 +45,10 @@ impl FromRequestParts<Site> for SchemaFormat {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &Site) -> Result<Self, Failure> {
-        choose(&parts.headers, &[("application/json", Self::Json), ("text/plain", Self::Text)])
+        choose(
+            &parts.headers,
+            &[("application/json", Self::Json), ("text/plain", Self::Text)],
+        )
     }
 }
 
@@ -68,7 +74,11 @@ fn choose<T: Copy>(headers: &HeaderMap, offers: &[(&str, T)]) -> Result<T, Failu
         .collect();
     let mut best: Option<(f32, T)> = None;
     for (name, offer) in offers {
-        let liking = if ranges.is_empty() { 1.0 } else { liking(&ranges, name) };
+        let liking = if ranges.is_empty() {
+            1.0
+        } else {
+            liking(&ranges, name)
+        };
         if liking > best.map_or(0.0, |(best, _)| best) {
             best = Some((liking, *offer));
         }
@@ -77,7 +87,10 @@ fn choose<T: Copy>(headers: &HeaderMap, offers: &[(&str, T)]) -> Result<T, Failu
         let names: Vec<_> = offers.iter().map(|(name, _)| *name).collect();
         Failure::new(
             ErrorCode::NotAcceptable,
-            format!("Accept asks for none of what can be given: {}", names.join(", ")),
+            format!(
+                "Accept asks for none of what can be given: {}",
+                names.join(", ")
+            ),
         )
     })
 }
@@ -118,13 +131,19 @@ mod tests {
             if !accept.is_empty() {
                 headers.insert(header::ACCEPT, accept.parse().expect("a header value"));
             }
-            let offers = [("application/json", "json"), ("application/x-ndjson", "lines")];
+            let offers = [
+                ("application/json", "json"),
+                ("application/x-ndjson", "lines"),
+            ];
             assert_eq!(choose(&headers, &offers).ok(), expected, "{accept}");
         };
         check("", Some("json"));
         check("*/*", Some("json"));
         check("application/x-ndjson", Some("lines"));
-        check("application/json;q=0.5, application/x-ndjson", Some("lines"));
+        check(
+            "application/json;q=0.5, application/x-ndjson",
+            Some("lines"),
+        );
         check("application/*, application/json;q=0", Some("lines"));
         check("text/html, */*;q=0.1", Some("json"));
         check("application/vnd.apache.arrow.stream", None);

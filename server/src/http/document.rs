@@ -94,7 +94,10 @@ pub(super) fn nested(document: &mut utoipa::openapi::OpenApi) {
         if let Some(id) = &mut operation.operation_id {
             id.insert_str(0, NESTED_PREFIX);
         }
-        operation.parameters.get_or_insert_default().insert(0, graph_id());
+        operation
+            .parameters
+            .get_or_insert_default()
+            .insert(0, RefOr::T(graph_id()));
     }
 }
 
@@ -120,7 +123,16 @@ fn graph_id() -> Parameter {
 
 fn operations(document: &mut utoipa::openapi::OpenApi) -> impl Iterator<Item = &mut Operation> {
     document.paths.paths.values_mut().flat_map(|item| {
-        let PathItem { get, put, post, delete, patch, .. } = item;
-        [get, put, post, delete, patch].into_iter().filter_map(Option::as_mut)
+        let PathItem {
+            get,
+            put,
+            post,
+            delete,
+            patch,
+            ..
+        } = item;
+        [get, put, post, delete, patch]
+            .into_iter()
+            .filter_map(Option::as_mut)
     })
 }

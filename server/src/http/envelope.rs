@@ -6,9 +6,9 @@ use std::time::Instant;
 use api_types::{ErrorCode, Problem};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 use super::failure::{Failure, Pending};
@@ -38,25 +38,45 @@ pub(super) async fn around(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(ThisRequest(id.clone()));
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "unmatched".to_owned(), |matched| matched.as_str().to_owned());
+    let route = request.extensions().get::<MatchedPath>().map_or_else(
+        || "unmatched".to_owned(),
+        |matched| matched.as_str().to_owned(),
+    );
     let span = tracing::info_span!("request", request_id = id.as_str());
 
     let response = next.run(request).instrument(span).await;
+    let response = named(response, &path);
     let mut response = with_problem_body(response, &path, &id);
-    response.headers_mut().insert(request_id::HEADER, id.to_header());
+    response
+        .headers_mut()
+        .insert(request_id::HEADER, id.to_header());
     tracing::info!(
         request_id = id.as_str(),
         method = method.as_str(),
         route,
         status = response.status().as_u16(),
-        latency_ms = start.elapsed().as_secs_f64() * 1000.0,
+        latency_ms = (start.elapsed().as_secs_f64() * 1e6).round() / 1e3,
         principal = asker.0.get().map(String::as_str),
         "request"
     );
     response
+}
+
+/// An error from code that is not ours, such as a page of the documentation that there is not, has
+/// no body; here it gets one.
+fn named(response: Response, path: &str) -> Response {
+    let is_ours = response.extensions().get::<Pending>().is_some();
+    match response.status() {
+        StatusCode::NOT_FOUND if !is_ours => absent(path).into_response(),
+        status if status.is_server_error() && !is_ours && !has_type(&response) => {
+            defect().into_response()
+        }
+        _ => response,
+    }
+}
+
+fn has_type(response: &Response) -> bool {
+    response.headers().contains_key(header::CONTENT_TYPE)
 }
 
 fn with_problem_body(mut response: Response, path: &str, id: &RequestId) -> Response {
@@ -70,29 +90,46 @@ fn with_problem_body(mut response: Response, path: &str, id: &RequestId) -> Resp
     };
     let body = serde_json::to_vec(&problem).expect("a problem has only text, numbers and lists");
     let (mut parts, _) = response.into_parts();
-    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(Problem::MEDIA_TYPE));
-    parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    parts.headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(Problem::MEDIA_TYPE),
+    );
+    parts
+        .headers
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(body))
 }
 
 /// For a path that no operation has.
 pub(super) async fn no_such_path(request: Request) -> Failure {
-    let detail = format!("no operation has the path {}", request.uri().path());
-    Failure::new(ErrorCode::NotFound, detail)
+    absent(request.uri().path())
+}
+
+fn absent(path: &str) -> Failure {
+    Failure::new(
+        ErrorCode::NotFound,
+        format!("no operation has the path {path}"),
+    )
 }
 
 /// For a method that the path does not have.
 pub(super) async fn no_such_method(request: Request) -> Failure {
-    let detail = format!("{} cannot be done here; the header Allow says what can", request.method());
+    let detail = format!(
+        "{} cannot be done here; the header Allow says what can",
+        request.method()
+    );
     Failure::new(ErrorCode::MethodNotAllowed, detail)
 }
 
 /// For a panic inside a handler: a defect, reported as one.
-#[expect(clippy::needless_pass_by_value, reason = "the signature that the layer asks for")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that the layer asks for"
+)]
 pub(super) fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response {
     // The panic hook has logged what and where; the payload is nobody else's business.
-    axum::response::IntoResponse::into_response(defect())
+    defect().into_response()
 }
 
 /// A defect, without a word about what it is.

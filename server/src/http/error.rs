@@ -3,11 +3,11 @@
 //! Every match here is exhaustive over its enum, so that a new error does not compile until its
 //! answer is decided. What a caller must not know is logged here and not told.
 
+use crate::seam::load::LineError;
 use api_types::{ErrorCode, Finding};
 use language::{Code, Diagnostics};
 use policy::{Denial, TypeDenial};
 use storage_engine::executor::ExecuteError;
-use storage_engine::load::LineError;
 use storage_engine::{CommitError, OpenError, WriteError};
 
 use super::envelope::defect;
@@ -40,7 +40,9 @@ impl From<Error> for Failure {
             Error::Lines(errors) => lines(errors.0),
             Error::Export(error) => internal(&error),
             Error::Upload(error) => upload(&error),
-            Error::Spool(error) => unavailable(&error, "the server cannot keep the body on its disk"),
+            Error::Spool(error) => {
+                unavailable(&error, "the server cannot keep the body on its disk")
+            }
             Error::ShuttingDown => Self::new(ErrorCode::ShuttingDown, words),
             Error::WorkerGone => defect(),
             Error::Panicked(error) => internal(&error),
@@ -57,7 +59,10 @@ fn internal(error: &dyn std::error::Error) -> Failure {
 /// Logs what happened and says what cannot be done for now.
 fn unavailable(error: &dyn std::error::Error, what: &str) -> Failure {
     tracing::error!(error = with_causes(error), "temporarily impossible");
-    Failure::new(ErrorCode::Unavailable, format!("{what}; nothing was changed"))
+    Failure::new(
+        ErrorCode::Unavailable,
+        format!("{what}; nothing was changed"),
+    )
 }
 
 fn denied(denial: &Denial) -> Failure {
@@ -65,8 +70,10 @@ fn denied(denial: &Denial) -> Failure {
         // Use cases say that there is no such graph, with the name that was asked for.
         Denial::Hidden(_) => Failure::new(ErrorCode::GraphNotFound, "there is no such graph"),
         Denial::Forbidden(refusal) => {
-            let detail =
-                format!("{} may not do {} on {}", refusal.principal, refusal.action, refusal.resource);
+            let detail = format!(
+                "{} may not do {} on {}",
+                refusal.principal, refusal.action, refusal.resource
+            );
             Failure::new(ErrorCode::Forbidden, detail).with_decision(refusal.decision_id)
         }
     }
@@ -77,7 +84,10 @@ fn types_denied(denial: &TypeDenial) -> Failure {
         .refusals
         .iter()
         .map(|refusal| {
-            format!("{} may not do {} on {}", refusal.principal, refusal.action, refusal.resource)
+            format!(
+                "{} may not do {} on {}",
+                refusal.principal, refusal.action, refusal.resource
+            )
         })
         .collect();
     let failure = Failure::new(ErrorCode::Forbidden, sentences.join("; "));
@@ -88,14 +98,23 @@ fn types_denied(denial: &TypeDenial) -> Failure {
 }
 
 fn invalid_schema(diagnostics: Diagnostics) -> Failure {
-    let is_empty = diagnostics.iter().any(|diagnostic| diagnostic.code == Code::EmptySchema);
-    let code = if is_empty { ErrorCode::EmptySchema } else { ErrorCode::InvalidSchema };
+    let is_empty = diagnostics
+        .iter()
+        .any(|diagnostic| diagnostic.code == Code::EmptySchema);
+    let code = if is_empty {
+        ErrorCode::EmptySchema
+    } else {
+        ErrorCode::InvalidSchema
+    };
     let detail = format!("the schema cannot be used: {}", first(&diagnostics));
     Failure::new(code, detail).with_findings(findings(diagnostics))
 }
 
 fn first(diagnostics: &Diagnostics) -> String {
-    diagnostics.first().map(ToString::to_string).unwrap_or_default()
+    diagnostics
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }
 
 fn findings(diagnostics: Diagnostics) -> Vec<Finding> {
@@ -118,18 +137,34 @@ fn registry(error: registry::Error) -> Failure {
         E::InvalidGraphId(_) | E::ReservedGraphId(_) => {
             Failure::new(ErrorCode::InvalidGraphId, words)
         }
-        E::InvalidUri(_) | E::InvalidPolicyFile { .. } => Failure::new(ErrorCode::InvalidUri, words),
+        E::InvalidUri(_) | E::InvalidPolicyFile { .. } => {
+            Failure::new(ErrorCode::InvalidUri, words)
+        }
         E::InvalidText { .. } => Failure::new(ErrorCode::InvalidRequest, words),
-        E::GraphExists(_) => Failure::new(ErrorCode::GraphExists, words),
+        E::GraphExists(graph_id) => Failure::new(
+            ErrorCode::GraphExists,
+            format!(
+                "there is a graph {:?} already; ids are the same in any case",
+                graph_id.as_str()
+            ),
+        ),
         // Which graph has the uri is not the caller's to know.
         E::UriInUse { uri, by } => {
             tracing::info!(uri, by = by.as_str(), "the uri is in use");
-            Failure::new(ErrorCode::UriInUse, format!("{uri:?} is the folder of another graph"))
+            Failure::new(
+                ErrorCode::UriInUse,
+                format!("{uri:?} is the folder of another graph"),
+            )
         }
-        E::UriNotEmpty { .. } => {
-            Failure::new(ErrorCode::UriNotEmpty, "the folder is not empty; a new graph needs an empty one")
-        }
-        E::ConfigDrift { ref baseline, ref on_disk, .. } => {
+        E::UriNotEmpty { .. } => Failure::new(
+            ErrorCode::UriNotEmpty,
+            "the folder is not empty; a new graph needs an empty one",
+        ),
+        E::ConfigDrift {
+            ref baseline,
+            ref on_disk,
+            ..
+        } => {
             tracing::warn!(%baseline, %on_disk, "the config file was changed outside the server");
             Failure::new(
                 ErrorCode::ConfigDrift,
@@ -181,7 +216,9 @@ fn handle(error: &HandleError) -> Failure {
 }
 
 fn step(error: StepError) -> Failure {
-    let place = error.statement.map(|index| format!("statement {}: ", index + 1));
+    let place = error
+        .statement
+        .map(|index| format!("statement {}: ", index + 1));
     execute(&error.error, place.unwrap_or_default())
 }
 
@@ -237,13 +274,22 @@ fn commit<E: std::error::Error + 'static>(
         C::Work(error) => work(error),
         C::Write(error) => write(&error, ""),
         C::NotHead { .. } => Failure::new(ErrorCode::CommitMismatch, words),
-        C::Busy { .. } => Failure::new(ErrorCode::Unavailable, format!("{words}; nothing was changed")),
-        C::Closed => Failure::new(ErrorCode::ShuttingDown, "the graph is closing; nothing was changed"),
+        C::Busy { .. } => Failure::new(
+            ErrorCode::Unavailable,
+            format!("{words}; nothing was changed"),
+        ),
+        C::Closed => Failure::new(
+            ErrorCode::ShuttingDown,
+            "the graph is closing; nothing was changed",
+        ),
         C::Panicked => internal(&error),
         C::Record(_) => internal(&error),
         C::SideFile(_) | C::NotWritten(_) => unavailable(&error, "the commit could not be stored"),
         C::Unknown(_) => {
-            tracing::error!(error = with_causes(&error), "the outcome of a commit is not known");
+            tracing::error!(
+                error = with_causes(&error),
+                "the outcome of a commit is not known"
+            );
             Failure::new(
                 ErrorCode::OutcomeUnknown,
                 "it cannot be told whether the commit was stored; read before writing again",
@@ -258,7 +304,11 @@ fn lines(errors: Vec<LineError>) -> Failure {
         Some(first) => format!("nothing was loaded; line {}: {}", first.line, first.message),
         None => "nothing was loaded".to_owned(),
     };
-    let more = if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
+    let more = if count > 1 {
+        format!(" (and {} more)", count - 1)
+    } else {
+        String::new()
+    };
     let finding = |error: LineError| Finding {
         message: error.message,
         line: Some(error.line as u64),

@@ -51,7 +51,10 @@ impl FromRequestParts<Site> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Failure> {
         let credential = credential(&parts.headers);
-        let principal = site.app.authenticate(credential).ok_or_else(|| refused(credential))?;
+        let principal = site
+            .app
+            .authenticate(credential)
+            .ok_or_else(|| refused(credential))?;
         if let Some(asker) = parts.extensions.get::<Asker>() {
             asker.is(&principal.id);
         }
@@ -79,7 +82,8 @@ impl FromRequestParts<Site> for GraphName {
     async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Failure> {
         let params = RawPathParams::from_request_parts(parts, site)
             .await
-            .map_err(|rejection| Failure::new(ErrorCode::InvalidRequest, rejection.body_text()))?;
+            // Not UTF-8 once decoded, so no id.
+            .map_err(|_| Failure::new(ErrorCode::GraphNotFound, "there is no such graph"))?;
         params
             .iter()
             .find(|(name, _)| *name == "graph_id")
@@ -93,7 +97,10 @@ impl FromRequestParts<Site> for Id {
 
     async fn from_request_parts(parts: &mut Parts, _: &Site) -> Result<Self, Self::Rejection> {
         let id = parts.extensions.get::<ThisRequest>();
-        Ok(Self(id.map(|ThisRequest(id)| id.as_str().to_owned()).unwrap_or_default()))
+        Ok(Self(
+            id.map(|ThisRequest(id)| id.as_str().to_owned())
+                .unwrap_or_default(),
+        ))
     }
 }
 
@@ -103,7 +110,14 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Site> for Parameters<T> {
     async fn from_request_parts(parts: &mut Parts, _: &Site) -> Result<Self, Failure> {
         Query::<T>::try_from_uri(&parts.uri)
             .map(|Query(parameters)| Self(parameters))
-            .map_err(|rejection| Failure::new(ErrorCode::InvalidRequest, rejection.body_text()))
+            .map_err(|rejection| {
+                let cause = std::error::Error::source(&rejection).map(ToString::to_string);
+                let cause = cause.unwrap_or_else(|| rejection.body_text());
+                Failure::new(
+                    ErrorCode::InvalidRequest,
+                    format!("in the query string: {cause}"),
+                )
+            })
     }
 }
 
@@ -122,7 +136,9 @@ impl<T: DeserializeOwned + Send> FromRequest<Site> for Body<T> {
                     format!("the body did not arrive within {seconds} seconds"),
                 )
             })??;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| not_as_expected(&error))
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .map_err(|error| not_as_expected(&error))
     }
 }
 
@@ -150,9 +166,19 @@ impl FromRequest<Site> for Lines {
 
 /// Refuses a body whose `Content-Type` is none of `accepted`.
 pub(super) fn media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Failure> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = given.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if accepted.iter().any(|media_type| media_type.eq_ignore_ascii_case(essence)) {
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = given
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
+    if accepted
+        .iter()
+        .any(|media_type| media_type.eq_ignore_ascii_case(essence))
+    {
         return Ok(());
     }
     let accepted = accepted.join(", ");
@@ -223,8 +249,10 @@ fn refused(credential: Credential<'_>) -> Failure {
             "Bearer realm=\"trellis\", error=\"invalid_request\"",
         ),
     };
-    Failure::new(ErrorCode::Unauthenticated, detail)
-        .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    Failure::new(ErrorCode::Unauthenticated, detail).with_header(
+        header::WWW_AUTHENTICATE,
+        HeaderValue::from_static(challenge),
+    )
 }
 
 #[cfg(test)]
@@ -242,7 +270,12 @@ mod tests {
         };
         assert_eq!(of(&[]), "Missing");
         assert_eq!(of(&["bearer  abc"]), of(&["Bearer abc"]));
-        for odd in [&["Basic abc"][..], &["Bearer"], &["Bearer a", "Bearer a"], &[""]] {
+        for odd in [
+            &["Basic abc"][..],
+            &["Bearer"],
+            &["Bearer a", "Bearer a"],
+            &[""],
+        ] {
             assert_eq!(of(odd), "Unreadable", "{odd:?}");
         }
     }
@@ -254,13 +287,29 @@ mod tests {
             let failure = not_as_expected(&error);
             assert_eq!(failure.problem().code, code, "{text}");
             for word in words {
-                assert!(failure.problem().detail.contains(word), "{}", failure.problem().detail);
+                assert!(
+                    failure.problem().detail.contains(word),
+                    "{}",
+                    failure.problem().detail
+                );
             }
         };
-        check("{\"query\": ", ErrorCode::InvalidJson, &["line 1 column 10"]);
+        check(
+            "{\"query\": ",
+            ErrorCode::InvalidJson,
+            &["line 1 column 10"],
+        );
         check("", ErrorCode::InvalidJson, &["EOF"]);
-        check("{\n\"quary\": \"\"}", ErrorCode::InvalidRequest, &["`quary`", "`query`", "line 2"]);
+        check(
+            "{\n\"quary\": \"\"}",
+            ErrorCode::InvalidRequest,
+            &["`quary`", "`query`", "line 2"],
+        );
         check("{}", ErrorCode::InvalidRequest, &["missing field `query`"]);
-        check("{\"query\": 1}", ErrorCode::InvalidRequest, &["expected a string"]);
+        check(
+            "{\"query\": 1}",
+            ErrorCode::InvalidRequest,
+            &["expected a string"],
+        );
     }
 }

@@ -23,7 +23,10 @@ pub(super) struct Pending(pub(super) Arc<Problem>);
 
 impl Failure {
     pub(crate) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { problem: Box::new(Problem::new(code, detail)), headers: Vec::new() }
+        Self {
+            problem: Box::new(Problem::new(code, detail)),
+            headers: Vec::new(),
+        }
     }
 
     pub(crate) fn with_findings(mut self, findings: Vec<Finding>) -> Self {
@@ -49,11 +52,13 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.problem.status)
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();
         response.headers_mut().extend(self.headers);
-        response.extensions_mut().insert(Pending(Arc::new(*self.problem)));
+        response
+            .extensions_mut()
+            .insert(Pending(Arc::new(*self.problem)));
         response
     }
 }

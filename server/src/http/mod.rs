@@ -20,6 +20,8 @@ mod ready;
 mod request_id;
 mod rows;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod whoami;
 
 use std::sync::Arc;
@@ -53,15 +55,21 @@ pub enum Security {
 /// Every route of a server with many graphs, ready to serve.
 pub(crate) fn router(app: Arc<App>, security: Security) -> Router {
     let (routes, document) = many_graphs().split_for_parts();
-    let site = Site { app, document: Bytes::from(written(document, security)) };
+    let site = Site {
+        app,
+        document: Bytes::from(written(document, security)),
+    };
     let pages = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
-    Router::from(pages)
-        .merge(routes)
+    enveloped(Router::from(pages).merge(routes)).with_state(site)
+}
+
+/// With what is around every request.
+fn enveloped<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes
         .fallback(envelope::no_such_path)
         .method_not_allowed_fallback(envelope::no_such_method)
         .layer(CatchPanicLayer::custom(envelope::panicked))
         .layer(from_fn(envelope::around))
-        .with_state(site)
 }
 
 /// The document of a server with many graphs, as JSON.

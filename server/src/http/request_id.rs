@@ -17,7 +17,10 @@ impl RequestId {
     /// The caller's id when there is exactly one and it is sane, else a new one.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut given = headers.get_all(HEADER).iter();
-        match (given.next().and_then(|value| value.to_str().ok()), given.next()) {
+        match (
+            given.next().and_then(|value| value.to_str().ok()),
+            given.next(),
+        ) {
             (Some(text), None) if is_sane(text) => Self(text.to_owned()),
             _ => Self(Uuid::now_v7().to_string()),
         }
@@ -34,7 +37,9 @@ impl RequestId {
 
 fn is_sane(text: &str) -> bool {
     (1..=MAX_LENGTH).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte))
 }
 
 #[cfg(test)]
@@ -46,15 +51,28 @@ mod tests {
         let of = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
-                headers.append(HEADER, HeaderValue::from_str(value).expect("a header value"));
+                headers.append(
+                    HEADER,
+                    HeaderValue::from_str(value).expect("a header value"),
+                );
             }
             RequestId::of(&headers)
         };
         assert_eq!(of(&["abc-1.2:3"]).as_str(), "abc-1.2:3");
         let long = "a".repeat(MAX_LENGTH + 1);
-        for values in [&[][..], &[""], &["with blank"], &["{\"json\"}"], &[&long], &["a", "b"]] {
+        for values in [
+            &[][..],
+            &[""],
+            &["with blank"],
+            &["{\"json\"}"],
+            &[&long],
+            &["a", "b"],
+        ] {
             let id = of(values);
-            assert!(Uuid::parse_str(id.as_str()).is_ok(), "{values:?} gave {id:?}");
+            assert!(
+                Uuid::parse_str(id.as_str()).is_ok(),
+                "{values:?} gave {id:?}"
+            );
         }
     }
 }

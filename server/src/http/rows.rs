@@ -45,20 +45,27 @@ async fn one_object(mut answer: Answer) -> Result<Response, Failure> {
     while let Some(chunk) = answer.chunks.recv().await {
         body.extend_from_slice(&chunk?);
         if body.len() as u64 > answer.max_bytes {
-            return Err(Error::ResultTooLarge { limit: answer.max_bytes }.into());
+            return Err(Error::ResultTooLarge {
+                limit: answer.max_bytes,
+            }
+            .into());
         }
     }
     body.extend_from_slice(b"],\"commit\":");
     append(&mut body, &answer.commit);
     body.extend_from_slice(b",\"stats\":");
-    let stats = answer.stats.await.map_err(|_| Failure::from(Error::WorkerGone))?;
+    let stats = answer
+        .stats
+        .await
+        .map_err(|_| Failure::from(Error::WorkerGone))?;
     append(&mut body, &stats);
     body.push(b'}');
     Ok(([(header::CONTENT_TYPE, JSON)], body).into_response())
 }
 
 fn append(body: &mut Vec<u8>, value: &impl serde::Serialize) {
-    serde_json::to_writer(body, value).expect("columns, commits and numbers go into memory as JSON");
+    serde_json::to_writer(body, value)
+        .expect("columns, commits and numbers go into memory as JSON");
 }
 
 /// Hands chunks on. An error breaks the connection off, for the status is long sent.
@@ -66,7 +73,10 @@ fn streamed(chunks: mpsc::Receiver<Result<Bytes, Error>>, cancel: CancelOnDrop) 
     let stream = futures::stream::unfold((chunks, cancel), |(mut chunks, cancel)| async move {
         let chunk = chunks.recv().await?;
         if let Err(error) = &chunk {
-            tracing::warn!(error = crate::app::with_causes(error), "an answer breaks off");
+            tracing::warn!(
+                error = crate::app::with_causes(error),
+                "an answer breaks off"
+            );
         }
         Some((chunk, (chunks, cancel)))
     });

@@ -21,7 +21,6 @@ pub(crate) struct AggregateStage<'a> {
     by_key: FxHashMap<GroupKey, usize>,
     groups: Vec<Group>,
     bytes: usize,
-    width: usize,
 }
 
 struct Group {
@@ -37,7 +36,6 @@ impl<'a> AggregateStage<'a> {
             by_key: FxHashMap::default(),
             groups: Vec::new(),
             bytes: 0,
-            width: 0,
         };
         if aggregation.keys.is_empty() {
             stage.groups.push(stage.new_group(Vec::new()));
@@ -46,7 +44,12 @@ impl<'a> AggregateStage<'a> {
     }
 
     fn new_group(&self, keys: Vec<Value>) -> Group {
-        let accumulators = self.aggregation.aggregates.iter().map(Accumulator::new).collect();
+        let accumulators = self
+            .aggregation
+            .aggregates
+            .iter()
+            .map(Accumulator::new)
+            .collect();
         Group { keys, accumulators }
     }
 
@@ -81,7 +84,6 @@ impl<'a> AggregateStage<'a> {
 impl Stage for AggregateStage<'_> {
     fn push(&mut self, row: &mut Row, _next: &mut Next<'_>) -> Flow {
         self.context.step()?;
-        self.width = row.len();
         let place = self.group_of(row)?;
         for (index, aggregate) in self.aggregation.aggregates.iter().enumerate() {
             let value = match &aggregate.argument {
@@ -101,23 +103,24 @@ impl Stage for AggregateStage<'_> {
 
     fn finish(&mut self, next: &mut Next<'_>) -> Result<(), ExecuteError> {
         self.by_key = FxHashMap::default();
-        let slots = self.aggregation.keys.iter().map(|key| key.slot);
-        let slots = slots.chain(self.aggregation.aggregates.iter().map(|aggregate| aggregate.slot));
-        let last = slots.map(|slot| slot.0 + 1).max().unwrap_or(0);
-        let mut row = vec![Value::Null; self.width.max(last)];
+        let mut row = self.context.statement.empty_row();
         for group in std::mem::take(&mut self.groups) {
             self.context.step()?;
             for (key, value) in self.aggregation.keys.iter().zip(group.keys) {
                 row[key.slot.0] = value;
             }
-            for (aggregate, accumulator) in self.aggregation.aggregates.iter().zip(group.accumulators) {
+            for (aggregate, accumulator) in
+                self.aggregation.aggregates.iter().zip(group.accumulators)
+            {
                 row[aggregate.slot.0] = accumulator.result(aggregate)?;
             }
             if next(&mut row)?.is_break() {
                 break;
             }
         }
-        self.context.statement.release(std::mem::take(&mut self.bytes));
+        self.context
+            .statement
+            .release(std::mem::take(&mut self.bytes));
         Ok(())
     }
 }
@@ -131,8 +134,15 @@ struct Accumulator {
 enum State {
     Count(i64),
     /// Integers are summed exactly, whatever their order, and checked at the end.
-    Sum { integers: i128, floats: Option<f64>, count: u64 },
-    Extreme { wanted: Ordering, found: Option<Value> },
+    Sum {
+        integers: i128,
+        floats: Option<f64>,
+        count: u64,
+    },
+    Extreme {
+        wanted: Ordering,
+        found: Option<Value>,
+    },
     Collect(Vec<Value>),
 }
 
@@ -140,14 +150,25 @@ impl Accumulator {
     fn new(aggregate: &Aggregate) -> Self {
         let state = match aggregate.function {
             AggregateFunction::Count => State::Count(0),
-            AggregateFunction::Sum | AggregateFunction::Avg => {
-                State::Sum { integers: 0, floats: None, count: 0 }
-            }
-            AggregateFunction::Min => State::Extreme { wanted: Ordering::Less, found: None },
-            AggregateFunction::Max => State::Extreme { wanted: Ordering::Greater, found: None },
+            AggregateFunction::Sum | AggregateFunction::Avg => State::Sum {
+                integers: 0,
+                floats: None,
+                count: 0,
+            },
+            AggregateFunction::Min => State::Extreme {
+                wanted: Ordering::Less,
+                found: None,
+            },
+            AggregateFunction::Max => State::Extreme {
+                wanted: Ordering::Greater,
+                found: None,
+            },
             AggregateFunction::Collect => State::Collect(Vec::new()),
         };
-        Self { seen: aggregate.distinct.then(FxHashSet::default), state }
+        Self {
+            seen: aggregate.distinct.then(FxHashSet::default),
+            state,
+        }
     }
 
     /// Takes a value that is not null; gives the bytes that it holds on to.
@@ -161,7 +182,11 @@ impl Accumulator {
         }
         match &mut self.state {
             State::Count(count) => *count += 1,
-            State::Sum { integers, floats, count } => {
+            State::Sum {
+                integers,
+                floats,
+                count,
+            } => {
                 match value {
                     Value::Int(int) => *integers += i128::from(int),
                     Value::Float(float) => *floats = Some(floats.unwrap_or(0.0) + float),
@@ -170,7 +195,10 @@ impl Accumulator {
                 *count += 1;
             }
             State::Extreme { wanted, found } => {
-                if found.as_ref().is_none_or(|found| value.order(found) == *wanted) {
+                if found
+                    .as_ref()
+                    .is_none_or(|found| value.order(found) == *wanted)
+                {
                     *found = Some(value);
                 }
             }
@@ -182,11 +210,18 @@ impl Accumulator {
         Ok(bytes)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "averages and mixed sums are floats")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "averages and mixed sums are floats"
+    )]
     fn result(self, aggregate: &Aggregate) -> Result<Value, ExecuteError> {
         Ok(match self.state {
             State::Count(count) => Value::Int(count),
-            State::Sum { integers, floats, count } => match (aggregate.function, floats) {
+            State::Sum {
+                integers,
+                floats,
+                count,
+            } => match (aggregate.function, floats) {
                 (AggregateFunction::Avg, _) if count == 0 => Value::Null,
                 (AggregateFunction::Avg, floats) => {
                     Value::Float((integers as f64 + floats.unwrap_or(0.0)) / count as f64)
@@ -207,10 +242,22 @@ impl Accumulator {
 }
 
 fn not_a_number(aggregate: &Aggregate, found: &Value) -> ExecuteError {
-    let place = if aggregate.function == AggregateFunction::Avg { "avg" } else { "sum" };
-    ExecuteError::Type { place, expected: "numbers", found: found.kind(), span: span(aggregate) }
+    let place = if aggregate.function == AggregateFunction::Avg {
+        "avg"
+    } else {
+        "sum"
+    };
+    ExecuteError::Type {
+        place,
+        expected: "numbers",
+        found: found.kind(),
+        span: span(aggregate),
+    }
 }
 
 fn span(aggregate: &Aggregate) -> language::Span {
-    aggregate.argument.as_ref().map_or_else(language::Span::default, |argument: &Expr| argument.span)
+    aggregate
+        .argument
+        .as_ref()
+        .map_or_else(language::Span::default, |argument: &Expr| argument.span)
 }

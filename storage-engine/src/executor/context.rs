@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use language::plan::Plan;
 use language::value::Value;
 
 use super::error::ExecuteError;
-use super::{Limits, Row};
+use super::{Limits, Parameters, Row, parameters};
 use crate::snapshot::Snapshot;
 
 /// Steps between two looks at the clock and the cancel flag.
@@ -23,6 +24,7 @@ const STEPS_PER_CHECK: u32 = 2_048;
 pub(crate) struct Statement<'a> {
     parameters: BTreeMap<String, Value>,
     limits: &'a Limits,
+    slots: usize,
     writes: bool,
     steps: Cell<u32>,
     bytes: Cell<usize>,
@@ -36,8 +38,24 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Statement<'a> {
-    pub(crate) fn new(parameters: BTreeMap<String, Value>, limits: &'a Limits, writes: bool) -> Self {
-        Self { parameters, limits, writes, steps: Cell::new(0), bytes: Cell::new(0) }
+    pub(crate) fn new(
+        plan: &Plan,
+        parameters: &Parameters,
+        limits: &'a Limits,
+    ) -> Result<Self, ExecuteError> {
+        Ok(Self {
+            parameters: parameters::bind(&plan.parameters, parameters)?,
+            limits,
+            slots: plan.slots,
+            writes: plan.writes(),
+            steps: Cell::new(0),
+            bytes: Cell::new(0),
+        })
+    }
+
+    /// A row with nothing in it.
+    pub(crate) fn empty_row(&self) -> Row {
+        vec![Value::Null; self.slots]
     }
 
     pub(crate) fn parameter(&self, name: &str) -> Option<&Value> {
@@ -53,7 +71,11 @@ impl<'a> Statement<'a> {
     pub(crate) fn step(&self) -> Result<(), ExecuteError> {
         let steps = self.steps.get().wrapping_add(1);
         self.steps.set(steps);
-        if steps % STEPS_PER_CHECK == 0 { self.check() } else { Ok(()) }
+        if steps % STEPS_PER_CHECK == 0 {
+            self.check()
+        } else {
+            Ok(())
+        }
     }
 
     /// Looks at the clock and the cancel flag now.
@@ -101,7 +123,9 @@ pub(crate) fn size_of_value(value: &Value) -> usize {
     const OWN: usize = size_of::<Value>();
     const SHARED_HEADER: usize = 2 * size_of::<usize>();
     OWN + match value {
-        Value::String(text) => SHARED_HEADER + text.len() / std::sync::Arc::strong_count(text).max(1),
+        Value::String(text) => {
+            SHARED_HEADER + text.len() / std::sync::Arc::strong_count(text).max(1)
+        }
         Value::List(list) => {
             SHARED_HEADER
                 + match std::sync::Arc::strong_count(list) {
@@ -112,7 +136,10 @@ pub(crate) fn size_of_value(value: &Value) -> usize {
         Value::Map(map) => {
             SHARED_HEADER
                 + match std::sync::Arc::strong_count(map) {
-                    1 => map.iter().map(|(name, value)| name.len() + OWN + size_of_value(value)).sum(),
+                    1 => map
+                        .iter()
+                        .map(|(name, value)| name.len() + OWN + size_of_value(value))
+                        .sum(),
                     holders => map.len() * 3 * OWN / holders,
                 }
         }

@@ -36,19 +36,30 @@ impl Context<'_> {
                     UnaryOperator::Negate => operators::negate(&value, expr.span),
                 }
             }
-            ExprKind::Binary { operator, left, right } => self.binary(expr, *operator, left, right, row),
-            ExprKind::IsNull { operand, negated } => {
-                Ok(Value::Bool(self.evaluate(operand, row)?.is_null() != *negated))
-            }
+            ExprKind::Binary {
+                operator,
+                left,
+                right,
+            } => self.binary(expr, *operator, left, right, row),
+            ExprKind::IsNull { operand, negated } => Ok(Value::Bool(
+                self.evaluate(operand, row)?.is_null() != *negated,
+            )),
             ExprKind::HasType { operand, types } => match self.evaluate(operand, row)? {
                 Value::Null => Ok(Value::Null),
                 Value::Node(node) => Ok(Value::Bool(types.contains(&node.type_id))),
                 Value::Relationship(edge) => Ok(Value::Bool(types.contains(&edge.type_id))),
-                other => Err(mismatch("a label test", "a node or relationship", &other, expr)),
+                other => Err(mismatch(
+                    "a label test",
+                    "a node or relationship",
+                    &other,
+                    expr,
+                )),
             },
             ExprKind::List(elements) => {
-                let values: Result<Vec<Value>, _> =
-                    elements.iter().map(|element| self.evaluate(element, row)).collect();
+                let values: Result<Vec<Value>, _> = elements
+                    .iter()
+                    .map(|element| self.evaluate(element, row))
+                    .collect();
                 Ok(Value::list(values?))
             }
             ExprKind::Map(entries) => {
@@ -62,17 +73,23 @@ impl Context<'_> {
             ExprKind::Slice { object, from, to } => {
                 self.slice(expr, object, from.as_deref(), to.as_deref(), row)
             }
-            ExprKind::Case { branches, otherwise } => {
+            ExprKind::Case {
+                branches,
+                otherwise,
+            } => {
                 for (condition, value) in branches {
                     if self.is_true(condition, row)? {
                         return self.evaluate(value, row);
                     }
                 }
-                otherwise.as_ref().map_or(Ok(Value::Null), |value| self.evaluate(value, row))
+                otherwise
+                    .as_ref()
+                    .map_or(Ok(Value::Null), |value| self.evaluate(value, row))
             }
-            ExprKind::Call { function, arguments } => {
-                functions::call(self, *function, arguments, expr.span, row)
-            }
+            ExprKind::Call {
+                function,
+                arguments,
+            } => functions::call(self, *function, arguments, expr.span, row),
         }
     }
 
@@ -86,13 +103,18 @@ impl Context<'_> {
     pub(crate) fn property_named(self, element: &Value, name: &str) -> Value {
         let id_in = |type_id: TypeId| {
             let properties = self.snapshot.schema().properties(type_id)?;
-            properties.iter().find(|property| property.name == name).map(|property| property.id)
+            properties
+                .iter()
+                .find(|property| property.name == name)
+                .map(|property| property.id)
         };
         match element {
-            Value::Node(node) => id_in(node.type_id)
-                .map_or(Value::Null, |id| self.snapshot.node_property(*node, id)),
-            Value::Relationship(edge) => id_in(edge.type_id)
-                .map_or(Value::Null, |id| self.snapshot.edge_property(*edge, id)),
+            Value::Node(node) => {
+                id_in(node.type_id).map_or(Value::Null, |id| self.snapshot.node_property(*node, id))
+            }
+            Value::Relationship(edge) => {
+                id_in(edge.type_id).map_or(Value::Null, |id| self.snapshot.edge_property(*edge, id))
+            }
             _ => Value::Null,
         }
     }
@@ -104,13 +126,19 @@ impl Context<'_> {
             Value::Relationship(edge) => edge.type_id,
             _ => return BTreeMap::new(),
         };
-        let properties = self.snapshot.schema().properties(type_id).unwrap_or_default();
+        let properties = self
+            .snapshot
+            .schema()
+            .properties(type_id)
+            .unwrap_or_default();
         let read = |id| match element {
             Value::Node(node) => self.snapshot.node_property(*node, id),
             Value::Relationship(edge) => self.snapshot.edge_property(*edge, id),
             _ => Value::Null,
         };
-        let named = properties.iter().map(|property| (property.name.clone(), read(property.id)));
+        let named = properties
+            .iter()
+            .map(|property| (property.name.clone(), read(property.id)));
         named.filter(|(_, value)| !value.is_null()).collect()
     }
 
@@ -141,7 +169,12 @@ impl Context<'_> {
                 None => self.property_named(object, name),
             }),
             Value::Map(map) => Ok(map.get(name).cloned().unwrap_or(Value::Null)),
-            other => Err(mismatch("property access", "a node, relationship or map", other, expr)),
+            other => Err(mismatch(
+                "property access",
+                "a node, relationship or map",
+                other,
+                expr,
+            )),
         }
     }
 
@@ -156,7 +189,9 @@ impl Context<'_> {
         let a = self.evaluate(left, row)?;
         // The right side is not looked at when the left decides.
         match (operator, &a) {
-            (BinaryOperator::And, Value::Bool(false)) | (BinaryOperator::Or, Value::Bool(true)) => Ok(a),
+            (BinaryOperator::And, Value::Bool(false)) | (BinaryOperator::Or, Value::Bool(true)) => {
+                Ok(a)
+            }
             _ => {
                 let b = self.evaluate(right, row)?;
                 operators::binary(self.statement, operator, &a, &b, expr.span)
@@ -177,7 +212,9 @@ impl Context<'_> {
             (Value::Null, _) | (_, Value::Null) => Ok(Value::Null),
             (Value::List(list), Value::Int(position)) => {
                 let place = place_from(*position, list.len());
-                let found = usize::try_from(place).ok().and_then(|place| list.get(place));
+                let found = usize::try_from(place)
+                    .ok()
+                    .and_then(|place| list.get(place));
                 Ok(found.cloned().unwrap_or(Value::Null))
             }
             (Value::Map(map), Value::String(name)) => {
@@ -190,9 +227,12 @@ impl Context<'_> {
             (Value::Map(_) | Value::Node(_) | Value::Relationship(_), other) => {
                 Err(mismatch("access by name", "a string", other, expr))
             }
-            (other, _) => {
-                Err(mismatch("an index", "a list, map, node or relationship", other, expr))
-            }
+            (other, _) => Err(mismatch(
+                "an index",
+                "a list, map, node or relationship",
+                other,
+                expr,
+            )),
         }
     }
 
@@ -215,14 +255,21 @@ impl Context<'_> {
         };
         let (from, to) = (bound(from, 0)?, bound(to, i64::MAX)?);
         match (&object, from, to) {
-            (Value::Null, _, _) | (Value::List(_), None, _) | (Value::List(_), _, None) => Ok(Value::Null),
+            (Value::Null, _, _) | (Value::List(_), None, _) | (Value::List(_), _, None) => {
+                Ok(Value::Null)
+            }
             (Value::List(list), Some(from), Some(to)) => {
                 let clamp = |position| {
                     let place = place_from(position, list.len()).max(0);
                     usize::try_from(place).unwrap_or(usize::MAX).min(list.len())
                 };
                 let (from, to) = (clamp(from), clamp(to));
-                Ok(Value::list(list.get(from..to.max(from)).unwrap_or_default().iter().cloned()))
+                Ok(Value::list(
+                    list.get(from..to.max(from))
+                        .unwrap_or_default()
+                        .iter()
+                        .cloned(),
+                ))
             }
             (other, _, _) => Err(mismatch("a slice", "a list", other, expr)),
         }
@@ -237,6 +284,16 @@ fn place_from(position: i64, len: usize) -> i64 {
     position.saturating_add(i64::try_from(len).unwrap_or(i64::MAX))
 }
 
-fn mismatch(place: &'static str, expected: &'static str, found: &Value, expr: &Expr) -> ExecuteError {
-    ExecuteError::Type { place, expected, found: found.kind(), span: expr.span }
+fn mismatch(
+    place: &'static str,
+    expected: &'static str,
+    found: &Value,
+    expr: &Expr,
+) -> ExecuteError {
+    ExecuteError::Type {
+        place,
+        expected,
+        found: found.kind(),
+        span: expr.span,
+    }
 }

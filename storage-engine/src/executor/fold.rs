@@ -23,7 +23,9 @@ fn fold(context: Context<'_>, expr: &mut Expr) {
         return;
     }
     let mut constant = true;
-    walk::children(expr, &mut |child| constant &= matches!(child.kind, ExprKind::Literal(_)));
+    walk::children(expr, &mut |child| {
+        constant &= matches!(child.kind, ExprKind::Literal(_))
+    });
     if constant && let Ok(value) = context.evaluate(expr, &[]) {
         expr.kind = ExprKind::Literal(value);
     }

@@ -35,6 +35,9 @@ mod project;
 mod walk;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -101,14 +104,30 @@ pub fn read(
     limits: &Limits,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecuteError> {
-    let statement = Statement::new(parameters::bind(&plan.parameters, parameters)?, limits, false);
-    let context = Context { snapshot, statement: &statement };
+    let statement = Statement::new(plan, parameters, limits)?;
+    let context = Context {
+        snapshot,
+        statement: &statement,
+    };
     statement.check()?;
     check_size(plan)?;
     let clauses = fold::constants(context, &plan.clauses);
     let wanted = walk::wanted_after(&clauses, &plan.columns, plan.slots);
-    let mut output = Output { plan, limits, sink, rows: 0, stopped: false, values: Vec::new() };
-    run_reading(context, &clauses, &wanted, [vec![Value::Null; plan.slots]], &mut |row| output.take(row))
+    let mut output = Output {
+        plan,
+        limits,
+        sink,
+        rows: 0,
+        stopped: false,
+        values: Vec::new(),
+    };
+    run_reading(
+        context,
+        &clauses,
+        &wanted,
+        [statement.empty_row()],
+        &mut |row| output.take(row),
+    )
 }
 
 /// Runs a plan inside a transaction; its own changes are visible to its later clauses.
@@ -125,32 +144,60 @@ pub fn write(
     limits: &Limits,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecuteError> {
-    let statement = Statement::new(parameters::bind(&plan.parameters, parameters)?, limits, plan.writes());
+    let statement = Statement::new(plan, parameters, limits)?;
     statement.check()?;
     check_size(plan)?;
     let clauses = fold::constants(
-        Context { snapshot: transaction.snapshot(), statement: &statement },
+        Context {
+            snapshot: transaction.snapshot(),
+            statement: &statement,
+        },
         &plan.clauses,
     );
     let wanted = walk::wanted_after(&clauses, &plan.columns, plan.slots);
-    let mut rows = vec![vec![Value::Null; plan.slots]];
+    let mut rows = vec![statement.empty_row()];
     let mut start = 0;
     while let Some(found) = clauses[start..].iter().position(Clause::writes) {
         let place = start + found;
         if found > 0 {
-            let context = Context { snapshot: transaction.snapshot(), statement: &statement };
+            let context = Context {
+                snapshot: transaction.snapshot(),
+                statement: &statement,
+            };
             let range = start..place;
-            rows = write::materialise(context, &clauses[range.clone()], &wanted[range], &clauses[place], rows)?;
+            rows = write::materialise(
+                context,
+                &clauses[range.clone()],
+                &wanted[range],
+                &clauses[place],
+                rows,
+            )?;
         }
         rows = write::apply(&statement, transaction, &clauses[place], rows)?;
         start = place + 1;
     }
-    let context = Context { snapshot: transaction.snapshot(), statement: &statement };
-    let mut output = Output { plan, limits, sink, rows: 0, stopped: false, values: Vec::new() };
+    let context = Context {
+        snapshot: transaction.snapshot(),
+        statement: &statement,
+    };
+    let mut output = Output {
+        plan,
+        limits,
+        sink,
+        rows: 0,
+        stopped: false,
+        values: Vec::new(),
+    };
     if plan.columns.is_empty() && start == clauses.len() {
         return Ok(());
     }
-    run_reading(context, &clauses[start..], &wanted[start..], rows, &mut |row| output.take(row))
+    run_reading(
+        context,
+        &clauses[start..],
+        &wanted[start..],
+        rows,
+        &mut |row| output.take(row),
+    )
 }
 
 fn run_reading(
@@ -186,7 +233,12 @@ impl Output<'_, '_> {
         }
         self.rows += 1;
         self.values.clear();
-        self.values.extend(self.plan.columns.iter().map(|column| row[column.slot.0].clone()));
+        self.values.extend(
+            self.plan
+                .columns
+                .iter()
+                .map(|column| row[column.slot.0].clone()),
+        );
         let flow = (self.sink)(&self.values);
         self.stopped = flow.is_break();
         Ok(flow)

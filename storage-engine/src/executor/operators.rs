@@ -44,11 +44,14 @@ pub(crate) fn binary(
 pub(crate) fn negate(value: &Value, span: Span) -> Result<Value, ExecuteError> {
     match value {
         Value::Null => Ok(Value::Null),
-        Value::Int(int) => int.checked_neg().map(Value::Int).ok_or(ExecuteError::Arithmetic {
-            operation: "the negation",
-            problem: ArithmeticProblem::Overflow,
-            span,
-        }),
+        Value::Int(int) => int
+            .checked_neg()
+            .map(Value::Int)
+            .ok_or(ExecuteError::Arithmetic {
+                operation: "the negation",
+                problem: ArithmeticProblem::Overflow,
+                span,
+            }),
         Value::Float(float) => Ok(Value::Float(-float)),
         other => Err(mismatch("`-`", "a number", other, span)),
     }
@@ -71,7 +74,12 @@ pub(crate) fn truth(
     }
 }
 
-fn logic(operator: BinaryOperator, a: &Value, b: &Value, span: Span) -> Result<Value, ExecuteError> {
+fn logic(
+    operator: BinaryOperator,
+    a: &Value,
+    b: &Value,
+    span: Span,
+) -> Result<Value, ExecuteError> {
     let place = match operator {
         BinaryOperator::And => "AND",
         BinaryOperator::Or => "OR",
@@ -110,7 +118,11 @@ fn contains(element: &Value, list: &Value, span: Span) -> Result<Value, ExecuteE
             None => unknown = true,
         }
     }
-    Ok(if unknown { Value::Null } else { Value::Bool(false) })
+    Ok(if unknown {
+        Value::Null
+    } else {
+        Value::Bool(false)
+    })
 }
 
 fn text(a: &Value, b: &Value, holds: fn(&str, &str) -> bool) -> Value {
@@ -168,7 +180,11 @@ fn arithmetic(
         (Value::Int(x), Value::Int(y)) if operator != BinaryOperator::Power => {
             integers(operator, *x, *y)
                 .map(Value::Int)
-                .map_err(|problem| ExecuteError::Arithmetic { operation, problem, span })
+                .map_err(|problem| ExecuteError::Arithmetic {
+                    operation,
+                    problem,
+                    span,
+                })
         }
         _ => match (number(a), number(b)) {
             (Some(x), Some(y)) => Ok(Value::Float(floats(operator, x, y))),
@@ -203,7 +219,10 @@ fn floats(operator: BinaryOperator, x: f64, y: f64) -> f64 {
 }
 
 /// A number as a float; large integers lose bits, as openCypher's do when they meet a float.
-#[expect(clippy::cast_precision_loss, reason = "mixed arithmetic is done in floats")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "mixed arithmetic is done in floats"
+)]
 pub(crate) const fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Int(int) => Some(*int as f64),
@@ -212,6 +231,16 @@ pub(crate) const fn number(value: &Value) -> Option<f64> {
     }
 }
 
-fn mismatch(place: &'static str, expected: &'static str, found: &Value, span: Span) -> ExecuteError {
-    ExecuteError::Type { place, expected, found: found.kind(), span }
+fn mismatch(
+    place: &'static str,
+    expected: &'static str,
+    found: &Value,
+    span: Span,
+) -> ExecuteError {
+    ExecuteError::Type {
+        place,
+        expected,
+        found: found.kind(),
+        span,
+    }
 }

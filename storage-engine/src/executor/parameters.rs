@@ -50,8 +50,10 @@ fn convert(value: &Value, expected: &Type) -> Option<Value> {
         (Value::String(text), Type::Date) => return parse_date(text).map(Value::Date),
         (Value::String(text), Type::DateTime) => return parse_datetime(text).map(Value::DateTime),
         (Value::List(elements), Type::List(element)) => {
-            let converted: Option<Vec<Value>> =
-                elements.iter().map(|value| convert(value, element)).collect();
+            let converted: Option<Vec<Value>> = elements
+                .iter()
+                .map(|value| convert(value, element))
+                .collect();
             return converted.map(Value::list);
         }
         _ => false,

@@ -10,13 +10,13 @@ use std::ops::ControlFlow;
 use language::plan::{Clause, Unwind};
 use language::value::Value;
 
+use super::Row;
 use super::aggregate::AggregateStage;
 use super::context::Context;
 use super::error::ExecuteError;
 use super::matching::MatchStage;
 use super::project::ProjectStage;
 use super::walk::SlotSet;
-use super::Row;
 
 /// Whether more rows are wanted.
 pub(crate) type Flow = Result<ControlFlow<()>, ExecuteError>;

@@ -25,7 +25,6 @@ pub(crate) struct ProjectStage<'a> {
     seen_bytes: usize,
     sorter: Option<Sorter<'a>>,
     gate: Gate<'a>,
-    width: usize,
 }
 
 impl<'a> ProjectStage<'a> {
@@ -38,7 +37,10 @@ impl<'a> ProjectStage<'a> {
         let limit = row_number(context, "LIMIT", projection.limit.as_ref())?;
         let sorter = (!projection.order.is_empty()).then(|| {
             let mut kept = wanted.clone();
-            projection.filter.iter().for_each(|filter| walk::variables(filter, &mut kept));
+            projection
+                .filter
+                .iter()
+                .for_each(|filter| walk::variables(filter, &mut kept));
             Sorter {
                 context,
                 projection,
@@ -50,7 +52,12 @@ impl<'a> ProjectStage<'a> {
             }
         });
         let filter = projection.filter.as_ref();
-        let gate = Gate { context, skip, limit, filter };
+        let gate = Gate {
+            context,
+            skip,
+            limit,
+            filter,
+        };
         Ok(Self {
             context,
             projection,
@@ -58,7 +65,6 @@ impl<'a> ProjectStage<'a> {
             seen_bytes: 0,
             sorter,
             gate,
-            width: 0,
         })
     }
 
@@ -92,7 +98,6 @@ impl Stage for ProjectStage<'_> {
         match &mut self.sorter {
             None => self.gate.pass(row, next),
             Some(sorter) => {
-                self.width = row.len();
                 sorter.hold(row)?;
                 MORE
             }
@@ -101,11 +106,15 @@ impl Stage for ProjectStage<'_> {
 
     fn finish(&mut self, next: &mut Next<'_>) -> Result<(), ExecuteError> {
         self.seen = FxHashSet::default();
-        self.context.statement.release(std::mem::take(&mut self.seen_bytes));
-        let Some(sorter) = self.sorter.take() else { return Ok(()) };
+        self.context
+            .statement
+            .release(std::mem::take(&mut self.seen_bytes));
+        let Some(sorter) = self.sorter.take() else {
+            return Ok(());
+        };
         let bytes = sorter.bytes;
         let kept = sorter.kept;
-        let mut row = vec![Value::Null; self.width];
+        let mut row = self.context.statement.empty_row();
         for entry in sorter.held.into_sorted_vec() {
             for (slot, value) in kept.iter().zip(entry.values) {
                 row[slot.0] = value;
@@ -171,10 +180,18 @@ impl Sorter<'_> {
         let mut keys = Vec::with_capacity(self.projection.order.len());
         for key in &self.projection.order {
             let value = self.context.evaluate(&key.expr, row)?;
-            keys.push(SortValue { value, descending: key.descending });
+            keys.push(SortValue {
+                value,
+                descending: key.descending,
+            });
         }
         self.arrived += 1;
-        let mut entry = Entry { keys, arrived: self.arrived, values: Vec::new(), bytes: 0 };
+        let mut entry = Entry {
+            keys,
+            arrived: self.arrived,
+            values: Vec::new(),
+            bytes: 0,
+        };
         if let Some(capacity) = self.capacity
             && self.held.len() >= capacity
         {
@@ -207,7 +224,9 @@ struct Entry {
 
 impl Ord for Entry {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.keys.cmp(&other.keys).then(self.arrived.cmp(&other.arrived))
+        self.keys
+            .cmp(&other.keys)
+            .then(self.arrived.cmp(&other.arrived))
     }
 }
 
@@ -233,7 +252,11 @@ struct SortValue {
 impl Ord for SortValue {
     fn cmp(&self, other: &Self) -> Ordering {
         let ascending = self.value.order(&other.value);
-        if self.descending { ascending.reverse() } else { ascending }
+        if self.descending {
+            ascending.reverse()
+        } else {
+            ascending
+        }
     }
 }
 
@@ -257,7 +280,11 @@ fn row_number(
     expr: Option<&Expr>,
 ) -> Result<Option<usize>, ExecuteError> {
     let Some(expr) = expr else { return Ok(None) };
-    let refused = |found: String| ExecuteError::RowNumber { clause, found, span: expr.span };
+    let refused = |found: String| ExecuteError::RowNumber {
+        clause,
+        found,
+        span: expr.span,
+    };
     match context.evaluate(expr, &[])? {
         // More than can be counted is no limit at all.
         Value::Int(int) if int >= 0 => Ok(Some(usize::try_from(int).unwrap_or(usize::MAX))),

@@ -23,37 +23,61 @@ impl SlotSet {
         self.0[slot.0] = true;
     }
 
+    /// Leaves out what the other does not hold.
+    fn keep(&mut self, other: &Self) {
+        for (place, held) in self.0.iter_mut().enumerate() {
+            *held &= other.contains(Slot(place));
+        }
+    }
+
     pub(crate) fn contains(&self, slot: Slot) -> bool {
         self.0.get(slot.0).copied().unwrap_or(false)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.0.iter().enumerate().filter(|(_, held)| **held).map(|(index, _)| Slot(index))
+        self.0
+            .iter()
+            .enumerate()
+            .filter(|(_, held)| **held)
+            .map(|(index, _)| Slot(index))
     }
 }
 
-/// For each clause, the slots that later clauses or the result mention.
+/// For each clause, the slots that are bound by then and that later clauses or the result mention.
 pub(crate) fn wanted_after(clauses: &[Clause], columns: &[Column], slots: usize) -> Vec<SlotSet> {
-    let mut wanted = SlotSet::new(slots);
-    columns.iter().for_each(|column| wanted.insert(column.slot));
-    let mut result = Vec::with_capacity(clauses.len());
+    let mut later = SlotSet::new(slots);
+    columns.iter().for_each(|column| later.insert(column.slot));
+    let mut wanted = Vec::with_capacity(clauses.len());
     for clause in clauses.iter().rev() {
-        result.push(wanted.clone());
-        mentioned(clause, &mut wanted);
+        wanted.push(later.clone());
+        mentioned(clause, &mut later);
     }
-    result.reverse();
-    result
+    wanted.reverse();
+    let mut so_far = SlotSet::new(slots);
+    for (clause, wanted) in clauses.iter().zip(&mut wanted) {
+        mentioned(clause, &mut so_far);
+        wanted.keep(&so_far);
+    }
+    wanted
 }
 
-/// Adds every slot that a clause mentions.
+/// Adds every slot that a clause reads or binds.
 pub(crate) fn mentioned(clause: &Clause, out: &mut SlotSet) {
     match clause {
         Clause::Match(matching) => matching.paths.iter().for_each(|path| path_slots(path, out)),
-        Clause::Create(create) => {
-            for element in &create.elements {
-                new_element_slots(element, out);
+        Clause::Unwind(unwind) => out.insert(unwind.slot),
+        Clause::Project(projection) => {
+            projection.items.iter().for_each(|item| out.insert(item.slot));
+            if let Some(aggregation) = &projection.aggregation {
+                aggregation.keys.iter().for_each(|key| out.insert(key.slot));
+                let aggregates = aggregation.aggregates.iter();
+                aggregates.for_each(|aggregate| out.insert(aggregate.slot));
             }
+        }
+        Clause::Create(create) => {
+            create.elements.iter().for_each(|element| new_element_slots(element, out));
             for path in &create.paths {
+                out.insert(path.slot);
                 path.elements.iter().for_each(|slot| out.insert(*slot));
             }
         }
@@ -61,24 +85,22 @@ pub(crate) fn mentioned(clause: &Clause, out: &mut SlotSet) {
             match &merge.target {
                 MergeTarget::Node(node) => out.insert(node.slot),
                 MergeTarget::Edge(edge) => {
-                    [edge.slot, edge.source, edge.target].map(|slot| out.insert(slot));
+                    [edge.slot, edge.source, edge.target]
+                        .into_iter()
+                        .for_each(|slot| out.insert(slot));
                 }
             }
-            merge.on_create.iter().chain(&merge.on_match).for_each(|item| out.insert(target(item)));
+            let items = merge.on_create.iter().chain(&merge.on_match);
+            items.for_each(|item| out.insert(target(item)));
         }
         Clause::Set(items) => items.iter().for_each(|item| out.insert(target(item))),
-        Clause::Unwind(_) | Clause::Project(_) | Clause::Delete(_) => {}
-    }
-    if let Clause::Project(projection) = clause
-        && let Some(aggregation) = &projection.aggregation
-    {
-        aggregation.keys.iter().for_each(|key| out.insert(key.slot));
-        aggregation.aggregates.iter().for_each(|aggregate| out.insert(aggregate.slot));
+        Clause::Delete(_) => {}
     }
     expressions(clause, &mut |expr| variables(expr, out));
 }
 
 fn path_slots(path: &PathPattern, out: &mut SlotSet) {
+    path.binding.iter().for_each(|slot| out.insert(*slot));
     out.insert(path.start.slot);
     for step in &path.steps {
         out.insert(step.edge.slot);
@@ -90,7 +112,9 @@ fn new_element_slots(element: &NewElement, out: &mut SlotSet) {
     match element {
         NewElement::Node(node) => out.insert(node.slot),
         NewElement::Edge(edge) => {
-            [edge.slot, edge.source, edge.target].map(|slot| out.insert(slot));
+            [edge.slot, edge.source, edge.target]
+                .into_iter()
+                .for_each(|slot| out.insert(slot));
         }
     }
 }
@@ -113,7 +137,9 @@ pub(crate) fn variables(expr: &Expr, out: &mut SlotSet) {
 pub(crate) fn children<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
     match &expr.kind {
         ExprKind::Literal(_) | ExprKind::Parameter(_) | ExprKind::Variable(_) => {}
-        ExprKind::Property { object: operand, .. }
+        ExprKind::Property {
+            object: operand, ..
+        }
         | ExprKind::Unary { operand, .. }
         | ExprKind::IsNull { operand, .. }
         | ExprKind::HasType { operand, .. } => visit(operand),
@@ -131,7 +157,10 @@ pub(crate) fn children<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
             visit(object);
             from.iter().chain(to).for_each(|bound| visit(bound));
         }
-        ExprKind::Case { branches, otherwise } => {
+        ExprKind::Case {
+            branches,
+            otherwise,
+        } => {
             for (condition, value) in branches {
                 visit(condition);
                 visit(value);
@@ -146,7 +175,9 @@ pub(crate) fn children<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
 pub(crate) fn children_mut(expr: &mut Expr, visit: &mut dyn FnMut(&mut Expr)) {
     match &mut expr.kind {
         ExprKind::Literal(_) | ExprKind::Parameter(_) | ExprKind::Variable(_) => {}
-        ExprKind::Property { object: operand, .. }
+        ExprKind::Property {
+            object: operand, ..
+        }
         | ExprKind::Unary { operand, .. }
         | ExprKind::IsNull { operand, .. }
         | ExprKind::HasType { operand, .. } => visit(operand),
@@ -164,7 +195,10 @@ pub(crate) fn children_mut(expr: &mut Expr, visit: &mut dyn FnMut(&mut Expr)) {
             visit(object);
             from.iter_mut().chain(to).for_each(|bound| visit(bound));
         }
-        ExprKind::Case { branches, otherwise } => {
+        ExprKind::Case {
+            branches,
+            otherwise,
+        } => {
             for (condition, value) in branches {
                 visit(condition);
                 visit(value);
@@ -180,7 +214,10 @@ pub(crate) fn expressions(clause: &Clause, visit: &mut dyn FnMut(&Expr)) {
     match clause {
         Clause::Match(matching) => {
             for path in &matching.paths {
-                path.start.properties.iter().for_each(|test| visit(&test.value));
+                path.start
+                    .properties
+                    .iter()
+                    .for_each(|test| visit(&test.value));
                 for step in &path.steps {
                     let tests = step.edge.properties.iter().chain(&step.node.properties);
                     tests.for_each(|test| visit(&test.value));
@@ -192,7 +229,11 @@ pub(crate) fn expressions(clause: &Clause, visit: &mut dyn FnMut(&Expr)) {
         Clause::Project(projection) => {
             if let Some(aggregation) = &projection.aggregation {
                 aggregation.keys.iter().for_each(|key| visit(&key.expr));
-                aggregation.aggregates.iter().filter_map(|a| a.argument.as_ref()).for_each(&mut *visit);
+                aggregation
+                    .aggregates
+                    .iter()
+                    .filter_map(|a| a.argument.as_ref())
+                    .for_each(&mut *visit);
             }
             projection.items.iter().for_each(|item| visit(&item.expr));
             projection.order.iter().for_each(|key| visit(&key.expr));
@@ -216,7 +257,11 @@ pub(crate) fn expressions(clause: &Clause, visit: &mut dyn FnMut(&Expr)) {
             };
             properties.iter().for_each(|(_, value)| visit(value));
             map.iter().for_each(&mut *visit);
-            merge.on_create.iter().chain(&merge.on_match).for_each(|item| visit(new_value(item)));
+            merge
+                .on_create
+                .iter()
+                .chain(&merge.on_match)
+                .for_each(|item| visit(new_value(item)));
         }
         Clause::Set(items) => items.iter().for_each(|item| visit(new_value(item))),
         Clause::Delete(delete) => delete.expressions.iter().for_each(visit),
@@ -235,10 +280,14 @@ pub(crate) fn reading_expressions_mut(clause: &mut Clause, visit: &mut dyn FnMut
     match clause {
         Clause::Match(matching) => {
             for path in &mut matching.paths {
-                path.start.properties.iter_mut().for_each(|test| visit(&mut test.value));
+                path.start
+                    .properties
+                    .iter_mut()
+                    .for_each(|test| visit(&mut test.value));
                 for step in &mut path.steps {
                     let edge = step.edge.properties.iter_mut();
-                    edge.chain(&mut step.node.properties).for_each(|test| visit(&mut test.value));
+                    edge.chain(&mut step.node.properties)
+                        .for_each(|test| visit(&mut test.value));
                 }
             }
             matching.filter.iter_mut().for_each(visit);
@@ -246,12 +295,23 @@ pub(crate) fn reading_expressions_mut(clause: &mut Clause, visit: &mut dyn FnMut
         Clause::Unwind(unwind) => visit(&mut unwind.list),
         Clause::Project(projection) => {
             if let Some(aggregation) = &mut projection.aggregation {
-                aggregation.keys.iter_mut().for_each(|key| visit(&mut key.expr));
+                aggregation
+                    .keys
+                    .iter_mut()
+                    .for_each(|key| visit(&mut key.expr));
                 let aggregates = aggregation.aggregates.iter_mut();
-                aggregates.filter_map(|a| a.argument.as_mut()).for_each(&mut *visit);
+                aggregates
+                    .filter_map(|a| a.argument.as_mut())
+                    .for_each(&mut *visit);
             }
-            projection.items.iter_mut().for_each(|item| visit(&mut item.expr));
-            projection.order.iter_mut().for_each(|key| visit(&mut key.expr));
+            projection
+                .items
+                .iter_mut()
+                .for_each(|item| visit(&mut item.expr));
+            projection
+                .order
+                .iter_mut()
+                .for_each(|key| visit(&mut key.expr));
             projection.filter.iter_mut().for_each(visit);
         }
         Clause::Create(_) | Clause::Merge(_) | Clause::Set(_) | Clause::Delete(_) => {}

@@ -49,7 +49,10 @@ pub(crate) async fn run(
     // On a thread of its own, which nobody's going away ends.
     blocking(move || {
         let registry = worker.directory.registry();
-        let policy = new.policy_file.as_deref().map(|written| registry.file().resolve(written));
+        let policy = new
+            .policy_file
+            .as_deref()
+            .map(|written| registry.file().resolve(written));
         let registration = registry.create(new, |folder, graph| {
             initialise(folder, graph, schema, &principal, policy.as_deref())
         })?;
@@ -70,6 +73,9 @@ fn initialise(
     if let Some(policy) = policy {
         read_policy(policy).map_err(InitialiseError::Policy)?;
     }
-    let new = storage_engine::NewGraph { graph, ..storage_engine::NewGraph::new(schema, &*principal.id) };
+    let new = storage_engine::NewGraph {
+        graph,
+        ..storage_engine::NewGraph::new(schema, &*principal.id)
+    };
     Ok(Graph::create(folder, new)?)
 }

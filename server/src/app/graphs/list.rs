@@ -36,21 +36,35 @@ pub(crate) fn run(
         .into_iter()
         .map(GraphRef::graph_id)
         .collect();
-    let mut shown =
-        candidates.iter().filter(|known| visible.contains(known.reference().graph_id()));
-    let page: Vec<_> = shown.by_ref().take(limit).map(|known| app.directory.summary(known)).collect();
+    let mut shown = candidates
+        .iter()
+        .filter(|known| visible.contains(known.reference().graph_id()));
+    let page: Vec<_> = shown
+        .by_ref()
+        .take(limit)
+        .map(|known| app.directory.summary(known))
+        .collect();
     let more = shown.next().is_some();
-    let next_cursor = page.last().filter(|_| more).map(|last| last.graph_id.clone());
-    Ok(GraphList { graphs: page, next_cursor })
+    let next_cursor = page
+        .last()
+        .filter(|_| more)
+        .map(|last| last.graph_id.clone());
+    Ok(GraphList {
+        graphs: page,
+        next_cursor,
+    })
 }
 
 fn wanted(known: &Known, parameters: &ListGraphsParameters) -> bool {
     let reference = known.reference();
     let tenant = parameters.tenant.as_deref();
-    let label = parameters.label.as_deref().map(|label| match label.split_once('=') {
-        Some((name, value)) => (name, Some(value)),
-        None => (label, None),
-    });
+    let label = parameters
+        .label
+        .as_deref()
+        .map(|label| match label.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (label, None),
+        });
     tenant.is_none_or(|tenant| reference.tenant() == Some(tenant))
         && label.is_none_or(|(name, value)| {
             reference

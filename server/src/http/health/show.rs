@@ -10,9 +10,13 @@ use axum::Json;
     operation_id = "health_show",
     tag = "server",
     summary = "Whether the process runs",
+    description = "Says nothing of the graphs; `/readyz` does.",
     responses((status = 200, description = "It runs.", body = Health)),
     extensions(("x-cedar-action" = json!("public"))),
 )]
 pub(in crate::http) async fn show() -> Json<Health> {
-    Json(Health { status: HealthStatus::Ok, version: env!("CARGO_PKG_VERSION").to_owned() })
+    Json(Health {
+        status: HealthStatus::Ok,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
 }

@@ -45,6 +45,11 @@ pub(in crate::http) async fn run(
     Id(request_id): Id,
     Lines(lines): Lines,
 ) -> Result<Json<LoadResponse>, Failure> {
-    let origin = app::Origin { principal, request_id };
-    Ok(Json(app::load::run(&site.app, origin, graph_id, parameters, lines).await?))
+    let origin = app::Origin {
+        principal,
+        request_id,
+    };
+    Ok(Json(
+        app::load::run(&site.app, origin, graph_id, parameters, lines).await?,
+    ))
 }

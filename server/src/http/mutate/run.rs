@@ -43,6 +43,11 @@ pub(in crate::http) async fn run(
     Id(request_id): Id,
     Body(request): Body<MutateRequest>,
 ) -> Result<Json<MutateResponse>, Failure> {
-    let origin = app::Origin { principal, request_id };
-    Ok(Json(app::mutate::run(&site.app, origin, graph_id, request).await?))
+    let origin = app::Origin {
+        principal,
+        request_id,
+    };
+    Ok(Json(
+        app::mutate::run(&site.app, origin, graph_id, request).await?,
+    ))
 }

@@ -13,6 +13,7 @@ use crate::http::Site;
     operation_id = "openapi_show",
     tag = "server",
     summary = "This document",
+    description = "As it is mounted now: without security when the server runs open.",
     responses((
         status = 200,
         description = "The OpenAPI document of this server as it runs.",

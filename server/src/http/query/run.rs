@@ -51,7 +51,6 @@ pub(in crate::http) async fn run(
     format: RowFormat,
     Body(request): Body<QueryRequest>,
 ) -> Result<Response, Failure> {
-    let answer =
-        app::query::run(&site.app, &principal, graph_id, request, format.layout()).await?;
+    let answer = app::query::run(&site.app, &principal, graph_id, request, format.layout()).await?;
     Ok(rows::response(answer, format).await?)
 }

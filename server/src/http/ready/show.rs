@@ -33,7 +33,10 @@ pub(in crate::http) async fn show(
     MaybeCaller(principal): MaybeCaller,
 ) -> (StatusCode, Json<Readiness>) {
     let readiness = app::readiness::run(&site.app, principal.as_ref());
-    let status =
-        if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if readiness.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(readiness))
 }

@@ -20,7 +20,10 @@ pub(super) fn labels(call: Call<'_>, value: &Value) -> Answer {
     match value {
         Value::Node(node) => {
             let schema = call.context.snapshot.schema();
-            let labels = schema.node_type(node.type_id).into_iter().flat_map(|t| t.labels());
+            let labels = schema
+                .node_type(node.type_id)
+                .into_iter()
+                .flat_map(|t| t.labels());
             Ok(Value::list(labels.map(Value::from)))
         }
         other => Err(call.mismatch("a node", other)),
@@ -39,7 +42,9 @@ pub(super) fn type_name(call: Call<'_>, value: &Value) -> Answer {
 
 pub(super) fn keys(call: Call<'_>, value: &Value) -> Answer {
     let map = property_map(call, value)?;
-    Ok(Value::list(map.keys().map(|name| Value::from(name.as_str()))))
+    Ok(Value::list(
+        map.keys().map(|name| Value::from(name.as_str())),
+    ))
 }
 
 pub(super) fn properties(call: Call<'_>, value: &Value) -> Answer {
@@ -89,7 +94,9 @@ pub(super) fn relationships(call: Call<'_>, value: &Value) -> Answer {
 
 pub(super) fn length(call: Call<'_>, value: &Value) -> Answer {
     match value {
-        Value::Path(path) => Ok(Value::Int(i64::try_from(path.edges.len()).unwrap_or(i64::MAX))),
+        Value::Path(path) => Ok(Value::Int(
+            i64::try_from(path.edges.len()).unwrap_or(i64::MAX),
+        )),
         other => Err(call.mismatch("a path", other)),
     }
 }

@@ -24,11 +24,17 @@ pub(super) fn size(call: Call<'_>, value: &Value) -> Answer {
 }
 
 pub(super) fn head(call: Call<'_>, value: &Value) -> Answer {
-    Ok(elements(call, value)?.first().cloned().unwrap_or(Value::Null))
+    Ok(elements(call, value)?
+        .first()
+        .cloned()
+        .unwrap_or(Value::Null))
 }
 
 pub(super) fn last(call: Call<'_>, value: &Value) -> Answer {
-    Ok(elements(call, value)?.last().cloned().unwrap_or(Value::Null))
+    Ok(elements(call, value)?
+        .last()
+        .cloned()
+        .unwrap_or(Value::Null))
 }
 
 pub(super) fn tail(call: Call<'_>, value: &Value) -> Answer {
@@ -49,13 +55,19 @@ pub(super) fn range(call: Call<'_>, first: &Value, last: &Value, step: Option<&V
     if step == 0 {
         return Err(call.refuse("the step is 0"));
     }
-    let span = if step > 0 { i128::from(last) - i128::from(first) } else { i128::from(first) - i128::from(last) };
+    let span = if step > 0 {
+        i128::from(last) - i128::from(first)
+    } else {
+        i128::from(first) - i128::from(last)
+    };
     if span < 0 {
         return Ok(Value::list([]));
     }
     let count = span / i128::from(step).abs() + 1;
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    call.context.statement.require(count.saturating_mul(size_of::<Value>()))?;
+    call.context
+        .statement
+        .require(count.saturating_mul(size_of::<Value>()))?;
     let mut values = Vec::with_capacity(count);
     let mut next = Some(first);
     while let Some(value) = next.filter(|_| values.len() < count) {

@@ -28,12 +28,21 @@ type Answer = Result<Value, ExecuteError>;
 impl Call<'_> {
     /// The error of an argument of a kind that the function does not take.
     fn mismatch(&self, expected: &'static str, found: &Value) -> ExecuteError {
-        ExecuteError::Type { place: self.name, expected, found: found.kind(), span: self.span }
+        ExecuteError::Type {
+            place: self.name,
+            expected,
+            found: found.kind(),
+            span: self.span,
+        }
     }
 
     /// The error of an argument that has the right kind only.
     fn refuse(&self, problem: impl Into<String>) -> ExecuteError {
-        ExecuteError::Argument { function: self.name, problem: problem.into(), span: self.span }
+        ExecuteError::Argument {
+            function: self.name,
+            problem: problem.into(),
+            span: self.span,
+        }
     }
 
     fn text<'v>(&self, value: &'v Value) -> Result<&'v str, ExecuteError> {
@@ -85,7 +94,11 @@ pub(crate) fn call(
             return Ok(Value::Null);
         }
     }
-    let call = Call { context, name: name(function), span };
+    let call = Call {
+        context,
+        name: name(function),
+        span,
+    };
     let [a, b, c] = &values;
     match function {
         // All arguments are there; with a null among them it was answered before.

@@ -7,11 +7,14 @@ use crate::executor::error::{ArithmeticProblem, ExecuteError};
 
 pub(super) fn abs(call: Call<'_>, value: &Value) -> Answer {
     match value {
-        Value::Int(int) => int.checked_abs().map(Value::Int).ok_or(ExecuteError::Arithmetic {
-            operation: "the absolute value",
-            problem: ArithmeticProblem::Overflow,
-            span: call.span,
-        }),
+        Value::Int(int) => int
+            .checked_abs()
+            .map(Value::Int)
+            .ok_or(ExecuteError::Arithmetic {
+                operation: "the absolute value",
+                problem: ArithmeticProblem::Overflow,
+                span: call.span,
+            }),
         other => call.number(other).map(|number| Value::Float(number.abs())),
     }
 }
@@ -19,7 +22,11 @@ pub(super) fn abs(call: Call<'_>, value: &Value) -> Answer {
 /// To the nearest integer, halves up.
 pub(super) fn round(number: f64) -> f64 {
     let floor = number.floor();
-    if number - floor >= 0.5 { floor + 1.0 } else { floor }
+    if number - floor >= 0.5 {
+        floor + 1.0
+    } else {
+        floor
+    }
 }
 
 pub(super) fn sign(call: Call<'_>, value: &Value) -> Answer {
@@ -57,15 +64,24 @@ pub(super) fn to_float(call: Call<'_>, value: &Value) -> Answer {
 
 /// A number as Cypher writes it; Rust would also read `inf` and `NaN`.
 fn decimal(text: &str) -> Option<f64> {
-    let plain = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
+    let plain = text
+        .bytes()
+        .all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
     plain.then(|| text.parse().ok()).flatten()
 }
 
 /// The integer part; null when it is beyond 64 bits.
-#[expect(clippy::cast_possible_truncation, reason = "the range is checked before")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the range is checked before"
+)]
 fn truncated(float: f64) -> Value {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if (-LIMIT..LIMIT).contains(&float) { Value::Int(float as i64) } else { Value::Null }
+    if (-LIMIT..LIMIT).contains(&float) {
+        Value::Int(float as i64)
+    } else {
+        Value::Null
+    }
 }
 
 #[cfg(test)]
@@ -74,7 +90,13 @@ mod tests {
 
     #[test]
     fn halves_round_up() {
-        let cases = [(2.5, 3.0), (-2.5, -2.0), (0.499_999_999_999_999_94, 0.0), (-0.4, 0.0), (1.5, 2.0)];
+        let cases = [
+            (2.5, 3.0),
+            (-2.5, -2.0),
+            (0.499_999_999_999_999_94, 0.0),
+            (-0.4, 0.0),
+            (1.5, 2.0),
+        ];
         for (number, expected) in cases {
             assert_eq!(round(number), expected, "{number}");
         }
@@ -85,6 +107,9 @@ mod tests {
         assert_eq!(truncated(-1.9), Value::Int(-1));
         assert_eq!(truncated(1e300), Value::Null);
         assert_eq!(truncated(f64::NAN), Value::Null);
-        assert_eq!(truncated(-9_223_372_036_854_775_808.0), Value::Int(i64::MIN));
+        assert_eq!(
+            truncated(-9_223_372_036_854_775_808.0),
+            Value::Int(i64::MIN)
+        );
     }
 }

@@ -28,11 +28,18 @@ pub(super) fn to_boolean(call: Call<'_>, value: &Value) -> Answer {
     }
 }
 
-pub(super) fn substring(call: Call<'_>, text: &Value, start: &Value, length: Option<&Value>) -> Answer {
+pub(super) fn substring(
+    call: Call<'_>,
+    text: &Value,
+    start: &Value,
+    length: Option<&Value>,
+) -> Answer {
     let text = call.text(text)?;
     let start = call.count(start)?;
     let length = length.map_or(Ok(usize::MAX), |length| call.count(length))?;
-    Ok(Value::string(text.chars().skip(start).take(length).collect::<String>()))
+    Ok(Value::string(
+        text.chars().skip(start).take(length).collect::<String>(),
+    ))
 }
 
 pub(super) fn left(call: Call<'_>, text: &Value, count: &Value) -> Answer {
@@ -43,14 +50,21 @@ pub(super) fn left(call: Call<'_>, text: &Value, count: &Value) -> Answer {
 pub(super) fn right(call: Call<'_>, text: &Value, count: &Value) -> Answer {
     let (text, count) = (call.text(text)?, call.count(count)?);
     let skipped = text.chars().count().saturating_sub(count);
-    Ok(Value::string(text.chars().skip(skipped).collect::<String>()))
+    Ok(Value::string(
+        text.chars().skip(skipped).collect::<String>(),
+    ))
 }
 
 pub(super) fn split(call: Call<'_>, text: &Value, separator: &Value) -> Answer {
     let (text, separator) = (call.text(text)?, call.text(separator)?);
-    call.context.statement.require(text.len().saturating_mul(size_of::<Value>()) / separator.len().max(1))?;
+    call.context
+        .statement
+        .require(text.len().saturating_mul(size_of::<Value>()) / separator.len().max(1))?;
     if separator.is_empty() {
-        return Ok(Value::list(text.chars().map(|character| Value::string(character.to_string()))));
+        return Ok(Value::list(
+            text.chars()
+                .map(|character| Value::string(character.to_string())),
+        ));
     }
     Ok(Value::list(text.split(separator).map(Value::from)))
 }
@@ -61,7 +75,12 @@ pub(super) fn replace(call: Call<'_>, text: &Value, search: &Value, replacement:
     if search.is_empty() {
         return Ok(Value::from(text));
     }
-    let growth = text.matches(search).count().saturating_mul(replacement.len());
-    call.context.statement.require(text.len().saturating_add(growth))?;
+    let growth = text
+        .matches(search)
+        .count()
+        .saturating_mul(replacement.len());
+    call.context
+        .statement
+        .require(text.len().saturating_add(growth))?;
     Ok(Value::string(text.replace(search, replacement)))
 }

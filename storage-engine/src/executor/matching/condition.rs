@@ -42,7 +42,9 @@ impl Condition<'_> {
             }),
             Self::Property(slot, test) => property_equals(context, &row[slot.0], test, row),
             Self::EachProperty(slot, test) => {
-                let Value::List(list) = &row[slot.0] else { return Ok(false) };
+                let Value::List(list) = &row[slot.0] else {
+                    return Ok(false);
+                };
                 for element in list.iter() {
                     if !property_equals(context, element, test, row)? {
                         return Ok(false);
@@ -63,15 +65,19 @@ pub(crate) fn property_equals(
     row: &Row,
 ) -> Result<bool, ExecuteError> {
     let stored = match element {
-        Value::Node(node) => {
-            test.ids.get(&node.type_id).map(|id| context.snapshot.node_property(*node, *id))
-        }
-        Value::Relationship(edge) => {
-            test.ids.get(&edge.type_id).map(|id| context.snapshot.edge_property(*edge, *id))
-        }
+        Value::Node(node) => test
+            .ids
+            .get(&node.type_id)
+            .map(|id| context.snapshot.node_property(*node, *id)),
+        Value::Relationship(edge) => test
+            .ids
+            .get(&edge.type_id)
+            .map(|id| context.snapshot.edge_property(*edge, *id)),
         _ => None,
     };
-    let Some(stored) = stored else { return Ok(false) };
+    let Some(stored) = stored else {
+        return Ok(false);
+    };
     let wanted = context.evaluate(&test.value, row)?;
     Ok(stored.equals(&wanted) == Some(true))
 }
@@ -82,7 +88,11 @@ pub(crate) fn conjuncts(filter: &Expr) -> Vec<&Expr> {
     let mut open = vec![filter];
     while let Some(expr) = open.pop() {
         match &expr.kind {
-            ExprKind::Binary { operator: BinaryOperator::And, left, right } => {
+            ExprKind::Binary {
+                operator: BinaryOperator::And,
+                left,
+                right,
+            } => {
                 open.push(right);
                 open.push(left);
             }
@@ -113,9 +123,16 @@ fn cannot_fail_itself(expr: &Expr) -> bool {
             Type::Node(_) | Type::Relationship(_) | Type::Map | Type::Null
         ),
         ExprKind::HasType { operand, .. } => {
-            matches!(operand.value_type, Type::Node(_) | Type::Relationship(_) | Type::Null)
+            matches!(
+                operand.value_type,
+                Type::Node(_) | Type::Relationship(_) | Type::Null
+            )
         }
-        ExprKind::Binary { operator, left, right } => match operator {
+        ExprKind::Binary {
+            operator,
+            left,
+            right,
+        } => match operator {
             BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor => {
                 is_boolean(left) && is_boolean(right)
             }
@@ -131,11 +148,18 @@ fn cannot_fail_itself(expr: &Expr) -> bool {
             | BinaryOperator::Contains => true,
             _ => false,
         },
-        ExprKind::Unary { operator: language::plan::UnaryOperator::Not, operand } => is_boolean(operand),
-        ExprKind::Case { branches, .. } => branches.iter().all(|(condition, _)| is_boolean(condition)),
-        ExprKind::Call { function, arguments } => {
-            total_on(*function).is_some_and(|takes| arguments.iter().all(|argument| takes(&argument.value_type)))
+        ExprKind::Unary {
+            operator: language::plan::UnaryOperator::Not,
+            operand,
+        } => is_boolean(operand),
+        ExprKind::Case { branches, .. } => {
+            branches.iter().all(|(condition, _)| is_boolean(condition))
         }
+        ExprKind::Call {
+            function,
+            arguments,
+        } => total_on(*function)
+            .is_some_and(|takes| arguments.iter().all(|argument| takes(&argument.value_type))),
         ExprKind::Unary { .. } | ExprKind::Index { .. } | ExprKind::Slice { .. } => false,
     }
 }
@@ -164,9 +188,11 @@ fn total_on(function: Function) -> Option<fn(&Type) -> bool> {
         Function::Head | Function::Last | Function::Tail => {
             Some(|value_type| matches!(value_type, Type::List(_)))
         }
-        Function::ToLower | Function::ToUpper | Function::Trim | Function::LTrim | Function::RTrim => {
-            Some(|value_type| matches!(value_type, Type::String))
-        }
+        Function::ToLower
+        | Function::ToUpper
+        | Function::Trim
+        | Function::LTrim
+        | Function::RTrim => Some(|value_type| matches!(value_type, Type::String)),
         _ => None,
     }
 }

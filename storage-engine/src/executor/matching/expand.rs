@@ -41,7 +41,11 @@ impl Ways {
             (Direction::Outgoing, true) | (Direction::Incoming, false) => (false, true),
         };
         let mut ways = Self::default();
-        for edge_type in edge.types.iter().filter_map(|id| snapshot.schema().edge_type(*id)) {
+        for edge_type in edge
+            .types
+            .iter()
+            .filter_map(|id| snapshot.schema().edge_type(*id))
+        {
             if outgoing && leads(&edge_type.target) {
                 ways.way(edge_type.source, edge_type.id).outgoing = true;
             }
@@ -54,10 +58,17 @@ impl Ways {
 
     fn way(&mut self, node_type: TypeId, edge_type: TypeId) -> &mut Way {
         let ways = self.by_node_type.entry(node_type).or_default();
-        let place = ways.iter().position(|way| way.edge_type == edge_type).unwrap_or_else(|| {
-            ways.push(Way { edge_type, outgoing: false, incoming: false });
-            ways.len() - 1
-        });
+        let place = ways
+            .iter()
+            .position(|way| way.edge_type == edge_type)
+            .unwrap_or_else(|| {
+                ways.push(Way {
+                    edge_type,
+                    outgoing: false,
+                    incoming: false,
+                });
+                ways.len() - 1
+            });
         &mut ways[place]
     }
 
@@ -67,7 +78,11 @@ impl Ways {
         snapshot: &'a Snapshot,
         node: NodeRef,
     ) -> impl Iterator<Item = Neighbour> + 'a {
-        let ways = self.by_node_type.get(&node.type_id).map(Vec::as_slice).unwrap_or_default();
+        let ways = self
+            .by_node_type
+            .get(&node.type_id)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         ways.iter().flat_map(move |way| {
             let outgoing = way.outgoing.then(|| snapshot.outgoing(way.edge_type, node));
             let incoming = way.incoming.then(|| snapshot.incoming(way.edge_type, node));
@@ -80,11 +95,23 @@ impl Ways {
 
     /// How many relationships a node has, loops perhaps twice.
     pub(crate) fn degree(&self, snapshot: &Snapshot, node: NodeRef) -> u64 {
-        let ways = self.by_node_type.get(&node.type_id).map(Vec::as_slice).unwrap_or_default();
+        let ways = self
+            .by_node_type
+            .get(&node.type_id)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         ways.iter()
             .map(|way| {
-                let outgoing = if way.outgoing { snapshot.out_degree(way.edge_type, node) } else { 0 };
-                let incoming = if way.incoming { snapshot.in_degree(way.edge_type, node) } else { 0 };
+                let outgoing = if way.outgoing {
+                    snapshot.out_degree(way.edge_type, node)
+                } else {
+                    0
+                };
+                let incoming = if way.incoming {
+                    snapshot.in_degree(way.edge_type, node)
+                } else {
+                    0
+                };
                 outgoing + incoming
             })
             .sum()
@@ -105,7 +132,9 @@ pub(crate) struct Expand {
 
 impl Expand {
     pub(crate) fn run(&self, search: &mut Search<'_, '_, '_>, at: usize, row: &mut Row) -> Flow {
-        let Value::Node(from) = row[self.from.0] else { return MORE };
+        let Value::Node(from) = row[self.from.0] else {
+            return MORE;
+        };
         let snapshot = search.context.snapshot;
         if let (true, Value::Node(to)) = (self.to_bound, &row[self.to.0]) {
             // Between two known nodes: from the one with fewer relationships.
@@ -162,11 +191,15 @@ pub(crate) struct BoundEdge<'a> {
 
 impl BoundEdge<'_> {
     pub(crate) fn run(&self, search: &mut Search<'_, '_, '_>, at: usize, row: &mut Row) -> Flow {
-        let Value::Relationship(edge) = row[self.edge.slot.0] else { return MORE };
+        let Value::Relationship(edge) = row[self.edge.slot.0] else {
+            return MORE;
+        };
         if !self.edge.types.contains(&edge.type_id) {
             return MORE;
         }
-        let Some((source, target)) = search.context.snapshot.edge_ends(edge) else { return MORE };
+        let Some((source, target)) = search.context.snapshot.edge_ends(edge) else {
+            return MORE;
+        };
         let mark = search.used.len();
         if !search.used.insert(edge) {
             return MORE;

@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use language::plan::{
-    BinaryOperator, Direction, EdgePattern, Expr, ExprKind, Match, NodePattern, PathPattern, Shortest,
-    Slot,
+    BinaryOperator, Direction, EdgePattern, Expr, ExprKind, Match, NodePattern, PathPattern,
+    Shortest, Slot,
 };
 use language::schema::{PropertyType, TypeId};
 
@@ -64,7 +64,11 @@ struct Planner<'a> {
 }
 
 /// Plans a clause; `wanted` are the slots that later clauses mention.
-pub(crate) fn plan<'a>(context: Context<'a>, matching: &'a Match, wanted: &SlotSet) -> MatchPlan<'a> {
+pub(crate) fn plan<'a>(
+    context: Context<'a>,
+    matching: &'a Match,
+    wanted: &SlotSet,
+) -> MatchPlan<'a> {
     let mut planner = Planner {
         context,
         matching,
@@ -87,14 +91,20 @@ pub(crate) fn plan<'a>(context: Context<'a>, matching: &'a Match, wanted: &SlotS
     if let Some(step) = planner.steps.last_mut() {
         step.conditions.extend(left_over);
     }
-    MatchPlan { new_slots: planner.own.iter().collect(), steps: planner.steps }
+    MatchPlan {
+        new_slots: planner.own.iter().collect(),
+        steps: planner.steps,
+    }
 }
 
 impl<'a> Planner<'a> {
     /// Gathers nodes and links; finds which slots came bound from outside.
     fn collect(&mut self, wanted: &SlotSet) {
         let mut mentioned = wanted.clone();
-        self.matching.filter.iter().for_each(|filter| walk::variables(filter, &mut mentioned));
+        self.matching
+            .filter
+            .iter()
+            .for_each(|filter| walk::variables(filter, &mut mentioned));
         for path in &self.matching.paths {
             self.collect_node(&path.start);
             let mut left = path.start.slot;
@@ -108,9 +118,18 @@ impl<'a> Planner<'a> {
                 self.collect_node(&step.node);
                 let list_wanted = path.binding.is_some()
                     || mentioned.contains(edge.slot)
-                    || edge.properties.iter().any(|test| !matches!(test.value.kind, ExprKind::Literal(_)));
+                    || edge
+                        .properties
+                        .iter()
+                        .any(|test| !matches!(test.value.kind, ExprKind::Literal(_)));
                 let right = step.node.slot;
-                self.links.push(Link { left, edge, right, shortest: path.shortest, list_wanted });
+                self.links.push(Link {
+                    left,
+                    edge,
+                    right,
+                    shortest: path.shortest,
+                    list_wanted,
+                });
                 left = right;
             }
             path.binding.iter().for_each(|slot| self.own.insert(*slot));
@@ -123,10 +142,10 @@ impl<'a> Planner<'a> {
         } else {
             self.own.insert(node.slot);
         }
-        let facts = self
-            .nodes
-            .entry(node.slot)
-            .or_insert_with(|| NodeFacts { types: node.types.clone(), occurrences: Vec::new() });
+        let facts = self.nodes.entry(node.slot).or_insert_with(|| NodeFacts {
+            types: node.types.clone(),
+            occurrences: Vec::new(),
+        });
         facts.types.retain(|type_id| node.types.contains(type_id));
         facts.occurrences.push(node);
     }
@@ -134,9 +153,18 @@ impl<'a> Planner<'a> {
     /// Leaves each node only the types that its relationships can join.
     fn narrow(&mut self) {
         let schema = self.context.snapshot.schema();
-        for link in self.links.iter().filter(|link| link.edge.length.is_none_or(|length| length.min > 0)) {
+        for link in self
+            .links
+            .iter()
+            .filter(|link| link.edge.length.is_none_or(|length| length.min > 0))
+        {
             let (mut left, mut right) = (BTreeSet::new(), BTreeSet::new());
-            for edge_type in link.edge.types.iter().filter_map(|id| schema.edge_type(*id)) {
+            for edge_type in link
+                .edge
+                .types
+                .iter()
+                .filter_map(|id| schema.edge_type(*id))
+            {
                 if link.edge.direction != Direction::Incoming {
                     left.insert(edge_type.source);
                     right.insert(edge_type.target);
@@ -160,10 +188,12 @@ impl<'a> Planner<'a> {
             let mut slots = SlotSet::new(0);
             slots.insert(*slot);
             if self.bound.contains(*slot) {
-                self.pending.push((slots.clone(), Condition::Present(*slot)));
+                self.pending
+                    .push((slots.clone(), Condition::Present(*slot)));
             }
             for node in &facts.occurrences {
-                self.pending.push((slots.clone(), Condition::NodeType(*slot, &node.types)));
+                self.pending
+                    .push((slots.clone(), Condition::NodeType(*slot, &node.types)));
                 for test in &node.properties {
                     let slots = self.needs(&test.value, Some(*slot));
                     self.pending.push((slots, Condition::Property(*slot, test)));
@@ -173,7 +203,8 @@ impl<'a> Planner<'a> {
         for link in self.links.iter().filter(|link| link.edge.length.is_none()) {
             for test in &link.edge.properties {
                 let slots = self.needs(&test.value, Some(link.edge.slot));
-                self.pending.push((slots, Condition::Property(link.edge.slot, test)));
+                self.pending
+                    .push((slots, Condition::Property(link.edge.slot, test)));
             }
         }
         for part in self.matching.filter.iter().flat_map(condition::conjuncts) {
@@ -191,7 +222,10 @@ impl<'a> Planner<'a> {
         let mut mentioned = SlotSet::new(0);
         walk::variables(expr, &mut mentioned);
         let mut needed = SlotSet::new(0);
-        mentioned.iter().filter(|slot| self.own.contains(*slot)).for_each(|slot| needed.insert(slot));
+        mentioned
+            .iter()
+            .filter(|slot| self.own.contains(*slot))
+            .for_each(|slot| needed.insert(slot));
         slot.iter().for_each(|slot| needed.insert(*slot));
         needed
     }
@@ -223,7 +257,10 @@ impl<'a> Planner<'a> {
             Condition::Property(..) | Condition::EachProperty(..) => 2,
             Condition::Filter(_) => 3,
         });
-        self.steps.push(Planned { operation, conditions });
+        self.steps.push(Planned {
+            operation,
+            conditions,
+        });
     }
 
     fn order(&mut self) {
@@ -254,8 +291,13 @@ impl<'a> Planner<'a> {
 
     /// Looks up one node whose whole key is known; says whether there was one.
     fn bind_by_key(&mut self) -> bool {
-        let unbound = self.nodes.iter().filter(|(slot, _)| !self.bound.contains(**slot));
-        let found = unbound.filter_map(|(slot, facts)| Some((*slot, self.lookups(*slot, facts)?))).next();
+        let unbound = self
+            .nodes
+            .iter()
+            .filter(|(slot, _)| !self.bound.contains(**slot));
+        let found = unbound
+            .filter_map(|(slot, facts)| Some((*slot, self.lookups(*slot, facts)?)))
+            .next();
         match found {
             Some((slot, keys)) => {
                 self.emit(Operation::Lookup { slot, keys }, &[slot]);
@@ -272,17 +314,25 @@ impl<'a> Planner<'a> {
             .types
             .iter()
             .map(|type_id| {
-                let node_type = schema.node_type(*type_id).filter(|node_type| !node_type.key.is_empty())?;
+                let node_type = schema
+                    .node_type(*type_id)
+                    .filter(|node_type| !node_type.key.is_empty())?;
                 let parts: Option<Vec<_>> = node_type
                     .key
                     .iter()
                     .map(|id| {
-                        let property = node_type.properties.iter().find(|property| property.id == *id)?;
+                        let property = node_type
+                            .properties
+                            .iter()
+                            .find(|property| property.id == *id)?;
                         let value = self.fixed_value(slot, facts, *type_id, *id)?;
                         Some((value, property.value_type.clone()))
                     })
                     .collect();
-                parts.map(|parts| KeyLookup { type_id: *type_id, parts })
+                parts.map(|parts| KeyLookup {
+                    type_id: *type_id,
+                    parts,
+                })
             })
             .collect()
     }
@@ -309,7 +359,11 @@ impl<'a> Planner<'a> {
             _ => false,
         };
         let equality = |part: &'a Expr| match &part.kind {
-            ExprKind::Binary { operator: BinaryOperator::Equal, left, right } => {
+            ExprKind::Binary {
+                operator: BinaryOperator::Equal,
+                left,
+                right,
+            } => {
                 let other = if is_property(left) {
                     Some(&**right)
                 } else if is_property(right) {
@@ -318,31 +372,52 @@ impl<'a> Planner<'a> {
                     None
                 };
                 // Evaluated before the rest of the pattern matched: it must not be able to fail.
-                other.filter(|expr| condition::is_infallible(expr)).filter(known)
+                other
+                    .filter(|expr| condition::is_infallible(expr))
+                    .filter(known)
             }
             _ => None,
         };
         inline.or_else(|| {
-            self.matching.filter.iter().flat_map(condition::conjuncts).find_map(equality)
+            self.matching
+                .filter
+                .iter()
+                .flat_map(condition::conjuncts)
+                .find_map(equality)
         })
     }
 
     fn scan_cost(&self, slot: Slot, facts: &NodeFacts<'a>) -> u64 {
-        let rows: u64 = facts.types.iter().map(|type_id| self.context.snapshot.node_count(*type_id)).sum();
-        let tested = facts.occurrences.iter().any(|node| !node.properties.is_empty())
+        let rows: u64 = facts
+            .types
+            .iter()
+            .map(|type_id| self.context.snapshot.node_count(*type_id))
+            .sum();
+        let tested = facts
+            .occurrences
+            .iter()
+            .any(|node| !node.properties.is_empty())
             || self.pending.iter().any(|(needed, condition)| {
                 matches!(condition, Condition::Filter(_))
                     && needed.contains(slot)
-                    && needed.iter().all(|needed| needed == slot || self.bound.contains(needed))
+                    && needed
+                        .iter()
+                        .all(|needed| needed == slot || self.bound.contains(needed))
             });
         if tested { rows / 10 } else { rows }
     }
 
     /// How many rows a link makes of one, roughly; `None` when it cannot be walked yet.
     fn link_cost(&self, link: &Link<'a>) -> Option<f64> {
-        let (left, right) = (self.bound.contains(link.left), self.bound.contains(link.right));
-        let tests_known =
-            link.edge.properties.iter().all(|test| self.is_known(&self.needs(&test.value, None)));
+        let (left, right) = (
+            self.bound.contains(link.left),
+            self.bound.contains(link.right),
+        );
+        let tests_known = link
+            .edge
+            .properties
+            .iter()
+            .all(|test| self.is_known(&self.needs(&test.value, None)));
         if link.shortest.is_some() {
             return (left && right).then_some(if tests_known { 1e9 } else { 1e12 });
         }
@@ -367,8 +442,17 @@ impl<'a> Planner<'a> {
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     fn degree(&self, link: &Link<'a>, from: Slot) -> f64 {
         let snapshot = self.context.snapshot;
-        let edges: u64 = link.edge.types.iter().map(|type_id| snapshot.edge_count(*type_id)).sum();
-        let types = self.nodes.get(&from).into_iter().flat_map(|facts| &facts.types);
+        let edges: u64 = link
+            .edge
+            .types
+            .iter()
+            .map(|type_id| snapshot.edge_count(*type_id))
+            .sum();
+        let types = self
+            .nodes
+            .get(&from)
+            .into_iter()
+            .flat_map(|facts| &facts.types);
         let nodes: u64 = types.map(|type_id| snapshot.node_count(*type_id)).sum();
         edges as f64 / nodes.max(1) as f64
     }
@@ -380,7 +464,11 @@ impl<'a> Planner<'a> {
     fn emit_link(&mut self, link: Link<'a>) {
         let bound_edge = link.edge.bound && self.bound.contains(link.edge.slot);
         let reversed = !self.bound.contains(link.left);
-        let (from, to) = if reversed { (link.right, link.left) } else { (link.left, link.right) };
+        let (from, to) = if reversed {
+            (link.right, link.left)
+        } else {
+            (link.left, link.right)
+        };
         let to_bound = self.bound.contains(to);
         let edge = link.edge;
         let snapshot = self.context.snapshot;
@@ -388,7 +476,13 @@ impl<'a> Planner<'a> {
         if edge.length.is_none() && bound_edge {
             let left_bound = self.bound.contains(link.left);
             let right_bound = self.bound.contains(link.right);
-            let step = BoundEdge { edge, left: link.left, right: link.right, left_bound, right_bound };
+            let step = BoundEdge {
+                edge,
+                left: link.left,
+                right: link.right,
+                left_bound,
+                right_bound,
+            };
             return self.emit(Operation::BoundEdge(step), &binds);
         }
         if edge.length.is_none() {
@@ -410,10 +504,14 @@ impl<'a> Planner<'a> {
             if self.is_known(&self.needs(&test.value, None)) {
                 tests.push(test);
             } else {
-                self.pending.push((needed, Condition::EachProperty(edge.slot, test)));
+                self.pending
+                    .push((needed, Condition::EachProperty(edge.slot, test)));
             }
         }
-        let length = edge.length.unwrap_or(language::plan::Length { min: 1, max: Some(1) });
+        let length = edge.length.unwrap_or(language::plan::Length {
+            min: 1,
+            max: Some(1),
+        });
         let walk = VariableLength {
             edge: edge.slot,
             from,
@@ -429,7 +527,11 @@ impl<'a> Planner<'a> {
         let operation = match link.shortest {
             Some(which) => {
                 let undirected = edge.direction == Direction::Either;
-                Operation::Shortest(ShortestPath { which, undirected, walk })
+                Operation::Shortest(ShortestPath {
+                    which,
+                    undirected,
+                    walk,
+                })
             }
             None if bound_edge => Operation::BoundList(BoundList { edge, walk }),
             None => Operation::VariableLength(walk),

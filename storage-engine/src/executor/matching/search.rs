@@ -27,7 +27,10 @@ pub(crate) enum Operation<'a> {
     /// Every node of some types.
     Scan { slot: Slot, types: Vec<TypeId> },
     /// The nodes that have a key.
-    Lookup { slot: Slot, keys: Vec<KeyLookup<'a>> },
+    Lookup {
+        slot: Slot,
+        keys: Vec<KeyLookup<'a>>,
+    },
     /// The relationships of a node.
     Expand(Expand),
     /// The ends of a relationship that came bound.
@@ -158,8 +161,12 @@ impl Search<'_, '_, '_> {
 
     fn look_up(&mut self, at: usize, slot: Slot, keys: &[KeyLookup<'_>], row: &mut Row) -> Flow {
         for lookup in keys {
-            let Some(key) = self.key(lookup, row)? else { continue };
-            let Some(node) = self.context.snapshot.node_by_key(lookup.type_id, &key) else { continue };
+            let Some(key) = self.key(lookup, row)? else {
+                continue;
+            };
+            let Some(node) = self.context.snapshot.node_by_key(lookup.type_id, &key) else {
+                continue;
+            };
             row[slot.0] = Value::Node(node);
             if self.proceed(at, row)?.is_break() {
                 return ENOUGH;
@@ -185,7 +192,10 @@ pub(crate) fn stored_form(value: Value, property_type: &PropertyType) -> Option<
     match (property_type, value) {
         (_, Value::Null) => None,
         (PropertyType::F32 | PropertyType::F64, Value::Int(int)) => {
-            #[expect(clippy::cast_precision_loss, reason = "compared with the integer below")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "compared with the integer below"
+            )]
             let float = Value::Float(int as f64);
             (float.equals(&Value::Int(int)) == Some(true)).then_some(float)
         }
@@ -193,7 +203,10 @@ pub(crate) fn stored_form(value: Value, property_type: &PropertyType) -> Option<
             PropertyType::I32 | PropertyType::I64 | PropertyType::U32 | PropertyType::U64,
             Value::Float(float),
         ) => {
-            #[expect(clippy::cast_possible_truncation, reason = "compared with the float below")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "compared with the float below"
+            )]
             let int = Value::Int(float as i64);
             (int.equals(&Value::Float(float)) == Some(true)).then_some(int)
         }
@@ -225,7 +238,9 @@ pub(crate) fn far_end(snapshot: &Snapshot, edge: EdgeRef, near: NodeRef) -> Opti
 /// The path that a pattern's bound slots make; null when they make none.
 fn path_value(snapshot: &Snapshot, pattern: &PathPattern, row: &Row) -> Value {
     let collect = || {
-        let Value::Node(start) = row[pattern.start.slot.0] else { return None };
+        let Value::Node(start) = row[pattern.start.slot.0] else {
+            return None;
+        };
         let (mut nodes, mut edges) = (vec![start], Vec::new());
         for step in &pattern.steps {
             let single;
@@ -237,7 +252,9 @@ fn path_value(snapshot: &Snapshot, pattern: &PathPattern, row: &Row) -> Value {
                 }
             };
             for edge in walked {
-                let Value::Relationship(edge) = edge else { return None };
+                let Value::Relationship(edge) = edge else {
+                    return None;
+                };
                 let near = *nodes.last()?;
                 nodes.push(far_end(snapshot, *edge, near)?);
                 edges.push(*edge);
@@ -248,14 +265,16 @@ fn path_value(snapshot: &Snapshot, pattern: &PathPattern, row: &Row) -> Value {
     collect().map_or(Value::Null, |path| Value::Path(Arc::new(path)))
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn used_stays_right_beyond_the_few() {
-        let edge = |id| EdgeRef { type_id: TypeId(1), id };
+        let edge = |id| EdgeRef {
+            type_id: TypeId(1),
+            id,
+        };
         let mut used = Used::default();
         for id in 0..100 {
             assert!(used.insert(edge(id)));
@@ -283,7 +302,11 @@ mod tests {
             (Value::Null, PropertyType::String, None),
         ];
         for (value, property_type, expected) in cases {
-            assert_eq!(stored_form(value.clone(), &property_type), expected, "{value:?}");
+            assert_eq!(
+                stored_form(value.clone(), &property_type),
+                expected,
+                "{value:?}"
+            );
         }
     }
 }

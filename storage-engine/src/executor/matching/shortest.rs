@@ -53,13 +53,24 @@ struct Side<'w> {
 
 impl<'w> Side<'w> {
     fn new(ways: &'w Ways, root: NodeRef) -> Self {
-        let visit = Visit { depth: 0, first: None, more: Vec::new() };
-        Self { ways, visits: FxHashMap::from_iter([(root, visit)]), frontier: vec![root], depth: 0 }
+        let visit = Visit {
+            depth: 0,
+            first: None,
+            more: Vec::new(),
+        };
+        Self {
+            ways,
+            visits: FxHashMap::from_iter([(root, visit)]),
+            frontier: vec![root],
+            depth: 0,
+        }
     }
 
     /// The entry of a node in a search tree that holds it.
     fn visit(&self, node: NodeRef) -> &Visit {
-        self.visits.get(&node).expect("every parent and every meeting node was visited")
+        self.visits
+            .get(&node)
+            .expect("every parent and every meeting node was visited")
     }
 }
 
@@ -110,7 +121,12 @@ impl ShortestPath<'_> {
             let paths = self.cycles(search.context, row, from, max)?;
             return self.emit_each(search, at, row, &paths);
         }
-        let quest = Quest { from, to, max, excluded: None };
+        let quest = Quest {
+            from,
+            to,
+            max,
+            excluded: None,
+        };
         let (meeting, bytes) = self.meet(search.context, row, quest)?;
         let flow = match &meeting {
             Some(meeting) => self.paths(meeting, &mut |path| self.emit(search, at, row, path))?,
@@ -120,7 +136,13 @@ impl ShortestPath<'_> {
         Ok(flow)
     }
 
-    fn emit(&self, search: &mut Search<'_, '_, '_>, at: usize, row: &mut Row, path: &[EdgeRef]) -> Flow {
+    fn emit(
+        &self,
+        search: &mut Search<'_, '_, '_>,
+        at: usize,
+        row: &mut Row,
+        path: &[EdgeRef],
+    ) -> Flow {
         if self.walk.list_wanted {
             row[self.walk.edge.0] = self.walk.list(path);
         }
@@ -162,7 +184,14 @@ impl ShortestPath<'_> {
                 self.grow(context, row, quest, &mut backward, &forward, &mut bytes)?
             };
             if !nodes.is_empty() {
-                return Ok((Some(Meeting { forward, backward, nodes }), bytes));
+                return Ok((
+                    Some(Meeting {
+                        forward,
+                        backward,
+                        nodes,
+                    }),
+                    bytes,
+                ));
             }
         }
         Ok((None, bytes))
@@ -199,7 +228,11 @@ impl ShortestPath<'_> {
                 }
                 context.statement.charge(VISIT_BYTES)?;
                 *bytes += VISIT_BYTES;
-                let visit = Visit { depth, first: Some(entry), more: Vec::new() };
+                let visit = Visit {
+                    depth,
+                    first: Some(entry),
+                    more: Vec::new(),
+                };
                 side.visits.insert(neighbour.node, visit);
                 next.push(neighbour.node);
                 if other.visits.contains_key(&neighbour.node) {
@@ -246,10 +279,16 @@ impl ShortestPath<'_> {
                 found.push(vec![first.edge]);
             } else if length > 1 {
                 let excluded = self.undirected.then_some(first.edge);
-                let quest = Quest { from: first.node, to: node, max: length - 1, excluded };
+                let quest = Quest {
+                    from: first.node,
+                    to: node,
+                    max: length - 1,
+                    excluded,
+                };
                 let (meeting, bytes) = self.meet(context, row, quest)?;
                 if let Some(meeting) = &meeting {
-                    self.paths(meeting, &mut |path| {
+                    // It never breaks: all are gathered.
+                    let _more = self.paths(meeting, &mut |path| {
                         context.statement.charge(size_of_val(path))?;
                         found.push([&[first.edge], path].concat());
                         MORE
@@ -257,7 +296,9 @@ impl ShortestPath<'_> {
                 }
                 context.statement.release(bytes);
             }
-            let Some(found_length) = found.first().map(Vec::len) else { continue };
+            let Some(found_length) = found.first().map(Vec::len) else {
+                continue;
+            };
             let found_length = u32::try_from(found_length).unwrap_or(u32::MAX);
             if found_length < length || best.is_empty() {
                 length = found_length;
@@ -282,19 +323,25 @@ impl ShortestPath<'_> {
         let mut paths = Vec::new();
         for length in min..=max.unwrap_or(u32::MAX) {
             let mut any = false;
-            let exactly = Length { min: length, max: Some(length) };
-            self.walk.trails(search, row, from, exactly, &mut |search, _, node, mark| {
-                any = true;
-                if node == to {
-                    let trail = search.used.since(mark);
-                    search.context.statement.charge(size_of_val(trail))?;
-                    paths.push(trail.to_vec());
-                    if self.which == Shortest::One {
-                        return ENOUGH;
-                    }
-                }
-                MORE
-            })?;
+            let exactly = Length {
+                min: length,
+                max: Some(length),
+            };
+            // A break means that the one path that is wanted was found.
+            let _flow =
+                self.walk
+                    .trails(search, row, from, exactly, &mut |search, _, node, mark| {
+                        any = true;
+                        if node == to {
+                            let trail = search.used.since(mark);
+                            search.context.statement.charge(size_of_val(trail))?;
+                            paths.push(trail.to_vec());
+                            if self.which == Shortest::One {
+                                return ENOUGH;
+                            }
+                        }
+                        MORE
+                    })?;
             *search.used = Used::default();
             if !any || !paths.is_empty() {
                 break;
@@ -323,16 +370,30 @@ fn paths_through(
     emit: &mut dyn FnMut(&[EdgeRef]) -> Flow,
 ) -> Flow {
     let mut edges: Vec<EdgeRef> = Vec::with_capacity(meeting.length() as usize);
-    let mut stack = vec![Level { node: middle, place: 0, forward: true, entered: false }];
+    let mut stack = vec![Level {
+        node: middle,
+        place: 0,
+        forward: true,
+        entered: false,
+    }];
     let half = meeting.forward.visit(middle).depth as usize;
     while let Some(level) = stack.last_mut() {
-        let side = if level.forward { &meeting.forward } else { &meeting.backward };
+        let side = if level.forward {
+            &meeting.forward
+        } else {
+            &meeting.backward
+        };
         let visit = side.visit(level.node);
         let place = level.place;
         level.place += 1;
         if visit.depth == 0 && place == 0 {
             if level.forward {
-                stack.push(Level { node: middle, place: 0, forward: false, entered: false });
+                stack.push(Level {
+                    node: middle,
+                    place: 0,
+                    forward: false,
+                    entered: false,
+                });
                 continue;
             }
             let (back, on) = edges.split_at(half);
@@ -344,7 +405,12 @@ fn paths_through(
         } else if let Some((node, edge)) = visit.parent(place) {
             let forward = level.forward;
             edges.push(edge);
-            stack.push(Level { node, place: 0, forward, entered: true });
+            stack.push(Level {
+                node,
+                place: 0,
+                forward,
+                entered: true,
+            });
             continue;
         }
         if stack.pop().is_some_and(|level| level.entered) {

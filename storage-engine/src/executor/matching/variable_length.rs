@@ -41,10 +41,16 @@ const LEVEL_BYTES: usize = 256;
 
 impl VariableLength<'_> {
     pub(crate) fn run(&self, search: &mut Search<'_, '_, '_>, at: usize, row: &mut Row) -> Flow {
-        let Value::Node(from) = row[self.from.0] else { return MORE };
-        self.trails(search, row, from, self.length, &mut |search, row, node, mark| {
-            self.emit_trail(search, at, row, node, mark)
-        })
+        let Value::Node(from) = row[self.from.0] else {
+            return MORE;
+        };
+        self.trails(
+            search,
+            row,
+            from,
+            self.length,
+            &mut |search, row, node, mark| self.emit_trail(search, at, row, node, mark),
+        )
     }
 
     /// Calls `emit` with the end of each trail whose length is within `length`; the trail itself is
@@ -66,14 +72,17 @@ impl VariableLength<'_> {
             return MORE;
         }
         context.statement.charge(LEVEL_BYTES)?;
-        let mut stack: Vec<Trail<'_>> = vec![Box::new(self.ways.neighbours(context.snapshot, from))];
+        let mut stack: Vec<Trail<'_>> =
+            vec![Box::new(self.ways.neighbours(context.snapshot, from))];
         while let Some(level) = stack.last_mut() {
             context.step()?;
             let Some(neighbour) = level.next() else {
                 stack.pop();
                 context.statement.release(LEVEL_BYTES);
                 // The relationship that led to this level is free again.
-                search.used.truncate((mark + stack.len()).saturating_sub(1).max(mark));
+                search
+                    .used
+                    .truncate((mark + stack.len()).saturating_sub(1).max(mark));
                 continue;
             };
             if !self.allows(context, neighbour.edge, row)? || !search.used.insert(neighbour.edge) {
@@ -86,7 +95,9 @@ impl VariableLength<'_> {
             }
             if length.max.is_none_or(|max| depth < max) {
                 context.statement.charge(LEVEL_BYTES)?;
-                stack.push(Box::new(self.ways.neighbours(context.snapshot, neighbour.node)));
+                stack.push(Box::new(
+                    self.ways.neighbours(context.snapshot, neighbour.node),
+                ));
             } else {
                 search.used.truncate(mark + stack.len() - 1);
             }
@@ -129,7 +140,11 @@ impl VariableLength<'_> {
     /// The relationships in the order of the text.
     pub(crate) fn list(&self, walked: &[EdgeRef]) -> Value {
         let edges = walked.iter().copied().map(Value::Relationship);
-        if self.reversed { Value::list(edges.rev()) } else { Value::list(edges) }
+        if self.reversed {
+            Value::list(edges.rev())
+        } else {
+            Value::list(edges)
+        }
     }
 }
 
@@ -170,17 +185,28 @@ impl BoundList<'_> {
     ) -> Result<Option<NodeRef>, ExecuteError> {
         let mut node = from;
         for place in 0..list.len() {
-            let place = if self.walk.reversed { list.len() - 1 - place } else { place };
-            let Value::Relationship(edge) = list[place] else { return Ok(None) };
-            let Some(far) = far_end(search.context.snapshot, edge, node) else { return Ok(None) };
+            let place = if self.walk.reversed {
+                list.len() - 1 - place
+            } else {
+                place
+            };
+            let Value::Relationship(edge) = list[place] else {
+                return Ok(None);
+            };
+            let Some(far) = far_end(search.context.snapshot, edge, node) else {
+                return Ok(None);
+            };
             let ends = search.context.snapshot.edge_ends(edge);
             let forward = ends == Some((node, far));
             let fits = match (self.edge.direction, self.walk.reversed) {
                 (Direction::Either, _) => true,
                 (Direction::Outgoing, false) | (Direction::Incoming, true) => forward,
-                (Direction::Outgoing, true) | (Direction::Incoming, false) => ends == Some((far, node)),
+                (Direction::Outgoing, true) | (Direction::Incoming, false) => {
+                    ends == Some((far, node))
+                }
             };
-            let allowed = self.edge.types.contains(&edge.type_id) && self.walk.allows(search.context, edge, row)?;
+            let allowed = self.edge.types.contains(&edge.type_id)
+                && self.walk.allows(search.context, edge, row)?;
             if !fits || !allowed || !search.used.insert(edge) {
                 return Ok(None);
             }

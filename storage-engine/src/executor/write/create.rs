@@ -35,19 +35,41 @@ pub(super) fn run(
     Ok(rows)
 }
 
-fn make_node(writer: &mut Writer<'_, '_>, node: &NewNode, row: &mut Row) -> Result<(), ExecuteError> {
-    let mut properties = given(writer, node.type_id, &node.properties, node.map.as_ref(), row)?;
+fn make_node(
+    writer: &mut Writer<'_, '_>,
+    node: &NewNode,
+    row: &mut Row,
+) -> Result<(), ExecuteError> {
+    let mut properties = given(
+        writer,
+        node.type_id,
+        &node.properties,
+        node.map.as_ref(),
+        row,
+    )?;
     properties.retain(|(_, value)| !value.is_null());
     let made = writer.transaction.create_node(node.type_id, properties)?;
     row[node.slot.0] = Value::Node(made);
     Ok(())
 }
 
-fn make_edge(writer: &mut Writer<'_, '_>, edge: &NewEdge, row: &mut Row) -> Result<(), ExecuteError> {
-    let mut properties = given(writer, edge.type_id, &edge.properties, edge.map.as_ref(), row)?;
+fn make_edge(
+    writer: &mut Writer<'_, '_>,
+    edge: &NewEdge,
+    row: &mut Row,
+) -> Result<(), ExecuteError> {
+    let mut properties = given(
+        writer,
+        edge.type_id,
+        &edge.properties,
+        edge.map.as_ref(),
+        row,
+    )?;
     properties.retain(|(_, value)| !value.is_null());
     let (source, target) = ends(writer, edge, row)?;
-    let made = writer.transaction.create_edge(edge.type_id, source, target, properties)?;
+    let made = writer
+        .transaction
+        .create_edge(edge.type_id, source, target, properties)?;
     row[edge.slot.0] = Value::Relationship(made);
     Ok(())
 }
@@ -122,7 +144,10 @@ pub(super) fn by_name(
 
 /// The name of a type, for messages.
 pub(super) fn type_name(schema: &Schema, type_id: TypeId) -> String {
-    schema.type_name(type_id).unwrap_or("a dropped type").to_owned()
+    schema
+        .type_name(type_id)
+        .unwrap_or("a dropped type")
+        .to_owned()
 }
 
 fn path_value(path: &NewPath, row: &Row) -> Value {

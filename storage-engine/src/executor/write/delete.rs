@@ -33,7 +33,11 @@ impl Doomed {
     }
 }
 
-pub(super) fn run(writer: &mut Writer<'_, '_>, delete: &Delete, rows: &[Row]) -> Result<(), ExecuteError> {
+pub(super) fn run(
+    writer: &mut Writer<'_, '_>,
+    delete: &Delete,
+    rows: &[Row],
+) -> Result<(), ExecuteError> {
     let mut doomed = Doomed::default();
     gather(writer, delete, rows, &mut doomed)?;
     if delete.detach {

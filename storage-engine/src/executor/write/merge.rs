@@ -44,8 +44,17 @@ pub(super) fn run(
     Ok(result)
 }
 
-fn apply(writer: &mut Writer<'_, '_>, merge: &Merge, made: bool, row: &Row) -> Result<(), ExecuteError> {
-    let items: &[SetItem] = if made { &merge.on_create } else { &merge.on_match };
+fn apply(
+    writer: &mut Writer<'_, '_>,
+    merge: &Merge,
+    made: bool,
+    row: &Row,
+) -> Result<(), ExecuteError> {
+    let items: &[SetItem] = if made {
+        &merge.on_create
+    } else {
+        &merge.on_match
+    };
     set::run(writer, items, row)
 }
 
@@ -55,13 +64,25 @@ fn merge_node(
     node: &NewNode,
     row: &Row,
 ) -> Result<(NodeRef, bool), ExecuteError> {
-    let properties = wanted(writer, node.type_id, &node.properties, node.map.as_ref(), row)?;
+    let properties = wanted(
+        writer,
+        node.type_id,
+        &node.properties,
+        node.map.as_ref(),
+        row,
+    )?;
     let snapshot = writer.transaction.snapshot();
     let schema = snapshot.schema();
     let type_properties = schema.properties(node.type_id).unwrap_or_default();
-    let key_ids = schema.node_type(node.type_id).map(|t| t.key.as_slice()).unwrap_or_default();
+    let key_ids = schema
+        .node_type(node.type_id)
+        .map(|t| t.key.as_slice())
+        .unwrap_or_default();
     let mut key = Some(Vec::with_capacity(key_ids.len()));
-    for property in type_properties.iter().filter(|property| key_ids.contains(&property.id)) {
+    for property in type_properties
+        .iter()
+        .filter(|property| key_ids.contains(&property.id))
+    {
         if !properties.iter().any(|(id, _)| *id == property.id) {
             return Err(ExecuteError::MergeKey {
                 type_name: create::type_name(schema, node.type_id),
@@ -70,15 +91,22 @@ fn merge_node(
         }
     }
     for id in key_ids {
-        let value = properties.iter().find(|(given, _)| given == id).map(|(_, value)| value.clone());
+        let value = properties
+            .iter()
+            .find(|(given, _)| given == id)
+            .map(|(_, value)| value.clone());
         let property = type_properties.iter().find(|property| property.id == *id);
-        let part = value.zip(property).and_then(|(value, property)| stored_form(value, &property.value_type));
+        let part = value
+            .zip(property)
+            .and_then(|(value, property)| stored_form(value, &property.value_type));
         key = key.zip(part).map(|(mut key, part)| {
             key.push(part);
             key
         });
     }
-    let found = key.filter(|key| !key.is_empty()).and_then(|key| snapshot.node_by_key(node.type_id, &key));
+    let found = key
+        .filter(|key| !key.is_empty())
+        .and_then(|key| snapshot.node_by_key(node.type_id, &key));
     let equal = |found: NodeRef| {
         let mut parts = properties.iter();
         parts.all(|(id, value)| snapshot.node_property(found, *id).equals(value) == Some(true))
@@ -86,7 +114,10 @@ fn merge_node(
     match found.filter(|found| equal(*found)) {
         Some(found) => Ok((found, false)),
         // With the key taken by a node that differs elsewhere, the transaction says which key.
-        None => Ok((writer.transaction.create_node(node.type_id, properties)?, true)),
+        None => Ok((
+            writer.transaction.create_node(node.type_id, properties)?,
+            true,
+        )),
     }
 }
 
@@ -96,7 +127,13 @@ fn merge_edge(
     edge: &NewEdge,
     row: &Row,
 ) -> Result<(Vec<EdgeRef>, bool), ExecuteError> {
-    let properties = wanted(writer, edge.type_id, &edge.properties, edge.map.as_ref(), row)?;
+    let properties = wanted(
+        writer,
+        edge.type_id,
+        &edge.properties,
+        edge.map.as_ref(),
+        row,
+    )?;
     let (source, target) = create::ends(writer, edge, row)?;
     let snapshot = writer.transaction.snapshot();
     let equal = |found: EdgeRef| {
@@ -112,7 +149,11 @@ fn merge_edge(
         (Some(snapshot.outgoing(edge.type_id, source)), None)
     };
     let far = if from_target { source } else { target };
-    for neighbour in outgoing.into_iter().flatten().chain(incoming.into_iter().flatten()) {
+    for neighbour in outgoing
+        .into_iter()
+        .flatten()
+        .chain(incoming.into_iter().flatten())
+    {
         writer.statement.step()?;
         if neighbour.node == far && equal(neighbour.edge) {
             found.push(neighbour.edge);
@@ -121,7 +162,9 @@ fn merge_edge(
     if !found.is_empty() {
         return Ok((found, false));
     }
-    let made = writer.transaction.create_edge(edge.type_id, source, target, properties)?;
+    let made = writer
+        .transaction
+        .create_edge(edge.type_id, source, target, properties)?;
     Ok((vec![made], true))
 }
 
@@ -137,7 +180,10 @@ fn wanted(
     if let Some((id, _)) = properties.iter().find(|(_, value)| value.is_null()) {
         let schema = writer.transaction.snapshot().schema();
         let named = schema.properties(type_id).unwrap_or_default().iter();
-        let name = named.filter(|property| property.id == *id).map(|property| property.name.clone()).next();
+        let name = named
+            .filter(|property| property.id == *id)
+            .map(|property| property.name.clone())
+            .next();
         return Err(ExecuteError::MergeNull {
             type_name: create::type_name(schema, type_id),
             property: name.unwrap_or_default(),

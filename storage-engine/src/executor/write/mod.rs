@@ -32,7 +32,11 @@ pub(crate) fn materialise(
     let mut held = Vec::new();
     run_reading(context, clauses, wanted, rows, &mut |row| {
         let values = row.iter().enumerate().map(|(place, value)| {
-            if kept.contains(language::plan::Slot(place)) { value.clone() } else { Value::Null }
+            if kept.contains(language::plan::Slot(place)) {
+                value.clone()
+            } else {
+                Value::Null
+            }
         });
         let row: Row = values.collect();
         context.statement.charge(size_of_row(&row))?;
@@ -49,7 +53,10 @@ pub(crate) fn apply(
     clause: &Clause,
     rows: Vec<Row>,
 ) -> Result<Vec<Row>, ExecuteError> {
-    let mut writer = Writer { statement, transaction };
+    let mut writer = Writer {
+        statement,
+        transaction,
+    };
     match clause {
         Clause::Create(create) => create::run(&mut writer, create, rows),
         Clause::Merge(merge) => merge::run(&mut writer, merge, rows),
@@ -81,6 +88,9 @@ pub(crate) struct Writer<'a, 't> {
 impl Writer<'_, '_> {
     /// The graph with all changes so far.
     pub(crate) fn context(&self) -> Context<'_> {
-        Context { snapshot: self.transaction.snapshot(), statement: self.statement }
+        Context {
+            snapshot: self.transaction.snapshot(),
+            statement: self.statement,
+        }
     }
 }

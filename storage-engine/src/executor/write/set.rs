@@ -53,7 +53,9 @@ pub(super) fn run(
         };
         let changes = match item {
             SetItem::Property { ids, value, .. } => one(writer, element, ids, value, row)?,
-            SetItem::Properties { replace, value, .. } => all(writer, element, *replace, value, row)?,
+            SetItem::Properties { replace, value, .. } => {
+                all(writer, element, *replace, value, row)?
+            }
         };
         match element {
             Element::Node(node) => writer.transaction.set_node(node, changes)?,
@@ -75,7 +77,9 @@ fn one(
         let schema = context.snapshot.schema();
         let name = ids.iter().find_map(|(type_id, id)| {
             let mut properties = schema.properties(*type_id)?.iter();
-            properties.find(|property| property.id == *id).map(|property| property.name.clone())
+            properties
+                .find(|property| property.id == *id)
+                .map(|property| property.name.clone())
         });
         return Err(ExecuteError::UnknownProperty {
             type_name: create::type_name(schema, element.type_id()),

@@ -1,0 +1,7 @@
+//! The executor against real graphs: cases with their expected tables, and random queries against
+//! a naive evaluator.
+
+mod behaviour;
+mod cases;
+mod graph;
+mod render;
