@@ -67,7 +67,10 @@ pub(crate) fn mentioned(clause: &Clause, out: &mut SlotSet) {
         Clause::Match(matching) => matching.paths.iter().for_each(|path| path_slots(path, out)),
         Clause::Unwind(unwind) => out.insert(unwind.slot),
         Clause::Project(projection) => {
-            projection.items.iter().for_each(|item| out.insert(item.slot));
+            projection
+                .items
+                .iter()
+                .for_each(|item| out.insert(item.slot));
             if let Some(aggregation) = &projection.aggregation {
                 aggregation.keys.iter().for_each(|key| out.insert(key.slot));
                 let aggregates = aggregation.aggregates.iter();
@@ -75,7 +78,10 @@ pub(crate) fn mentioned(clause: &Clause, out: &mut SlotSet) {
             }
         }
         Clause::Create(create) => {
-            create.elements.iter().for_each(|element| new_element_slots(element, out));
+            create
+                .elements
+                .iter()
+                .for_each(|element| new_element_slots(element, out));
             for path in &create.paths {
                 out.insert(path.slot);
                 path.elements.iter().for_each(|slot| out.insert(*slot));

@@ -199,11 +199,16 @@ fn memory_is_given_back() {
     let run = |times: usize, max_bytes: usize| {
         read(
             &format!("{}RETURN x", one.repeat(times)),
-            &Limits { max_bytes, ..Limits::default() },
+            &Limits {
+                max_bytes,
+                ..Limits::default()
+            },
         )
     };
     let mut powers = (10..).map(|power| 1 << power);
-    let enough = powers.find(|bytes| run(1, *bytes).is_ok()).expect("some limit is enough");
+    let enough = powers
+        .find(|bytes| run(1, *bytes).is_ok())
+        .expect("some limit is enough");
     assert!(enough > 8_192, "400 rows were held in {enough} bytes");
     run(20, enough * 2).expect("memory is given back between clauses");
 }

@@ -4,4 +4,6 @@
 mod behaviour;
 mod cases;
 mod graph;
+mod naive;
+mod random;
 mod render;
