@@ -154,7 +154,7 @@ fn one_by_one<'a>(
 #[test]
 fn the_list_is_what_single_decisions_give() {
     let (mut some, mut most) = (0, 0);
-    for seed in 0..400 {
+    for seed in 0..250 {
         let mut random = Random(seed);
         let text = policies(&mut random, 4);
         let authorizer = authorizer(&text);
@@ -178,7 +178,7 @@ fn the_list_is_what_single_decisions_give() {
         most += usize::from(listed.len() == graphs.len());
     }
     // The test would be idle if nearly all lists were empty or full.
-    assert!(some > 100 && most < 200, "{some} {most}");
+    assert!(some > 60 && most < 125, "{some} {most}");
 }
 
 #[test]
