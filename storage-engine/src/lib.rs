@@ -49,3 +49,6 @@ pub use lock::Holder;
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};
 pub use snapshot::{Neighbour, Snapshot};
 pub use transaction::{Transaction, WriteError};
+
+#[cfg(test)]
+mod tests;
