@@ -88,10 +88,16 @@ fn script(steps: &[Step], port: &str) -> String {
     script + "kill %1 2>/dev/null\nwait\n"
 }
 
-/// What was printed between the marks of a command, and its exit status.
-fn result(output: &str, number: usize) -> Option<(&str, &str)> {
-    let (_, after) = output.split_once(&format!("::begin {number}\n"))?;
-    let (printed, after) = after.split_once(&format!("\n::end {number} "))?;
+/// What was printed between the marks of a command, and its exit status. What runs in the background
+/// prints when it is ready to.
+fn result<'a>(output: &'a str, number: usize, command: &str) -> Option<(&'a str, &'a str)> {
+    let (_, begun) = output.split_once(&format!("::begin {number}\n"))?;
+    let (printed, after) = begun.split_once(&format!("\n::end {number} "))?;
+    let printed = if command.ends_with('&') {
+        begun
+    } else {
+        printed
+    };
     Some((printed, after.lines().next()?))
 }
 
@@ -141,7 +147,7 @@ fn every_command_runs_as_written() {
         .expect("bash runs");
     let output = String::from_utf8_lossy(&output.stdout);
     for (number, Step { command, shown }) in steps.iter().enumerate() {
-        let (printed, status) = result(&output, number)
+        let (printed, status) = result(&output, number, command)
             .unwrap_or_else(|| panic!("`{command}` did not end; the whole session:\n{output}"));
         let fails = shown.iter().any(|line| line.starts_with("error:"));
         assert_eq!(

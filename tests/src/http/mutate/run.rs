@@ -65,24 +65,31 @@ fn constraints_hold_and_have_their_codes() {
             "CREATE (:Person {email: 'a', name: 'Twice'})",
             "duplicate_key",
         ),
-        ("CREATE (:Person {email: 'c'})", "missing_property"),
+        (
+            "CREATE (:Person {email: 'c', name: $nothing})",
+            "missing_property",
+        ),
+        (
+            "MATCH (p:Person {email: 'a'}) SET p.name = $nothing",
+            "missing_property",
+        ),
         (
             "MATCH (p:Person {email: 'a'}) DELETE p",
             "node_has_relationships",
         ),
-        (
-            "MATCH (p:Person {email: 'a'}) SET p.name = null",
-            "missing_property",
-        ),
     ];
     for (text, code) in cases {
-        let answer = mutate(&server, Who::Writer, &json!({"query": text}));
-        assert_eq!(
-            (answer.status, answer.body["code"].as_str()),
-            (409, Some(code)),
-            "{text}: {answer:?}"
-        );
+        let body = json!({"query": text, "params": {"nothing": null}});
+        mutate(&server, Who::Writer, &body).assert_problem(409, code);
     }
+    // What can be told without the data is told before anything runs.
+    let body = json!({"query": "CREATE (:Person {email: 'c'})"});
+    let answer = mutate(&server, Who::Writer, &body);
+    answer.assert_problem(400, "invalid_query");
+    assert_eq!(
+        answer.body["errors"][0]["code"], "missing_property",
+        "{answer:?}"
+    );
     assert_eq!(
         server.rows("people", "MATCH (p:Person) RETURN count(*)"),
         [[json!(2)]]
