@@ -1,6 +1,6 @@
 //! Why a use case did not give what was asked for. `http/error.rs` makes an answer of each.
 
-use crate::seam::export::ExportError;
+use storage_engine::export::ExportError;
 use language::Diagnostics;
 use policy::{Denial, TypeDenial};
 use storage_engine::CommitError;

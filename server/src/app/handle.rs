@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::seam::export::{self, ExportError};
+use storage_engine::export::{self, ExportError};
 use language::Value;
 use language::plan::Plan;
 use policy::{Authorized, Permit};

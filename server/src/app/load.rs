@@ -8,7 +8,7 @@ use std::io::{BufReader, Seek, SeekFrom};
 use std::pin::pin;
 use std::sync::Arc;
 
-use crate::seam::load::{self, LineError, Mode};
+use storage_engine::load::{self, LineError, Mode};
 use api_types::{LoadMode, LoadParameters, LoadResponse};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};

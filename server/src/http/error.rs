@@ -3,7 +3,7 @@
 //! Every match here is exhaustive over its enum, so that a new error does not compile until its
 //! answer is decided. What a caller must not know is logged here and not told.
 
-use crate::seam::load::LineError;
+use storage_engine::load::LineError;
 use api_types::{ErrorCode, Finding};
 use language::{Code, Diagnostics};
 use policy::{Denial, TypeDenial};
