@@ -18,7 +18,6 @@ mod boot;
 mod http;
 mod logging;
 pub mod offline;
-mod seam;
 
 pub use boot::{BootError, Running, ServeOptions, start};
 pub use http::{Security, document};
