@@ -1,10 +1,10 @@
 //! Why a use case did not give what was asked for. `http/error.rs` makes an answer of each.
 
-use storage_engine::export::ExportError;
 use language::Diagnostics;
 use policy::{Denial, TypeDenial};
 use storage_engine::CommitError;
 use storage_engine::executor::ExecuteError;
+use storage_engine::export::ExportError;
 
 use super::HandleError;
 use super::load::LineErrors;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use api_types::ExportParameters;
 use bytes::Bytes;
+use language::diagnostic::closest;
+use language::schema::Schema;
 use policy::{Action, Principal};
 use tokio::sync::mpsc;
 
@@ -39,9 +41,7 @@ pub(crate) async fn run(
         if let Some(name) = &parameters.type_name {
             touches.retain(|touch| touch.name == name);
             if touches.is_empty() {
-                return Err(Error::InvalidRequest(format!(
-                    "the schema has neither a node type nor an edge type {name:?}"
-                )));
+                return Err(Error::InvalidRequest(unknown_type(name, &schema)));
             }
         }
         let access = worker.access.load();
@@ -81,4 +81,12 @@ pub(crate) async fn run(
         });
     });
     Ok(Lines { chunks, cancel })
+}
+
+fn unknown_type(name: &str, schema: &Schema) -> String {
+    let nodes = schema.node_types.iter().map(|node| node.name.as_str());
+    let known = nodes.chain(schema.edge_types.iter().map(|edge| edge.name.as_str()));
+    let hint = closest(name, known).map(|name| format!("; did you mean {name:?}?"));
+    let hint = hint.unwrap_or_default();
+    format!("type: the schema has neither a node type nor an edge type {name:?}{hint}")
 }

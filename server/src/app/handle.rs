@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use storage_engine::export::{self, ExportError};
 use language::Value;
 use language::plan::Plan;
 use policy::{Authorized, Permit};
 use registry::Registration;
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
+use storage_engine::export::{self, ExportError};
 use storage_engine::{
     CommitError, CommitInfo, Graph, OpenError, Options, Snapshot, Status, Transaction,
     WriteRequest, Written,

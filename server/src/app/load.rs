@@ -8,12 +8,12 @@ use std::io::{BufReader, Seek, SeekFrom};
 use std::pin::pin;
 use std::sync::Arc;
 
-use storage_engine::load::{self, LineError, Mode};
 use api_types::{LoadMode, LoadParameters, LoadResponse};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use policy::Action;
 use storage_engine::WriteRequest;
+use storage_engine::load::{self, LineError, Mode};
 use tokio::io::{AsyncWriteExt, BufWriter};
 
 use super::{App, Error, Origin, Target, UploadError, blocking, outcome, statement};

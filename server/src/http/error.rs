@@ -3,11 +3,12 @@
 //! Every match here is exhaustive over its enum, so that a new error does not compile until its
 //! answer is decided. What a caller must not know is logged here and not told.
 
-use storage_engine::load::LineError;
 use api_types::{ErrorCode, Finding};
 use language::{Code, Diagnostics};
 use policy::{Denial, TypeDenial};
 use storage_engine::executor::ExecuteError;
+use storage_engine::export::ExportError;
+use storage_engine::load::LineError;
 use storage_engine::{CommitError, OpenError, WriteError};
 
 use super::envelope::defect;
@@ -38,7 +39,10 @@ impl From<Error> for Failure {
             Error::Mutate(error) => commit(error, step),
             Error::Load(error) => commit(error, |errors| lines(errors.0)),
             Error::Lines(errors) => lines(errors.0),
-            Error::Export(error) => internal(&error),
+            Error::Export(ExportError::UnknownType { ref name, .. }) => Self::new(
+                ErrorCode::InvalidRequest,
+                format!("type: the schema has no type {name:?}"),
+            ),
             Error::Upload(error) => upload(&error),
             Error::Spool(error) => {
                 unavailable(&error, "the server cannot keep the body on its disk")
@@ -311,7 +315,7 @@ fn lines(errors: Vec<LineError>) -> Failure {
     };
     let finding = |error: LineError| Finding {
         message: error.message,
-        line: Some(error.line as u64),
+        line: Some(error.line),
         ..Finding::default()
     };
     Failure::new(ErrorCode::InvalidRows, detail + &more)

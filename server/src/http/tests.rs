@@ -92,7 +92,7 @@ fn serving(config: &std::path::Path) -> Router {
     let (access, security) = access(&read, registry.file(), false).expect("sound");
     let limits = Limits {
         json_body_bytes: 2000,
-        load_body_bytes: 100,
+        load_body_bytes: 1000,
         query_timeout_ms: 10_000,
         max_rows: 1000,
         query_memory_bytes: 1 << 24,

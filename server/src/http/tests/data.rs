@@ -78,6 +78,75 @@ async fn a_graph_is_made_written_and_read() {
 }
 
 #[tokio::test]
+async fn what_is_exported_can_be_loaded() {
+    let site = Site::new();
+    for graph_id in ["from", "to"] {
+        assert_eq!(
+            site.create(graph_id, "open").await.status,
+            StatusCode::CREATED
+        );
+    }
+    let load = async |graph_id: &str, mode: &str, lines: String| {
+        let request = Request::post(format!("/graphs/{graph_id}/load?mode={mode}"))
+            .header(header::AUTHORIZATION, "Bearer root")
+            .header(header::CONTENT_TYPE, "application/x-ndjson")
+            .body(Body::from(lines))
+            .expect("a request");
+        answer(&site.router, request).await
+    };
+    let export = async |graph_id: &str, query: &str| {
+        let request = Request::get(format!("/graphs/{graph_id}/export{query}"))
+            .header(header::AUTHORIZATION, "Bearer reader")
+            .body(Body::empty())
+            .expect("a request");
+        let response = site
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("infallible");
+        let bytes = response
+            .into_body()
+            .collect()
+            .await
+            .expect("a body")
+            .to_bytes();
+        String::from_utf8(bytes.to_vec()).expect("UTF-8")
+    };
+    let node =
+        |email: &str| format!("{{\"type\":\"Person\",\"data\":{{\"email\":\"{email}\"}}}}\n");
+    let edge = "{\"edge\":\"Knows\",\"from\":\"a\",\"to\":\"a\"}";
+    let bad = load("from", "append", node("a") + "{\"type\":\"Persn\"}").await;
+    check_problem(&bad, 400, "invalid_rows");
+    assert_eq!(bad.body["errors"][0]["line"], 2);
+    assert_eq!(export("from", "").await, "");
+    let loaded = load("from", "append", node("a") + edge).await;
+    let counts = (&loaded.body["nodes"], &loaded.body["edges"]);
+    assert_eq!(
+        counts,
+        (&json!({"Person": 1}), &json!({"Knows": 1})),
+        "{}",
+        loaded.body
+    );
+    check_problem(
+        &load("from", "append", node("a")).await,
+        400,
+        "invalid_rows",
+    );
+
+    let lines = export("from", "").await;
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    let head = load("to", "overwrite", lines.clone()).await;
+    assert_eq!(head.status, StatusCode::OK, "{}", head.body);
+    assert_eq!(export("to", "").await, lines);
+    assert_eq!(export("to", "?type=Knows").await.lines().count(), 1);
+    assert!(
+        export("to", "?type=Persn").await.contains("did you mean"),
+        "a hint"
+    );
+}
+
+#[tokio::test]
 async fn a_load_is_counted_and_typed() {
     let site = Site::new();
     assert_eq!(
@@ -97,7 +166,7 @@ async fn a_load_is_counted_and_typed() {
         415,
         "unsupported_media_type",
     );
-    let large = "\n".repeat(101);
+    let large = "\n".repeat(1001);
     check_problem(
         &load("application/x-ndjson", large).await,
         413,
