@@ -26,7 +26,9 @@ pub enum ExportError {
 }
 
 fn hint(suggestion: Option<&str>) -> String {
-    suggestion.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+    suggestion
+        .map(|name| format!("; did you mean `{name}`?"))
+        .unwrap_or_default()
 }
 
 /// Gives every record, nodes before edges, or those of one type, in chunks of whole lines. Stops
@@ -44,17 +46,36 @@ pub fn ndjson(
         && schema.node_type_named(name).is_none()
         && schema.edge_type_named(name).is_none()
     {
-        let nodes = schema.node_types.iter().map(|node_type| node_type.name.as_str());
-        let known = nodes.chain(schema.edge_types.iter().map(|edge_type| edge_type.name.as_str()));
+        let nodes = schema
+            .node_types
+            .iter()
+            .map(|node_type| node_type.name.as_str());
+        let known = nodes.chain(
+            schema
+                .edge_types
+                .iter()
+                .map(|edge_type| edge_type.name.as_str()),
+        );
         let suggestion = closest(name, known).map(str::to_owned);
-        return Err(ExportError::UnknownType { name: name.to_owned(), suggestion });
+        return Err(ExportError::UnknownType {
+            name: name.to_owned(),
+            suggestion,
+        });
     }
     let wanted = |name: &str| only.is_none_or(|only| only == name);
-    let nodes = schema.node_types.iter().filter(|node_type| wanted(&node_type.name));
+    let nodes = schema
+        .node_types
+        .iter()
+        .filter(|node_type| wanted(&node_type.name));
     let nodes = nodes.flat_map(|node_type| {
-        snapshot.nodes(node_type.id).map(|node| node_record(snapshot, node_type, node))
+        snapshot
+            .nodes(node_type.id)
+            .map(|node| node_record(snapshot, node_type, node))
     });
-    let edges = schema.edge_types.iter().filter(|edge_type| wanted(&edge_type.name));
+    let edges = schema
+        .edge_types
+        .iter()
+        .filter(|edge_type| wanted(&edge_type.name));
     let edges = edges.flat_map(|edge_type| edge_records(snapshot, edge_type));
     let mut chunk = Vec::with_capacity(CHUNK + 1024);
     for record in nodes.chain(edges) {
@@ -77,11 +98,18 @@ pub fn ndjson(
 fn node_record(snapshot: &Snapshot, node_type: &NodeType, node: NodeRef) -> Json {
     let mut data = Map::new();
     if node_type.key.is_empty() {
-        data.insert("id".to_owned(), scalar_to_json(&snapshot.node_identity(node)));
+        data.insert(
+            "id".to_owned(),
+            scalar_to_json(&snapshot.node_identity(node)),
+        );
     }
     // A declared `id` is the identity, and stands in its place.
     for property in &node_type.properties {
-        put(&mut data, &property.name, &snapshot.node_property(node, property.id));
+        put(
+            &mut data,
+            &property.name,
+            &snapshot.node_property(node, property.id),
+        );
     }
     json!({"type": node_type.name, "data": data})
 }
@@ -94,10 +122,17 @@ fn edge_records<'a>(
         let (source, target) = snapshot.edge_ends(edge)?;
         let mut data = Map::new();
         if edge_type.property("id").is_none() {
-            data.insert("id".to_owned(), scalar_to_json(&snapshot.edge_identity(edge)));
+            data.insert(
+                "id".to_owned(),
+                scalar_to_json(&snapshot.edge_identity(edge)),
+            );
         }
         for property in &edge_type.properties {
-            put(&mut data, &property.name, &snapshot.edge_property(edge, property.id));
+            put(
+                &mut data,
+                &property.name,
+                &snapshot.edge_property(edge, property.id),
+            );
         }
         Some(json!({
             "edge": edge_type.name,

@@ -28,19 +28,34 @@ pub fn apply(
     transaction: &mut Transaction,
 ) -> Result<Loaded, Vec<LineError>> {
     if mode == Mode::Overwrite {
-        clear(transaction).map_err(|error| vec![LineError { line: 0, message: error.to_string() }])?;
+        clear(transaction).map_err(|error| {
+            vec![LineError {
+                line: 0,
+                message: error.to_string(),
+            }]
+        })?;
     }
     let mut loaded = Loaded::default();
     let mut errors = Errors::default();
     for record in &batch.nodes {
         match put_node(record, mode, transaction) {
-            Ok(()) => *loaded.nodes.entry(name(transaction, record.type_id)).or_default() += 1,
+            Ok(()) => {
+                *loaded
+                    .nodes
+                    .entry(name(transaction, record.type_id))
+                    .or_default() += 1
+            }
             Err(error) => errors.add(record.line, error.to_string()),
         }
     }
     for record in &batch.edges {
         match put_edge(record, mode, transaction) {
-            Ok(()) => *loaded.edges.entry(name(transaction, record.type_id)).or_default() += 1,
+            Ok(()) => {
+                *loaded
+                    .edges
+                    .entry(name(transaction, record.type_id))
+                    .or_default() += 1
+            }
             Err(message) => errors.add(record.line, message),
         }
     }
@@ -49,22 +64,39 @@ pub fn apply(
 }
 
 fn name(transaction: &Transaction, type_id: TypeId) -> String {
-    transaction.snapshot().schema().type_name(type_id).unwrap_or_default().to_owned()
+    transaction
+        .snapshot()
+        .schema()
+        .type_name(type_id)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn clear(transaction: &mut Transaction) -> Result<(), WriteError> {
     let before = transaction.snapshot().clone();
     let schema = before.schema();
-    for edge in schema.edge_types.iter().flat_map(|edge_type| before.edges(edge_type.id)) {
+    for edge in schema
+        .edge_types
+        .iter()
+        .flat_map(|edge_type| before.edges(edge_type.id))
+    {
         transaction.delete_edge(edge)?;
     }
-    for node in schema.node_types.iter().flat_map(|node_type| before.nodes(node_type.id)) {
+    for node in schema
+        .node_types
+        .iter()
+        .flat_map(|node_type| before.nodes(node_type.id))
+    {
         transaction.delete_node(node)?;
     }
     Ok(())
 }
 
-fn put_node(record: &NodeRecord, mode: Mode, transaction: &mut Transaction) -> Result<(), WriteError> {
+fn put_node(
+    record: &NodeRecord,
+    mode: Mode,
+    transaction: &mut Transaction,
+) -> Result<(), WriteError> {
     let there = match mode {
         Mode::Merge => find_node(record, transaction.snapshot()),
         Mode::Append | Mode::Overwrite => None,
@@ -88,8 +120,12 @@ fn find_node(record: &NodeRecord, snapshot: &Snapshot) -> Option<NodeRef> {
         None => {
             let key = &snapshot.schema().node_type(record.type_id)?.key;
             let value = |id| record.properties.iter().find(|(other, _)| other == id);
-            let values = key.iter().map(|id| value(id).map(|(_, value)| value.clone()));
-            values.collect::<Option<Vec<_>>>().filter(|values| !values.is_empty())?
+            let values = key
+                .iter()
+                .map(|id| value(id).map(|(_, value)| value.clone()));
+            values
+                .collect::<Option<Vec<_>>>()
+                .filter(|values| !values.is_empty())?
         }
     };
     snapshot.node_by_key(record.type_id, &key)
@@ -114,7 +150,8 @@ fn put_edge(record: &EdgeRecord, mode: Mode, transaction: &mut Transaction) -> R
             )
             .map(|_| ()),
     };
-    put.and_then(|()| transaction.end_statement()).map_err(|error| error.to_string())
+    put.and_then(|()| transaction.end_statement())
+        .map_err(|error| error.to_string())
 }
 
 fn find_end(end: &End, snapshot: &Snapshot, side: &str) -> Result<NodeRef, String> {
@@ -125,7 +162,10 @@ fn find_end(end: &End, snapshot: &Snapshot, side: &str) -> Result<NodeRef, Strin
             .iter()
             .map(|value| language::schema::scalar_to_json(value).to_string())
             .collect();
-        format!("{side}: there is no {type_name} with the key {}", key.join(", "))
+        format!(
+            "{side}: there is no {type_name} with the key {}",
+            key.join(", ")
+        )
     })
 }
 
@@ -143,7 +183,9 @@ fn find_edge(
         None => between.min_by_key(|edge| edge.id),
         Some(identity) => {
             let wanted = Value::String(identity.clone());
-            between.into_iter().find(|edge| snapshot.edge_identity(*edge) == wanted)
+            between
+                .into_iter()
+                .find(|edge| snapshot.edge_identity(*edge) == wanted)
         }
     }
 }

@@ -84,9 +84,10 @@ impl Batch {
     #[must_use]
     pub fn types(&self) -> Vec<TypeId> {
         let nodes = self.nodes.iter().map(|node| node.type_id);
-        let edges = self.edges.iter().flat_map(|edge| {
-            [edge.type_id, edge.source.type_id, edge.target.type_id]
-        });
+        let edges = self
+            .edges
+            .iter()
+            .flat_map(|edge| [edge.type_id, edge.source.type_id, edge.target.type_id]);
         let types: std::collections::BTreeSet<_> = nodes.chain(edges).collect();
         types.into_iter().collect()
     }
@@ -99,7 +100,10 @@ struct Errors(Vec<LineError>);
 impl Errors {
     fn add(&mut self, line: u64, message: impl Into<String>) {
         if !self.full() {
-            self.0.push(LineError { line, message: message.into() });
+            self.0.push(LineError {
+                line,
+                message: message.into(),
+            });
         }
     }
 
@@ -108,7 +112,11 @@ impl Errors {
     }
 
     fn or<T>(self, value: T) -> Result<T, Vec<LineError>> {
-        if self.0.is_empty() { Ok(value) } else { Err(self.0) }
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(self.0)
+        }
     }
 }
 
@@ -122,7 +130,11 @@ pub fn parse(mut reader: impl BufRead, schema: &Schema) -> Result<Batch, Vec<Lin
     let mut bytes = Vec::new();
     for line in 1_u64.. {
         bytes.clear();
-        match reader.by_ref().take(MAX_LINE + 1).read_until(b'\n', &mut bytes) {
+        match reader
+            .by_ref()
+            .take(MAX_LINE + 1)
+            .read_until(b'\n', &mut bytes)
+        {
             Ok(0) => break,
             Ok(read) if read as u64 > MAX_LINE => {
                 errors.add(line, format!("the line is longer than {MAX_LINE} bytes"));

@@ -34,16 +34,38 @@ pub(super) fn read(
 ) -> Result<(), String> {
     let record: Line = serde_json::from_slice(bytes).map_err(|error| describe(&error))?;
     match record {
-        Line { node: Some(name), edge: None, from: None, to: None, data } => {
+        Line {
+            node: Some(name),
+            edge: None,
+            from: None,
+            to: None,
+            data,
+        } => {
             batch.nodes.push(node(line, &name, &data, schema)?);
         }
-        Line { node: None, edge: Some(name), from: Some(from), to: Some(to), data } => {
-            batch.edges.push(edge(line, &name, (&from, &to), &data, schema)?);
+        Line {
+            node: None,
+            edge: Some(name),
+            from: Some(from),
+            to: Some(to),
+            data,
+        } => {
+            batch
+                .edges
+                .push(edge(line, &name, (&from, &to), &data, schema)?);
         }
-        Line { node: None, edge: Some(_), .. } => {
+        Line {
+            node: None,
+            edge: Some(_),
+            ..
+        } => {
             return Err("an edge needs `from` and `to`".to_owned());
         }
-        Line { node: Some(_), edge: None, .. } => {
+        Line {
+            node: Some(_),
+            edge: None,
+            ..
+        } => {
             return Err("`from` and `to` belong to edges: use `edge` instead of `type`".to_owned());
         }
         Line { .. } => {
@@ -56,7 +78,9 @@ pub(super) fn read(
 /// A JSON error without its line, which is always 1 here.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
+    let message = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(message, _)| message);
     match error.classify() {
         serde_json::error::Category::Data => message.to_owned(),
         _ => format!("not JSON at column {}: {message}", error.column()),
@@ -70,7 +94,10 @@ fn node(
     schema: &Schema,
 ) -> Result<NodeRecord, String> {
     let Some(node_type) = schema.node_type_named(name) else {
-        let known = schema.node_types.iter().map(|node_type| node_type.name.as_str());
+        let known = schema
+            .node_types
+            .iter()
+            .map(|node_type| node_type.name.as_str());
         return Err(unknown("node type", name, known));
     };
     let (properties, id) = properties(name, &node_type.properties, data)?;
@@ -84,7 +111,12 @@ fn node(
             None
         }
     };
-    Ok(NodeRecord { line, type_id: node_type.id, identity, properties })
+    Ok(NodeRecord {
+        line,
+        type_id: node_type.id,
+        identity,
+        properties,
+    })
 }
 
 fn edge(
@@ -95,7 +127,10 @@ fn edge(
     schema: &Schema,
 ) -> Result<EdgeRecord, String> {
     let Some(edge_type) = schema.edge_type_named(name) else {
-        let known = schema.edge_types.iter().map(|edge_type| edge_type.name.as_str());
+        let known = schema
+            .edge_types
+            .iter()
+            .map(|edge_type| edge_type.name.as_str());
         return Err(unknown("edge type", name, known));
     };
     let (properties, id) = properties(name, &edge_type.properties, data)?;
@@ -143,7 +178,9 @@ fn identity(type_name: &str, json: &Json) -> Result<Arc<str>, String> {
         Json::Number(number) => Ok(Arc::from(number.to_string())),
         // An array can only be a composite key, which is compared as it stands.
         Json::Array(_) => Ok(Arc::from(json.to_string())),
-        other => Err(format!("{type_name}: an `id` is text or a number, not {other}")),
+        other => Err(format!(
+            "{type_name}: an `id` is text or a number, not {other}"
+        )),
     }
 }
 
@@ -165,11 +202,19 @@ fn require_equal(
     properties: &Properties,
 ) -> Result<(), String> {
     let given = key_values(node_type, key, id).map_err(|error| format!("id: {error}"))?;
-    let value = |id: &PropertyId| properties.iter().find(|(other, _)| other == id).map(|(_, value)| value);
+    let value = |id: &PropertyId| {
+        properties
+            .iter()
+            .find(|(other, _)| other == id)
+            .map(|(_, value)| value)
+    };
     if key.iter().map(value).eq(given.iter().map(Some)) {
         return Ok(());
     }
-    Err(format!("`id` is {id}, which is not the key of this {}", node_type.name))
+    Err(format!(
+        "`id` is {id}, which is not the key of this {}",
+        node_type.name
+    ))
 }
 
 fn end(schema: &Schema, type_id: TypeId, json: &Json) -> Result<End, String> {
@@ -193,7 +238,10 @@ fn key_values(node_type: &NodeType, key: &[PropertyId], json: &Json) -> Result<V
         (_, count) => return Err(format!("the key of {name} is an array of {count} values")),
     };
     let convert = |(id, json): (&PropertyId, &Json)| {
-        let property = node_type.properties.iter().find(|property| property.id == *id);
+        let property = node_type
+            .properties
+            .iter()
+            .find(|property| property.id == *id);
         let value = property.map(|property| property.value_type.from_json(json));
         match value {
             Some(Ok(value)) if !value.is_null() => Ok(value),

@@ -52,8 +52,14 @@ fn lines(graph: &GraphDetails) -> Vec<[String; 2]> {
         say(&format!("relationships :{name}"), count.to_string());
     }
     say("log", format!("{} bytes", graph.storage.log_bytes));
-    say("log since checkpoint", format!("{} bytes", graph.storage.log_bytes_since_checkpoint));
-    say("rows since checkpoint", graph.storage.rows_since_checkpoint.to_string());
+    say(
+        "log since checkpoint",
+        format!("{} bytes", graph.storage.log_bytes_since_checkpoint),
+    );
+    say(
+        "rows since checkpoint",
+        graph.storage.rows_since_checkpoint.to_string(),
+    );
     say("memory", format!("{} bytes", graph.storage.resident_bytes));
     lines
 }
