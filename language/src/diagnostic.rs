@@ -165,7 +165,8 @@ impl fmt::Display for Diagnostic {
 /// The candidate that `name` is most likely a misspelling of, if any is close.
 pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = name.to_lowercase();
-    let limit = (wanted.chars().count() / 3).max(1);
+    // One edit in three characters: short names are only matched when they differ by case.
+    let limit = wanted.chars().count() / 3;
     candidates
         .into_iter()
         .map(|candidate| {
@@ -213,5 +214,7 @@ mod tests {
         assert_eq!(closest("Persn", ["Person", "Org"]), Some("Person"));
         assert_eq!(closest("person", ["Person", "Org"]), Some("Person"));
         assert_eq!(closest("Zebra", ["Person", "Org"]), None);
+        assert_eq!(closest("b", ["a", "B"]), Some("B"));
+        assert_eq!(closest("b", ["a"]), None);
     }
 }
