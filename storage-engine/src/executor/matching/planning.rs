@@ -22,6 +22,9 @@ use super::variable_length::{BoundList, VariableLength};
 use crate::executor::context::Context;
 use crate::executor::walk::{self, SlotSet};
 
+/// A walk without a limit is expected to be about as long as this.
+const MANY_STEPS: u32 = 12;
+
 /// A step and what is tested after it.
 pub(crate) struct Planned<'a> {
     pub(crate) operation: Operation<'a>,
@@ -81,6 +84,10 @@ pub(crate) fn plan<'a>(
         steps: Vec::new(),
     };
     planner.collect(wanted);
+    if planner.is_impossible() {
+        let nothing = Planned { operation: Operation::Nothing, conditions: Vec::new() };
+        return MatchPlan { new_slots: planner.own.iter().collect(), steps: vec![nothing] };
+    }
     planner.narrow();
     planner.collect_conditions();
     planner.begin();
@@ -148,6 +155,12 @@ impl<'a> Planner<'a> {
         });
         facts.types.retain(|type_id| node.types.contains(type_id));
         facts.occurrences.push(node);
+    }
+
+    /// Whether nothing can match, whatever the graph holds.
+    fn is_impossible(&self) -> bool {
+        let mut lengths = self.links.iter().filter_map(|link| link.edge.length);
+        lengths.any(|length| length.max.is_some_and(|max| max < length.min))
     }
 
     /// Leaves each node only the types that its relationships can join.
@@ -428,14 +441,14 @@ impl<'a> Planner<'a> {
         if !left && !right {
             return None;
         }
-        if link.edge.length.is_some() {
-            return Some(if tests_known { 1e6 } else { 1e10 } + both);
-        }
-        if left && right {
-            return Some(0.5);
-        }
         let from = if left { link.left } else { link.right };
-        Some(1.0 + self.degree(link, from))
+        let degree = self.degree(link, from);
+        let Some(length) = link.edge.length else {
+            return Some(if left && right { 0.5 } else { 1.0 + degree });
+        };
+        let longest = length.max.unwrap_or(MANY_STEPS).min(MANY_STEPS);
+        let walks: f64 = (0..=longest).map(|steps| degree.max(1.0).powf(f64::from(steps))).sum();
+        Some(walks + both + if tests_known { 0.0 } else { 1e10 })
     }
 
     /// The average number of the link's relationships at a node.
