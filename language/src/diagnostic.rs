@@ -125,12 +125,24 @@ impl Diagnostic {
     pub fn new(code: Code, text: &str, span: Span, message: impl Into<String>) -> Self {
         let (line, column) = position(text, span.start);
         let (end_line, end_column) = position(text, span.end.max(span.start));
-        Self { code, message: message.into(), line, column, end_line, end_column, suggestion: None }
+        Self {
+            code,
+            message: message.into(),
+            line,
+            column,
+            end_line,
+            end_column,
+            suggestion: None,
+        }
     }
 
     /// Adds the closest of `candidates` to `name`, when one is close enough to be a typo.
     #[must_use]
-    pub fn suggest<'a>(mut self, name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn suggest<'a>(
+        mut self,
+        name: &str,
+        candidates: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
         self.suggestion = closest(name, candidates).map(str::to_owned);
         self
     }
@@ -138,7 +150,11 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}: {}", self.line, self.column, self.code, self.message)?;
+        write!(
+            f,
+            "{}:{}: {}: {}",
+            self.line, self.column, self.code, self.message
+        )?;
         match &self.suggestion {
             Some(name) => write!(f, " (did you mean `{name}`?)"),
             None => Ok(()),
@@ -149,10 +165,16 @@ impl fmt::Display for Diagnostic {
 /// The candidate that `name` is most likely a misspelling of, if any is close.
 pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = name.to_lowercase();
-    let limit = (wanted.chars().count() / 3).max(1);
+    // One edit in three characters: short names are only matched when they differ by case.
+    let limit = wanted.chars().count() / 3;
     candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&wanted, &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&wanted, &candidate.to_lowercase()),
+                candidate,
+            )
+        })
         .filter(|(distance, candidate)| *distance <= limit && *candidate != name)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -192,5 +214,7 @@ mod tests {
         assert_eq!(closest("Persn", ["Person", "Org"]), Some("Person"));
         assert_eq!(closest("person", ["Person", "Org"]), Some("Person"));
         assert_eq!(closest("Zebra", ["Person", "Org"]), None);
+        assert_eq!(closest("b", ["a", "B"]), Some("B"));
+        assert_eq!(closest("b", ["a"]), None);
     }
 }

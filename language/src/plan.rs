@@ -131,7 +131,10 @@ impl Clause {
     /// Whether the clause can change the graph.
     #[must_use]
     pub fn writes(&self) -> bool {
-        matches!(self, Self::Create(_) | Self::Merge(_) | Self::Set(_) | Self::Delete(_))
+        matches!(
+            self,
+            Self::Create(_) | Self::Merge(_) | Self::Set(_) | Self::Delete(_)
+        )
     }
 }
 

@@ -272,8 +272,12 @@ impl Value {
             }
             Self::Path(path) => {
                 sized(out, 11, path.edges.len());
-                path.nodes.iter().for_each(|node| Self::Node(*node).write_key(out));
-                path.edges.iter().for_each(|edge| Self::Relationship(*edge).write_key(out));
+                path.nodes
+                    .iter()
+                    .for_each(|node| Self::Node(*node).write_key(out));
+                path.edges
+                    .iter()
+                    .for_each(|edge| Self::Relationship(*edge).write_key(out));
             }
         }
     }
@@ -311,7 +315,10 @@ fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
 }
 
 /// The integer that a float is exactly, if it is one of 64 bits.
-#[expect(clippy::cast_possible_truncation, reason = "the range is checked before")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the range is checked before"
+)]
 fn exact_int(value: f64) -> Option<i64> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     (value.fract() == 0.0 && value >= -LIMIT && value < LIMIT).then_some(value as i64)
@@ -329,12 +336,17 @@ fn compare_int_float(int: i64, float: f64) -> Option<Ordering> {
         } else {
             Ordering::Equal
         })),
-        None => Some(if float > 0.0 { Ordering::Less } else { Ordering::Greater }),
+        None => Some(if float > 0.0 {
+            Ordering::Less
+        } else {
+            Ordering::Greater
+        }),
     }
 }
 
 fn float_order(a: f64, b: f64) -> Ordering {
-    a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+    a.partial_cmp(&b)
+        .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
 #[cfg(test)]
@@ -346,8 +358,14 @@ mod tests {
         let big = Value::Int(i64::MAX);
         assert_eq!(big.equals(&Value::Float(i64::MAX as f64)), Some(false));
         assert_eq!(Value::Int(1).equals(&Value::Float(1.0)), Some(true));
-        assert_eq!(Value::Int(1).compare(&Value::Float(1.5)), Some(Ordering::Less));
-        assert_eq!(Value::Int(-1).compare(&Value::Float(-1.5)), Some(Ordering::Greater));
+        assert_eq!(
+            Value::Int(1).compare(&Value::Float(1.5)),
+            Some(Ordering::Less)
+        );
+        assert_eq!(
+            Value::Int(-1).compare(&Value::Float(-1.5)),
+            Some(Ordering::Greater)
+        );
         assert_eq!(Value::Int(1).compare(&Value::Float(f64::NAN)), None);
         assert_eq!(Value::Int(1).group_key(), Value::Float(1.0).group_key());
         assert_ne!(Value::Int(1).group_key(), Value::Float(1.5).group_key());
@@ -360,7 +378,10 @@ mod tests {
         assert_eq!(Value::Null.group_key(), Value::Null.group_key());
         let with_null = Value::list([Value::Int(1), Value::Null]);
         assert_eq!(with_null.equals(&with_null), None);
-        assert_eq!(with_null.equals(&Value::list([Value::Int(2), Value::Null])), Some(false));
+        assert_eq!(
+            with_null.equals(&Value::list([Value::Int(2), Value::Null])),
+            Some(false)
+        );
     }
 
     #[test]
@@ -375,6 +396,9 @@ mod tests {
         ];
         values.sort_by(Value::order);
         let kinds: Vec<_> = values.iter().map(Value::kind).collect();
-        assert_eq!(kinds, ["list", "string", "boolean", "integer", "float", "null"]);
+        assert_eq!(
+            kinds,
+            ["list", "string", "boolean", "integer", "float", "null"]
+        );
     }
 }

@@ -1,1 +1,24 @@
-//! Placeholder until the first module lands.
+//! The server: use cases in [`mod@app`], which knows no axum, and thin HTTP handlers around them.
+//!
+//! A request goes: handler (`http/<resource>/<verb>.rs`) -> use case (`app/`) -> permit (`policy`)
+//! -> graph handle (`registry`) -> engine. This crate must never know Lance, Arrow or the YAML of
+//! the config file, and decides nothing about access by itself.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), server::BootError> {
+//! let options = server::ServeOptions::new("config/trellis.yaml");
+//! let running = server::start(options).await?;
+//! println!("listening on {}", running.address());
+//! running.until_signalled().await
+//! # }
+//! ```
+
+mod app;
+mod boot;
+mod http;
+mod logging;
+pub mod offline;
+
+pub use boot::{BootError, Running, ServeOptions, start};
+pub use http::{Security, document};
+pub use logging::{LogFormat, LoggingError, init as init_logging};

@@ -59,6 +59,13 @@ pub enum CheckpointError {
 }
 
 impl Checkpoint {
+    /// The digest, unless it is not 64 hex digits.
+    pub(crate) fn digest(&self) -> Option<journal::Digest> {
+        let mut bytes = [0_u8; 32];
+        hex::decode_to_slice(&self.digest, &mut bytes).ok()?;
+        Some(journal::Digest::from_bytes(bytes))
+    }
+
     pub(crate) fn next_id(&self, type_id: TypeId) -> u64 {
         self.next_ids.get(&type_id.0).copied().unwrap_or(1)
     }
@@ -80,7 +87,9 @@ impl Checkpoint {
 
     pub(crate) fn load(path: &Path) -> Result<Self, CheckpointError> {
         let bytes = files::read(path)?;
-        let damaged = || CheckpointError::Damaged { path: path.to_owned() };
+        let damaged = || CheckpointError::Damaged {
+            path: path.to_owned(),
+        };
         let text = std::str::from_utf8(&bytes).map_err(|_| damaged())?;
         let (line, rest) = text.split_once('\n').ok_or_else(damaged)?;
         if rest.trim_end() != hex::encode(Sha256::digest(line.as_bytes())) {
@@ -95,9 +104,16 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed("list", folder))? {
         let path = entry.map_err(failed("list", folder))?.path();
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let stem = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default();
         let named = stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit());
-        if named && path.extension().is_some_and(|extension| extension == "json") {
+        if named
+            && path
+                .extension()
+                .is_some_and(|extension| extension == "json")
+        {
             paths.push(path);
         }
     }

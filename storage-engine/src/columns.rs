@@ -19,7 +19,7 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef, LargeListArray, RecordBatch};
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
-use language::schema::{Property, PropertyType, Schema, TypeId};
+use language::schema::{Property, PropertyId, PropertyType, Schema, TypeId};
 use language::value::Value;
 
 use crate::rows::Row;
@@ -58,12 +58,21 @@ impl Layout {
     /// The layouts of all node types, then of all edge types.
     pub(crate) fn of_schema(schema: &Schema) -> (Vec<Arc<Self>>, Vec<Arc<Self>>) {
         let nodes = schema.node_types.iter().map(|node_type| {
-            let position = |id| node_type.properties.iter().position(|property| property.id == id);
+            let position = |id| {
+                node_type
+                    .properties
+                    .iter()
+                    .position(|property| property.id == id)
+            };
             Self {
                 type_id: node_type.id,
                 name: node_type.name.clone(),
                 properties: node_type.properties.clone(),
-                key: node_type.key.iter().filter_map(|id| position(*id)).collect(),
+                key: node_type
+                    .key
+                    .iter()
+                    .filter_map(|id| position(*id))
+                    .collect(),
                 ends: None,
                 stored: stored_schema(&node_type.properties, false),
             }
@@ -80,8 +89,10 @@ impl Layout {
     }
 
     /// The position of a property in the rows of this type.
-    pub(crate) fn position(&self, id: language::schema::PropertyId) -> Option<usize> {
-        self.properties.iter().position(|property| property.id == id)
+    pub(crate) fn position(&self, id: PropertyId) -> Option<usize> {
+        self.properties
+            .iter()
+            .position(|property| property.id == id)
     }
 
     /// The columns that a base keeps in memory: all but provenance.
@@ -97,15 +108,16 @@ impl Layout {
     /// Rows, with their ids, as one batch of the stored shape.
     pub(crate) fn batch<'a>(
         &self,
-        rows: impl Iterator<Item = (u64, &'a Row)> + Clone,
+        rows: impl Iterator<Item = (u64, &'a Row)>,
     ) -> Result<RecordBatch, ArrowError> {
+        let rows: Vec<(u64, &Row)> = rows.collect();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.stored.fields().len());
         let mut ids = UInt64Builder::new();
-        rows.clone().for_each(|(id, _)| ids.append_value(id));
+        rows.iter().for_each(|(id, _)| ids.append_value(*id));
         columns.push(Arc::new(ids.finish()));
         if self.ends.is_some() {
             let (mut sources, mut targets) = (UInt64Builder::new(), UInt64Builder::new());
-            for (_, row) in rows.clone() {
+            for (_, row) in &rows {
                 let (source, target) = row.ends.unwrap_or_default();
                 sources.append_value(source);
                 targets.append_value(target);
@@ -116,7 +128,7 @@ impl Layout {
         let mut identities = LargeStringBuilder::new();
         let mut lsns = UInt64Builder::new();
         let mut runs = FixedSizeBinaryBuilder::new(16);
-        for (_, row) in rows.clone() {
+        for (_, row) in &rows {
             identities.append_option(row.identity.as_deref());
             lsns.append_value(row.lsn);
             runs.append_value(row.run.as_bytes())?;
@@ -126,7 +138,7 @@ impl Layout {
         columns.push(Arc::new(runs.finish()));
         for (position, property) in self.properties.iter().enumerate() {
             let values = rows
-                .clone()
+                .iter()
                 .map(|(_, row)| row.values.get(position).unwrap_or(&Value::Null));
             columns.push(column(&property.value_type, values)?);
         }
@@ -171,7 +183,10 @@ pub(crate) fn data_type(property_type: &PropertyType) -> DataType {
 
 /// A value that its column cannot hold. The transaction checks values before they get here.
 fn misfit(expected: &PropertyType, value: &Value) -> ArrowError {
-    ArrowError::CastError(format!("a {} does not fit a column of {expected:?}", value.kind()))
+    ArrowError::CastError(format!(
+        "a {} does not fit a column of {expected:?}",
+        value.kind()
+    ))
 }
 
 fn column<'a>(
@@ -257,7 +272,9 @@ pub(crate) fn value_at(column: &dyn Array, row: usize) -> Value {
         DataType::UInt32 => Value::Int(column.as_primitive::<UInt32Type>().value(row).into()),
         DataType::UInt64 => {
             // Stored from an `i64` that was not negative.
-            Value::Int(i64::try_from(column.as_primitive::<UInt64Type>().value(row)).unwrap_or(i64::MAX))
+            Value::Int(
+                i64::try_from(column.as_primitive::<UInt64Type>().value(row)).unwrap_or(i64::MAX),
+            )
         }
         DataType::Float32 => Value::Float(column.as_primitive::<Float32Type>().value(row).into()),
         DataType::Float64 => Value::Float(column.as_primitive::<Float64Type>().value(row)),

@@ -17,24 +17,32 @@ pub struct FileError {
 /// Names the operation that an IO error came from.
 pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
     let path = path.to_owned();
-    move |source| FileError { action, path, source }
+    move |source| FileError {
+        action,
+        path,
+        source,
+    }
 }
 
 /// Writes `parts` to a temporary file beside `path`, syncs it, renames it and syncs the folder.
 pub(crate) fn write_durably(path: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed("create a file in", folder))?;
+    let mut file =
+        tempfile::NamedTempFile::new_in(folder).map_err(failed("create a file in", folder))?;
     for part in parts {
         file.write_all(part).map_err(failed("write", path))?;
     }
     file.as_file().sync_all().map_err(failed("sync", path))?;
-    file.persist(path).map_err(|error| failed("replace", path)(error.error))?;
+    file.persist(path)
+        .map_err(|error| failed("replace", path)(error.error))?;
     sync_folder(folder)
 }
 
 /// Makes the names in a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(failed("sync the folder", folder))
+    File::open(folder)
+        .and_then(|file| file.sync_all())
+        .map_err(failed("sync the folder", folder))
 }
 
 /// Makes a folder and its name durable.
@@ -53,7 +61,9 @@ pub(crate) fn sync_tree(
         if path.is_dir() {
             sync_tree(&path, synced)?;
         } else if !synced.contains(&path) {
-            File::open(&path).and_then(|file| file.sync_all()).map_err(failed("sync", &path))?;
+            File::open(&path)
+                .and_then(|file| file.sync_all())
+                .map_err(failed("sync", &path))?;
             synced.insert(path);
         }
     }

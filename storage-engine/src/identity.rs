@@ -13,6 +13,9 @@ pub(crate) fn of_edge(graph: Uuid, edge: EdgeRef) -> Uuid {
     hash.update(edge.id.to_be_bytes());
     let digest = hash.finalize();
     let mut bytes = [0_u8; 16];
-    bytes.iter_mut().zip(digest.iter()).for_each(|(to, from)| *to = *from);
+    bytes
+        .iter_mut()
+        .zip(digest.iter())
+        .for_each(|(to, from)| *to = *from);
     Builder::from_custom_bytes(bytes).into_uuid()
 }

@@ -31,7 +31,10 @@ impl Keys {
             })
             .collect();
         entries.sort_unstable();
-        Self { base: entries.into(), changes: HashTrieMapSync::new_sync() }
+        Self {
+            base: entries.into(),
+            changes: HashTrieMapSync::new_sync(),
+        }
     }
 
     /// The node with this key.
@@ -53,7 +56,8 @@ impl Keys {
 
     /// Notes that `row` is there, or gone.
     pub(crate) fn put(&mut self, layout: &Layout, row: &Row, id: Option<u64>) {
-        self.changes.insert_mut(Value::group_key_of(&key_of(layout, row)), id);
+        self.changes
+            .insert_mut(Value::group_key_of(&key_of(layout, row)), id);
     }
 }
 
@@ -68,10 +72,16 @@ pub(crate) fn key_of(layout: &Layout, row: &Row) -> Vec<Value> {
 
 fn base_key(layout: &Layout, base: &Base, slot: usize) -> GroupKey {
     if layout.key.is_empty() {
-        return base.identity(slot).map_or(Value::Null, Value::string).group_key();
+        return base
+            .identity(slot)
+            .map_or(Value::Null, Value::string)
+            .group_key();
     }
-    let values: Vec<Value> =
-        layout.key.iter().map(|position| base.value(slot, *position)).collect();
+    let values: Vec<Value> = layout
+        .key
+        .iter()
+        .map(|position| base.value(slot, *position))
+        .collect();
     Value::group_key_of(&values)
 }
 

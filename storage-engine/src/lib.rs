@@ -38,6 +38,8 @@ mod rows;
 mod tables;
 mod topology;
 
+pub mod export;
+pub mod load;
 pub mod snapshot;
 pub mod transaction;
 
@@ -49,3 +51,6 @@ pub use lock::Holder;
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};
 pub use snapshot::{Neighbour, Snapshot};
 pub use transaction::{Transaction, WriteError};
+
+#[cfg(test)]
+mod tests;

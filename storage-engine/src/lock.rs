@@ -54,12 +54,18 @@ impl WriterLock {
                 return Err(failed("lock", &path)(error).into());
             }
             let mut text = String::new();
-            file.read_to_string(&mut text).map_err(failed("read", &path))?;
-            return Err(LockError::Held(serde_json::from_str(&text).unwrap_or_default()));
+            file.read_to_string(&mut text)
+                .map_err(failed("read", &path))?;
+            return Err(LockError::Held(
+                serde_json::from_str(&text).unwrap_or_default(),
+            ));
         }
         let holder = Holder {
             pid: std::process::id(),
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
             since_micros: crate::clock::now_micros(),
         };
         let text = serde_json::to_string(&holder).unwrap_or_default();

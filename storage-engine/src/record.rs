@@ -238,7 +238,9 @@ impl Record {
         match entry.split_first() {
             Some((&FORMAT, bytes)) => postcard::from_bytes(bytes).map_err(RecordError::Decode),
             Some((&other, _)) => Err(RecordError::Format(other)),
-            None => Err(RecordError::Decode(postcard::Error::DeserializeUnexpectedEnd)),
+            None => Err(RecordError::Decode(
+                postcard::Error::DeserializeUnexpectedEnd,
+            )),
         }
     }
 }
@@ -252,7 +254,9 @@ impl Changes {
         match bytes.split_first() {
             Some((&FORMAT, bytes)) => postcard::from_bytes(bytes).map_err(RecordError::Decode),
             Some((&other, _)) => Err(RecordError::Format(other)),
-            None => Err(RecordError::Decode(postcard::Error::DeserializeUnexpectedEnd)),
+            None => Err(RecordError::Decode(
+                postcard::Error::DeserializeUnexpectedEnd,
+            )),
         }
     }
 }

@@ -59,16 +59,26 @@ impl Base {
     }
 
     /// A base of batches in any order. Their columns may be in any order; ids must not repeat.
-    pub(crate) fn from_batches(layout: &Layout, batches: &[RecordBatch]) -> Result<Self, ArrowError> {
+    pub(crate) fn from_batches(
+        layout: &Layout,
+        batches: &[RecordBatch],
+    ) -> Result<Self, ArrowError> {
         let names = layout.resident_columns();
-        let fields = names.iter().map(|name| layout.stored.field_with_name(name).cloned());
-        let schema = Arc::new(arrow_schema::Schema::new(fields.collect::<Result<Vec<_>, _>>()?));
+        let fields = names
+            .iter()
+            .map(|name| layout.stored.field_with_name(name).cloned());
+        let schema = Arc::new(arrow_schema::Schema::new(
+            fields.collect::<Result<Vec<_>, _>>()?,
+        ));
         let resident = batches
             .iter()
             .map(|batch| {
                 let columns = names.iter().map(|name| {
                     batch.column_by_name(name).cloned().ok_or_else(|| {
-                        ArrowError::SchemaError(format!("the table of {} has no column {name}", layout.name))
+                        ArrowError::SchemaError(format!(
+                            "the table of {} has no column {name}",
+                            layout.name
+                        ))
                     })
                 });
                 RecordBatch::try_new(schema.clone(), columns.collect::<Result<Vec<_>, _>>()?)
@@ -94,7 +104,11 @@ impl Base {
             batch = arrow_select::take::take_record_batch(&batch, &order)?;
             ids = numbers(&batch, columns::ID)?;
         }
-        if let Some(pair) = ids.values().windows(2).find(|pair| pair.first() == pair.last()) {
+        if let Some(pair) = ids
+            .values()
+            .windows(2)
+            .find(|pair| pair.first() == pair.last())
+        {
             return Err(ArrowError::InvalidArgumentError(format!(
                 "the table of {} has two rows with the id {}",
                 layout.name,
@@ -106,7 +120,10 @@ impl Base {
             _ => None,
         };
         let ends = match layout.ends {
-            Some(_) => Some((numbers(&batch, columns::SOURCE)?, numbers(&batch, columns::TARGET)?)),
+            Some(_) => Some((
+                numbers(&batch, columns::SOURCE)?,
+                numbers(&batch, columns::TARGET)?,
+            )),
             None => None,
         };
         let properties = layout
@@ -115,7 +132,14 @@ impl Base {
             .map(|property| column(&batch, &format!("p{}", property.id.0)))
             .collect::<Result<Vec<_>, _>>()?;
         let identities = column(&batch, columns::IDENTITY)?;
-        Ok(Self { ids, dense_from, ends, identities, properties, batch })
+        Ok(Self {
+            ids,
+            dense_from,
+            ends,
+            identities,
+            properties,
+            batch,
+        })
     }
 
     /// This base with `changes` applied.
@@ -124,10 +148,16 @@ impl Base {
         layout: &Layout,
         changes: &RedBlackTreeMapSync<u64, Entry>,
     ) -> Result<Self, ArrowError> {
-        let keep: BooleanArray =
-            self.ids.values().iter().map(|id| Some(!changes.contains_key(id))).collect();
+        let keep: BooleanArray = self
+            .ids
+            .values()
+            .iter()
+            .map(|id| Some(!changes.contains_key(id)))
+            .collect();
         let kept = arrow_select::filter::filter_record_batch(&self.batch, &keep)?;
-        let rows = changes.iter().filter_map(|(id, entry)| Some((*id, entry.row.as_deref()?)));
+        let rows = changes
+            .iter()
+            .filter_map(|(id, entry)| Some((*id, entry.row.as_deref()?)));
         Self::from_batches(layout, &[kept, layout.batch(rows)?])
     }
 
@@ -155,7 +185,9 @@ impl Base {
     }
 
     pub(crate) fn ends(&self, slot: usize) -> Option<(u64, u64)> {
-        self.ends.as_ref().map(|(sources, targets)| (sources.value(slot), targets.value(slot)))
+        self.ends
+            .as_ref()
+            .map(|(sources, targets)| (sources.value(slot), targets.value(slot)))
     }
 
     pub(crate) fn value(&self, slot: usize, position: usize) -> Value {
@@ -243,7 +275,10 @@ impl Rows {
                 .as_ref()
                 .and_then(|row| row.values.get(position).cloned())
                 .unwrap_or(Value::Null),
-            None => self.base.slot(id).map_or(Value::Null, |slot| self.base.value(slot, position)),
+            None => self
+                .base
+                .slot(id)
+                .map_or(Value::Null, |slot| self.base.value(slot, position)),
         }
     }
 
@@ -269,7 +304,9 @@ impl Rows {
         let slot = self.base.slot(id)?;
         let properties = 0..self.layout.properties.len();
         Some(Arc::new(Row {
-            values: properties.map(|position| self.base.value(slot, position)).collect(),
+            values: properties
+                .map(|position| self.base.value(slot, position))
+                .collect(),
             identity: self.base.identity(slot).map(Arc::from),
             ends: self.base.ends(slot),
             lsn: 0,
@@ -287,7 +324,11 @@ impl Rows {
             _ => {}
         }
         if was != is && self.base.slot(id).is_some() {
-            self.base_deletions = if is { self.base_deletions - 1 } else { self.base_deletions + 1 };
+            self.base_deletions = if is {
+                self.base_deletions - 1
+            } else {
+                self.base_deletions + 1
+            };
         }
         self.next_id = self.next_id.max(id + 1);
         self.changes.insert_mut(id, entry);

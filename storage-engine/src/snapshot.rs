@@ -83,12 +83,24 @@ impl Snapshot {
             .into_iter()
             .map(|layout| rows(layout).map(EdgeTable::new))
             .collect::<Result<Vec<_>, _>>()?;
-        let node_places =
-            nodes.iter().enumerate().map(|(at, table)| (table.rows.layout.type_id, Place::Node(at)));
-        let edge_places =
-            edges.iter().enumerate().map(|(at, table)| (table.rows.layout.type_id, Place::Edge(at)));
+        let node_places = nodes
+            .iter()
+            .enumerate()
+            .map(|(at, table)| (table.rows.layout.type_id, Place::Node(at)));
+        let edge_places = edges
+            .iter()
+            .enumerate()
+            .map(|(at, table)| (table.rows.layout.type_id, Place::Edge(at)));
         let places = Arc::new(node_places.chain(edge_places).collect());
-        Ok(Self { schema, graph, head: Arc::new(head), lsn, places, nodes, edges })
+        Ok(Self {
+            schema,
+            graph,
+            head: Arc::new(head),
+            lsn,
+            places,
+            nodes,
+            edges,
+        })
     }
 
     /// The schema that the graph has at this commit.
@@ -129,38 +141,48 @@ impl Snapshot {
 
     /// The nodes of a type, in the order in which they were made.
     pub fn nodes(&self, type_id: TypeId) -> impl Iterator<Item = NodeRef> + '_ {
-        let ids = self.node_table(type_id).into_iter().flat_map(|table| table.rows.ids());
+        let ids = self
+            .node_table(type_id)
+            .into_iter()
+            .flat_map(|table| table.rows.ids());
         ids.map(move |id| NodeRef { type_id, id })
     }
 
     /// The edges of a type, in the order in which they were made.
     pub fn edges(&self, type_id: TypeId) -> impl Iterator<Item = EdgeRef> + '_ {
-        let ids = self.edge_table(type_id).into_iter().flat_map(|table| table.rows.ids());
+        let ids = self
+            .edge_table(type_id)
+            .into_iter()
+            .flat_map(|table| table.rows.ids());
         ids.map(move |id| EdgeRef { type_id, id })
     }
 
     /// Whether a node is there.
     #[must_use]
     pub fn contains_node(&self, node: NodeRef) -> bool {
-        self.node_table(node.type_id).is_some_and(|table| table.rows.contains(node.id))
+        self.node_table(node.type_id)
+            .is_some_and(|table| table.rows.contains(node.id))
     }
 
     /// Whether an edge is there.
     #[must_use]
     pub fn contains_edge(&self, edge: EdgeRef) -> bool {
-        self.edge_table(edge.type_id).is_some_and(|table| table.rows.contains(edge.id))
+        self.edge_table(edge.type_id)
+            .is_some_and(|table| table.rows.contains(edge.id))
     }
 
     /// A property of a node; null when the node, the property or its value is not there.
     #[must_use]
     pub fn node_property(&self, node: NodeRef, property: PropertyId) -> Value {
-        self.node_table(node.type_id).map_or(Value::Null, |table| table.rows.property(node.id, property))
+        self.node_table(node.type_id)
+            .map_or(Value::Null, |table| table.rows.property(node.id, property))
     }
 
     /// A property of an edge; null when the edge, the property or its value is not there.
     #[must_use]
     pub fn edge_property(&self, edge: EdgeRef, property: PropertyId) -> Value {
-        self.edge_table(edge.type_id).map_or(Value::Null, |table| table.rows.property(edge.id, property))
+        self.edge_table(edge.type_id)
+            .map_or(Value::Null, |table| table.rows.property(edge.id, property))
     }
 
     /// The node that an edge leaves and the one that it enters.
@@ -170,13 +192,23 @@ impl Snapshot {
         let (source, target) = table.rows.ends(edge.id)?;
         let (source_type, target_type) = table.rows.layout.ends?;
         Some((
-            NodeRef { type_id: source_type, id: source },
-            NodeRef { type_id: target_type, id: target },
+            NodeRef {
+                type_id: source_type,
+                id: source,
+            },
+            NodeRef {
+                type_id: target_type,
+                id: target,
+            },
         ))
     }
 
     /// The edges of a type that leave a node; none when the node is of another type.
-    pub fn outgoing(&self, edge_type: TypeId, node: NodeRef) -> impl Iterator<Item = Neighbour> + '_ {
+    pub fn outgoing(
+        &self,
+        edge_type: TypeId,
+        node: NodeRef,
+    ) -> impl Iterator<Item = Neighbour> + '_ {
         let table = self.edge_table(edge_type);
         let ends = table.and_then(|table| table.rows.layout.ends);
         let table = table.filter(|_| ends.is_some_and(|(source, _)| source == node.type_id));
@@ -188,7 +220,11 @@ impl Snapshot {
     }
 
     /// The edges of a type that enter a node; none when the node is of another type.
-    pub fn incoming(&self, edge_type: TypeId, node: NodeRef) -> impl Iterator<Item = Neighbour> + '_ {
+    pub fn incoming(
+        &self,
+        edge_type: TypeId,
+        node: NodeRef,
+    ) -> impl Iterator<Item = Neighbour> + '_ {
         let table = self.edge_table(edge_type);
         let ends = table.and_then(|table| table.rows.layout.ends);
         let table = table.filter(|_| ends.is_some_and(|(_, target)| target == node.type_id));
@@ -223,19 +259,30 @@ impl Snapshot {
     /// What people know a node by: its key's value, a list when the key is composite, else text.
     #[must_use]
     pub fn node_identity(&self, node: NodeRef) -> Value {
-        let Some(table) = self.node_table(node.type_id) else { return Value::Null };
+        let Some(table) = self.node_table(node.type_id) else {
+            return Value::Null;
+        };
         let key = &table.rows.layout.key;
         match key.as_slice() {
-            [] => table.rows.identity(node.id).map_or(Value::Null, Value::String),
+            [] => table
+                .rows
+                .identity(node.id)
+                .map_or(Value::Null, Value::String),
             [position] => table.rows.value(node.id, *position),
-            several => Value::list(several.iter().map(|position| table.rows.value(node.id, *position))),
+            several => Value::list(
+                several
+                    .iter()
+                    .map(|position| table.rows.value(node.id, *position)),
+            ),
         }
     }
 
     /// What people know an edge by: the identity it was given, else one derived from the graph's.
     #[must_use]
     pub fn edge_identity(&self, edge: EdgeRef) -> Value {
-        let given = self.edge_table(edge.type_id).and_then(|table| table.rows.identity(edge.id));
+        let given = self
+            .edge_table(edge.type_id)
+            .and_then(|table| table.rows.identity(edge.id));
         match given {
             Some(identity) => Value::String(identity),
             None => Value::string(crate::identity::of_edge(self.graph, edge).to_string()),
@@ -245,22 +292,27 @@ impl Snapshot {
     /// All properties of a node that have a value, by name.
     #[must_use]
     pub fn node_properties(&self, node: NodeRef) -> std::collections::BTreeMap<String, Value> {
-        self.node_table(node.type_id).map(|table| table.rows.named_values(node.id)).unwrap_or_default()
+        self.node_table(node.type_id)
+            .map(|table| table.rows.named_values(node.id))
+            .unwrap_or_default()
     }
 
     /// All properties of an edge that have a value, by name.
     #[must_use]
     pub fn edge_properties(&self, edge: EdgeRef) -> std::collections::BTreeMap<String, Value> {
-        self.edge_table(edge.type_id).map(|table| table.rows.named_values(edge.id)).unwrap_or_default()
+        self.edge_table(edge.type_id)
+            .map(|table| table.rows.named_values(edge.id))
+            .unwrap_or_default()
     }
 
     /// Bytes of memory that columns and adjacency take; changes since the checkpoint not counted.
     #[must_use]
     pub fn resident_bytes(&self) -> usize {
         let nodes: usize = self.nodes.iter().map(|table| table.rows.base.bytes()).sum();
-        let edges = self.edges.iter().map(|table| {
-            table.rows.base.bytes() + table.outgoing.bytes() + table.incoming.bytes()
-        });
+        let edges = self
+            .edges
+            .iter()
+            .map(|table| table.rows.base.bytes() + table.outgoing.bytes() + table.incoming.bytes());
         nodes + edges.sum::<usize>()
     }
 
@@ -277,42 +329,37 @@ impl Snapshot {
     }
 
     pub(crate) fn node_table(&self, type_id: TypeId) -> Option<&NodeTable> {
-        match self.places.get(&type_id)? {
-            Place::Node(at) => self.nodes.get(*at),
+        match *self.places.get(&type_id)? {
+            Place::Node(at) => self.nodes.get(at),
             Place::Edge(_) => None,
         }
     }
 
     pub(crate) fn edge_table(&self, type_id: TypeId) -> Option<&EdgeTable> {
-        match self.places.get(&type_id)? {
-            Place::Edge(at) => self.edges.get(*at),
+        match *self.places.get(&type_id)? {
+            Place::Edge(at) => self.edges.get(at),
             Place::Node(_) => None,
         }
     }
 
     /// The rows of one type.
     pub(crate) fn rows(&self, type_id: TypeId) -> Option<&Rows> {
-        match self.places.get(&type_id)? {
-            Place::Node(at) => self.nodes.get(*at).map(|table| &table.rows),
-            Place::Edge(at) => self.edges.get(*at).map(|table| &table.rows),
+        match *self.places.get(&type_id)? {
+            Place::Node(at) => self.nodes.get(at).map(|table| &table.rows),
+            Place::Edge(at) => self.edges.get(at).map(|table| &table.rows),
         }
-    }
-
-    /// The next free id of a type.
-    pub(crate) fn next_id(&self, type_id: TypeId) -> Option<u64> {
-        self.rows(type_id).map(|rows| rows.next_id)
     }
 
     /// Puts or deletes one row and keeps the indexes with it.
     pub(crate) fn put(&mut self, type_id: TypeId, id: u64, entry: Entry) {
-        match self.places.get(&type_id) {
+        match self.places.get(&type_id).copied() {
             Some(Place::Node(at)) => {
-                if let Some(table) = self.nodes.get_mut(*at) {
+                if let Some(table) = self.nodes.get_mut(at) {
                     table.put(id, entry);
                 }
             }
             Some(Place::Edge(at)) => {
-                if let Some(table) = self.edges.get_mut(*at) {
+                if let Some(table) = self.edges.get_mut(at) {
                     table.put(id, entry);
                 }
             }
@@ -327,13 +374,23 @@ impl Snapshot {
     }
 
     /// Applies a commit read from the log. The rows' layouts are those of the commit's schema.
-    pub(crate) fn replay(&mut self, header: &Header, changes: &[Change]) -> Result<(), ReplayError> {
+    pub(crate) fn replay(
+        &mut self,
+        header: &Header,
+        changes: &[Change],
+    ) -> Result<(), ReplayError> {
         for change in changes {
             let type_id = change.type_id;
-            let rows = self.rows(type_id).ok_or(ReplayError::UnknownType(type_id))?;
+            let rows = self
+                .rows(type_id)
+                .ok_or(ReplayError::UnknownType(type_id))?;
             let row = match &change.row {
                 RowChange::Delete { .. } => None,
-                RowChange::Insert { values, identity, ends } => {
+                RowChange::Insert {
+                    values,
+                    identity,
+                    ends,
+                } => {
                     let mut row = Row {
                         values: vec![Value::Null; rows.layout.properties.len()],
                         identity: identity.clone(),
@@ -341,17 +398,38 @@ impl Snapshot {
                         lsn: header.lsn,
                         run: header.run,
                     };
-                    set(&mut row, rows, values.iter().map(|(id, value)| (*id, value)))?;
+                    set(
+                        &mut row,
+                        rows,
+                        values.iter().map(|(id, value)| (*id, value)),
+                    )?;
                     Some(row)
                 }
                 RowChange::Update { values } => {
-                    let old = rows.row(change.id).ok_or(ReplayError::MissingRow(type_id, change.id))?;
-                    let mut row = Row { lsn: header.lsn, run: header.run, ..(*old).clone() };
-                    set(&mut row, rows, values.iter().map(|change| (change.property, &change.after)))?;
+                    let old = rows
+                        .row(change.id)
+                        .ok_or(ReplayError::MissingRow(type_id, change.id))?;
+                    let mut row = Row {
+                        lsn: header.lsn,
+                        run: header.run,
+                        ..(*old).clone()
+                    };
+                    set(
+                        &mut row,
+                        rows,
+                        values.iter().map(|change| (change.property, &change.after)),
+                    )?;
                     Some(row)
                 }
             };
-            self.put(type_id, change.id, Entry { lsn: header.lsn, row: row.map(Arc::new) });
+            self.put(
+                type_id,
+                change.id,
+                Entry {
+                    lsn: header.lsn,
+                    row: row.map(Arc::new),
+                },
+            );
         }
         for (type_id, next_id) in &header.next_ids {
             self.reserve(*type_id, *next_id);
@@ -361,9 +439,9 @@ impl Snapshot {
     }
 
     fn reserve(&mut self, type_id: TypeId, next_id: u64) {
-        let rows = match self.places.get(&type_id) {
-            Some(Place::Node(at)) => self.nodes.get_mut(*at).map(|table| &mut table.rows),
-            Some(Place::Edge(at)) => self.edges.get_mut(*at).map(|table| &mut table.rows),
+        let rows = match self.places.get(&type_id).copied() {
+            Some(Place::Node(at)) => self.nodes.get_mut(at).map(|table| &mut table.rows),
+            Some(Place::Edge(at)) => self.edges.get_mut(at).map(|table| &mut table.rows),
             None => None,
         };
         if let Some(rows) = rows {
@@ -387,15 +465,23 @@ impl Snapshot {
 
 impl Rows {
     fn property(&self, id: u64, property: PropertyId) -> Value {
-        self.layout.position(property).map_or(Value::Null, |position| self.value(id, position))
+        self.layout
+            .position(property)
+            .map_or(Value::Null, |position| self.value(id, position))
     }
 }
 
 impl Neighbour {
     fn of(edge_type: TypeId, node_type: TypeId, link: Link) -> Self {
         Self {
-            edge: EdgeRef { type_id: edge_type, id: link.edge },
-            node: NodeRef { type_id: node_type, id: link.node },
+            edge: EdgeRef {
+                type_id: edge_type,
+                id: link.edge,
+            },
+            node: NodeRef {
+                type_id: node_type,
+                id: link.node,
+            },
         }
     }
 }
@@ -418,7 +504,12 @@ impl NodeTable {
 
     fn rebased(&self, prepared: &Self, folded: u64) -> Self {
         let mut keys = prepared.keys.clone();
-        for (id, entry) in self.rows.changes.iter().filter(|(_, entry)| entry.lsn > folded) {
+        for (id, entry) in self
+            .rows
+            .changes
+            .iter()
+            .filter(|(_, entry)| entry.lsn > folded)
+        {
             let old = prepared.rows.row(*id);
             match (&entry.row, old) {
                 (Some(row), _) => keys.put(&self.rows.layout, row, Some(*id)),
@@ -426,7 +517,10 @@ impl NodeTable {
                 (None, None) => {}
             }
         }
-        Self { rows: self.rows.rebased(prepared.rows.base.clone(), folded), keys }
+        Self {
+            rows: self.rows.rebased(prepared.rows.base.clone(), folded),
+            keys,
+        }
     }
 }
 
@@ -439,15 +533,31 @@ impl EdgeTable {
         });
         let outgoing = Adjacency::build(edges.clone());
         let incoming = Adjacency::build(edges.map(|(edge, source, target)| (edge, target, source)));
-        Self { rows, outgoing, incoming }
+        Self {
+            rows,
+            outgoing,
+            incoming,
+        }
     }
 
     fn put(&mut self, id: u64, entry: Entry) {
         if !self.rows.contains(id)
             && let Some((source, target)) = entry.row.as_ref().and_then(|row| row.ends)
         {
-            self.outgoing.add(source, Link { edge: id, node: target });
-            self.incoming.add(target, Link { edge: id, node: source });
+            self.outgoing.add(
+                source,
+                Link {
+                    edge: id,
+                    node: target,
+                },
+            );
+            self.incoming.add(
+                target,
+                Link {
+                    edge: id,
+                    node: source,
+                },
+            );
         }
         self.rows.put(id, entry);
     }
@@ -461,8 +571,20 @@ impl EdgeTable {
         for (id, entry) in table.rows.changes.iter() {
             let ends = entry.row.as_ref().and_then(|row| row.ends);
             if let Some((source, target)) = ends.filter(|_| table.rows.base.slot(*id).is_none()) {
-                table.outgoing.add(source, Link { edge: *id, node: target });
-                table.incoming.add(target, Link { edge: *id, node: source });
+                table.outgoing.add(
+                    source,
+                    Link {
+                        edge: *id,
+                        node: target,
+                    },
+                );
+                table.incoming.add(
+                    target,
+                    Link {
+                        edge: *id,
+                        node: source,
+                    },
+                );
             }
         }
         table
@@ -472,7 +594,10 @@ impl EdgeTable {
     fn live<'a>(&'a self, adjacency: &'a Adjacency, node: u64) -> impl Iterator<Item = Link> + 'a {
         let (base, added) = adjacency.links(node);
         let check_base = self.rows.base_deletions > 0;
-        let base = base.iter().copied().filter(move |link| !check_base || self.rows.contains(link.edge));
+        let base = base
+            .iter()
+            .copied()
+            .filter(move |link| !check_base || self.rows.contains(link.edge));
         base.chain(added.filter(|link| self.rows.contains(link.edge)))
     }
 }

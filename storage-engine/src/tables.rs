@@ -26,7 +26,11 @@ use crate::columns::{ID, Layout};
 const SESSION_CACHE_BYTES: usize = 16 << 20;
 
 static SESSION: LazyLock<Arc<Session>> = LazyLock::new(|| {
-    Arc::new(Session::new(SESSION_CACHE_BYTES, SESSION_CACHE_BYTES, Arc::default()))
+    Arc::new(Session::new(
+        SESSION_CACHE_BYTES,
+        SESSION_CACHE_BYTES,
+        Arc::default(),
+    ))
 });
 
 /// Lance runs on threads of its own, so that folding does not take those that serve commits.
@@ -88,7 +92,11 @@ fn run<T>(future: impl Future<Output = Result<T, TableError>>) -> Result<T, Tabl
 
 fn lance(folder: &str, action: &'static str) -> impl Fn(lance::Error) -> TableError {
     let folder = folder.to_owned();
-    move |source| TableError::Lance { folder: folder.clone(), action, source: Box::new(source) }
+    move |source| TableError::Lance {
+        folder: folder.clone(),
+        action,
+        source: Box::new(source),
+    }
 }
 
 /// What one fold does to one table.
@@ -107,7 +115,11 @@ pub(crate) fn fold(tables: &Path, fold: &Fold<'_>) -> Result<TableVersion, Table
     run(async {
         let folder = match fold.parent {
             Some(parent) => parent.folder.clone(),
-            None => format!("{}-{}", fold.layout.type_id.0, uuid::Uuid::new_v4().simple()),
+            None => format!(
+                "{}-{}",
+                fold.layout.type_id.0,
+                uuid::Uuid::new_v4().simple()
+            ),
         };
         let parent = match fold.parent {
             Some(parent) => open(tables, parent).await?,
@@ -121,7 +133,10 @@ pub(crate) fn fold(tables: &Path, fold: &Fold<'_>) -> Result<TableVersion, Table
             .execute(Transaction::new(version, operation, None))
             .await
             .map_err(lance(&folder, "committed"))?;
-        let rows = committed.count_rows(None).await.map_err(lance(&folder, "counted"))? as u64;
+        let rows = committed
+            .count_rows(None)
+            .await
+            .map_err(lance(&folder, "counted"))? as u64;
         let before = fold.parent.map_or(0, |parent| parent.rows);
         let expected = before - fold.removed.len() as u64 + fold.added.num_rows() as u64;
         if rows != expected {
@@ -131,7 +146,11 @@ pub(crate) fn fold(tables: &Path, fold: &Fold<'_>) -> Result<TableVersion, Table
                 expected: format!("{expected}"),
             });
         }
-        Ok(TableVersion { folder, version: committed.version().version, rows })
+        Ok(TableVersion {
+            folder,
+            version: committed.version().version,
+            rows,
+        })
     })
 }
 
@@ -146,8 +165,13 @@ pub(crate) fn read(
         let mut scan = dataset.scan();
         let failed = lance(&version.folder, "read");
         scan.project(&layout.resident_columns()).map_err(&failed)?;
-        let batches: Vec<RecordBatch> =
-            scan.try_into_stream().await.map_err(&failed)?.try_collect().await.map_err(&failed)?;
+        let batches: Vec<RecordBatch> = scan
+            .try_into_stream()
+            .await
+            .map_err(&failed)?
+            .try_collect()
+            .await
+            .map_err(&failed)?;
         let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
         if rows != version.rows {
             return Err(TableError::Mismatch {
@@ -180,15 +204,24 @@ async fn open(tables: &Path, version: &TableVersion) -> Result<Dataset, TableErr
 }
 
 fn write_params(mode: WriteMode) -> WriteParams {
-    WriteParams { mode, session: Some(SESSION.clone()), auto_cleanup: None, ..WriteParams::default() }
+    WriteParams {
+        mode,
+        session: Some(SESSION.clone()),
+        auto_cleanup: None,
+        ..WriteParams::default()
+    }
 }
 
 async fn create(tables: &Path, folder: &str, layout: &Layout) -> Result<Dataset, TableError> {
     let path = tables.join(folder);
     let nothing = RecordBatchIterator::new([], layout.stored.clone());
-    Dataset::write(nothing, &*path.to_string_lossy(), Some(write_params(WriteMode::Create)))
-        .await
-        .map_err(lance(folder, "created"))
+    Dataset::write(
+        nothing,
+        &*path.to_string_lossy(),
+        Some(write_params(WriteMode::Create)),
+    )
+    .await
+    .map_err(lance(folder, "created"))
 }
 
 /// Writes the files of a fold and says, in one operation, what they change.
@@ -208,7 +241,9 @@ async fn stage(folder: &str, parent: &Dataset, fold: &Fold<'_>) -> Result<Operat
         new_fragments = fragments;
     }
     if fold.removed.is_empty() {
-        return Ok(Operation::Append { fragments: new_fragments });
+        return Ok(Operation::Append {
+            fragments: new_fragments,
+        });
     }
     let staged = DeleteBuilder::new(parent, removal(fold.removed))
         .execute_uncommitted()
@@ -221,7 +256,11 @@ async fn stage(folder: &str, parent: &Dataset, fold: &Fold<'_>) -> Result<Operat
             expected: format!("{}", fold.removed.len()),
         });
     }
-    let Operation::Delete { updated_fragments, deleted_fragment_ids, .. } = staged.transaction.operation
+    let Operation::Delete {
+        updated_fragments,
+        deleted_fragment_ids,
+        ..
+    } = staged.transaction.operation
     else {
         return Err(unexpected(folder, "a deletion"));
     };

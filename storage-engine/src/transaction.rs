@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use language::schema::{InvalidValue, PropertyId, TypeId};
+use language::schema::{InvalidValue, PropertyId, TypeId, scalar_to_json};
 use language::value::{EdgeRef, NodeRef, Value};
 use uuid::Uuid;
 
@@ -69,7 +69,9 @@ pub enum WriteError {
         source: InvalidValue,
     },
     /// The key identifies the node for its life.
-    #[error("{type_name}.{property} is part of the key and cannot be changed; create a new node instead")]
+    #[error(
+        "{type_name}.{property} is part of the key and cannot be changed; create a new node instead"
+    )]
     KeyChange {
         /// The type.
         type_name: String,
@@ -202,7 +204,9 @@ impl Transaction {
         let id = rows.next_id;
         let layout = rows.layout.clone();
         if layout.ends != Some((source.type_id, target.type_id)) {
-            return Err(WriteError::WrongEnds { type_name: layout.name.clone() });
+            return Err(WriteError::WrongEnds {
+                type_name: layout.name.clone(),
+            });
         }
         for end in [source, target] {
             self.require_node(end)?;
@@ -256,7 +260,9 @@ impl Transaction {
     /// [`WriteError::HasRelationships`] while edges touch it.
     pub fn delete_node(&mut self, node: NodeRef) -> Result<(), WriteError> {
         let rows = self.node_rows(node.type_id)?;
-        let Some(row) = rows.row(node.id) else { return Ok(()) };
+        let Some(row) = rows.row(node.id) else {
+            return Ok(());
+        };
         if self.relationships(node).next().is_some() {
             return Err(WriteError::HasRelationships {
                 type_name: rows.layout.name.clone(),
@@ -269,10 +275,17 @@ impl Transaction {
 
     /// The edges that touch a node, of every type; a loop comes twice.
     pub fn relationships(&self, node: NodeRef) -> impl Iterator<Item = EdgeRef> + '_ {
-        let types = self.snapshot.schema().edge_types.iter().map(|edge_type| edge_type.id);
+        let types = self
+            .snapshot
+            .schema()
+            .edge_types
+            .iter()
+            .map(|edge_type| edge_type.id);
         types.flat_map(move |edge_type| {
             let outgoing = self.snapshot.outgoing(edge_type, node);
-            outgoing.chain(self.snapshot.incoming(edge_type, node)).map(|neighbour| neighbour.edge)
+            outgoing
+                .chain(self.snapshot.incoming(edge_type, node))
+                .map(|neighbour| neighbour.edge)
         })
     }
 
@@ -282,7 +295,9 @@ impl Transaction {
     /// [`WriteError::MissingProperty`] for a row that lacks a required property.
     pub fn end_statement(&mut self) -> Result<(), WriteError> {
         for (type_id, id) in std::mem::take(&mut self.unchecked) {
-            let Some(rows) = self.snapshot.rows(type_id) else { continue };
+            let Some(rows) = self.snapshot.rows(type_id) else {
+                continue;
+            };
             if !rows.contains(id) {
                 continue;
             }
@@ -298,17 +313,26 @@ impl Transaction {
     /// The changes as they go into the log, and the graph with them.
     pub(crate) fn finish(mut self) -> Result<Finished, WriteError> {
         self.end_statement()?;
-        let mut counts = ChangeCounts { properties_set: self.properties_set, ..Default::default() };
+        let mut counts = ChangeCounts {
+            properties_set: self.properties_set,
+            ..Default::default()
+        };
         let mut rows = Vec::with_capacity(self.before.len());
         let mut next_ids = BTreeMap::new();
         for ((type_id, id), before) in &self.before {
-            let Some(table) = self.snapshot.rows(*type_id) else { continue };
+            let Some(table) = self.snapshot.rows(*type_id) else {
+                continue;
+            };
             let after = table.row(*id);
             let edge = table.layout.ends.is_some();
             let change = match (before, after) {
                 (None, None) => continue,
                 (None, Some(after)) => {
-                    *(if edge { &mut counts.edges_created } else { &mut counts.nodes_created }) += 1;
+                    *(if edge {
+                        &mut counts.edges_created
+                    } else {
+                        &mut counts.nodes_created
+                    }) += 1;
                     next_ids.insert(*type_id, table.next_id);
                     RowChange::Insert {
                         values: present(&table.layout, &after),
@@ -317,7 +341,11 @@ impl Transaction {
                     }
                 }
                 (Some(before), None) => {
-                    *(if edge { &mut counts.edges_deleted } else { &mut counts.nodes_deleted }) += 1;
+                    *(if edge {
+                        &mut counts.edges_deleted
+                    } else {
+                        &mut counts.nodes_deleted
+                    }) += 1;
                     RowChange::Delete {
                         values: present(&table.layout, before),
                         identity: before.identity.clone(),
@@ -332,10 +360,17 @@ impl Transaction {
                     RowChange::Update { values }
                 }
             };
-            rows.push(Change { type_id: *type_id, id: *id, row: change });
+            rows.push(Change {
+                type_id: *type_id,
+                id: *id,
+                row: change,
+            });
         }
         Ok(Finished {
-            changes: Changes { catalogue: Vec::new(), rows },
+            changes: Changes {
+                catalogue: Vec::new(),
+                rows,
+            },
             counts,
             next_ids: next_ids.into_iter().collect(),
             snapshot: self.snapshot,
@@ -343,12 +378,18 @@ impl Transaction {
     }
 
     fn node_rows(&self, type_id: TypeId) -> Result<&Rows, WriteError> {
-        let table = self.snapshot.node_table(type_id).ok_or(WriteError::UnknownType(type_id))?;
+        let table = self
+            .snapshot
+            .node_table(type_id)
+            .ok_or(WriteError::UnknownType(type_id))?;
         Ok(&table.rows)
     }
 
     fn edge_rows(&self, type_id: TypeId) -> Result<&Rows, WriteError> {
-        let table = self.snapshot.edge_table(type_id).ok_or(WriteError::UnknownType(type_id))?;
+        let table = self
+            .snapshot
+            .edge_table(type_id)
+            .ok_or(WriteError::UnknownType(type_id))?;
         Ok(&table.rows)
     }
 
@@ -357,7 +398,9 @@ impl Transaction {
         if rows.contains(node.id) {
             return Ok(());
         }
-        Err(WriteError::Deleted { type_name: rows.layout.name.clone() })
+        Err(WriteError::Deleted {
+            type_name: rows.layout.name.clone(),
+        })
     }
 
     /// A row of these properties, defaults filled in, every value checked.
@@ -396,7 +439,14 @@ impl Transaction {
     fn insert(&mut self, type_id: TypeId, id: u64, row: Row) {
         self.before.insert((type_id, id), None);
         self.unchecked.push((type_id, id));
-        self.snapshot.put(type_id, id, Entry { lsn: self.lsn, row: Some(Arc::new(row)) });
+        self.snapshot.put(
+            type_id,
+            id,
+            Entry {
+                lsn: self.lsn,
+                row: Some(Arc::new(row)),
+            },
+        );
     }
 
     fn update(
@@ -405,12 +455,21 @@ impl Transaction {
         id: u64,
         changes: Vec<(PropertyId, Value)>,
     ) -> Result<(), WriteError> {
-        let rows = self.snapshot.rows(type_id).ok_or(WriteError::UnknownType(type_id))?;
+        let rows = self
+            .snapshot
+            .rows(type_id)
+            .ok_or(WriteError::UnknownType(type_id))?;
         let layout = rows.layout.clone();
         let Some(old) = rows.row(id) else {
-            return Err(WriteError::Deleted { type_name: layout.name.clone() });
+            return Err(WriteError::Deleted {
+                type_name: layout.name.clone(),
+            });
         };
-        let mut row = Row { lsn: self.lsn, run: self.run, ..(*old).clone() };
+        let mut row = Row {
+            lsn: self.lsn,
+            run: self.run,
+            ..(*old).clone()
+        };
         for (property, value) in changes {
             let position = position(&layout, property)?;
             let value = accept(&layout, position, value)?;
@@ -425,31 +484,51 @@ impl Transaction {
         }
         self.before.entry((type_id, id)).or_insert(Some(old));
         self.unchecked.push((type_id, id));
-        self.snapshot.put(type_id, id, Entry { lsn: self.lsn, row: Some(Arc::new(row)) });
+        self.snapshot.put(
+            type_id,
+            id,
+            Entry {
+                lsn: self.lsn,
+                row: Some(Arc::new(row)),
+            },
+        );
         Ok(())
     }
 
     fn delete(&mut self, type_id: TypeId, id: u64) {
-        let Some(old) = self.snapshot.rows(type_id).and_then(|rows| rows.row(id)) else { return };
+        let Some(old) = self.snapshot.rows(type_id).and_then(|rows| rows.row(id)) else {
+            return;
+        };
         self.before.entry((type_id, id)).or_insert(Some(old));
-        self.snapshot.put(type_id, id, Entry { lsn: self.lsn, row: None });
+        self.snapshot.put(
+            type_id,
+            id,
+            Entry {
+                lsn: self.lsn,
+                row: None,
+            },
+        );
     }
 }
 
 fn position(layout: &Layout, id: PropertyId) -> Result<usize, WriteError> {
-    layout.position(id).ok_or_else(|| WriteError::UnknownProperty {
-        type_name: layout.name.clone(),
-        property: format!("{id:?}"),
-    })
+    layout
+        .position(id)
+        .ok_or_else(|| WriteError::UnknownProperty {
+            type_name: layout.name.clone(),
+            property: format!("{id:?}"),
+        })
 }
 
 fn accept(layout: &Layout, position: usize, value: Value) -> Result<Value, WriteError> {
     match layout.properties.get(position) {
-        Some(property) => property.accept(value).map_err(|source| WriteError::InvalidValue {
-            type_name: layout.name.clone(),
-            property: property.name.clone(),
-            source,
-        }),
+        Some(property) => property
+            .accept(value)
+            .map_err(|source| WriteError::InvalidValue {
+                type_name: layout.name.clone(),
+                property: property.name.clone(),
+                source,
+            }),
         None => Ok(Value::Null),
     }
 }
@@ -461,7 +540,11 @@ fn put_at<T>(values: &mut [T], position: usize, value: T) {
 }
 
 fn property_name(layout: &Layout, position: usize) -> String {
-    layout.properties.get(position).map(|property| property.name.clone()).unwrap_or_default()
+    layout
+        .properties
+        .get(position)
+        .map(|property| property.name.clone())
+        .unwrap_or_default()
 }
 
 fn missing(layout: &Layout, position: usize) -> WriteError {
@@ -478,7 +561,8 @@ pub(crate) fn describe_key(layout: &Layout, row: &Row) -> String {
     }
     let part = |position: &usize| {
         let value = row.values.get(*position).unwrap_or(&Value::Null);
-        format!("{} = {}", property_name(layout, *position), language::schema::scalar_to_json(value))
+        let value = scalar_to_json(value);
+        format!("{} = {value}", property_name(layout, *position))
     };
     layout.key.iter().map(part).collect::<Vec<_>>().join(", ")
 }
@@ -492,7 +576,10 @@ fn present(layout: &Layout, row: &Row) -> Vec<(PropertyId, Value)> {
 }
 
 fn differences(layout: &Layout, before: &Row, after: &Row) -> Vec<ValueChange> {
-    let pairs = layout.properties.iter().zip(before.values.iter().zip(&after.values));
+    let pairs = layout
+        .properties
+        .iter()
+        .zip(before.values.iter().zip(&after.values));
     pairs
         .filter(|(_, (before, after))| before != after)
         .map(|(property, (before, after))| ValueChange {

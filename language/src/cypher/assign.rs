@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use open_cypher::ast::{
-    DeleteClause, DeleteMode, Expr as Syntax, ExprKind as SyntaxKind, LabelExpression, MapEntry, Name,
-    RemoveClause, RemoveItemKind, SetItem as SetSyntax, SetItemKind,
+    DeleteClause, DeleteMode, Expr as Syntax, ExprKind as SyntaxKind, LabelExpression, MapEntry,
+    Name, RemoveClause, RemoveItemKind, SetItem as SetSyntax, SetItemKind,
 };
 
 use crate::diagnostic::{Code, Span};
@@ -38,7 +38,9 @@ impl Compiler<'_> {
                 let item = self.assign(&target, &name.kind.text, span(name.span), value)?;
                 Ok(vec![item])
             }
-            SetItemKind::ReplaceProperties { target, value } => self.assign_all(target, value, true),
+            SetItemKind::ReplaceProperties { target, value } => {
+                self.assign_all(target, value, true)
+            }
             SetItemKind::MergeProperties { target, value } => self.assign_all(target, value, false),
             SetItemKind::Labels { target, labels } => self.no_labels(target, labels),
             _ => self.unsupported(span(item.span), "this assignment"),
@@ -52,8 +54,17 @@ impl Compiler<'_> {
                 let (target, name) = self.assigned_property(property)?;
                 let place = span(item.span);
                 let kind = ExprKind::Literal(Value::Null);
-                let null = Expr { kind, value_type: Type::Null, span: place };
-                Ok(vec![self.assign(&target, &name.kind.text, span(name.span), null)?])
+                let null = Expr {
+                    kind,
+                    value_type: Type::Null,
+                    span: place,
+                };
+                Ok(vec![self.assign(
+                    &target,
+                    &name.kind.text,
+                    span(name.span),
+                    null,
+                )?])
             }
             RemoveItemKind::Labels { target, labels } => self.no_labels(target, labels),
             _ => self.unsupported(span(item.span), "this removal"),
@@ -67,7 +78,9 @@ impl Compiler<'_> {
         let expressions = all(clause.expressions.iter().map(|syntax| {
             let expr = self.expression(syntax)?;
             let types = match &expr.value_type {
-                Type::Node(_) | Type::Relationship(_) | Type::Path => self.graph_types(&expr.value_type),
+                Type::Node(_) | Type::Relationship(_) | Type::Path => {
+                    self.graph_types(&expr.value_type)
+                }
                 Type::Any => self.hidden.clone(),
                 Type::Null => BTreeSet::new(),
                 Type::Boolean if matches!(expr.kind, ExprKind::HasType { .. }) => {
@@ -75,8 +88,10 @@ impl Compiler<'_> {
                     return self.fail(Code::TypeMismatch, expr.span, message);
                 }
                 other => {
-                    let message =
-                        format!("DELETE takes nodes, relationships and paths, not {}", types::name(other));
+                    let message = format!(
+                        "DELETE takes nodes, relationships and paths, not {}",
+                        types::name(other)
+                    );
                     return self.fail(Code::TypeMismatch, expr.span, message);
                 }
             };
@@ -86,20 +101,29 @@ impl Compiler<'_> {
             }
             Ok(expr)
         }))?;
-        Ok(Delete { detach, expressions })
+        Ok(Delete {
+            detach,
+            expressions,
+        })
     }
 
     /// The variable and the property of `x.name`.
     fn assigned_property<'q>(&mut self, syntax: &'q Syntax) -> Checked<(Target, &'q Name)> {
         let SyntaxKind::Property { expression, key } = &syntax.kind else {
-            return self.unsupported(span(syntax.span), "an assignment to anything but `variable.property`");
+            return self.unsupported(
+                span(syntax.span),
+                "an assignment to anything but `variable.property`",
+            );
         };
         let mut owner = expression.as_ref();
         while let SyntaxKind::Parenthesized(inner) = &owner.kind {
             owner = inner;
         }
         let SyntaxKind::Variable(name) = &owner.kind else {
-            return self.unsupported(span(owner.span), "an assignment to anything but `variable.property`");
+            return self.unsupported(
+                span(owner.span),
+                "an assignment to anything but `variable.property`",
+            );
         };
         Ok((self.target(name)?, key))
     }
@@ -107,9 +131,7 @@ impl Compiler<'_> {
     fn target(&mut self, name: &Name) -> Checked<Target> {
         let text = &name.kind.text;
         let Some(variable) = self.scope.get(text) else {
-            let message = format!("there is no variable `{text}` here");
-            let finding = self.finding(Code::UnknownVariable, span(name.span), message);
-            return Err(vec![finding.suggest(text, self.scope.names())]);
+            return self.unknown_variable(name);
         };
         let slot = variable.slot;
         let types = match &variable.value_type {
@@ -117,8 +139,10 @@ impl Compiler<'_> {
             Type::Any => self.hidden.clone(),
             Type::Null => BTreeSet::new(),
             other => {
-                let message =
-                    format!("`{text}` is {}: only nodes and relationships are assigned to", types::name(other));
+                let message = format!(
+                    "`{text}` is {}: only nodes and relationships are assigned to",
+                    types::name(other)
+                );
                 return self.fail(Code::TypeMismatch, span(name.span), message);
             }
         };
@@ -126,7 +150,13 @@ impl Compiler<'_> {
     }
 
     /// One property, on those of the possible types that have it.
-    fn assign(&mut self, target: &Target, name: &str, name_span: Span, value: Expr) -> Checked<SetItem> {
+    fn assign(
+        &mut self,
+        target: &Target,
+        name: &str,
+        name_span: Span,
+        value: Expr,
+    ) -> Checked<SetItem> {
         let resolved = self.resolve(&target.types, name, name_span)?;
         for type_id in resolved.ids.keys() {
             self.not_a_key(*type_id, name, name_span)?;
@@ -135,12 +165,20 @@ impl Compiler<'_> {
             }
         }
         self.write_properties(&resolved.ids);
-        Ok(SetItem::Property { target: target.slot, ids: resolved.ids, value })
+        Ok(SetItem::Property {
+            target: target.slot,
+            ids: resolved.ids,
+            value,
+        })
     }
 
     fn not_a_key(&self, type_id: TypeId, name: &str, place: Span) -> Checked<()> {
-        let Some(node_type) = self.schema.node_type(type_id) else { return Ok(()) };
-        let Some(property) = node_type.property(name) else { return Ok(()) };
+        let Some(node_type) = self.schema.node_type(type_id) else {
+            return Ok(());
+        };
+        let Some(property) = node_type.property(name) else {
+            return Ok(());
+        };
         if !node_type.key.contains(&property.id) {
             return Ok(());
         }
@@ -152,7 +190,12 @@ impl Compiler<'_> {
     }
 
     /// `x = map` and `x += map`.
-    fn assign_all(&mut self, target: &Name, value: &Syntax, replace: bool) -> Checked<Vec<SetItem>> {
+    fn assign_all(
+        &mut self,
+        target: &Name,
+        value: &Syntax,
+        replace: bool,
+    ) -> Checked<Vec<SetItem>> {
         let target = self.target(target)?;
         if let SyntaxKind::Map(entries) = &value.kind {
             return self.assign_literal(&target, entries, replace, span(value.span));
@@ -162,13 +205,20 @@ impl Compiler<'_> {
             Type::Map | Type::Any | Type::Null => {}
             Type::Node(_) | Type::Relationship(_) => self.read_value(&value.value_type.clone()),
             other => {
-                let message = format!("properties come from a map, a node or a relationship, not {}", types::name(other));
+                let message = format!(
+                    "properties come from a map, a node or a relationship, not {}",
+                    types::name(other)
+                );
                 return self.fail(Code::TypeMismatch, value.span, message);
             }
         }
         self.ask(&value, &Type::Map);
         self.write_whole(&target.types);
-        Ok(vec![SetItem::Properties { target: target.slot, replace, value }])
+        Ok(vec![SetItem::Properties {
+            target: target.slot,
+            replace,
+            value,
+        }])
     }
 
     /// A map whose names are known is checked here, and becomes single assignments unless one of
@@ -181,30 +231,54 @@ impl Compiler<'_> {
         place: Span,
     ) -> Checked<Vec<SetItem>> {
         let entries = self.entries(entries)?;
-        let names: Vec<String> = entries.iter().map(|(key, _)| key.kind.text.clone()).collect();
+        let names: Vec<String> = entries
+            .iter()
+            .map(|(key, _)| key.kind.text.clone())
+            .collect();
         let reads = entries.iter().any(|(_, value)| self.reads_graph(value));
-        let map = entries.iter().map(|(key, value)| (key.kind.text.clone(), value.clone())).collect();
-        let mut items = all(entries.into_iter().map(|(key, value)| {
-            self.assign(target, &key.kind.text, span(key.span), value)
-        }))?;
+        let map = entries
+            .iter()
+            .map(|(key, value)| (key.kind.text.clone(), value.clone()))
+            .collect();
+        let mut items = all(entries
+            .into_iter()
+            .map(|(key, value)| self.assign(target, &key.kind.text, span(key.span), value)))?;
         if replace {
             items.extend(self.emptied(target, &names, place)?);
         }
         if !reads {
             return Ok(items);
         }
-        self.write_whole(&target.types);
-        let value = Expr { kind: ExprKind::Map(map), value_type: Type::Map, span: place };
-        Ok(vec![SetItem::Properties { target: target.slot, replace, value }])
+        let value = Expr {
+            kind: ExprKind::Map(map),
+            value_type: Type::Map,
+            span: place,
+        };
+        Ok(vec![SetItem::Properties {
+            target: target.slot,
+            replace,
+            value,
+        }])
     }
 
     /// What `x = {...}` takes away: every property that it does not name, but not the key.
     fn emptied(&mut self, target: &Target, named: &[String], place: Span) -> Checked<Vec<SetItem>> {
         let mut others: BTreeMap<&str, BTreeMap<TypeId, PropertyId>> = BTreeMap::new();
         for type_id in &target.types {
-            let key = self.schema.node_type(*type_id).map_or(&[] as &[PropertyId], |node_type| &node_type.key);
-            let kept = |property: &&Property| !key.contains(&property.id) && !named.contains(&property.name);
-            for property in self.schema.properties(*type_id).unwrap_or_default().iter().filter(kept) {
+            let key = self
+                .schema
+                .node_type(*type_id)
+                .map_or(&[] as &[PropertyId], |node_type| &node_type.key);
+            let kept = |property: &&Property| {
+                !key.contains(&property.id) && !named.contains(&property.name)
+            };
+            for property in self
+                .schema
+                .properties(*type_id)
+                .unwrap_or_default()
+                .iter()
+                .filter(kept)
+            {
                 if !property.nullable {
                     let owner = self.schema.type_name(*type_id).unwrap_or_default();
                     let message = format!(
@@ -213,14 +287,25 @@ impl Compiler<'_> {
                     );
                     return self.fail(Code::MissingProperty, place, message);
                 }
-                others.entry(&property.name).or_default().insert(*type_id, property.id);
+                others
+                    .entry(&property.name)
+                    .or_default()
+                    .insert(*type_id, property.id);
             }
         }
         let items = others.into_values().map(|ids| {
             self.write_properties(&ids);
             let kind = ExprKind::Literal(Value::Null);
-            let value = Expr { kind, value_type: Type::Null, span: place };
-            SetItem::Property { target: target.slot, ids, value }
+            let value = Expr {
+                kind,
+                value_type: Type::Null,
+                span: place,
+            };
+            SetItem::Property {
+                target: target.slot,
+                ids,
+                value,
+            }
         });
         Ok(items.collect())
     }
@@ -229,7 +314,9 @@ impl Compiler<'_> {
     fn reads_graph(&self, value: &Expr) -> bool {
         walk::any(value, &mut |part| match (&part.kind, &part.value_type) {
             (ExprKind::Variable(_), Type::Any | Type::Map) => !self.hidden.is_empty(),
-            (ExprKind::Variable(_), Type::List(element)) if **element == Type::Any => !self.hidden.is_empty(),
+            (ExprKind::Variable(_), Type::List(element)) if **element == Type::Any => {
+                !self.hidden.is_empty()
+            }
             (ExprKind::Variable(_), value_type) => !self.graph_types(value_type).is_empty(),
             _ => false,
         })

@@ -24,18 +24,65 @@ const AGGREGATES: &[(&str, AggregateFunction)] = &[
 
 /// Functions that users of other systems know. Naming them is kinder than "unknown".
 const NOT_YET: &[&str] = &[
-    "stdev", "stdevp", "percentilecont", "percentiledisc", "rand", "timestamp", "elementid", "duration",
-    "localdatetime", "localtime", "time", "point", "distance", "exp", "log", "log10", "sin", "cos", "tan",
-    "cot", "asin", "acos", "atan", "atan2", "pi", "e", "degrees", "radians", "haversin", "randomuuid",
-    "tointegerornull", "tofloatornull", "tostringornull", "tobooleanornull", "isempty", "char_length",
-    "character_length", "normalize", "filter", "extract", "exists", "shortestpath", "allshortestpaths", "any",
-    "all", "none", "single", "reduce",
+    "stdev",
+    "stdevp",
+    "percentilecont",
+    "percentiledisc",
+    "rand",
+    "timestamp",
+    "elementid",
+    "duration",
+    "localdatetime",
+    "localtime",
+    "time",
+    "point",
+    "distance",
+    "exp",
+    "log",
+    "log10",
+    "sin",
+    "cos",
+    "tan",
+    "cot",
+    "asin",
+    "acos",
+    "atan",
+    "atan2",
+    "pi",
+    "e",
+    "degrees",
+    "radians",
+    "haversin",
+    "randomuuid",
+    "tointegerornull",
+    "tofloatornull",
+    "tostringornull",
+    "tobooleanornull",
+    "isempty",
+    "char_length",
+    "character_length",
+    "normalize",
+    "filter",
+    "extract",
+    "exists",
+    "shortestpath",
+    "allshortestpaths",
+    "any",
+    "all",
+    "none",
+    "single",
+    "reduce",
 ];
 
 impl Compiler<'_> {
     /// A call of a function or an aggregate.
     pub(super) fn call(&mut self, call: &FunctionInvocation, place: Span) -> Checked<Expr> {
-        let name: Vec<&str> = call.name.parts.iter().map(|part| part.kind.text.as_str()).collect();
+        let name: Vec<&str> = call
+            .name
+            .parts
+            .iter()
+            .map(|part| part.kind.text.as_str())
+            .collect();
         let name = name.join(".");
         let lower = name.to_lowercase();
         if let Some((name, function)) = AGGREGATES.iter().find(|(known, _)| *known == lower) {
@@ -46,41 +93,85 @@ impl Compiler<'_> {
             && is_property(argument)
         {
             let operand = Box::new(self.expression(argument)?);
-            let kind = ExprKind::IsNull { operand, negated: true };
-            return Ok(Expr { kind, value_type: Type::Boolean, span: place });
+            let kind = ExprKind::IsNull {
+                operand,
+                negated: true,
+            };
+            return Ok(Expr {
+                kind,
+                value_type: Type::Boolean,
+                span: place,
+            });
         }
-        let Some(signature) = FUNCTIONS.iter().find(|known| known.name.to_lowercase() == lower) else {
+        let Some(signature) = FUNCTIONS
+            .iter()
+            .find(|known| known.name.to_lowercase() == lower)
+        else {
             return self.unknown_function(&name, &lower, span(call.name.span));
         };
         if let Some(quantifier) = &call.quantifier {
-            let message = format!("DISTINCT and ALL belong to aggregates; {} is none", signature.name);
+            let message = format!(
+                "DISTINCT and ALL belong to aggregates; {} is none",
+                signature.name
+            );
             return self.fail(Code::Syntax, span(quantifier.span), message);
         }
         let given = call.arguments.len();
         if given < signature.min || given > signature.max {
-            let message = format!("{}() takes {}, not {given}", signature.name, arity(signature));
+            let message = format!(
+                "{}() takes {}, not {given}",
+                signature.name,
+                arity(signature)
+            );
             return self.fail(Code::WrongArity, place, message);
         }
-        let arguments = all(call.arguments.iter().map(|argument| self.expression(argument)))?;
+        let arguments = all(call
+            .arguments
+            .iter()
+            .map(|argument| self.expression(argument)))?;
         self.accepted(signature, &arguments)?;
         let value_type = match &signature.result {
             Some(result) => result.clone(),
             None => self.result(signature.function, &arguments),
         };
         self.read_by(signature.function, &arguments);
-        let kind = ExprKind::Call { function: signature.function, arguments };
-        Ok(Expr { kind, value_type, span: place })
+        let kind = ExprKind::Call {
+            function: signature.function,
+            arguments,
+        };
+        Ok(Expr {
+            kind,
+            value_type,
+            span: place,
+        })
     }
 
     fn unknown_function(&self, name: &str, lower: &str, place: Span) -> Checked<Expr> {
         let qualified_time = lower.split('.').next().is_some_and(|head| {
-            lower.contains('.') && ["date", "datetime", "duration", "time", "localtime", "localdatetime", "point"].contains(&head)
+            lower.contains('.')
+                && [
+                    "date",
+                    "datetime",
+                    "duration",
+                    "time",
+                    "localtime",
+                    "localdatetime",
+                    "point",
+                ]
+                .contains(&head)
         });
         if NOT_YET.contains(&lower) || qualified_time {
             return self.unsupported(place, &format!("the function {name}()"));
         }
-        let known = FUNCTIONS.iter().map(|known| known.name).chain(AGGREGATES.iter().map(|(name, _)| *name));
-        let finding = self.finding(Code::UnknownFunction, place, format!("there is no function {name}()"));
+        let known = FUNCTIONS
+            .iter()
+            .map(|known| known.name)
+            .chain(AGGREGATES.iter().map(|(name, _)| *name));
+        let finding = self.finding(
+            Code::UnknownFunction,
+            place,
+            format!("there is no function {name}()"),
+        );
         Err(vec![finding.suggest(name, known)])
     }
 
@@ -101,10 +192,15 @@ impl Compiler<'_> {
             );
             return self.fail(Code::MisplacedAggregate, place, message);
         }
-        let distinct = matches!(&call.quantifier, Some(given) if given.kind == SetQuantifier::Distinct);
+        let distinct =
+            matches!(&call.quantifier, Some(given) if given.kind == SetQuantifier::Distinct);
         let star = matches!(argument.kind, SyntaxKind::Wildcard);
         if star && (function != AggregateFunction::Count || distinct) {
-            return self.fail(Code::Syntax, span(argument.span), "`*` stands only in count(*)");
+            return self.fail(
+                Code::Syntax,
+                span(argument.span),
+                "`*` stands only in count(*)",
+            );
         }
         let argument = match star {
             true => None,
@@ -112,7 +208,11 @@ impl Compiler<'_> {
         };
         let value_type = self.aggregated(name, function, argument.as_ref())?;
         let slot = self.aggregate_slot(function, distinct, argument);
-        Ok(Expr { kind: ExprKind::Variable(slot), value_type, span: place })
+        Ok(Expr {
+            kind: ExprKind::Variable(slot),
+            value_type,
+            span: place,
+        })
     }
 
     fn aggregated(
@@ -121,13 +221,19 @@ impl Compiler<'_> {
         function: AggregateFunction,
         argument: Option<&Expr>,
     ) -> Checked<Type> {
-        let Some(argument) = argument else { return Ok(Type::Integer) };
+        let Some(argument) = argument else {
+            return Ok(Type::Integer);
+        };
         Ok(match function {
             AggregateFunction::Count => Type::Integer,
             AggregateFunction::Min | AggregateFunction::Max => argument.value_type.clone(),
             AggregateFunction::Collect => Type::List(Box::new(argument.value_type.clone())),
             AggregateFunction::Sum | AggregateFunction::Avg => {
-                self.require(argument, &Type::Number, &format!("the argument of {name}()"))?;
+                self.require(
+                    argument,
+                    &Type::Number,
+                    &format!("the argument of {name}()"),
+                )?;
                 match (function, &argument.value_type) {
                     (AggregateFunction::Avg, _) | (_, Type::Float) => Type::Float,
                     (_, Type::Integer) => Type::Integer,
@@ -144,24 +250,33 @@ impl Compiler<'_> {
         distinct: bool,
         argument: Option<Expr>,
     ) -> crate::plan::Slot {
-        let bare = argument.as_ref().map(walk::bare);
+        let same = |known: &Option<Expr>| match (known, &argument) {
+            (Some(known), Some(argument)) => walk::same(known, argument),
+            (None, None) => true,
+            _ => false,
+        };
         let known = self.aggregates.iter().flatten().find(|known| {
-            known.function == function
-                && known.distinct == distinct
-                && known.argument.as_ref().map(walk::bare) == bare
+            known.function == function && known.distinct == distinct && same(&known.argument)
         });
         if let Some(known) = known {
             return known.slot;
         }
         let slot = self.new_slot();
-        let aggregate = Aggregate { function, distinct, argument, slot };
+        let aggregate = Aggregate {
+            function,
+            distinct,
+            argument,
+            slot,
+        };
         self.aggregates.get_or_insert_default().push(aggregate);
         slot
     }
 
     /// What is looked at beyond what the arguments already count for.
     fn read_by(&mut self, function: Function, arguments: &[Expr]) {
-        let Some(argument) = arguments.first() else { return };
+        let Some(argument) = arguments.first() else {
+            return;
+        };
         let types = self.graph_types(&argument.value_type);
         match function {
             Function::Id => self.read_keys(&types),
@@ -188,7 +303,11 @@ impl Compiler<'_> {
             if let [only] = wanted.as_slice() {
                 self.ask(argument, only);
             }
-            if wanted.is_empty() || wanted.iter().any(|wanted| types::fits(&argument.value_type, wanted)) {
+            if wanted.is_empty()
+                || wanted
+                    .iter()
+                    .any(|wanted| types::fits(&argument.value_type, wanted))
+            {
                 return Ok(());
             }
             let names: Vec<String> = wanted.iter().map(types::name).collect();
@@ -205,13 +324,21 @@ impl Compiler<'_> {
 
     /// The result of a function where it depends on the arguments.
     fn result(&mut self, function: Function, arguments: &[Expr]) -> Type {
-        let first = arguments.first().map_or(Type::Null, |argument| argument.value_type.clone());
+        let first = arguments
+            .first()
+            .map_or(Type::Null, |argument| argument.value_type.clone());
         match function {
             Function::Id => self.identity(&first),
-            Function::Labels | Function::Keys | Function::Split => Type::List(Box::new(Type::String)),
+            Function::Labels | Function::Keys | Function::Split => {
+                Type::List(Box::new(Type::String))
+            }
             Function::Range => Type::List(Box::new(Type::Integer)),
             Function::StartNode | Function::EndNode => {
-                let edges = if types::is_open(&first) { self.hidden.clone() } else { self.graph_types(&first) };
+                let edges = if types::is_open(&first) {
+                    self.hidden.clone()
+                } else {
+                    self.graph_types(&first)
+                };
                 let ends = self.ends(&edges, function == Function::StartNode);
                 self.read_types(&ends);
                 Type::Node(ends)
@@ -231,7 +358,10 @@ impl Compiler<'_> {
             Function::Abs if types::is_number(&first) => first,
             Function::Abs => Type::Number,
             Function::Coalesce => {
-                let parts: Vec<Type> = arguments.iter().map(|argument| argument.value_type.clone()).collect();
+                let parts: Vec<Type> = arguments
+                    .iter()
+                    .map(|argument| argument.value_type.clone())
+                    .collect();
                 self.join(&parts)
             }
             _ => Type::Any,
@@ -240,20 +370,28 @@ impl Compiler<'_> {
 
     /// The type of `id(n)`: that of the key when all possible types agree on it.
     fn identity(&self, argument: &Type) -> Type {
-        let (Type::Node(types) | Type::Relationship(types)) = argument else { return Type::Any };
-        let identities = types.iter().map(|type_id| match self.schema.node_type(*type_id) {
-            Some(node_type) => match node_type.key.as_slice() {
-                [] => Type::String,
-                [key] => node_type
-                    .properties
-                    .iter()
-                    .find(|property| property.id == *key)
-                    .map_or(Type::Any, |property| types::of_property(&property.value_type)),
-                _ => Type::List(Box::new(Type::Any)),
-            },
-            None => Type::String,
-        });
-        identities.reduce(|a, b| types::join(&a, &b)).unwrap_or(Type::Any)
+        let (Type::Node(types) | Type::Relationship(types)) = argument else {
+            return Type::Any;
+        };
+        let identities = types
+            .iter()
+            .map(|type_id| match self.schema.node_type(*type_id) {
+                Some(node_type) => match node_type.key.as_slice() {
+                    [] => Type::String,
+                    [key] => node_type
+                        .properties
+                        .iter()
+                        .find(|property| property.id == *key)
+                        .map_or(Type::Any, |property| {
+                            types::of_property(&property.value_type)
+                        }),
+                    _ => Type::List(Box::new(Type::Any)),
+                },
+                None => Type::String,
+            });
+        identities
+            .reduce(|a, b| types::join(&a, &b))
+            .unwrap_or(Type::Any)
     }
 }
 
@@ -274,11 +412,22 @@ fn wanted(function: Function, index: usize) -> Vec<Type> {
         (Function::Range, _) => vec![Type::Integer],
         (Function::ToInteger | Function::ToFloat, _) => vec![Type::Number, Type::String],
         (Function::ToString, _) => {
-            vec![Type::String, Type::Number, Type::Boolean, Type::Date, Type::DateTime]
+            vec![
+                Type::String,
+                Type::Number,
+                Type::Boolean,
+                Type::Date,
+                Type::DateTime,
+            ]
         }
         (Function::ToBoolean, _) => vec![Type::String, Type::Boolean],
         (
-            Function::Abs | Function::Ceil | Function::Floor | Function::Round | Function::Sqrt | Function::Sign,
+            Function::Abs
+            | Function::Ceil
+            | Function::Floor
+            | Function::Round
+            | Function::Sqrt
+            | Function::Sign,
             _,
         ) => vec![Type::Number],
         (Function::Substring, 1 | 2) | (Function::Left | Function::Right, 1) => vec![Type::Integer],
@@ -301,7 +450,13 @@ fn wanted(function: Function, index: usize) -> Vec<Type> {
 }
 
 fn arity(signature: &Signature) -> String {
-    let count = |count: usize| if count == 1 { "1 argument".to_owned() } else { format!("{count} arguments") };
+    let count = |count: usize| {
+        if count == 1 {
+            "1 argument".to_owned()
+        } else {
+            format!("{count} arguments")
+        }
+    };
     match (signature.min, signature.max) {
         (min, max) if min == max => count(min),
         (min, usize::MAX) => format!("at least {}", count(min)),

@@ -77,11 +77,18 @@ impl<'a> Compiler<'a> {
     }
 
     pub(super) fn unsupported<T>(&self, span: Span, what: &str) -> Checked<T> {
-        self.fail(Code::Unsupported, span, format!("{what} is not supported yet"))
+        self.fail(
+            Code::Unsupported,
+            span,
+            format!("{what} is not supported yet"),
+        )
     }
 
     pub(super) fn source(&self, span: Span) -> &'a str {
-        self.text.get(span.start..span.end).unwrap_or_default().trim()
+        self.text
+            .get(span.start..span.end)
+            .unwrap_or_default()
+            .trim()
     }
 
     /// Runs `inner` one level deeper.
@@ -107,7 +114,8 @@ impl<'a> Compiler<'a> {
     pub(super) fn copy(&mut self, expr: &Expr) -> Checked<Expr> {
         self.copied += walk::size(expr);
         if self.copied > limits::MAX_COPIED_NODES {
-            let message = "chained comparisons and CASE operands are nested too deep; split them with WITH";
+            let message =
+                "chained comparisons and CASE operands are nested too deep; split them with WITH";
             return self.fail(Code::NestingTooDeep, expr.span, message);
         }
         Ok(expr.clone())
@@ -127,7 +135,9 @@ impl<'a> Compiler<'a> {
     /// The join of `parts`, remembering what it forgets about nodes and relationships.
     pub(super) fn join<'t>(&mut self, parts: impl IntoIterator<Item = &'t Type>) -> Type {
         let parts: Vec<&Type> = parts.into_iter().collect();
-        let joined = parts.iter().fold(Type::Null, |joined, part| types::join(&joined, part));
+        let joined = parts
+            .iter()
+            .fold(Type::Null, |joined, part| types::join(&joined, part));
         let known = self.graph_types(&joined);
         for part in parts {
             if !self.graph_types(part).is_subset(&known) {
@@ -160,7 +170,8 @@ pub(super) fn both<A, B>(left: Checked<A>, right: Checked<B>) -> Checked<(A, B)>
     }
 }
 
-/// All, or the findings of all.
+/// All, or what is wrong with the first of them: enough of it to be worth reading, since each
+/// finding costs a walk over the text.
 pub(super) fn all<T>(parts: impl IntoIterator<Item = Checked<T>>) -> Checked<Vec<T>> {
     let mut values = Vec::new();
     let mut findings = Vec::new();
@@ -169,6 +180,13 @@ pub(super) fn all<T>(parts: impl IntoIterator<Item = Checked<T>>) -> Checked<Vec
             Ok(value) => values.push(value),
             Err(more) => findings.extend(more),
         }
+        if findings.len() >= limits::MAX_FINDINGS {
+            break;
+        }
     }
-    if findings.is_empty() { Ok(values) } else { Err(findings) }
+    if findings.is_empty() {
+        Ok(values)
+    } else {
+        Err(findings)
+    }
 }

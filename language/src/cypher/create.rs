@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use open_cypher::ast::{
-    CreateClause, Expr as Syntax, ExprKind as SyntaxKind, LabelExpression, LabelExpressionKind, Name,
-    NodePattern, RelationshipPattern,
+    CreateClause, Expr as Syntax, ExprKind as SyntaxKind, LabelExpression, LabelExpressionKind,
+    Name, NodePattern, RelationshipPattern,
 };
 
 use crate::diagnostic::{Code, Span};
-use crate::plan::{Create, Direction, Expr, ExprKind, NewEdge, NewElement, NewNode, NewPath, Slot, Type};
+use crate::plan::{
+    Create, Direction, Expr, ExprKind, NewEdge, NewElement, NewNode, NewPath, Slot, Type,
+};
 use crate::schema::{EdgeType, PropertyId, TypeId};
 use crate::value::Value;
 
@@ -35,11 +37,18 @@ impl<'a> Compiler<'a> {
     /// Checks a `CREATE`.
     pub(super) fn create(&mut self, clause: &CreateClause) -> Checked<Create> {
         let first = self.next_slot();
-        let mut create = Create { elements: Vec::new(), paths: Vec::new() };
+        let mut create = Create {
+            elements: Vec::new(),
+            paths: Vec::new(),
+        };
         for part in &clause.pattern.parts {
             let chain = self.chain(part)?;
             if chain.shortest.is_some() {
-                return self.fail(Code::Syntax, span(part.span), "shortestPath cannot be created");
+                return self.fail(
+                    Code::Syntax,
+                    span(part.span),
+                    "shortestPath cannot be created",
+                );
             }
             let alone = chain.edges.is_empty();
             let mut ends = Vec::new();
@@ -59,8 +68,14 @@ impl<'a> Compiler<'a> {
                     NewElement::Edge(edge) => edge.type_id,
                 });
                 self.path_types.extend(created);
-                self.path_types.extend(ends.iter().flat_map(|end| end.types.iter().flatten().copied()));
-                create.paths.push(NewPath { slot, elements: path });
+                self.path_types.extend(
+                    ends.iter()
+                        .flat_map(|end| end.types.iter().flatten().copied()),
+                );
+                create.paths.push(NewPath {
+                    slot,
+                    elements: path,
+                });
             }
         }
         Ok(create)
@@ -79,16 +94,23 @@ impl<'a> Compiler<'a> {
         }
         let node = self.new_node(node, place, first)?;
         self.key_given(&node, place)?;
-        let end = End { slot: node.slot, types: Some(BTreeSet::from([node.type_id])) };
+        let end = End {
+            slot: node.slot,
+            types: Some(BTreeSet::from([node.type_id])),
+        };
         create.elements.push(NewElement::Node(node));
         Ok(end)
     }
 
     /// The node that a name stands for already; there it must stand bare.
     pub(super) fn bound_end(&self, node: &NodePattern, alone: bool) -> Checked<Option<End>> {
-        let Some(name) = &node.variable else { return Ok(None) };
+        let Some(name) = &node.variable else {
+            return Ok(None);
+        };
         let text = &name.kind.text;
-        let Some(variable) = self.scope.get(text) else { return Ok(None) };
+        let Some(variable) = self.scope.get(text) else {
+            return Ok(None);
+        };
         if alone || node.labels.is_some() || node.properties.is_some() {
             let message = format!("`{text}` is bound already: it cannot be made anew");
             return self.fail(Code::DuplicateName, span(name.span), message);
@@ -101,11 +123,19 @@ impl<'a> Compiler<'a> {
                 return self.fail(Code::TypeMismatch, span(name.span), message);
             }
         };
-        Ok(Some(End { slot: variable.slot, types }))
+        Ok(Some(End {
+            slot: variable.slot,
+            types,
+        }))
     }
 
     /// A node to make, its name bound.
-    pub(super) fn new_node(&mut self, node: &NodePattern, place: Span, first: Slot) -> Checked<NewNode> {
+    pub(super) fn new_node(
+        &mut self,
+        node: &NodePattern,
+        place: Span,
+        first: Slot,
+    ) -> Checked<NewNode> {
         self.no_condition(node.where_clause.as_deref())?;
         let type_id = self.new_type(node.labels.as_ref(), place)?;
         let given = self.given(type_id, node.properties.as_deref(), first)?;
@@ -115,19 +145,31 @@ impl<'a> Compiler<'a> {
             Some(name) => self.bind_new(name, value_type)?,
             None => self.new_slot(),
         };
-        Ok(NewNode { slot, type_id, properties: given.properties, map: given.map })
+        Ok(NewNode {
+            slot,
+            type_id,
+            properties: given.properties,
+            map: given.map,
+        })
     }
 
     fn no_condition(&self, condition: Option<&Syntax>) -> Checked<()> {
         match condition {
-            Some(condition) => self.fail(Code::Syntax, span(condition.span), "what is made has no WHERE"),
+            Some(condition) => self.fail(
+                Code::Syntax,
+                span(condition.span),
+                "what is made has no WHERE",
+            ),
             None => Ok(()),
         }
     }
 
     fn bind_new(&mut self, name: &Name, value_type: Type) -> Checked<Slot> {
         if self.scope.get(&name.kind.text).is_some() {
-            let message = format!("`{}` is bound already: it cannot be made anew", name.kind.text);
+            let message = format!(
+                "`{}` is bound already: it cannot be made anew",
+                name.kind.text
+            );
             return self.fail(Code::DuplicateName, span(name.span), message);
         }
         let slot = self.new_slot();
@@ -138,12 +180,20 @@ impl<'a> Compiler<'a> {
     /// The one node type of a node to make; labels of its interfaces may stand beside it.
     fn new_type(&mut self, labels: Option<&LabelExpression>, place: Span) -> Checked<TypeId> {
         let Some(labels) = labels else {
-            return self.fail(Code::InvalidValue, place, "a new node needs its type: write (:Type)");
+            return self.fail(
+                Code::InvalidValue,
+                place,
+                "a new node needs its type: write (:Type)",
+            );
         };
         let possible = self.satisfying(labels, Element::Node)?;
         let place = span(labels.span);
         let Some(names) = plain_names(labels) else {
-            return self.fail(Code::InvalidValue, place, "a new node has exactly one type, not a choice");
+            return self.fail(
+                Code::InvalidValue,
+                place,
+                "a new node has exactly one type, not a choice",
+            );
         };
         let named: BTreeSet<TypeId> = names
             .iter()
@@ -171,7 +221,10 @@ impl<'a> Compiler<'a> {
         properties: Option<&Syntax>,
         first: Slot,
     ) -> Checked<Given> {
-        let mut given = Given { properties: Vec::new(), map: None };
+        let mut given = Given {
+            properties: Vec::new(),
+            map: None,
+        };
         match properties.map(|properties| (&properties.kind, properties)) {
             None => {}
             Some((SyntaxKind::Map(entries), _)) => {
@@ -181,10 +234,17 @@ impl<'a> Compiler<'a> {
                     let name = key.kind.text.as_str();
                     let resolved = self.resolve(&types, name, span(key.span))?;
                     if walk::reads_from(&value, first) {
-                        return self.unsupported(value.span, "a variable of the same CREATE in its properties");
+                        return self.unsupported(
+                            value.span,
+                            "a variable of the same CREATE in its properties",
+                        );
                     }
                     let Some(property) = self.property_of(type_id, name) else {
-                        return self.fail(Code::UnknownProperty, span(key.span), "there is no such property");
+                        return self.fail(
+                            Code::UnknownProperty,
+                            span(key.span),
+                            "there is no such property",
+                        );
                     };
                     self.assignable(type_id, property, &value)?;
                     self.write_properties(&resolved.ids);
@@ -203,12 +263,18 @@ impl<'a> Compiler<'a> {
 
     /// Fails when a node's key, or a property that must have a value, is not given.
     fn key_given(&self, node: &NewNode, place: Span) -> Checked<()> {
-        let Some(node_type) = self.schema.node_type(node.type_id) else { return Ok(()) };
+        let Some(node_type) = self.schema.node_type(node.type_id) else {
+            return Ok(());
+        };
         if node.map.is_some() {
             return Ok(());
         }
         let is_given = |id: PropertyId| node.properties.iter().any(|(given, _)| *given == id);
-        for property in node_type.properties.iter().filter(|property| !is_given(property.id)) {
+        for property in node_type
+            .properties
+            .iter()
+            .filter(|property| !is_given(property.id))
+        {
             let (owner, name) = (&node_type.name, &property.name);
             if node_type.key.contains(&property.id) && property.default.is_none() {
                 let message = format!("a new {owner} needs its key `{name}`");
@@ -279,19 +345,34 @@ impl<'a> Compiler<'a> {
             let message = "a new relationship has exactly one type";
             return self.fail(Code::InvalidValue, span(labels.span), message);
         }
-        let fits = |end: &End, type_id: TypeId| end.types.as_ref().is_none_or(|types| types.contains(&type_id));
+        let fits = |end: &End, type_id: TypeId| {
+            end.types
+                .as_ref()
+                .is_none_or(|types| types.contains(&type_id))
+        };
         let schema = self.schema;
-        let edges = || schema.edge_types.iter().filter(|edge| possible.contains(&edge.id));
-        let mut fitting = edges().filter(|edge| fits(source, edge.source) && fits(target, edge.target));
+        let edges = || {
+            schema
+                .edge_types
+                .iter()
+                .filter(|edge| possible.contains(&edge.id))
+        };
+        let mut fitting =
+            edges().filter(|edge| fits(source, edge.source) && fits(target, edge.target));
         match (fitting.next(), fitting.next(), edges().next()) {
             (Some(edge), None, _) => Ok(edge),
             (Some(_), Some(_), _) => {
-                let message = "several edge types of this name fit: the ends must have one type each";
+                let message =
+                    "several edge types of this name fit: the ends must have one type each";
                 self.fail(Code::InvalidValue, place, message)
             }
             (None, _, Some(edge)) => {
                 let name = |type_id| self.schema.type_name(type_id).unwrap_or_default();
-                let names = |end: &End| end.types.as_ref().map_or_else(String::new, |types| self.type_names(types));
+                let names = |end: &End| {
+                    end.types
+                        .as_ref()
+                        .map_or_else(String::new, |types| self.type_names(types))
+                };
                 let message = format!(
                     "`{}` goes from {} to {}, not from {} to {}",
                     edge.name,
@@ -302,12 +383,20 @@ impl<'a> Compiler<'a> {
                 );
                 self.fail(Code::WrongDirection, place, message)
             }
-            (None, _, None) => self.fail(Code::InvalidValue, place, "a new relationship has exactly one type"),
+            (None, _, None) => self.fail(
+                Code::InvalidValue,
+                place,
+                "a new relationship has exactly one type",
+            ),
         }
     }
 
     /// The ids that are given, for `MERGE`, which also looks for them.
-    pub(super) fn read_given(&mut self, type_id: TypeId, given: &[(PropertyId, Expr)]) -> Checked<()> {
+    pub(super) fn read_given(
+        &mut self,
+        type_id: TypeId,
+        given: &[(PropertyId, Expr)],
+    ) -> Checked<()> {
         self.read_types(&BTreeSet::from([type_id]));
         for (property, value) in given {
             if matches!(value.kind, ExprKind::Literal(Value::Null)) {

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::plan::{
-    Aggregate, AggregateFunction, Clause, Create, Direction, EdgePattern, Expr, ExprKind, Match, Merge,
-    MergeTarget, NewEdge, NewElement, NewNode, NodePattern, PathPattern, Plan, Projection, PropertyTest,
-    SetItem, Shortest, Slot, Touch, Type, UnaryOperator,
+    Aggregate, AggregateFunction, Clause, Create, Direction, EdgePattern, Expr, ExprKind, Match,
+    Merge, MergeTarget, NewEdge, NewElement, NewNode, NodePattern, PathPattern, Plan, Projection,
+    PropertyTest, SetItem, Shortest, Slot, Touch, Type, UnaryOperator,
 };
 use crate::schema::{PropertyId, Schema, TypeId};
 use crate::value::Value;
@@ -24,19 +24,41 @@ impl Plan {
     #[must_use]
     pub fn describe(&self, schema: &Schema) -> String {
         let writer = Describer { schema };
-        let mut out: Vec<String> = self.clauses.iter().map(|clause| writer.clause(clause)).collect();
+        let mut out: Vec<String> = self
+            .clauses
+            .iter()
+            .map(|clause| writer.clause(clause))
+            .collect();
         if !self.columns.is_empty() {
             let columns = self.columns.iter().map(|column| {
-                format!("{} {} {}", slot(column.slot), column.name, writer.value_type(&column.value_type))
+                format!(
+                    "{} {} {}",
+                    slot(column.slot),
+                    column.name,
+                    writer.value_type(&column.value_type)
+                )
             });
-            out.push(format!("columns {}", columns.collect::<Vec<_>>().join(", ")));
+            out.push(format!(
+                "columns {}",
+                columns.collect::<Vec<_>>().join(", ")
+            ));
         }
         if !self.parameters.is_empty() {
-            let parameters =
-                self.parameters.iter().map(|(name, asked)| format!("${name} {}", writer.value_type(asked)));
-            out.push(format!("parameters {}", parameters.collect::<Vec<_>>().join(", ")));
+            let parameters = self
+                .parameters
+                .iter()
+                .map(|(name, asked)| format!("${name} {}", writer.value_type(asked)));
+            out.push(format!(
+                "parameters {}",
+                parameters.collect::<Vec<_>>().join(", ")
+            ));
         }
-        out.extend(self.touches.types.iter().map(|(type_id, touch)| writer.touch(*type_id, touch)));
+        out.extend(
+            self.touches
+                .types
+                .iter()
+                .map(|(type_id, touch)| writer.touch(*type_id, touch)),
+        );
         out.join("\n")
     }
 }
@@ -53,21 +75,37 @@ impl Describer<'_> {
     fn clause(&self, clause: &Clause) -> String {
         match clause {
             Clause::Match(clause) => self.match_clause(clause),
-            Clause::Unwind(unwind) => format!("unwind {} as {}", self.expr(&unwind.list), slot(unwind.slot)),
+            Clause::Unwind(unwind) => format!(
+                "unwind {} as {}",
+                self.expr(&unwind.list),
+                slot(unwind.slot)
+            ),
             Clause::Project(projection) => self.projection(projection),
             Clause::Create(create) => self.create(create),
             Clause::Merge(merge) => self.merge(merge),
             Clause::Set(items) => format!("set {}", self.set_items(items)),
             Clause::Delete(delete) => {
-                let verb = if delete.detach { "detach delete" } else { "delete" };
+                let verb = if delete.detach {
+                    "detach delete"
+                } else {
+                    "delete"
+                };
                 format!("{verb} {}", self.list(&delete.expressions))
             }
         }
     }
 
     fn match_clause(&self, clause: &Match) -> String {
-        let verb = if clause.optional { "optional match" } else { "match" };
-        let paths = clause.paths.iter().map(|path| self.path(path)).collect::<Vec<_>>();
+        let verb = if clause.optional {
+            "optional match"
+        } else {
+            "match"
+        };
+        let paths = clause
+            .paths
+            .iter()
+            .map(|path| self.path(path))
+            .collect::<Vec<_>>();
         let mut out = format!("{verb} {}", paths.join(", "));
         if let Some(filter) = &clause.filter {
             let _ = write!(out, " where {}", self.expr(filter));
@@ -94,7 +132,12 @@ impl Describer<'_> {
 
     fn node(&self, node: &NodePattern) -> String {
         let bound = if node.bound { "!" } else { "" };
-        format!("({}{bound}:{}{})", slot(node.slot), self.types(&node.types), self.tests(&node.properties))
+        format!(
+            "({}{bound}:{}{})",
+            slot(node.slot),
+            self.types(&node.types),
+            self.tests(&node.properties)
+        )
     }
 
     fn edge(&self, edge: &EdgePattern) -> String {
@@ -119,29 +162,52 @@ impl Describer<'_> {
         if tests.is_empty() {
             return String::new();
         }
-        let tests = tests.iter().map(|test| format!("{} = {}", self.property(&test.ids), self.expr(&test.value)));
+        let tests = tests
+            .iter()
+            .map(|test| format!("{} = {}", self.property(&test.ids), self.expr(&test.value)));
         format!(" {{{}}}", tests.collect::<Vec<_>>().join(", "))
     }
 
     fn projection(&self, projection: &Projection) -> String {
         let mut out = String::new();
         if let Some(aggregation) = &projection.aggregation {
-            let keys = aggregation.keys.iter().map(|key| format!("{} = {}", slot(key.slot), self.expr(&key.expr)));
-            let aggregates = aggregation.aggregates.iter().map(|aggregate| self.aggregate(aggregate));
+            let keys = aggregation
+                .keys
+                .iter()
+                .map(|key| format!("{} = {}", slot(key.slot), self.expr(&key.expr)));
+            let aggregates = aggregation
+                .aggregates
+                .iter()
+                .map(|aggregate| self.aggregate(aggregate));
             let keys = keys.collect::<Vec<_>>().join(", ");
             let aggregates = aggregates.collect::<Vec<_>>().join(", ");
             let _ = writeln!(out, "group [{keys}] [{aggregates}]");
         }
-        out.push_str(if projection.distinct { "project distinct " } else { "project " });
-        let items = projection.items.iter().map(|item| format!("{} = {}", slot(item.slot), self.expr(&item.expr)));
+        out.push_str(if projection.distinct {
+            "project distinct "
+        } else {
+            "project "
+        });
+        let items = projection
+            .items
+            .iter()
+            .map(|item| format!("{} = {}", slot(item.slot), self.expr(&item.expr)));
         out.push_str(&items.collect::<Vec<_>>().join(", "));
         if !projection.order.is_empty() {
             let keys = projection.order.iter().map(|key| {
-                format!("{}{}", self.expr(&key.expr), if key.descending { " desc" } else { "" })
+                format!(
+                    "{}{}",
+                    self.expr(&key.expr),
+                    if key.descending { " desc" } else { "" }
+                )
             });
             let _ = write!(out, " order {}", keys.collect::<Vec<_>>().join(", "));
         }
-        let tails = [("skip", &projection.skip), ("limit", &projection.limit), ("where", &projection.filter)];
+        let tails = [
+            ("skip", &projection.skip),
+            ("limit", &projection.limit),
+            ("where", &projection.filter),
+        ];
         for (name, expr) in tails {
             if let Some(expr) = expr {
                 let _ = write!(out, " {name} {}", self.expr(expr));
@@ -160,7 +226,10 @@ impl Describer<'_> {
             AggregateFunction::Collect => "collect",
         };
         let distinct = if aggregate.distinct { "distinct " } else { "" };
-        let argument = aggregate.argument.as_ref().map_or_else(|| "*".to_owned(), |expr| self.expr(expr));
+        let argument = aggregate
+            .argument
+            .as_ref()
+            .map_or_else(|| "*".to_owned(), |expr| self.expr(expr));
         format!("{} = {name}({distinct}{argument})", slot(aggregate.slot))
     }
 
@@ -170,33 +239,50 @@ impl Describer<'_> {
             NewElement::Edge(edge) => self.new_edge(edge),
         });
         let paths = create.paths.iter().map(|path| {
-            let elements: Vec<String> = path.elements.iter().map(|element| slot(*element)).collect();
+            let elements: Vec<String> =
+                path.elements.iter().map(|element| slot(*element)).collect();
             format!("{} = path({})", slot(path.slot), elements.join(" "))
         });
-        format!("create {}", elements.chain(paths).collect::<Vec<_>>().join(", "))
+        format!(
+            "create {}",
+            elements.chain(paths).collect::<Vec<_>>().join(", ")
+        )
     }
 
     fn new_node(&self, node: &NewNode) -> String {
         let given = self.given(node.type_id, &node.properties, node.map.as_ref());
-        format!("({}:{}{given})", slot(node.slot), self.type_name(node.type_id))
+        format!(
+            "({}:{}{given})",
+            slot(node.slot),
+            self.type_name(node.type_id)
+        )
     }
 
     fn new_edge(&self, edge: &NewEdge) -> String {
         let given = self.given(edge.type_id, &edge.properties, edge.map.as_ref());
         let (source, target) = (slot(edge.source), slot(edge.target));
-        format!("({source})-[{}:{}{given}]->({target})", slot(edge.slot), self.type_name(edge.type_id))
+        format!(
+            "({source})-[{}:{}{given}]->({target})",
+            slot(edge.slot),
+            self.type_name(edge.type_id)
+        )
     }
 
-    fn given(&self, type_id: TypeId, properties: &[(PropertyId, Expr)], map: Option<&Expr>) -> String {
+    fn given(
+        &self,
+        type_id: TypeId,
+        properties: &[(PropertyId, Expr)],
+        map: Option<&Expr>,
+    ) -> String {
         if let Some(map) = map {
             return format!(" {}", self.expr(map));
         }
         if properties.is_empty() {
             return String::new();
         }
-        let properties = properties
-            .iter()
-            .map(|(id, value)| format!("{}: {}", self.property_name(type_id, *id), self.expr(value)));
+        let properties = properties.iter().map(|(id, value)| {
+            format!("{}: {}", self.property_name(type_id, *id), self.expr(value))
+        });
         format!(" {{{}}}", properties.collect::<Vec<_>>().join(", "))
     }
 
@@ -216,10 +302,24 @@ impl Describer<'_> {
     fn set_items(&self, items: &[SetItem]) -> String {
         let items = items.iter().map(|item| match item {
             SetItem::Property { target, ids, value } => {
-                format!("{}.{} = {}", slot(*target), self.property(ids), self.expr(value))
+                format!(
+                    "{}.{} = {}",
+                    slot(*target),
+                    self.property(ids),
+                    self.expr(value)
+                )
             }
-            SetItem::Properties { target, replace, value } => {
-                format!("{} {} {}", slot(*target), if *replace { "=" } else { "+=" }, self.expr(value))
+            SetItem::Properties {
+                target,
+                replace,
+                value,
+            } => {
+                format!(
+                    "{} {} {}",
+                    slot(*target),
+                    if *replace { "=" } else { "+=" },
+                    self.expr(value)
+                )
             }
         });
         items.collect::<Vec<_>>().join(", ")
@@ -238,42 +338,84 @@ impl Describer<'_> {
                 UnaryOperator::Not => format!("NOT {}", self.expr(operand)),
                 UnaryOperator::Negate => format!("-{}", self.expr(operand)),
             },
-            ExprKind::Binary { operator, left, right } => {
-                format!("({} {} {})", self.expr(left), symbol(*operator), self.expr(right))
+            ExprKind::Binary {
+                operator,
+                left,
+                right,
+            } => {
+                format!(
+                    "({} {} {})",
+                    self.expr(left),
+                    symbol(*operator),
+                    self.expr(right)
+                )
             }
             ExprKind::IsNull { operand, negated } => {
-                format!("{} IS {}NULL", self.expr(operand), if *negated { "NOT " } else { "" })
+                format!(
+                    "{} IS {}NULL",
+                    self.expr(operand),
+                    if *negated { "NOT " } else { "" }
+                )
             }
-            ExprKind::HasType { operand, types } => format!("{}:{}", self.expr(operand), self.types(types)),
+            ExprKind::HasType { operand, types } => {
+                format!("{}:{}", self.expr(operand), self.types(types))
+            }
             ExprKind::List(items) => format!("[{}]", self.list(items)),
             ExprKind::Map(entries) => {
-                let entries = entries.iter().map(|(name, value)| format!("{name}: {}", self.expr(value)));
+                let entries = entries
+                    .iter()
+                    .map(|(name, value)| format!("{name}: {}", self.expr(value)));
                 format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
             }
-            ExprKind::Index { object, index } => format!("{}[{}]", self.expr(object), self.expr(index)),
+            ExprKind::Index { object, index } => {
+                format!("{}[{}]", self.expr(object), self.expr(index))
+            }
             ExprKind::Slice { object, from, to } => {
-                let bound = |bound: &Option<Box<Expr>>| bound.as_ref().map_or_else(String::new, |b| self.expr(b));
+                let bound = |bound: &Option<Box<Expr>>| {
+                    bound.as_ref().map_or_else(String::new, |b| self.expr(b))
+                };
                 format!("{}[{}..{}]", self.expr(object), bound(from), bound(to))
             }
-            ExprKind::Case { branches, otherwise } => {
-                let mut out = "CASE".to_owned();
-                for (condition, value) in branches {
-                    let _ = write!(out, " WHEN {} THEN {}", self.expr(condition), self.expr(value));
-                }
-                if let Some(otherwise) = otherwise {
-                    let _ = write!(out, " ELSE {}", self.expr(otherwise));
-                }
-                out + " END"
-            }
-            ExprKind::Call { function, arguments } => {
+            ExprKind::Case {
+                branches,
+                otherwise,
+            } => self.case(branches, otherwise.as_deref()),
+            ExprKind::Call {
+                function,
+                arguments,
+            } => {
                 let known = FUNCTIONS.iter().find(|known| known.function == *function);
-                format!("{}({})", known.map_or("", |known| known.name), self.list(arguments))
+                format!(
+                    "{}({})",
+                    known.map_or("", |known| known.name),
+                    self.list(arguments)
+                )
             }
         }
     }
 
+    fn case(&self, branches: &[(Expr, Expr)], otherwise: Option<&Expr>) -> String {
+        let mut out = "CASE".to_owned();
+        for (condition, value) in branches {
+            let _ = write!(
+                out,
+                " WHEN {} THEN {}",
+                self.expr(condition),
+                self.expr(value)
+            );
+        }
+        if let Some(otherwise) = otherwise {
+            let _ = write!(out, " ELSE {}", self.expr(otherwise));
+        }
+        out + " END"
+    }
+
     fn list(&self, exprs: &[Expr]) -> String {
-        exprs.iter().map(|expr| self.expr(expr)).collect::<Vec<_>>().join(", ")
+        exprs
+            .iter()
+            .map(|expr| self.expr(expr))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     fn type_name(&self, type_id: TypeId) -> &str {
@@ -282,26 +424,38 @@ impl Describer<'_> {
 
     /// `Person|Org`; a star where it says nothing.
     fn types(&self, types: &BTreeSet<TypeId>) -> String {
-        let count = |ids: &mut dyn Iterator<Item = TypeId>| ids.filter(|id| types.contains(id)).count();
+        let count =
+            |ids: &mut dyn Iterator<Item = TypeId>| ids.filter(|id| types.contains(id)).count();
         let (nodes, edges) = (self.schema.node_types.len(), self.schema.edge_types.len());
         let all_nodes = count(&mut self.schema.node_types.iter().map(|node| node.id)) == nodes;
         let all_edges = count(&mut self.schema.edge_types.iter().map(|edge| edge.id)) == edges;
         if types.is_empty() {
             return "nothing".to_owned();
         }
-        if (all_nodes && types.len() == nodes && nodes > 1) || (all_edges && types.len() == edges && edges > 1) {
+        if (all_nodes && types.len() == nodes && nodes > 1)
+            || (all_edges && types.len() == edges && edges > 1)
+        {
             return "*".to_owned();
         }
-        types.iter().map(|type_id| self.type_name(*type_id)).collect::<Vec<_>>().join("|")
+        types
+            .iter()
+            .map(|type_id| self.type_name(*type_id))
+            .collect::<Vec<_>>()
+            .join("|")
     }
 
     fn property_name(&self, type_id: TypeId, id: PropertyId) -> &str {
         let properties = self.schema.properties(type_id).unwrap_or_default();
-        properties.iter().find(|property| property.id == id).map_or("?", |property| property.name.as_str())
+        properties
+            .iter()
+            .find(|property| property.id == id)
+            .map_or("?", |property| property.name.as_str())
     }
 
     fn property(&self, ids: &BTreeMap<TypeId, PropertyId>) -> String {
-        ids.first_key_value().map_or("?", |(type_id, id)| self.property_name(*type_id, *id)).to_owned()
+        ids.first_key_value()
+            .map_or("?", |(type_id, id)| self.property_name(*type_id, *id))
+            .to_owned()
     }
 
     fn value_type(&self, value_type: &Type) -> String {
@@ -319,7 +473,10 @@ impl Describer<'_> {
             ("write", touch.write, &touch.properties_written),
         ] {
             if done {
-                let names: Vec<&str> = properties.iter().map(|id| self.property_name(type_id, *id)).collect();
+                let names: Vec<&str> = properties
+                    .iter()
+                    .map(|id| self.property_name(type_id, *id))
+                    .collect();
                 let _ = write!(out, " {word}({})", names.join(" "));
             }
         }

@@ -19,7 +19,9 @@ use super::types;
 impl Compiler<'_> {
     /// Checks an expression.
     pub(super) fn expression(&mut self, syntax: &Syntax) -> Checked<Expr> {
-        self.deeper(span(syntax.span), |compiler| compiler.expression_here(syntax))
+        self.deeper(span(syntax.span), |compiler| {
+            compiler.expression_here(syntax)
+        })
     }
 
     fn expression_here(&mut self, syntax: &Syntax) -> Checked<Expr> {
@@ -33,7 +35,11 @@ impl Compiler<'_> {
                     _ => return self.unsupported(place, "this kind of parameter"),
                 };
                 self.parameters.entry(name.clone()).or_default();
-                Ok(Expr { kind: ExprKind::Parameter(name), value_type: Type::Any, span: place })
+                Ok(Expr {
+                    kind: ExprKind::Parameter(name),
+                    value_type: Type::Any,
+                    span: place,
+                })
             }
             SyntaxKind::Parenthesized(inner) => self.expression(inner),
             SyntaxKind::List(items) => self.list(items, place),
@@ -46,21 +52,29 @@ impl Compiler<'_> {
             },
             SyntaxKind::Binary { operator, .. } => match operator.kind {
                 BinaryOperator::Or => self.boolean_chain(syntax, BinaryOperator::Or, Operator::Or),
-                BinaryOperator::Xor => self.boolean_chain(syntax, BinaryOperator::Xor, Operator::Xor),
-                BinaryOperator::And => self.boolean_chain(syntax, BinaryOperator::And, Operator::And),
+                BinaryOperator::Xor => {
+                    self.boolean_chain(syntax, BinaryOperator::Xor, Operator::Xor)
+                }
+                BinaryOperator::And => {
+                    self.boolean_chain(syntax, BinaryOperator::And, Operator::And)
+                }
                 _ => self.infix(syntax),
             },
-            SyntaxKind::Is { expression, negated, predicate } => {
-                self.is(expression, *negated, predicate, place)
-            }
+            SyntaxKind::Is {
+                expression,
+                negated,
+                predicate,
+            } => self.is(expression, *negated, predicate, place),
             SyntaxKind::Property { expression, key } => {
                 let object = self.expression(expression)?;
                 self.property(object, &key.kind.text, span(key.span), place)
             }
             SyntaxKind::Index { expression, index } => self.index(expression, index, place),
-            SyntaxKind::Slice { expression, lower, upper } => {
-                self.slice(expression, lower.as_deref(), upper.as_deref(), place)
-            }
+            SyntaxKind::Slice {
+                expression,
+                lower,
+                upper,
+            } => self.slice(expression, lower.as_deref(), upper.as_deref(), place),
             SyntaxKind::Function(function) => self.call(function, place),
             SyntaxKind::Case(case) => self.case(case, place),
             other => self.fail_on(other, place),
@@ -71,7 +85,9 @@ impl Compiler<'_> {
     fn fail_on(&self, kind: &SyntaxKind, place: Span) -> Checked<Expr> {
         let what = match kind {
             SyntaxKind::Wildcard => return self.fail(Code::Syntax, place, "`*` is not a value"),
-            SyntaxKind::Error(_) => return self.fail(Code::Syntax, place, "a value is missing here"),
+            SyntaxKind::Error(_) => {
+                return self.fail(Code::Syntax, place, "a value is missing here");
+            }
             SyntaxKind::MapProjection(_) => "a map projection",
             SyntaxKind::DynamicProperty { .. } => "a property whose name is computed",
             SyntaxKind::ListComprehension(_) => "a list comprehension",
@@ -93,12 +109,19 @@ impl Compiler<'_> {
                 value_type: variable.value_type.clone(),
                 span: place,
             }),
-            None => {
-                let message = format!("there is no variable `{}` here", name.kind.text);
-                let finding = self.finding(Code::UnknownVariable, place, message);
-                Err(vec![finding.suggest(&name.kind.text, self.scope.names())])
-            }
+            None => self.unknown_variable(name),
         }
+    }
+
+    /// A name that stands for nothing. Names of one letter are all close to each other, so that
+    /// suggesting one says nothing.
+    pub(super) fn unknown_variable<T>(&self, name: &Name) -> Checked<T> {
+        let text = name.kind.text.as_str();
+        let message = format!("there is no variable `{text}` here");
+        let finding = self.finding(Code::UnknownVariable, span(name.span), message);
+        let long = |name: &&str| name.chars().count() > 1;
+        let candidates = self.scope.names().filter(|_| long(&text)).filter(long);
+        Err(vec![finding.suggest(text, candidates)])
     }
 
     /// A condition: a boolean, or something that may turn out to be one.
@@ -114,8 +137,11 @@ impl Compiler<'_> {
         if types::fits(&expr.value_type, wanted) {
             return Ok(());
         }
-        let message =
-            format!("{what} must be {}, not {}", types::name(wanted), types::name(&expr.value_type));
+        let message = format!(
+            "{what} must be {}, not {}",
+            types::name(wanted),
+            types::name(&expr.value_type)
+        );
         self.fail(Code::TypeMismatch, expr.span, message)
     }
 
@@ -127,18 +153,34 @@ impl Compiler<'_> {
             self.join(items.iter().map(|item| &item.value_type))
         };
         let value_type = Type::List(Box::new(element));
-        Ok(Expr { kind: ExprKind::List(items), value_type, span: place })
+        Ok(Expr {
+            kind: ExprKind::List(items),
+            value_type,
+            span: place,
+        })
     }
 
     fn map(&mut self, entries: &[MapEntry], place: Span) -> Checked<Expr> {
         let entries = self.entries(entries)?;
-        entries.iter().for_each(|(_, value)| self.hide(&value.value_type));
-        let entries = entries.into_iter().map(|(key, value)| (key.kind.text.clone(), value)).collect();
-        Ok(Expr { kind: ExprKind::Map(entries), value_type: Type::Map, span: place })
+        entries
+            .iter()
+            .for_each(|(_, value)| self.hide(&value.value_type));
+        let entries = entries
+            .into_iter()
+            .map(|(key, value)| (key.kind.text.clone(), value))
+            .collect();
+        Ok(Expr {
+            kind: ExprKind::Map(entries),
+            value_type: Type::Map,
+            span: place,
+        })
     }
 
     /// The entries of a map with their names, each name once.
-    pub(super) fn entries<'e>(&mut self, entries: &'e [MapEntry]) -> Checked<Vec<(&'e Name, Expr)>> {
+    pub(super) fn entries<'e>(
+        &mut self,
+        entries: &'e [MapEntry],
+    ) -> Checked<Vec<(&'e Name, Expr)>> {
         let mut seen = std::collections::BTreeSet::new();
         all(entries.iter().map(|entry| {
             if !seen.insert(entry.key.kind.text.as_str()) {
@@ -159,8 +201,15 @@ impl Compiler<'_> {
         let operand = self.expression(operand)?;
         let labels = match predicate {
             IsPredicate::Null => {
-                let kind = ExprKind::IsNull { operand: Box::new(operand), negated };
-                return Ok(Expr { kind, value_type: Type::Boolean, span: place });
+                let kind = ExprKind::IsNull {
+                    operand: Box::new(operand),
+                    negated,
+                };
+                return Ok(Expr {
+                    kind,
+                    value_type: Type::Boolean,
+                    span: place,
+                });
             }
             IsPredicate::Label(labels) => labels,
             IsPredicate::Typed(_) => return self.unsupported(place, "IS TYPED"),
@@ -172,14 +221,28 @@ impl Compiler<'_> {
             Type::Relationship(_) => Element::Edge,
             Type::Any | Type::Null => Element::Either,
             other => {
-                let message = format!("only nodes and relationships have labels, not {}", types::name(other));
+                let message = format!(
+                    "only nodes and relationships have labels, not {}",
+                    types::name(other)
+                );
                 return self.fail(Code::TypeMismatch, operand.span, message);
             }
         };
         let types = self.satisfying(labels, element)?;
-        let kind = ExprKind::HasType { operand: Box::new(operand), types };
-        let test = Expr { kind, value_type: Type::Boolean, span: place };
-        Ok(if negated { super::operator::negation(test, place) } else { test })
+        let kind = ExprKind::HasType {
+            operand: Box::new(operand),
+            types,
+        };
+        let test = Expr {
+            kind,
+            value_type: Type::Boolean,
+            span: place,
+        };
+        Ok(if negated {
+            super::operator::negation(test, place)
+        } else {
+            test
+        })
     }
 
     /// `object.name`.
@@ -207,8 +270,16 @@ impl Compiler<'_> {
             }
         };
         self.read_properties(&ids);
-        let kind = ExprKind::Property { object: Box::new(object), name: name.to_owned(), ids };
-        Ok(Expr { kind, value_type, span: place })
+        let kind = ExprKind::Property {
+            object: Box::new(object),
+            name: name.to_owned(),
+            ids,
+        };
+        Ok(Expr {
+            kind,
+            value_type,
+            span: place,
+        })
     }
 
     fn index(&mut self, object: &Syntax, index: &Syntax, place: Span) -> Checked<Expr> {
@@ -238,8 +309,15 @@ impl Compiler<'_> {
                 return self.fail(Code::TypeMismatch, object.span, message);
             }
         };
-        let kind = ExprKind::Index { object: Box::new(object), index: Box::new(index) };
-        Ok(Expr { kind, value_type, span: place })
+        let kind = ExprKind::Index {
+            object: Box::new(object),
+            index: Box::new(index),
+        };
+        Ok(Expr {
+            kind,
+            value_type,
+            span: place,
+        })
     }
 
     fn slice(
@@ -251,23 +329,40 @@ impl Compiler<'_> {
     ) -> Checked<Expr> {
         let object = self.expression(object)?;
         if !matches!(object.value_type, Type::List(_) | Type::Any | Type::Null) {
-            let message = format!("only lists can be sliced, not {}", types::name(&object.value_type));
+            let message = format!(
+                "only lists can be sliced, not {}",
+                types::name(&object.value_type)
+            );
             return self.fail(Code::TypeMismatch, object.span, message);
         }
         let mut bound = |syntax: Option<&Syntax>| -> Checked<Option<Box<Expr>>> {
-            let Some(syntax) = syntax else { return Ok(None) };
+            let Some(syntax) = syntax else {
+                return Ok(None);
+            };
             let bound = self.expression(syntax)?;
             self.require(&bound, &Type::Integer, "the bound of a slice")?;
             Ok(Some(Box::new(bound)))
         };
         let (from, to) = both(bound(from), bound(to))?;
         let value_type = object.value_type.clone();
-        let kind = ExprKind::Slice { object: Box::new(object), from, to };
-        Ok(Expr { kind, value_type, span: place })
+        let kind = ExprKind::Slice {
+            object: Box::new(object),
+            from,
+            to,
+        };
+        Ok(Expr {
+            kind,
+            value_type,
+            span: place,
+        })
     }
 
     fn case(&mut self, case: &CaseExpression, place: Span) -> Checked<Expr> {
-        let operand = case.operand.as_ref().map(|operand| self.expression(operand)).transpose()?;
+        let operand = case
+            .operand
+            .as_ref()
+            .map(|operand| self.expression(operand))
+            .transpose()?;
         let mut branches = Vec::new();
         for alternative in &case.alternatives {
             let conditions = all(alternative.when.iter().map(|when| match &operand {
@@ -282,11 +377,22 @@ impl Compiler<'_> {
             let condition = super::operator::balanced(Operator::Or, conditions);
             branches.extend(condition.map(|condition| (condition, then)));
         }
-        let otherwise = case.else_expression.as_ref().map(|other| self.expression(other)).transpose()?;
+        let otherwise = case
+            .else_expression
+            .as_ref()
+            .map(|other| self.expression(other))
+            .transpose()?;
         let values = branches.iter().map(|(_, value)| value).chain(&otherwise);
         let parts: Vec<Type> = values.map(|value| value.value_type.clone()).collect();
         let value_type = self.join(&parts);
-        let kind = ExprKind::Case { branches, otherwise: otherwise.map(Box::new) };
-        Ok(Expr { kind, value_type, span: place })
+        let kind = ExprKind::Case {
+            branches,
+            otherwise: otherwise.map(Box::new),
+        };
+        Ok(Expr {
+            kind,
+            value_type,
+            span: place,
+        })
     }
 }

@@ -7,31 +7,24 @@
 use std::collections::BTreeSet;
 
 use crate::diagnostic::Code;
-use crate::plan::{Expr, ExprKind, Slot, Type};
+use crate::plan::{Expr, ExprKind, Slot};
 
 use super::compiler::{Checked, Compiler, all};
 use super::walk;
 
 /// An expression whose value stands in a slot.
 pub(super) struct Known {
-    /// Without places and types.
-    pub(super) bare: Expr,
+    pub(super) expr: Expr,
     pub(super) slot: Slot,
-    pub(super) value_type: Type,
-}
-
-impl Known {
-    pub(super) fn new(expr: &Expr, slot: Slot) -> Self {
-        Self { bare: walk::bare(expr), slot, value_type: expr.value_type.clone() }
-    }
 }
 
 /// Replaces `expr` by the slot that holds its value already.
 fn replaced(expr: &mut Expr, known: &[Known]) -> bool {
-    let bare = walk::bare(expr);
-    let Some(known) = known.iter().find(|known| known.bare == bare) else { return false };
+    let Some(known) = known.iter().find(|known| walk::same(&known.expr, expr)) else {
+        return false;
+    };
     expr.kind = ExprKind::Variable(known.slot);
-    expr.value_type = known.value_type.clone();
+    expr.value_type = known.expr.value_type.clone();
     true
 }
 
@@ -52,12 +45,21 @@ impl Compiler<'_> {
         if reference && replaced(expr, keys) {
             return Ok(());
         }
-        if matches!(expr.kind, ExprKind::Variable(_)) {
+        // A property of what is not grouped by is reported whole.
+        let ungrouped = match &mut expr.kind {
+            ExprKind::Variable(_) => true,
+            ExprKind::Property { object, .. } => self.regroup(object, keys, aggregates).is_err(),
+            _ => false,
+        };
+        if ungrouped {
             let text = self.source(expr.span);
             let message = format!(
-                "`{text}` is neither aggregated nor grouped by: let it (or its property) be an item of its own, in a WITH before if need be"
+                "`{text}` is neither aggregated nor grouped by: make it an item of its own, in a WITH before if need be"
             );
             return self.fail(Code::MisplacedAggregate, expr.span, message);
+        }
+        if reference {
+            return Ok(());
         }
         let children = walk::children_mut(expr).into_iter();
         all(children.map(|child| self.regroup(child, keys, aggregates))).map(|_| ())

@@ -79,7 +79,10 @@ impl Compiler<'_> {
         let sets = self.deeper(span(whole.span), |compiler| {
             super::compiler::all(parts.iter().map(|part| compiler.satisfying(part, element)))
         })?;
-        Ok(sets.into_iter().reduce(|a, b| combine(&a, &b)).unwrap_or_default())
+        Ok(sets
+            .into_iter()
+            .reduce(|a, b| combine(&a, &b))
+            .unwrap_or_default())
     }
 
     fn named_types(&self, name: &Name, element: Element) -> Checked<BTreeSet<TypeId>> {
@@ -120,10 +123,22 @@ impl Compiler<'_> {
 
     /// Every label that an element of this kind may have.
     fn labels(&self, element: Element) -> Vec<&str> {
-        let interfaces = self.schema.interfaces.iter().map(|interface| interface.name.as_str());
-        let nodes = self.schema.node_types.iter().map(|node_type| node_type.name.as_str());
+        let interfaces = self
+            .schema
+            .interfaces
+            .iter()
+            .map(|interface| interface.name.as_str());
+        let nodes = self
+            .schema
+            .node_types
+            .iter()
+            .map(|node_type| node_type.name.as_str());
         let nodes = nodes.chain(interfaces);
-        let edges = self.schema.edge_types.iter().map(|edge_type| edge_type.name.as_str());
+        let edges = self
+            .schema
+            .edge_types
+            .iter()
+            .map(|edge_type| edge_type.name.as_str());
         match element {
             Element::Node => nodes.collect(),
             Element::Edge => edges.collect(),
@@ -134,7 +149,14 @@ impl Compiler<'_> {
     /// The names of some types, for messages: `Person, Org or Place`.
     pub(super) fn type_names(&self, types: &BTreeSet<TypeId>) -> String {
         const MAX_NAMED: usize = 4;
-        let names: Vec<&str> = types.iter().filter_map(|id| self.schema.type_name(*id)).collect();
+        let nodes = &self.schema.node_types;
+        if nodes.len() > 1 && nodes.iter().all(|node_type| types.contains(&node_type.id)) {
+            return "anything".to_owned();
+        }
+        let names: Vec<&str> = types
+            .iter()
+            .filter_map(|id| self.schema.type_name(*id))
+            .collect();
         match names.as_slice() {
             [] => "nothing".to_owned(),
             [only] => (*only).to_owned(),

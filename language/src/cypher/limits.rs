@@ -9,13 +9,18 @@ use open_cypher::{Keyword, Token, TokenKind};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span};
 
 /// Longest text, in bytes.
-pub(super) const MAX_TEXT_BYTES: usize = 1 << 20;
+pub(super) const MAX_TEXT_BYTES: usize = 1 << 18;
+/// Most words, numbers and signs. The parser looks back from every colon and bracket, so its time
+/// grows with the square of this: here to about half a second.
+pub(super) const MAX_TOKENS: usize = 20_000;
 /// Deepest nesting of `(`, `[` and `{` together.
 pub(super) const MAX_NESTING: usize = 200;
 /// Most operators within one item of a list of expressions.
 pub(super) const MAX_OPERATORS: usize = 4_000;
 /// Deepest nesting of expressions once parsed; boolean chains do not count, they are balanced.
 pub(super) const MAX_EXPRESSION_DEPTH: usize = 128;
+/// Most findings about one list of things.
+pub(super) const MAX_FINDINGS: usize = 8;
 /// Most expression nodes that may be copied: chained comparisons and simple `CASE` copy operands.
 pub(super) const MAX_COPIED_NODES: usize = 20_000;
 
@@ -26,13 +31,36 @@ pub(super) fn check(text: &str) -> Result<(), Diagnostics> {
             "the statement has {} bytes; at most {MAX_TEXT_BYTES} are accepted: pass data as parameters",
             text.len()
         );
-        return Err(vec![Diagnostic::new(Code::TextTooLong, text, Span::new(0, 0), message)]);
+        return Err(vec![Diagnostic::new(
+            Code::TextTooLong,
+            text,
+            Span::new(0, 0),
+            message,
+        )]);
     }
     let mut depth = Depth::new();
-    for token in open_cypher::lex(text).tokens.iter().filter(|token| !token.is_trivia()) {
+    let lexed = open_cypher::lex(text);
+    let tokens = lexed.tokens.iter().filter(|token| !token.is_trivia());
+    for (index, token) in tokens.enumerate() {
+        if index >= MAX_TOKENS {
+            let span = Span::new(token.span.start, token.span.end);
+            let message =
+                format!("the statement has more than {MAX_TOKENS} words: pass data as parameters");
+            return Err(vec![Diagnostic::new(
+                Code::TextTooLong,
+                text,
+                span,
+                message,
+            )]);
+        }
         if let Err(message) = depth.take(*token) {
             let span = Span::new(token.span.start, token.span.end);
-            return Err(vec![Diagnostic::new(Code::NestingTooDeep, text, span, message)]);
+            return Err(vec![Diagnostic::new(
+                Code::NestingTooDeep,
+                text,
+                span,
+                message,
+            )]);
         }
     }
     Ok(())
@@ -59,7 +87,11 @@ struct Level {
 
 impl Depth {
     fn new() -> Self {
-        Self { levels: vec![Level::default()], operators: 0, previous: None }
+        Self {
+            levels: vec![Level::default()],
+            operators: 0,
+            previous: None,
+        }
     }
 
     fn take(&mut self, token: Token) -> Result<(), String> {
@@ -72,7 +104,9 @@ impl Depth {
             }
             TokenKind::RightParen | TokenKind::RightBracket | TokenKind::RightBrace => self.close(),
             TokenKind::Comma if !self.top().has_case => self.separate(),
-            TokenKind::Keyword(keyword) if starts_clause(keyword) && ends_operand(self.previous) => {
+            TokenKind::Keyword(keyword)
+                if starts_clause(keyword) && ends_operand(self.previous) =>
+            {
                 self.separate();
                 self.top().has_case = false;
             }
@@ -97,7 +131,9 @@ impl Depth {
         if self.levels.is_empty() {
             self.levels.push(Level::default());
         }
-        self.levels.last_mut().expect("a level was pushed when there was none")
+        self.levels
+            .last_mut()
+            .expect("a level was pushed when there was none")
     }
 
     fn add(&mut self, count: usize) {

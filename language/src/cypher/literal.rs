@@ -21,7 +21,10 @@ impl Compiler<'_> {
             LiteralKind::String(text) => (Value::string(&text.value), Type::String),
             LiteralKind::Integer(integer) => {
                 let Some(value) = integer_value(integer, negative.is_some()) else {
-                    let message = format!("the integer {} does not fit into 64 bits", self.source(place));
+                    let message = format!(
+                        "the integer {} does not fit into 64 bits",
+                        self.source(place)
+                    );
                     return self.fail(Code::InvalidValue, place, message);
                 };
                 (Value::Int(value), Type::Integer)
@@ -45,17 +48,31 @@ impl Compiler<'_> {
             }
             _ => return self.unsupported(place, "this kind of literal"),
         };
-        Ok(Expr { kind: ExprKind::Literal(value), value_type, span: place })
+        Ok(Expr {
+            kind: ExprKind::Literal(value),
+            value_type,
+            span: place,
+        })
     }
 }
 
 fn integer_value(integer: &IntegerLiteral, negative: bool) -> Option<i64> {
     let (digits, radix) = match integer.radix {
         IntegerRadix::Hexadecimal => (integer.text.get(2..)?, 16),
-        IntegerRadix::Octal => (integer.text.strip_prefix("0o").or_else(|| integer.text.get(1..))?, 8),
+        IntegerRadix::Octal => (
+            integer
+                .text
+                .strip_prefix("0o")
+                .or_else(|| integer.text.get(1..))?,
+            8,
+        ),
         _ => (integer.text.as_str(), 10),
     };
     let digits = digits.replace('_', "");
-    let signed = if negative { format!("-{digits}") } else { digits };
+    let signed = if negative {
+        format!("-{digits}")
+    } else {
+        digits
+    };
     i64::from_str_radix(&signed, radix).ok()
 }

@@ -22,7 +22,11 @@ impl Compiler<'_> {
             return self.unsupported(span(name.span), "a path variable in MERGE");
         }
         if chain.shortest.is_some() {
-            return self.fail(Code::Syntax, span(clause.pattern.span), "shortestPath cannot be merged");
+            return self.fail(
+                Code::Syntax,
+                span(clause.pattern.span),
+                "shortestPath cannot be merged",
+            );
         }
         let mut targets = Vec::new();
         let mut ends = Vec::new();
@@ -40,7 +44,8 @@ impl Compiler<'_> {
         if targets.len() > 1
             && let Some(action) = clause.actions.first()
         {
-            let what = "ON CREATE or ON MATCH on a pattern of several parts (MERGE them one by one)";
+            let what =
+                "ON CREATE or ON MATCH on a pattern of several parts (MERGE them one by one)";
             return self.unsupported(span(action.span), what);
         }
         let (mut on_create, mut on_match): (Vec<SetItem>, Vec<SetItem>) = (Vec::new(), Vec::new());
@@ -54,7 +59,11 @@ impl Compiler<'_> {
         }
         let mut merges: Vec<Merge> = targets
             .into_iter()
-            .map(|target| Merge { target, on_create: Vec::new(), on_match: Vec::new() })
+            .map(|target| Merge {
+                target,
+                on_create: Vec::new(),
+                on_match: Vec::new(),
+            })
             .collect();
         if let Some(last) = merges.last_mut() {
             last.on_create = on_create;
@@ -74,7 +83,10 @@ impl Compiler<'_> {
         }
         let first = self.next_slot();
         let made = self.merged_node(node, place, first)?;
-        let end = End { slot: made.slot, types: Some([made.type_id].into()) };
+        let end = End {
+            slot: made.slot,
+            types: Some([made.type_id].into()),
+        };
         targets.push(MergeTarget::Node(made));
         Ok(end)
     }
@@ -94,12 +106,20 @@ impl Compiler<'_> {
             return self.unsupported(place, "MERGE of this node");
         };
         if node_type.key.is_empty() {
-            let message = format!("MERGE finds nodes by their key only, and {} has none", node_type.name);
+            let message = format!(
+                "MERGE finds nodes by their key only, and {} has none",
+                node_type.name
+            );
             return self.fail(Code::Unsupported, place, message);
         }
-        let given = |key: &crate::schema::PropertyId| made.properties.iter().any(|(given, _)| *given == *key);
+        let given = |key: &crate::schema::PropertyId| {
+            made.properties.iter().any(|(given, _)| *given == *key)
+        };
         if let Some(missing) = node_type.key.iter().find(|key| !given(key)) {
-            let name = node_type.properties.iter().find(|property| property.id == *missing);
+            let name = node_type
+                .properties
+                .iter()
+                .find(|property| property.id == *missing);
             let name = name.map_or("", |property| property.name.as_str());
             let message = format!(
                 "MERGE finds nodes by their key only: the key `{name}` of {} is not given",

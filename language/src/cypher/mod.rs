@@ -13,7 +13,7 @@
 //!
 //! let schema = Schema::parse("node Person { email: String @key }").expect("a valid schema");
 //! let errors = cypher::compile("MATCH (p:Person) RETURN p.mail", &schema).unwrap_err();
-//! assert_eq!(errors[0].to_string(), "1:26: unknown_property: Person has no property `mail` (did you mean `email`?)");
+//! assert_eq!(errors[0].to_string(), "1:27: unknown_property: Person has no property `mail` (did you mean `email`?)");
 //! ```
 
 mod assign;
@@ -25,6 +25,7 @@ mod expression;
 pub mod functions;
 mod group;
 mod labels;
+mod layout;
 mod limits;
 mod literal;
 mod merge;

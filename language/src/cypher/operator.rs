@@ -34,7 +34,10 @@ impl Compiler<'_> {
             Ok(operand)
         }))?;
         match balanced(checked, operands) {
-            Some(chain) => Ok(Expr { span: span(syntax.span), ..chain }),
+            Some(chain) => Ok(Expr {
+                span: span(syntax.span),
+                ..chain
+            }),
             None => self.fail(Code::Syntax, span(syntax.span), "an operand is missing"),
         }
     }
@@ -54,19 +57,38 @@ impl Compiler<'_> {
             }
         }
         let operand = self.expression(operand)?;
-        let name = if negative { "the operand of -" } else { "the operand of +" };
+        let name = if negative {
+            "the operand of -"
+        } else {
+            "the operand of +"
+        };
         self.require(&operand, &Type::Number, name)?;
         if !negative {
-            return Ok(Expr { span: place, ..operand });
+            return Ok(Expr {
+                span: place,
+                ..operand
+            });
         }
         let value_type = operand.value_type.clone();
-        let kind = ExprKind::Unary { operator: UnaryOperator::Negate, operand: Box::new(operand) };
-        Ok(Expr { kind, value_type, span: place })
+        let kind = ExprKind::Unary {
+            operator: UnaryOperator::Negate,
+            operand: Box::new(operand),
+        };
+        Ok(Expr {
+            kind,
+            value_type,
+            span: place,
+        })
     }
 
     /// Everything infix that is not boolean.
     pub(super) fn infix(&mut self, syntax: &Syntax) -> Checked<Expr> {
-        let SyntaxKind::Binary { left, operator, right } = &syntax.kind else {
+        let SyntaxKind::Binary {
+            left,
+            operator,
+            right,
+        } = &syntax.kind
+        else {
             return self.fail(Code::Syntax, span(syntax.span), "an operator is missing");
         };
         if comparison_operator(operator.kind).is_some() {
@@ -107,7 +129,10 @@ impl Compiler<'_> {
     /// `a < b <= c` is `a < b AND b <= c`.
     fn comparison_chain(&mut self, syntax: &Syntax) -> Checked<Expr> {
         let (first, rest) = spine(syntax, |operator| comparison_operator(operator).is_some());
-        let operators: Vec<_> = rest.iter().filter_map(|(operator, _)| comparison_operator(operator.kind)).collect();
+        let operators: Vec<_> = rest
+            .iter()
+            .filter_map(|(operator, _)| comparison_operator(operator.kind))
+            .collect();
         let operands = std::iter::once(first).chain(rest.iter().map(|(_, right)| *right));
         let operands = all(operands.map(|operand| self.expression(operand)))?;
         let last = operators.len();
@@ -115,7 +140,11 @@ impl Compiler<'_> {
         let mut operands = operands.into_iter();
         let mut left = operands.next();
         for (index, (operator, right)) in operators.into_iter().zip(operands).enumerate() {
-            let again = if index + 1 < last { Some(self.copy(&right)?) } else { None };
+            let again = if index + 1 < last {
+                Some(self.copy(&right)?)
+            } else {
+                None
+            };
             if let Some(left) = left {
                 let place = Span::new(left.span.start, right.span.end);
                 comparisons.push(self.comparison(operator, left, right, place));
@@ -123,7 +152,10 @@ impl Compiler<'_> {
             left = again;
         }
         match balanced(Operator::And, all(comparisons)?) {
-            Some(chain) => Ok(Expr { span: span(syntax.span), ..chain }),
+            Some(chain) => Ok(Expr {
+                span: span(syntax.span),
+                ..chain
+            }),
             None => self.fail(Code::Syntax, span(syntax.span), "an operand is missing"),
         }
     }
@@ -141,13 +173,23 @@ impl Compiler<'_> {
         self.ask_compared(&right, &left.value_type);
         let equality = matches!(operator, Operator::Equal | Operator::NotEqual);
         if !types::comparable(&left.value_type, &right.value_type) {
-            return Err(vec![self.incomparable(&left, &right, symbol(operator), place)]);
+            return Err(vec![self.incomparable(
+                &left,
+                &right,
+                symbol(operator),
+                place,
+            )]);
         }
         if !equality {
-            let unordered = [&left, &right].into_iter().find(|side| !types::ordered(&side.value_type));
+            let unordered = [&left, &right]
+                .into_iter()
+                .find(|side| !types::ordered(&side.value_type));
             if let Some(side) = unordered {
-                let message =
-                    format!("{} has no order: {} means nothing", types::name(&side.value_type), symbol(operator));
+                let message = format!(
+                    "{} has no order: {} means nothing",
+                    types::name(&side.value_type),
+                    symbol(operator)
+                );
                 return self.fail(Code::TypeMismatch, side.span, message);
             }
         }
@@ -159,11 +201,21 @@ impl Compiler<'_> {
     }
 
     fn ask_compared(&mut self, side: &Expr, other: &Type) {
-        let wanted = if types::is_number(other) { &Type::Number } else { other };
+        let wanted = if types::is_number(other) {
+            &Type::Number
+        } else {
+            other
+        };
         self.ask(side, wanted);
     }
 
-    fn incomparable(&self, left: &Expr, right: &Expr, symbol: &str, place: Span) -> crate::Diagnostic {
+    fn incomparable(
+        &self,
+        left: &Expr,
+        right: &Expr,
+        symbol: &str,
+        place: Span,
+    ) -> crate::Diagnostic {
         let message = format!(
             "{} and {} cannot be compared with {symbol}",
             types::name(&left.value_type),
@@ -183,7 +235,9 @@ impl Compiler<'_> {
         };
         let mut refused = None;
         for type_id in ids.keys() {
-            let Some(declared) = self.property_of(*type_id, name) else { continue };
+            let Some(declared) = self.property_of(*type_id, name) else {
+                continue;
+            };
             let enumeration = matches!(declared.value_type, PropertyType::Enum(_));
             match declared.value_type.accept(value.clone()) {
                 Err(reason) if enumeration => refused = Some(reason),
@@ -200,7 +254,11 @@ impl Compiler<'_> {
     fn membership(&mut self, left: Expr, right: Expr, place: Span) -> Checked<Expr> {
         if !left_open(&left) {
             let element = left.value_type.clone();
-            let wanted = if types::is_number(&element) { Type::Number } else { element };
+            let wanted = if types::is_number(&element) {
+                Type::Number
+            } else {
+                element
+            };
             self.ask(&right, &Type::List(Box::new(wanted)));
         } else {
             self.ask(&right, &Type::List(Box::new(Type::Any)));
@@ -214,7 +272,9 @@ impl Compiler<'_> {
                 }
                 if let ExprKind::List(items) = &right.kind {
                     all(items.iter().map(|item| self.known_name(&left, item)))?;
-                    items.iter().for_each(|item| self.ask_compared(item, &left.value_type));
+                    items
+                        .iter()
+                        .for_each(|item| self.ask_compared(item, &left.value_type));
                 }
             }
             Type::Any | Type::Null => {}
@@ -229,21 +289,22 @@ impl Compiler<'_> {
     /// `+` adds numbers and joins texts and lists.
     fn addition(&mut self, left: Expr, right: Expr, place: Span) -> Checked<Expr> {
         let value_type = match (&left.value_type, &right.value_type) {
-            (Type::List(a), Type::List(b)) => Type::List(Box::new(self.join([a.as_ref(), b.as_ref()]))),
+            (Type::List(a), Type::List(b)) => {
+                Type::List(Box::new(self.join([a.as_ref(), b.as_ref()])))
+            }
             (Type::List(a), b) => {
-                let b = if *b == Type::Any { Type::Any } else { b.clone() };
+                let b = if *b == Type::Any {
+                    Type::Any
+                } else {
+                    b.clone()
+                };
                 Type::List(Box::new(self.join([a.as_ref(), &b])))
             }
             (a, Type::List(b)) => Type::List(Box::new(self.join([a, b.as_ref()]))),
             (a, b) if types::is_open(a) || types::is_open(b) => {
-                let (open, known) = if types::is_open(a) { (&left, b) } else { (&right, a) };
+                let known = if types::is_open(a) { b } else { a };
                 if !types::is_open(known) && !types::is_number(known) && *known != Type::String {
                     return Err(vec![self.not_added(&left, &right, place)]);
-                }
-                if types::is_number(known) {
-                    self.ask(open, &Type::Number);
-                } else {
-                    self.ask(open, known);
                 }
                 Type::Any
             }
@@ -259,15 +320,28 @@ impl Compiler<'_> {
         let message = format!("{} and {} cannot be added", types::name(a), types::name(b));
         let finding = self.finding(Code::TypeMismatch, place, message);
         let text = match (a, b) {
-            (Type::String, other) if !matches!(other, Type::Node(_) | Type::Relationship(_)) => right,
-            (other, Type::String) if !matches!(other, Type::Node(_) | Type::Relationship(_)) => left,
+            (Type::String, other) if !matches!(other, Type::Node(_) | Type::Relationship(_)) => {
+                right
+            }
+            (other, Type::String) if !matches!(other, Type::Node(_) | Type::Relationship(_)) => {
+                left
+            }
             _ => return finding,
         };
         let suggestion = Some(format!("toString({})", self.source(text.span)));
-        crate::Diagnostic { suggestion, ..finding }
+        crate::Diagnostic {
+            suggestion,
+            ..finding
+        }
     }
 
-    fn arithmetic(&mut self, operator: Operator, left: Expr, right: Expr, place: Span) -> Checked<Expr> {
+    fn arithmetic(
+        &mut self,
+        operator: Operator,
+        left: Expr,
+        right: Expr,
+        place: Span,
+    ) -> Checked<Expr> {
         let what = format!("an operand of {}", symbol(operator));
         let checks = [&left, &right].map(|side| self.require(side, &Type::Number, &what));
         all(checks)?;
@@ -298,7 +372,12 @@ fn spine(
 ) -> (&Syntax, VecDeque<(&Node<BinaryOperator>, &Syntax)>) {
     let mut first = syntax;
     let mut rest = VecDeque::new();
-    while let SyntaxKind::Binary { left, operator, right } = &first.kind {
+    while let SyntaxKind::Binary {
+        left,
+        operator,
+        right,
+    } = &first.kind
+    {
         if !part(operator.kind) {
             break;
         }
@@ -317,20 +396,44 @@ pub(super) fn balanced(operator: Operator, mut operands: Vec<Expr>) -> Option<Ex
     let right = operands.split_off(operands.len().div_ceil(2));
     let left = balanced(operator, operands)?;
     let right = balanced(operator, right)?;
-    let place = Span::new(left.span.start.min(right.span.start), left.span.end.max(right.span.end));
+    let place = Span::new(
+        left.span.start.min(right.span.start),
+        left.span.end.max(right.span.end),
+    );
     Some(binary(operator, left, right, Type::Boolean, place))
 }
 
 /// An infix expression.
-pub(super) fn binary(operator: Operator, left: Expr, right: Expr, value_type: Type, span: Span) -> Expr {
-    let kind = ExprKind::Binary { operator, left: Box::new(left), right: Box::new(right) };
-    Expr { kind, value_type, span }
+pub(super) fn binary(
+    operator: Operator,
+    left: Expr,
+    right: Expr,
+    value_type: Type,
+    span: Span,
+) -> Expr {
+    let kind = ExprKind::Binary {
+        operator,
+        left: Box::new(left),
+        right: Box::new(right),
+    };
+    Expr {
+        kind,
+        value_type,
+        span,
+    }
 }
 
 /// `NOT operand`.
 pub(super) fn negation(operand: Expr, span: Span) -> Expr {
-    let kind = ExprKind::Unary { operator: UnaryOperator::Not, operand: Box::new(operand) };
-    Expr { kind, value_type: Type::Boolean, span }
+    let kind = ExprKind::Unary {
+        operator: UnaryOperator::Not,
+        operand: Box::new(operand),
+    };
+    Expr {
+        kind,
+        value_type: Type::Boolean,
+        span,
+    }
 }
 
 const fn comparison_operator(operator: BinaryOperator) -> Option<Operator> {

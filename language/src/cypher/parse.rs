@@ -9,12 +9,12 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span, closest};
 
 /// Longest list of what would have been accepted that is worth reading.
 const MAX_EXPECTED: usize = 6;
-/// Most findings about one text.
-const MAX_FINDINGS: usize = 8;
 
 /// Words that begin something which the parser does not know.
-const UNSUPPORTED_WORDS: &[&str] =
-    &["EXPLAIN", "PROFILE", "FOREACH", "LOAD", "CALL", "USE", "LET", "FILTER", "INSERT", "FINISH", "NEXT", "USING"];
+const UNSUPPORTED_WORDS: &[&str] = &[
+    "EXPLAIN", "PROFILE", "FOREACH", "LOAD", "CALL", "USE", "LET", "FILTER", "INSERT", "FINISH",
+    "NEXT", "USING",
+];
 
 const CLAUSE_WORDS: &[&str] = &[
     "MATCH", "OPTIONAL", "WHERE", "WITH", "RETURN", "UNWIND", "CREATE", "MERGE", "SET", "REMOVE",
@@ -31,35 +31,63 @@ pub(super) fn parse(text: &str) -> Result<Vec<Clause>, Diagnostics> {
     refuse_prefix(text)?;
     let parsed = open_cypher::parse(text).map_err(|errors| findings(text, errors.diagnostics()))?;
     let Some(statement) = parsed.program.statements.into_iter().next() else {
-        return Err(vec![Diagnostic::new(Code::Syntax, text, Span::new(0, 0), "the statement is empty")]);
+        return Err(vec![Diagnostic::new(
+            Code::Syntax,
+            text,
+            Span::new(0, 0),
+            "the statement is empty",
+        )]);
     };
     let StatementKind::Query(statement) = statement.kind else {
-        return Err(unsupported(text, span(statement.span), "this kind of statement"));
+        return Err(unsupported(
+            text,
+            span(statement.span),
+            "this kind of statement",
+        ));
     };
     if let Some(mode) = statement.mode {
         return Err(unsupported(text, span(mode.span), "this prefix"));
     }
     let QueryKind::Regular(query) = statement.query.kind else {
-        return Err(unsupported(text, span(statement.query.span), "this kind of query"));
+        return Err(unsupported(
+            text,
+            span(statement.query.span),
+            "this kind of query",
+        ));
     };
     if let Some(union) = query.unions.first() {
         return Err(unsupported(text, span(union.operator.span), "UNION"));
     }
     let clauses = query.head.kind.clauses;
-    match clauses.iter().find(|clause| matches!(clause.kind, ClauseKind::Error(_))) {
-        Some(clause) => Err(vec![Diagnostic::new(Code::Syntax, text, span(clause.span), "this is not a clause")]),
+    match clauses
+        .iter()
+        .find(|clause| matches!(clause.kind, ClauseKind::Error(_)))
+    {
+        Some(clause) => Err(vec![Diagnostic::new(
+            Code::Syntax,
+            text,
+            span(clause.span),
+            "this is not a clause",
+        )]),
         None => Ok(clauses),
     }
 }
 
 fn unsupported(text: &str, span: Span, what: &str) -> Diagnostics {
-    vec![Diagnostic::new(Code::Unsupported, text, span, format!("{what} is not supported yet"))]
+    vec![Diagnostic::new(
+        Code::Unsupported,
+        text,
+        span,
+        format!("{what} is not supported yet"),
+    )]
 }
 
 /// `EXPLAIN` and `PROFILE` are no keywords to the parser, which would call them misplaced names.
 fn refuse_prefix(text: &str) -> Result<(), Diagnostics> {
     let lexed = open_cypher::lex(text);
-    let Some(first) = lexed.tokens.iter().find(|token| !token.is_trivia()) else { return Ok(()) };
+    let Some(first) = lexed.tokens.iter().find(|token| !token.is_trivia()) else {
+        return Ok(());
+    };
     let word = first.text(text).unwrap_or_default().to_uppercase();
     match word.as_str() {
         "EXPLAIN" | "PROFILE" => Err(unsupported(text, span(first.span), &word)),
@@ -68,48 +96,76 @@ fn refuse_prefix(text: &str) -> Result<(), Diagnostics> {
 }
 
 fn findings(text: &str, errors: &[open_cypher::Diagnostic]) -> Diagnostics {
-    let tokens: Vec<Token> =
-        open_cypher::lex(text).tokens.into_iter().filter(|token| !token.is_trivia()).collect();
+    let tokens: Vec<Token> = open_cypher::lex(text)
+        .tokens
+        .into_iter()
+        .filter(|token| !token.is_trivia())
+        .collect();
     let mut findings: Diagnostics = Vec::new();
     for error in errors.iter().filter(|error| error.is_error()) {
         let finding = finding(text, &tokens, error);
-        if !findings.iter().any(|other| (other.line, other.column) == (finding.line, finding.column)) {
+        if !findings
+            .iter()
+            .any(|other| (other.line, other.column) == (finding.line, finding.column))
+        {
             findings.push(finding);
         }
     }
-    findings.truncate(MAX_FINDINGS);
+    findings.truncate(super::limits::MAX_FINDINGS);
     // One that names a missing construct explains the others.
-    if let Some(index) = findings.iter().position(|finding| finding.code != Code::Syntax) {
+    if let Some(index) = findings
+        .iter()
+        .position(|finding| finding.code != Code::Syntax)
+    {
         return vec![findings.swap_remove(index)];
     }
     if findings.is_empty() {
-        findings.push(Diagnostic::new(Code::Syntax, text, Span::new(0, 0), "the text is not Cypher"));
+        findings.push(Diagnostic::new(
+            Code::Syntax,
+            text,
+            Span::new(0, 0),
+            "the text is not Cypher",
+        ));
     }
     findings
 }
 
 fn finding(text: &str, tokens: &[Token], error: &open_cypher::Diagnostic) -> Diagnostic {
     let place = span(error.primary_span);
-    let index = tokens.iter().position(|token| token.span.start == place.start && !token.span.is_empty());
+    let index = tokens
+        .iter()
+        .position(|token| token.span.start == place.start && !token.span.is_empty());
     let word = text.get(place.start..place.end).unwrap_or_default();
     let upper = word.to_uppercase();
-    if matches!(error.code, open_cypher::DiagnosticCode::UnexpectedToken) {
+    use open_cypher::DiagnosticCode::{ExtraToken, UnexpectedToken};
+    if matches!(error.code, UnexpectedToken | ExtraToken) {
         if UNSUPPORTED_WORDS.contains(&upper.as_str()) {
-            return Diagnostic::new(Code::Unsupported, text, place, format!("{upper} is not supported yet"));
+            return Diagnostic::new(
+                Code::Unsupported,
+                text,
+                place,
+                format!("{upper} is not supported yet"),
+            );
         }
         if let Some(call) = unsupported_before(text, tokens, index) {
             return call;
         }
         let follows_return = index.is_some_and(|index| returned_before(tokens, index));
         if follows_return && CLAUSE_WORDS.contains(&upper.as_str()) && upper != "WHERE" {
-            let message = format!("nothing may follow RETURN: {upper} must stand before it");
+            let message = match upper.as_str() {
+                "RETURN" => "a statement has one RETURN, at its end".to_owned(),
+                _ => format!("nothing may follow RETURN: {upper} must stand before it"),
+            };
             return Diagnostic::new(Code::MisplacedClause, text, place, message);
         }
     }
     let message = message(&error.message, word);
     let finding = Diagnostic::new(Code::Syntax, text, place, message);
     match closest(&upper, CLAUSE_WORDS.iter().copied()) {
-        Some(keyword) if word.chars().count() > 2 => Diagnostic { suggestion: Some(keyword.to_owned()), ..finding },
+        Some(keyword) if word.chars().count() > 2 => Diagnostic {
+            suggestion: Some(keyword.to_owned()),
+            ..finding
+        },
         _ => finding,
     }
 }
@@ -118,9 +174,14 @@ fn finding(text: &str, tokens: &[Token], error: &open_cypher::Diagnostic) -> Dia
 fn unsupported_before(text: &str, tokens: &[Token], index: Option<usize>) -> Option<Diagnostic> {
     let before = tokens.get(index?.checked_sub(1)?)?;
     let word = before.text(text)?.to_uppercase();
-    UNSUPPORTED_WORDS
-        .contains(&word.as_str())
-        .then(|| Diagnostic::new(Code::Unsupported, text, span(before.span), format!("{word} is not supported yet")))
+    UNSUPPORTED_WORDS.contains(&word.as_str()).then(|| {
+        Diagnostic::new(
+            Code::Unsupported,
+            text,
+            span(before.span),
+            format!("{word} is not supported yet"),
+        )
+    })
 }
 
 fn returned_before(tokens: &[Token], index: usize) -> bool {
@@ -129,7 +190,9 @@ fn returned_before(tokens: &[Token], index: usize) -> bool {
         match token.kind {
             TokenKind::RightParen | TokenKind::RightBracket | TokenKind::RightBrace => depth += 1,
             TokenKind::LeftParen | TokenKind::LeftBracket | TokenKind::LeftBrace => {
-                let Some(outer) = depth.checked_sub(1) else { return false };
+                let Some(outer) = depth.checked_sub(1) else {
+                    return false;
+                };
                 depth = outer;
             }
             TokenKind::Keyword(open_cypher::Keyword::Return) if depth == 0 => return true,
@@ -142,7 +205,8 @@ fn returned_before(tokens: &[Token], index: usize) -> bool {
 /// The parser's message without dozens of alternatives, and with the text instead of its class.
 fn message(original: &str, word: &str) -> String {
     let (head, expected) = original.split_once("; expected ").unwrap_or((original, ""));
-    let head = if head.starts_with("unexpected token") && !word.is_empty() {
+    let about_token = head.starts_with("unexpected token") || head.starts_with("extra token");
+    let head = if about_token && !word.is_empty() {
         format!("`{word}` cannot stand here")
     } else {
         head.to_owned()

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use open_cypher::ast::{
-    Expr as Syntax, ExprKind as SyntaxKind, OrderBy, ProjectionClause, ProjectionItem, ProjectionItemKind,
-    SetQuantifier, SortDirection,
+    Expr as Syntax, ExprKind as SyntaxKind, OrderBy, ProjectionClause, ProjectionItem,
+    ProjectionItemKind, SetQuantifier, SortDirection,
 };
 
 use crate::diagnostic::{Code, Span};
-use crate::plan::{Aggregate, Aggregation, Column, Expr, ExprKind, Item, Projection, Slot, SortKey, Type};
+use crate::plan::{
+    Aggregate, Aggregation, Column, Expr, ExprKind, Item, Projection, Slot, SortKey, Type,
+};
 use crate::value::Value;
 
 use super::compiler::{Checked, Compiler, all, both};
@@ -47,7 +49,8 @@ impl Compiler<'_> {
         filter: Option<&Syntax>,
         kind: Kind,
     ) -> Checked<(Projection, Vec<Column>)> {
-        let distinct = matches!(&clause.quantifier, Some(given) if given.kind == SetQuantifier::Distinct);
+        let distinct =
+            matches!(&clause.quantifier, Some(given) if given.kind == SetQuantifier::Distinct);
         self.aggregates = Some(Vec::new());
         let named = self.items(&clause.items, kind);
         let aggregates = self.aggregates.take().unwrap_or_default();
@@ -58,7 +61,9 @@ impl Compiler<'_> {
         self.scope = before.overlaid(&placed.scope);
         let restricted = distinct || placed.aggregation.is_some();
         let order = self.order(clause.order_by.as_ref(), &placed, restricted);
-        let filter = filter.map(|filter| self.filter(filter, &placed, restricted)).transpose();
+        let filter = filter
+            .map(|filter| self.filter(filter, &placed, restricted))
+            .transpose();
         self.scope = Scope::default();
         let skip = self.row_count(clause.skip.as_ref().or(clause.offset.as_ref()), "SKIP");
         let limit = self.row_count(clause.limit.as_ref(), "LIMIT");
@@ -74,8 +79,21 @@ impl Compiler<'_> {
                 value_type: item.expr.value_type.clone(),
             })
             .collect();
-        let Placed { aggregation, items, .. } = placed;
-        Ok((Projection { aggregation, items, distinct, order, skip, limit, filter }, columns))
+        let Placed {
+            aggregation, items, ..
+        } = placed;
+        Ok((
+            Projection {
+                aggregation,
+                items,
+                distinct,
+                order,
+                skip,
+                limit,
+                filter,
+            },
+            columns,
+        ))
     }
 
     fn items(&mut self, items: &[ProjectionItem], kind: Kind) -> Checked<Vec<Named>> {
@@ -85,7 +103,10 @@ impl Compiler<'_> {
             let named = self.item(item, kind)?;
             for named in &named {
                 if !seen.insert(named.name.clone()) {
-                    let message = format!("two columns are called `{}`: rename one with AS", named.name);
+                    let message = format!(
+                        "two columns are called `{}`: rename one with AS",
+                        named.name
+                    );
                     return self.fail(Code::DuplicateName, place, message);
                 }
             }
@@ -111,7 +132,10 @@ impl Compiler<'_> {
             }
             (None, _) => self.source(span(syntax.span)).to_owned(),
         };
-        Ok(vec![Named { name, expr: self.expression(syntax)? }])
+        Ok(vec![Named {
+            name,
+            expr: self.expression(syntax)?,
+        }])
     }
 
     /// `*`: every variable, in alphabetical order.
@@ -129,7 +153,11 @@ impl Compiler<'_> {
             })
             .collect();
         if all.is_empty() && kind == Kind::Return {
-            return self.fail(Code::UnknownVariable, place, "there is no variable that `*` could stand for");
+            return self.fail(
+                Code::UnknownVariable,
+                place,
+                "there is no variable that `*` could stand for",
+            );
         }
         Ok(all)
     }
@@ -138,19 +166,37 @@ impl Compiler<'_> {
     fn place(&mut self, named: &[Named], aggregates: Vec<Aggregate>) -> Checked<Placed> {
         let slots: BTreeSet<Slot> = aggregates.iter().map(|aggregate| aggregate.slot).collect();
         let aggregating = |expr: &Expr| {
-            walk::any(expr, &mut |part| matches!(&part.kind, ExprKind::Variable(slot) if slots.contains(slot)))
+            walk::any(
+                expr,
+                &mut |part| matches!(&part.kind, ExprKind::Variable(slot) if slots.contains(slot)),
+            )
         };
         let mut keys = Vec::new();
         let mut known_keys = Vec::new();
         if !aggregates.is_empty() {
             for key in named.iter().filter(|named| !aggregating(&named.expr)) {
                 let slot = self.new_slot();
-                known_keys.push(Known::new(&key.expr, slot));
-                keys.push(Item { expr: key.expr.clone(), slot });
+                known_keys.push(Known {
+                    expr: key.expr.clone(),
+                    slot,
+                });
+                keys.push(Item {
+                    expr: key.expr.clone(),
+                    slot,
+                });
             }
         }
-        let mut key_slots = keys.iter().map(|key| key.slot).collect::<Vec<_>>().into_iter();
-        let mut placed = Placed { aggregation: None, items: Vec::new(), known: Vec::new(), scope: Scope::default() };
+        let mut key_slots = keys
+            .iter()
+            .map(|key| key.slot)
+            .collect::<Vec<_>>()
+            .into_iter();
+        let mut placed = Placed {
+            aggregation: None,
+            items: Vec::new(),
+            known: Vec::new(),
+            scope: Scope::default(),
+        };
         let mut findings = Vec::new();
         for named in named {
             let mut expr = named.expr.clone();
@@ -162,8 +208,13 @@ impl Compiler<'_> {
                 expr.kind = ExprKind::Variable(slot);
             }
             let slot = self.new_slot();
-            placed.scope.insert(&named.name, slot, expr.value_type.clone());
-            placed.known.push(Known::new(&named.expr, slot));
+            placed
+                .scope
+                .insert(&named.name, slot, expr.value_type.clone());
+            placed.known.push(Known {
+                expr: named.expr.clone(),
+                slot,
+            });
             placed.items.push(Item { expr, slot });
         }
         if !findings.is_empty() {
@@ -173,8 +224,15 @@ impl Compiler<'_> {
         Ok(placed)
     }
 
-    fn order(&mut self, order: Option<&OrderBy>, placed: &Placed, restricted: bool) -> Checked<Vec<SortKey>> {
-        let Some(order) = order else { return Ok(Vec::new()) };
+    fn order(
+        &mut self,
+        order: Option<&OrderBy>,
+        placed: &Placed,
+        restricted: bool,
+    ) -> Checked<Vec<SortKey>> {
+        let Some(order) = order else {
+            return Ok(Vec::new());
+        };
         all(order.items.iter().map(|item| {
             if let Some(nulls) = &item.nulls {
                 return self.unsupported(span(nulls.span), "NULLS FIRST and NULLS LAST");
@@ -191,7 +249,10 @@ impl Compiler<'_> {
 
     /// Aggregates may stand in a sort key when the projection has the same.
     fn sort_expression(&mut self, syntax: &Syntax, placed: &Placed) -> Checked<Expr> {
-        let projected = placed.aggregation.as_ref().map(|aggregation| aggregation.aggregates.clone());
+        let projected = placed
+            .aggregation
+            .as_ref()
+            .map(|aggregation| aggregation.aggregates.clone());
         let count = projected.as_ref().map_or(0, Vec::len);
         self.aggregates = projected;
         let expr = self.expression(syntax);
@@ -214,23 +275,35 @@ impl Compiler<'_> {
 
     /// The number after `SKIP` and `LIMIT`.
     fn row_count(&mut self, syntax: Option<&Syntax>, clause: &str) -> Checked<Option<Expr>> {
-        let Some(syntax) = syntax else { return Ok(None) };
+        let Some(syntax) = syntax else {
+            return Ok(None);
+        };
         let place = span(syntax.span);
         let expr = match self.expression(syntax) {
-            Err(findings) if findings.iter().any(|finding| finding.code == Code::UnknownVariable) => {
-                let message = format!("{clause} takes a constant or a parameter: there are no variables here");
+            Err(findings)
+                if findings
+                    .iter()
+                    .any(|finding| finding.code == Code::UnknownVariable) =>
+            {
+                let message = format!(
+                    "{clause} takes a constant or a parameter: there are no variables here"
+                );
                 return self.fail(Code::InvalidValue, place, message);
             }
             other => other?,
         };
         self.require(&expr, &Type::Integer, &format!("the number after {clause}"))?;
         match &expr.kind {
-            ExprKind::Literal(Value::Int(count)) if *count < 0 => {
-                self.fail(Code::InvalidValue, place, format!("{clause} takes 0 or more, not {count}"))
-            }
-            ExprKind::Literal(Value::Null) => {
-                self.fail(Code::InvalidValue, place, format!("{clause} takes an integer, not null"))
-            }
+            ExprKind::Literal(Value::Int(count)) if *count < 0 => self.fail(
+                Code::InvalidValue,
+                place,
+                format!("{clause} takes 0 or more, not {count}"),
+            ),
+            ExprKind::Literal(Value::Null) => self.fail(
+                Code::InvalidValue,
+                place,
+                format!("{clause} takes an integer, not null"),
+            ),
             _ => Ok(Some(expr)),
         }
     }
@@ -241,7 +314,17 @@ fn visible(placed: &Placed) -> BTreeSet<Slot> {
     let aggregation = placed.aggregation.iter();
     let grouped = aggregation.flat_map(|aggregation| {
         let keys = aggregation.keys.iter().map(|key| key.slot);
-        keys.chain(aggregation.aggregates.iter().map(|aggregate| aggregate.slot))
+        keys.chain(
+            aggregation
+                .aggregates
+                .iter()
+                .map(|aggregate| aggregate.slot),
+        )
     });
-    placed.items.iter().map(|item| item.slot).chain(grouped).collect()
+    placed
+        .items
+        .iter()
+        .map(|item| item.slot)
+        .chain(grouped)
+        .collect()
 }

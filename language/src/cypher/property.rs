@@ -40,10 +40,14 @@ impl<'a> Compiler<'a> {
 
     /// Resolves `name` on those of `types` that have it, which may be none.
     pub(super) fn find(&self, types: &BTreeSet<TypeId>, name: &str) -> Resolved {
-        let properties = types
-            .iter()
-            .filter_map(|type_id| self.property_of(*type_id, name).map(|found| (*type_id, found)));
-        let mut resolved = Resolved { ids: BTreeMap::new(), value_type: Type::Null };
+        let properties = types.iter().filter_map(|type_id| {
+            self.property_of(*type_id, name)
+                .map(|found| (*type_id, found))
+        });
+        let mut resolved = Resolved {
+            ids: BTreeMap::new(),
+            value_type: Type::Null,
+        };
         for (type_id, property) in properties {
             resolved.ids.insert(type_id, property.id);
             let value_type = types::of_property(&property.value_type);
@@ -53,16 +57,19 @@ impl<'a> Compiler<'a> {
     }
 
     fn no_property(&self, types: &BTreeSet<TypeId>, name: &str, span: Span) -> Diagnostic {
-        let message = if types.len() == 1 {
-            format!("{} has no property `{name}`", self.type_names(types))
-        } else {
-            format!("none of the possible types has a property `{name}`: {}", self.type_names(types))
+        let message = match types.len() {
+            1 => format!("{} has no property `{name}`", self.type_names(types)),
+            _ => match self.type_names(types).as_str() {
+                "anything" => format!("no type has a property `{name}`"),
+                names => format!("none of the possible types has a property `{name}`: {names}"),
+            },
         };
         let known = types
             .iter()
             .flat_map(|type_id| self.schema.properties(*type_id).unwrap_or_default())
             .map(|property| property.name.as_str());
-        self.finding(Code::UnknownProperty, span, message).suggest(name, known)
+        self.finding(Code::UnknownProperty, span, message)
+            .suggest(name, known)
     }
 
     /// Checks that `value` may be put into a property, as far as can be known before it runs.
@@ -76,7 +83,10 @@ impl<'a> Compiler<'a> {
         self.ask(value, &wanted);
         let owner = self.schema.type_name(type_id).unwrap_or_default();
         if matches!(value.kind, ExprKind::Literal(Value::Null)) && !property.nullable {
-            let message = format!("`{owner}.{}` must have a value: it cannot be null", property.name);
+            let message = format!(
+                "`{owner}.{}` must have a value: it cannot be null",
+                property.name
+            );
             return self.fail(Code::MissingProperty, value.span, message);
         }
         if !types::fits(&value.value_type, &wanted) {
@@ -90,9 +100,11 @@ impl<'a> Compiler<'a> {
             return Err(vec![with_conversion(finding, &wanted, value)]);
         }
         match constant(value).map(|constant| property.accept(constant)) {
-            Some(Err(reason)) => {
-                Err(vec![self.not_accepted(&format!("{owner}.{}", property.name), value.span, reason)])
-            }
+            Some(Err(reason)) => Err(vec![self.not_accepted(
+                &format!("{owner}.{}", property.name),
+                value.span,
+                reason,
+            )]),
             _ => Ok(()),
         }
     }
@@ -101,9 +113,17 @@ impl<'a> Compiler<'a> {
     pub(super) fn not_accepted(&self, name: &str, place: Span, reason: InvalidValue) -> Diagnostic {
         let finding = self.finding(Code::InvalidValue, place, format!("`{name}`: {reason}"));
         match reason {
-            InvalidValue::NotInEnum { expected, found, suggestion } => {
+            InvalidValue::NotInEnum {
+                expected,
+                found,
+                suggestion,
+            } => {
                 let message = format!("`{name}`: expected one of {expected}, got {found}");
-                Diagnostic { message, suggestion, ..finding }
+                Diagnostic {
+                    message,
+                    suggestion,
+                    ..finding
+                }
             }
             _ => finding,
         }
@@ -111,8 +131,13 @@ impl<'a> Compiler<'a> {
 
     /// Notes the type that a use of a parameter asks for.
     pub(super) fn ask(&mut self, expr: &Expr, wanted: &Type) {
-        let ExprKind::Parameter(name) = &expr.kind else { return };
-        if matches!(wanted, Type::Null | Type::Any | Type::Node(_) | Type::Relationship(_) | Type::Path) {
+        let ExprKind::Parameter(name) = &expr.kind else {
+            return;
+        };
+        if matches!(
+            wanted,
+            Type::Null | Type::Any | Type::Node(_) | Type::Relationship(_) | Type::Path
+        ) {
             return;
         }
         let entry = self.parameters.entry(name.clone()).or_default();
@@ -145,7 +170,10 @@ pub(super) fn with_conversion(finding: Diagnostic, wanted: &Type, value: &Expr) 
     match &value.kind {
         ExprKind::Literal(Value::String(text)) => {
             let quoted = text.replace('\\', "\\\\").replace('\'', "\\'");
-            Diagnostic { suggestion: Some(format!("{function}('{quoted}')")), ..finding }
+            Diagnostic {
+                suggestion: Some(format!("{function}('{quoted}')")),
+                ..finding
+            }
         }
         _ => finding,
     }

@@ -27,12 +27,15 @@ impl Scope {
 
     /// Binds `name`, over whatever it stood for.
     pub(super) fn insert(&mut self, name: &str, slot: Slot, value_type: Type) {
-        self.variables.insert(name.to_owned(), Variable { slot, value_type });
+        self.variables
+            .insert(name.to_owned(), Variable { slot, value_type });
     }
 
     /// The names, in alphabetical order: what `*` stands for.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Variable)> {
-        self.variables.iter().map(|(name, variable)| (name.as_str(), variable))
+        self.variables
+            .iter()
+            .map(|(name, variable)| (name.as_str(), variable))
     }
 
     /// The names alone, for suggestions.
@@ -43,7 +46,12 @@ impl Scope {
     /// This scope with `inner` laid over it: what `ORDER BY` and the `WHERE` of a `WITH` see.
     pub(super) fn overlaid(&self, inner: &Self) -> Self {
         let mut variables = self.variables.clone();
-        variables.extend(inner.variables.iter().map(|(name, variable)| (name.clone(), variable.clone())));
+        variables.extend(
+            inner
+                .variables
+                .iter()
+                .map(|(name, variable)| (name.clone(), variable.clone())),
+        );
         Self { variables }
     }
 }

@@ -31,18 +31,29 @@ impl Compiler<'_> {
             && let PathFactorKind::LegacyShortest { all, pattern } = &factor.kind
         {
             let shortest = if *all { Shortest::All } else { Shortest::One };
-            return Ok(Chain { shortest: Some(shortest), ..self.factors(pattern)? });
+            return Ok(Chain {
+                shortest: Some(shortest),
+                ..self.factors(pattern)?
+            });
         }
         self.factors(path)
     }
 
     fn factors<'q>(&self, path: &'q PathPattern) -> Checked<Chain<'q>> {
-        let mut chain = Chain { shortest: None, nodes: Vec::new(), edges: Vec::new() };
+        let mut chain = Chain {
+            shortest: None,
+            nodes: Vec::new(),
+            edges: Vec::new(),
+        };
         for factor in &path.kind.factors {
             self.factor(factor, &mut chain)?;
         }
         if chain.nodes.len() != chain.edges.len() + 1 {
-            return self.fail(Code::Syntax, span(path.span), "a pattern begins and ends with a node");
+            return self.fail(
+                Code::Syntax,
+                span(path.span),
+                "a pattern begins and ends with a node",
+            );
         }
         Ok(chain)
     }
@@ -50,19 +61,25 @@ impl Compiler<'_> {
     fn factor<'q>(&self, factor: &'q PathFactor, chain: &mut Chain<'q>) -> Checked<()> {
         let place = span(factor.span);
         match &factor.kind {
-            PathFactorKind::Node(_) if chain.nodes.len() > chain.edges.len() => {
-                self.fail(Code::Syntax, place, "a relationship must stand between two nodes")
-            }
+            PathFactorKind::Node(_) if chain.nodes.len() > chain.edges.len() => self.fail(
+                Code::Syntax,
+                place,
+                "a relationship must stand between two nodes",
+            ),
             PathFactorKind::Node(node) => {
                 chain.nodes.push((node, place));
                 Ok(())
             }
-            PathFactorKind::Relationship(_) if chain.nodes.len() != chain.edges.len() + 1 => {
-                self.fail(Code::Syntax, place, "a relationship must stand between two nodes")
-            }
+            PathFactorKind::Relationship(_) if chain.nodes.len() != chain.edges.len() + 1 => self
+                .fail(
+                    Code::Syntax,
+                    place,
+                    "a relationship must stand between two nodes",
+                ),
             PathFactorKind::Relationship(edge) => {
                 if let Some(quantifier) = &edge.graph_quantifier {
-                    return self.unsupported(span(quantifier.span), "a quantified path (write [*1..3])");
+                    return self
+                        .unsupported(span(quantifier.span), "a quantified path (write [*1..3])");
                 }
                 chain.edges.push((edge, place));
                 Ok(())
@@ -70,10 +87,14 @@ impl Compiler<'_> {
             PathFactorKind::QuantifiedNode { quantifier, .. } => {
                 self.unsupported(span(quantifier.span), "a quantified path (write [*1..3])")
             }
-            PathFactorKind::Parenthesized { quantifier: Some(quantifier), .. }
-            | PathFactorKind::Subpath { quantifier: Some(quantifier), .. } => {
-                self.unsupported(span(quantifier.span), "a quantified path (write [*1..3])")
+            PathFactorKind::Parenthesized {
+                quantifier: Some(quantifier),
+                ..
             }
+            | PathFactorKind::Subpath {
+                quantifier: Some(quantifier),
+                ..
+            } => self.unsupported(span(quantifier.span), "a quantified path (write [*1..3])"),
             PathFactorKind::Parenthesized { .. } | PathFactorKind::Subpath { .. } => {
                 self.unsupported(place, "a path in parentheses")
             }
@@ -86,7 +107,9 @@ impl Compiler<'_> {
 
     /// `*`, `*2`, `*1..3`; absent for exactly one relationship.
     pub(super) fn length(&self, quantifier: Option<&Quantifier>) -> Checked<Option<Length>> {
-        let Some(quantifier) = quantifier else { return Ok(None) };
+        let Some(quantifier) = quantifier else {
+            return Ok(None);
+        };
         let bound = |text: &String| match text.parse::<u32>() {
             Ok(bound) => Ok(bound),
             Err(_) => {
@@ -99,7 +122,10 @@ impl Compiler<'_> {
             QuantifierKind::ZeroOrMore => Length { min: 1, max: None },
             QuantifierKind::Fixed(text) => {
                 let exact = bound(text)?;
-                Length { min: exact, max: Some(exact) }
+                Length {
+                    min: exact,
+                    max: Some(exact),
+                }
             }
             QuantifierKind::Range { lower, upper } => Length {
                 min: lower.as_ref().map(bound).transpose()?.unwrap_or(1),

@@ -15,7 +15,9 @@ use super::types;
 pub(super) fn compile(text: &str, schema: &Schema, syntax: &[Syntax]) -> Result<Plan, Diagnostics> {
     let mut compiler = Compiler::new(text, schema);
     compiler.check_order(syntax)?;
-    compiler.assigns = syntax.iter().any(|clause| matches!(clause.kind, ClauseKind::Set(_)));
+    compiler.assigns = syntax
+        .iter()
+        .any(|clause| matches!(clause.kind, ClauseKind::Set(_)));
     let mut clauses = Vec::new();
     let mut columns = Vec::new();
     for clause in syntax {
@@ -25,7 +27,9 @@ pub(super) fn compile(text: &str, schema: &Schema, syntax: &[Syntax]) -> Result<
         compiler.read_value(&column.value_type);
     }
     let parameters = std::mem::take(&mut compiler.parameters);
-    let parameters = parameters.into_iter().map(|(name, asked)| (name, asked.unwrap_or(Type::Any)));
+    let parameters = parameters
+        .into_iter()
+        .map(|(name, asked)| (name, asked.unwrap_or(Type::Any)));
     Ok(Plan {
         clauses,
         columns,
@@ -55,7 +59,8 @@ impl Compiler<'_> {
                     return self.fail(Code::DuplicateName, span(name.span), message);
                 }
                 let slot = self.new_slot();
-                self.scope.insert(text, slot, types::element(&list.value_type));
+                self.scope
+                    .insert(text, slot, types::element(&list.value_type));
                 clauses.push(Clause::Unwind(Unwind { list, slot }));
             }
             ClauseKind::With(clause) => {
@@ -105,7 +110,9 @@ impl Compiler<'_> {
         match &last.kind {
             ClauseKind::With(_) | ClauseKind::Match(_) | ClauseKind::Unwind(_) => {
                 let name = clause_name(&last.kind);
-                let message = format!("a statement cannot end with {name}: add RETURN, or a clause that writes");
+                let message = format!(
+                    "a statement cannot end with {name}: add RETURN, or a clause that writes"
+                );
                 self.fail(Code::MisplacedClause, head(last), message)
             }
             _ => Ok(()),

@@ -18,7 +18,9 @@ impl Compiler<'_> {
 
     /// Rows of these types are matched.
     pub(super) fn read_types(&mut self, types: &BTreeSet<TypeId>) {
-        types.iter().for_each(|type_id| self.touch(*type_id).read = true);
+        types
+            .iter()
+            .for_each(|type_id| self.touch(*type_id).read = true);
     }
 
     /// Values of these properties are read.
@@ -56,7 +58,10 @@ impl Compiler<'_> {
     /// The keys of these types are read, as `id(n)` does.
     pub(super) fn read_keys(&mut self, types: &BTreeSet<TypeId>) {
         for type_id in types {
-            let key = self.schema.node_type(*type_id).map(|node_type| node_type.key.clone());
+            let key = self
+                .schema
+                .node_type(*type_id)
+                .map(|node_type| node_type.key.clone());
             let touch = self.touch(*type_id);
             touch.read = true;
             touch.properties_read.extend(key.unwrap_or_default());
@@ -65,7 +70,9 @@ impl Compiler<'_> {
 
     /// Rows of these types are created, changed or deleted.
     pub(super) fn write_types(&mut self, types: &BTreeSet<TypeId>) {
-        types.iter().for_each(|type_id| self.touch(*type_id).write = true);
+        types
+            .iter()
+            .for_each(|type_id| self.touch(*type_id).write = true);
     }
 
     /// These properties are set.

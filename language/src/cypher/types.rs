@@ -72,7 +72,9 @@ pub(super) fn of_property(property: &PropertyType) -> Type {
     match property {
         PropertyType::String | PropertyType::Enum(_) => Type::String,
         PropertyType::Bool => Type::Boolean,
-        PropertyType::I32 | PropertyType::I64 | PropertyType::U32 | PropertyType::U64 => Type::Integer,
+        PropertyType::I32 | PropertyType::I64 | PropertyType::U32 | PropertyType::U64 => {
+            Type::Integer
+        }
         PropertyType::F32 | PropertyType::F64 => Type::Float,
         PropertyType::Date => Type::Date,
         PropertyType::DateTime => Type::DateTime,

@@ -40,6 +40,10 @@ pub fn parse_date_time(text: &str) -> Option<i64> {
     // A time is asked for: a date alone would be taken for midnight without anyone having said so.
     let (date, time) = text.split_once(['T', 't', ' '])?;
     let days = parse_date(date)?;
+    // jiff would take a second `T`.
+    if !time.starts_with(|first: char| first.is_ascii_digit()) {
+        return None;
+    }
     let utc = time.strip_suffix(['Z', 'z']).unwrap_or(time);
     if utc.contains(['+', '-', '[']) {
         let timestamp: Timestamp = text.parse().ok()?;

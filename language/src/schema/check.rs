@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::body::{Body, Key, size};
 use super::constraints::{Constraint, Context, Draft};
 use super::findings::Findings;
 use super::index::Index;
@@ -20,7 +21,7 @@ use super::syntax::{
     Annotation, Argument, ArgumentKind, Declaration, DeclarationKind, Document, Literal, Name,
     PropertyDeclaration,
 };
-use crate::diagnostic::{Code, Span};
+use crate::diagnostic::Code;
 
 /// Most properties of one type.
 pub const MAX_PROPERTIES: usize = 1_000;
@@ -74,21 +75,6 @@ struct Checker<'a, 'f, 't> {
     inherited_size: usize,
     next_property_id: u32,
     schema: Schema,
-}
-
-/// What stands between the braces, inheritance included.
-#[derive(Default)]
-struct Body {
-    drafts: Vec<Draft>,
-    positions: FxHashMap<String, usize>,
-    key: Option<Key>,
-    annotations: BTreeMap<String, String>,
-}
-
-#[derive(Clone)]
-struct Key {
-    properties: Vec<String>,
-    span: Span,
 }
 
 impl<'a> Checker<'a, '_, '_> {
@@ -283,7 +269,7 @@ impl<'a> Checker<'a, '_, '_> {
                 span,
             }));
         }
-        body.key = self.agreed_key(&body, keys, &declaration.name.text);
+        body.key = body.agreed_key(keys, &declaration.name.text, &mut self.context);
         body
     }
 
@@ -354,15 +340,18 @@ impl<'a> Checker<'a, '_, '_> {
             name @ ("range" | "check" | "default") => match annotation.values().split_first() {
                 Some((first, values)) if annotation.names_properties() => {
                     let name = self.named_property(first, declaration, body)?;
-                    if let Some(draft) = body.get_mut(&name) {
-                        draft.apply(
-                            Constraint {
+                    match body.get_mut(&name) {
+                        Some(draft) => {
+                            let constraint = Constraint {
                                 values,
                                 ..constraint
-                            },
-                            edge,
-                            &mut self.context,
-                        );
+                            };
+                            draft.apply(constraint, edge, &mut self.context);
+                        }
+                        None => {
+                            let message = format!("`{name}` is an end of the edge, not a property");
+                            self.context.invalid(first.span, message);
+                        }
                     }
                 }
                 _ => {
@@ -431,44 +420,6 @@ impl<'a> Checker<'a, '_, '_> {
         Some(name.clone())
     }
 
-    /// The key, when there is one and everything that declares one means the same.
-    fn agreed_key(&mut self, body: &Body, keys: Vec<Key>, type_name: &str) -> Option<Key> {
-        let mut keys = keys.into_iter();
-        let first = keys.next()?;
-        if let Some(other) = keys.find(|key| key.properties != first.properties) {
-            let both = format!(
-                "`{}` and `{}`",
-                first.properties.join(", "),
-                other.properties.join(", ")
-            );
-            let message = format!(
-                "`{type_name}` has two keys, {both}; a key of several properties is written `@key(a, b)`"
-            );
-            self.context
-                .findings
-                .add(Code::DuplicateName, other.span, message);
-            return None;
-        }
-        let mut valid = true;
-        for name in &first.properties {
-            let Some(draft) = body.get(name).filter(|draft| !draft.broken) else {
-                continue;
-            };
-            if let Some(reason) = unfit_for_key(&draft.property) {
-                let message = format!("`{name}` cannot be in the key of `{type_name}`: {reason}");
-                self.context.invalid(first.span, message);
-                valid = false;
-            } else if draft.property.default.is_some() {
-                self.context.unsupported(
-                    draft.default.unwrap_or(first.span),
-                    "`@default` on a property of the key",
-                );
-                valid = false;
-            }
-        }
-        valid.then_some(first)
-    }
-
     /// Gives the properties their ids.
     fn properties(&mut self, body: Body) -> Vec<Property> {
         let next = &mut self.next_property_id;
@@ -484,52 +435,4 @@ impl<'a> Checker<'a, '_, '_> {
             })
             .collect()
     }
-}
-
-impl Body {
-    fn get(&self, name: &str) -> Option<&Draft> {
-        self.drafts.get(*self.positions.get(name)?)
-    }
-
-    fn get_mut(&mut self, name: &str) -> Option<&mut Draft> {
-        self.drafts.get_mut(*self.positions.get(name)?)
-    }
-
-    /// Adds a property, or merges it into the one of its name; an error says how they differ.
-    fn add(&mut self, draft: Draft) -> Result<(), String> {
-        if let Some(existing) = self.get_mut(&draft.property.name) {
-            return existing.merge(draft);
-        }
-        self.positions
-            .insert(draft.property.name.clone(), self.drafts.len());
-        self.drafts.push(draft);
-        Ok(())
-    }
-}
-
-fn unfit_for_key(property: &Property) -> Option<&'static str> {
-    match property.value_type {
-        _ if property.nullable => Some("it may be null"),
-        PropertyType::List(_) => Some("it is a list"),
-        PropertyType::F32 | PropertyType::F64 => Some("floats are not compared exactly"),
-        _ => None,
-    }
-}
-
-/// Roughly how much memory a copy of the property takes, in bytes.
-fn size(draft: &Draft) -> usize {
-    let property = &draft.property;
-    let values = match &property.value_type {
-        PropertyType::Enum(values) => values.as_slice(),
-        PropertyType::List(element) => match &**element {
-            PropertyType::Enum(values) => values.as_slice(),
-            _ => &[],
-        },
-        _ => &[],
-    };
-    let texts = values
-        .iter()
-        .chain(property.annotations.values())
-        .map(|text| text.len() + size_of::<String>());
-    size_of::<Draft>() + property.name.len() + texts.sum::<usize>()
 }

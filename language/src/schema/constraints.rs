@@ -247,6 +247,11 @@ impl Draft {
             let message = "`@default` takes one value, as in `@default(3)` or `@default(\"text\")`";
             return context.invalid(constraint.span, message);
         };
+        if *literal == Literal::Word("null".to_owned()) {
+            let message =
+                "null is no default: a property declared with `?` is null when it is not given";
+            return context.invalid(constraint.span, message);
+        }
         match typed(literal, &self.property.value_type) {
             Err(message) => {
                 let message = format!("the default of `{}`: {message}", self.property.name);

@@ -71,6 +71,8 @@ impl<'a> Findings<'a> {
     pub(super) fn finish(mut self) -> Diagnostics {
         self.found
             .sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+        // What an interface gets wrong is found again in each type that implements it.
+        self.found.dedup();
         self.found
     }
 }

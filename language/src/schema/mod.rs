@@ -14,11 +14,14 @@
 //! assert_eq!(errors[0].suggestion.as_deref(), Some("String"));
 //! ```
 
+mod arguments;
+mod body;
 pub mod calendar;
 mod check;
 mod constraints;
 mod findings;
 mod index;
+mod json;
 mod lexer;
 mod model;
 mod names;
@@ -32,11 +35,12 @@ mod values;
 pub use check::{MAX_INHERITED, MAX_PROPERTIES};
 pub use constraints::MAX_CHECKS;
 pub use findings::MAX_DIAGNOSTICS;
+pub use json::{Entity, scalar_to_json, to_json};
 pub use lexer::{MAX_NESTING, MAX_TEXT, MAX_WORD};
 pub use model::*;
 pub use names::MAX_ENUM_VALUES;
 pub use pattern::{InvalidPattern, MAX_PATTERN, Pattern};
-pub use values::{Entity, InvalidValue, scalar_to_json, to_json};
+pub use values::InvalidValue;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span};
 use findings::Findings;

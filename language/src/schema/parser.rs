@@ -4,11 +4,12 @@
 //! at the next line that begins with `node`, `edge` or `interface`: so one text gives several
 //! findings. The grammar is `docs/schema.ebnf`; each function names the rule that it reads.
 
+use super::arguments::{self, closing, depth_after, run_length, split};
 use super::findings::Findings;
 use super::lexer::{Bracket, Kind, Token};
 use super::syntax::{
-    Annotation, Argument, ArgumentKind, Arguments, Declaration, DeclarationKind, Document, Literal,
-    Name, PropertyDeclaration, TypeExpression, TypeKind,
+    Annotation, Argument, Arguments, Declaration, DeclarationKind, Document, Name,
+    PropertyDeclaration, TypeExpression, TypeKind,
 };
 use crate::diagnostic::{Code, Span};
 
@@ -297,69 +298,11 @@ impl<'a> Parser<'a, '_, '_> {
                 _ => open,
             };
             values.push(Argument {
-                kind: self.argument(part),
+                kind: arguments::argument(self.text, part),
                 span,
             });
         }
         Ok(Arguments { text, values })
-    }
-
-    /// `argument = literal | [ literal ] ".." [ literal ] | name "=" literal`
-    fn argument(&self, tokens: &[Token]) -> ArgumentKind {
-        if let Some(literal) = self.literal(tokens) {
-            return ArgumentKind::Literal(literal);
-        }
-        let Some(dots) = tokens.iter().position(|token| token.kind == Kind::DotDot) else {
-            return ArgumentKind::Other;
-        };
-        let end = |tokens: &[Token]| match tokens {
-            [] => Some(None),
-            some => self.literal(some).map(Some),
-        };
-        let (before, after) = tokens.split_at(dots);
-        match (end(before), end(after.get(1..).unwrap_or_default())) {
-            (Some(min), Some(max)) => ArgumentKind::Range { min, max },
-            _ => ArgumentKind::Other,
-        }
-    }
-
-    /// `literal = text | word | "[" [ literal { "," literal } ] "]"`
-    fn literal(&self, tokens: &[Token]) -> Option<Literal> {
-        match tokens {
-            [
-                Token {
-                    kind: Kind::Text(text),
-                    ..
-                },
-            ] => Some(Literal::Text(text.clone())),
-            [
-                Token {
-                    kind: Kind::Open(Bracket::Square),
-                    ..
-                },
-                inside @ ..,
-                last,
-            ] => {
-                if last.kind != Kind::Close(Bracket::Square) || closing(tokens)? + 1 != tokens.len()
-                {
-                    return None;
-                }
-                let mut parts = split(inside);
-                if parts.last().is_some_and(|part| part.is_empty()) {
-                    parts.pop();
-                }
-                parts
-                    .into_iter()
-                    .map(|part| self.literal(part))
-                    .collect::<Option<_>>()
-                    .map(Literal::List)
-            }
-            _ if run_length(tokens) == tokens.len() => {
-                let span = Span::new(tokens.first()?.span.start, tokens.last()?.span.end);
-                Some(Literal::Word(self.slice(span).to_owned()))
-            }
-            _ => None,
-        }
     }
 
     fn token(&self) -> &'a Token {
@@ -487,57 +430,4 @@ impl<'a> Parser<'a, '_, '_> {
             self.advance();
         }
     }
-}
-
-const fn depth_after(depth: usize, kind: &Kind) -> usize {
-    match kind {
-        Kind::Open(_) => depth + 1,
-        Kind::Close(_) => depth.saturating_sub(1),
-        _ => depth,
-    }
-}
-
-/// How many tokens from the first make one word without a gap: `phase-1`, `-0.5`.
-fn run_length(tokens: &[Token]) -> usize {
-    let mut end = None;
-    tokens
-        .iter()
-        .take_while(|token| {
-            let joined = end.is_none_or(|end| end == token.span.start);
-            end = Some(token.span.end);
-            joined && matches!(token.kind, Kind::Word | Kind::Number | Kind::Minus)
-        })
-        .count()
-}
-
-/// The index of the token that closes the bracket that the first token opens.
-fn closing(tokens: &[Token]) -> Option<usize> {
-    let mut open = Vec::new();
-    for (index, token) in tokens.iter().enumerate() {
-        match token.kind {
-            Kind::Open(bracket) => open.push(bracket),
-            Kind::Close(bracket) => {
-                if open.pop() != Some(bracket) {
-                    return None;
-                }
-                if open.is_empty() {
-                    return Some(index);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
-/// The parts between the commas that stand in no bracket; at least one, perhaps empty.
-fn split(tokens: &[Token]) -> Vec<&[Token]> {
-    let mut depth = 0_usize;
-    tokens
-        .split(|token| {
-            let separates = depth == 0 && token.kind == Kind::Comma;
-            depth = depth_after(depth, &token.kind);
-            separates
-        })
-        .collect()
 }

@@ -1,4 +1,4 @@
-//! Whether a value may stand in a property, and how values travel as JSON.
+//! Whether a value may stand in a property.
 //!
 //! Both ways in end in [`Property::accept`]: Cypher's values directly, those of a load after
 //! [`PropertyType::from_json`]. What they give is what is stored, so a value read from memory and
@@ -19,16 +19,14 @@ use std::cmp::Ordering;
 use serde_json::Value as Json;
 
 use super::calendar;
+use super::json::scalar_to_json;
 use super::model::{Property, PropertyType};
 use super::pattern::Pattern;
 use crate::diagnostic::closest;
-use crate::value::{EdgeRef, NodeRef, Path, Value};
+use crate::value::Value;
 
 /// Most characters of a value or a type that a message shows.
 const SHOWN: usize = 64;
-/// 2^53: up to here every integer is exact in a double, which is what JSON's writers use.
-const EXACT_IN_DOUBLE: f64 = 9_007_199_254_740_992.0;
-
 /// Why a value may not stand in a property.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidValue {
@@ -123,14 +121,6 @@ impl Property {
         Ok(value)
     }
 
-    /// [`PropertyType::from_json`], then [`Property::accept`].
-    ///
-    /// # Errors
-    /// [`InvalidValue`] says what was expected and what came.
-    pub fn accept_json(&self, json: &Json) -> Result<Value, InvalidValue> {
-        self.accept(self.value_type.from_json(json)?)
-    }
-
     fn check_range(&self, value: &Value) -> Result<(), InvalidValue> {
         let Some((min, max)) = &self.range else {
             return Ok(());
@@ -184,59 +174,7 @@ impl PropertyType {
         }
     }
 
-    /// The value that a load's JSON stands for. Dates and times are ISO 8601 text; integers may
-    /// also be text or whole floats, because not every writer of JSON has 64-bit integers; NaN and
-    /// the infinities, which JSON does not have, are `"NaN"`, `"Infinity"`, `"-Infinity"`.
-    ///
-    /// # Errors
-    /// [`InvalidValue`] says what was expected and what came.
-    pub fn from_json(&self, json: &Json) -> Result<Value, InvalidValue> {
-        let value = match (self, json) {
-            (_, Json::Null) => Some(Value::Null),
-            (Self::String | Self::Enum(_), Json::String(text)) => Some(Value::string(text)),
-            (Self::Bool, Json::Bool(value)) => Some(Value::Bool(*value)),
-            (Self::I32 | Self::I64 | Self::U32 | Self::U64, _) => return self.int_from_json(json),
-            (Self::F32 | Self::F64, _) => float_from_json(json).map(Value::Float),
-            (Self::Date, Json::String(text)) => {
-                let days = calendar::parse_date(text);
-                Some(Value::Date(days.ok_or_else(|| InvalidValue::NotADate {
-                    found: show_json(json),
-                })?))
-            }
-            (Self::DateTime, Json::String(text)) => {
-                let micros = calendar::parse_date_time(text);
-                let invalid = || InvalidValue::NotADateTime {
-                    found: show_json(json),
-                };
-                Some(Value::DateTime(micros.ok_or_else(invalid)?))
-            }
-            (Self::List(element), Json::Array(values)) => {
-                let values: Result<Vec<_>, _> = values
-                    .iter()
-                    .enumerate()
-                    .map(|(index, value)| in_list(index, element.from_json(value)))
-                    .collect();
-                return Ok(Value::list(values?));
-            }
-            _ => None,
-        };
-        self.accept(value.ok_or_else(|| self.wrong_type(show_json(json)))?)
-    }
-
-    fn int_from_json(&self, json: &Json) -> Result<Value, InvalidValue> {
-        let int = match json {
-            Json::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
-            Json::String(text) if !text.starts_with('+') => text.parse().ok(),
-            _ => None,
-        };
-        match int {
-            Some(int) => self.accept_int(int),
-            None if is_whole_number(json) => Err(self.does_not_fit(show_json(json))),
-            None => Err(self.wrong_type(show_json(json))),
-        }
-    }
-
-    fn accept_int(&self, int: i64) -> Result<Value, InvalidValue> {
+    pub(super) fn accept_int(&self, int: i64) -> Result<Value, InvalidValue> {
         let (smallest, largest) = self.int_limits();
         if (smallest..=largest).contains(&int) {
             Ok(Value::Int(int))
@@ -285,14 +223,14 @@ impl PropertyType {
         }
     }
 
-    fn wrong_type(&self, found: String) -> InvalidValue {
+    pub(super) fn wrong_type(&self, found: String) -> InvalidValue {
         InvalidValue::WrongType {
             expected: shorten(&self.to_string()),
             found,
         }
     }
 
-    fn does_not_fit(&self, found: String) -> InvalidValue {
+    pub(super) fn does_not_fit(&self, found: String) -> InvalidValue {
         let (smallest, largest) = match self {
             Self::F32 => (f32::MIN.to_string(), f32::MAX.to_string()),
             Self::Date => (
@@ -317,58 +255,6 @@ impl PropertyType {
     }
 }
 
-/// What JSON has no form for by itself: what these look like depends on the graph.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Entity<'a> {
-    /// A node.
-    Node(NodeRef),
-    /// A relationship.
-    Relationship(EdgeRef),
-    /// A path.
-    Path(&'a Path),
-}
-
-/// The value as JSON: dates and times as ISO 8601 text, NaN and the infinities as text too, and
-/// whatever `entity` gives for nodes, relationships and paths, wherever they stand.
-pub fn to_json(value: &Value, entity: &impl Fn(Entity<'_>) -> Json) -> Json {
-    match value {
-        Value::Null => Json::Null,
-        Value::Bool(value) => Json::Bool(*value),
-        Value::Int(int) => Json::from(*int),
-        Value::Float(float) => match serde_json::Number::from_f64(*float) {
-            Some(number) => Json::Number(number),
-            None if float.is_nan() => Json::from("NaN"),
-            None if *float > 0.0 => Json::from("Infinity"),
-            None => Json::from("-Infinity"),
-        },
-        Value::String(text) => Json::from(&**text),
-        Value::Date(days) => Json::from(calendar::format_date(*days)),
-        Value::DateTime(micros) => Json::from(calendar::format_date_time(*micros)),
-        Value::List(values) => values.iter().map(|value| to_json(value, entity)).collect(),
-        Value::Map(map) => {
-            let members = map
-                .iter()
-                .map(|(name, value)| (name.clone(), to_json(value, entity)));
-            Json::Object(members.collect())
-        }
-        Value::Node(node) => entity(Entity::Node(*node)),
-        Value::Relationship(edge) => entity(Entity::Relationship(*edge)),
-        Value::Path(path) => entity(Entity::Path(path)),
-    }
-}
-
-/// The JSON of a value that a property can hold, and of maps of such values; `None` when a node,
-/// a relationship or a path stands in it ([`to_json`] takes those).
-#[must_use]
-pub fn scalar_to_json(value: &Value) -> Option<Json> {
-    let met_entity = std::cell::Cell::new(false);
-    let json = to_json(value, &|_| {
-        met_entity.set(true);
-        Json::Null
-    });
-    (!met_entity.get()).then_some(json)
-}
-
 fn accept_enum(values: &[String], text: &str) -> Result<(), InvalidValue> {
     if values.iter().any(|value| value == text) {
         return Ok(());
@@ -391,7 +277,10 @@ fn accept_list(element: &PropertyType, values: &[Value]) -> Result<Value, Invali
 }
 
 /// What holds of an element of a list: it is not null, and its error says where it is.
-fn in_list(index: usize, element: Result<Value, InvalidValue>) -> Result<Value, InvalidValue> {
+pub(super) fn in_list(
+    index: usize,
+    element: Result<Value, InvalidValue>,
+) -> Result<Value, InvalidValue> {
     match element {
         Ok(Value::Null) => Err(InvalidValue::NullElement { index }),
         Ok(value) => Ok(value),
@@ -419,40 +308,6 @@ fn each_element(
     }
 }
 
-/// The integer that a double stands for without doubt.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "whole and small enough to be exact"
-)]
-fn whole(float: f64) -> Option<i64> {
-    (float.fract() == 0.0 && float.abs() <= EXACT_IN_DOUBLE).then_some(float as i64)
-}
-
-/// Whether it is an integer, however large.
-fn is_whole_number(json: &Json) -> bool {
-    match json {
-        Json::Number(number) => number.as_f64().is_some_and(|float| float.fract() == 0.0),
-        Json::String(text) => {
-            let digits = text.strip_prefix('-').unwrap_or(text);
-            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-        }
-        _ => false,
-    }
-}
-
-fn float_from_json(json: &Json) -> Option<f64> {
-    match json {
-        Json::Number(number) => number.as_f64(),
-        Json::String(text) => match text.as_str() {
-            "NaN" => Some(f64::NAN),
-            "Infinity" => Some(f64::INFINITY),
-            "-Infinity" => Some(f64::NEG_INFINITY),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
 fn no_match(pattern: &Pattern, value: &Value) -> InvalidValue {
     InvalidValue::NoMatch {
         pattern: format!("/{}/", shorten(pattern.as_str())),
@@ -472,9 +327,8 @@ fn range_in_words(min: Option<&Value>, max: Option<&Value>) -> String {
 /// A value without its kind or quotes, shortened.
 fn plain(value: &Value) -> String {
     match scalar_to_json(value) {
-        Some(Json::String(text)) => shorten(&text),
-        Some(json) => shorten(&json.to_string()),
-        None => value.kind().to_owned(),
+        Json::String(text) => shorten(&text),
+        json => shorten(&json.to_string()),
     }
 }
 
@@ -488,18 +342,7 @@ fn show(value: &Value) -> String {
     }
 }
 
-fn show_json(json: &Json) -> String {
-    match json {
-        Json::Null => "null".to_owned(),
-        Json::Bool(value) => format!("boolean {value}"),
-        Json::Number(number) => format!("number {}", shorten(&number.to_string())),
-        Json::String(text) => format!("string {:?}", shorten(text)),
-        Json::Array(values) => format!("a list of {}", values.len()),
-        Json::Object(_) => "an object".to_owned(),
-    }
-}
-
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),

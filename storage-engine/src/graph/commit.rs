@@ -20,7 +20,8 @@ use crate::clock;
 use crate::files::{self, FileError};
 use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published};
 use crate::record::{
-    Body, ChangeCounts, Changes, CommitId, CommitInfo, Encoding, Header, Record, RecordError, SideFile,
+    Body, ChangeCounts, Changes, CommitId, CommitInfo, Encoding, Header, Record, RecordError,
+    SideFile,
 };
 use crate::snapshot::Snapshot;
 use crate::transaction::{Finished, Transaction, WriteError};
@@ -49,7 +50,10 @@ pub struct WriteRequest {
 impl WriteRequest {
     /// A write without conditions.
     pub fn by(principal: impl Into<String>) -> Self {
-        Self { principal: principal.into(), ..Self::default() }
+        Self {
+            principal: principal.into(),
+            ..Self::default()
+        }
     }
 }
 
@@ -123,7 +127,9 @@ pub(super) struct Queue {
 
 impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queue").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+        f.debug_struct("Queue")
+            .field("waiting", &self.waiting.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -172,11 +178,18 @@ impl Graph {
         F: FnOnce(&mut Transaction) -> Result<R, E> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Write { request, work: Some(work), value: None, reply: Some(reply) };
+        let job = Write {
+            request,
+            work: Some(work),
+            value: None,
+            reply: Some(reply),
+        };
         {
             let mut queue = unpoisoned(&self.inner.queue);
             if queue.waiting.len() >= self.inner.options.queue {
-                return Err(CommitError::Busy { waiting: queue.waiting.len() });
+                return Err(CommitError::Busy {
+                    waiting: queue.waiting.len(),
+                });
             }
             queue.waiting.push_back(Box::new(job));
             if !queue.led {
@@ -217,7 +230,9 @@ impl Inner {
             };
             match writer.as_mut() {
                 Some(writer) => self.commit(writer, group),
-                None => group.into_iter().for_each(|job| job.settle(Err(Failure::Closed))),
+                None => group
+                    .into_iter()
+                    .for_each(|job| job.settle(Err(Failure::Closed))),
             }
             drop(writer);
             self.plan_fold();
@@ -239,7 +254,9 @@ impl Inner {
             let lsn = writer.log.last_lsn().0 + 1 + entries.len() as u64;
             let run = Uuid::now_v7();
             let transaction = Transaction::new(working.clone(), lsn, run);
-            let Some(finished) = job.run(transaction) else { continue };
+            let Some(finished) = job.run(transaction) else {
+                continue;
+            };
             if finished.counts.is_empty() && finished.changes.rows.is_empty() {
                 members.push((job, working.head().clone(), finished.counts));
                 continue;
@@ -259,10 +276,14 @@ impl Inner {
         }
         match self.append(writer, &entries, working, &published) {
             Ok(()) => {
-                members.into_iter().for_each(|(job, info, counts)| job.settle(Ok((info, counts))));
+                members
+                    .into_iter()
+                    .for_each(|(job, info, counts)| job.settle(Ok((info, counts))));
             }
             Err(failure) => {
-                members.into_iter().for_each(|(job, ..)| job.settle(Err(failure.clone())));
+                members
+                    .into_iter()
+                    .for_each(|(job, ..)| job.settle(Err(failure.clone())));
             }
         }
     }
@@ -381,7 +402,11 @@ where
     fn settle(mut self: Box<Self>, outcome: Result<(CommitInfo, ChangeCounts), Failure>) {
         let value = self.value.take();
         let answer = match (outcome, value) {
-            (Ok((commit, counts)), Some(value)) => Ok(Written { commit, counts, value }),
+            (Ok((commit, counts)), Some(value)) => Ok(Written {
+                commit,
+                counts,
+                value,
+            }),
             (Ok(_), None) => Err(CommitError::Panicked),
             (Err(failure), _) => Err(failure.into()),
         };

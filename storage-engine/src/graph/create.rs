@@ -9,7 +9,9 @@ use uuid::Uuid;
 use crate::clock;
 use crate::files::{self, FileError, failed};
 use crate::graph::{FORMAT, Identity, LOCAL_EPOCH};
-use crate::record::{Body, CatalogueChange, ChangeCounts, Changes, CommitId, Header, Record, RecordError};
+use crate::record::{
+    Body, CatalogueChange, ChangeCounts, Changes, CommitId, Header, Record, RecordError,
+};
 
 /// What a new graph is.
 #[derive(Clone, Debug)]
@@ -25,7 +27,11 @@ pub struct NewGraph {
 impl NewGraph {
     /// A graph with a fresh identity.
     pub fn new(schema: Schema, principal: impl Into<String>) -> Self {
-        Self { graph: Uuid::new_v4(), schema, principal: principal.into() }
+        Self {
+            graph: Uuid::new_v4(),
+            schema,
+            principal: principal.into(),
+        }
     }
 }
 
@@ -63,15 +69,23 @@ impl super::Graph {
         files::create_folder(folder)?;
         let mut entries = fs::read_dir(folder).map_err(failed("list", folder))?;
         if entries.next().is_some() {
-            return Err(CreateError::NotEmpty { folder: folder.to_owned() });
+            return Err(CreateError::NotEmpty {
+                folder: folder.to_owned(),
+            });
         }
-        let identity = Identity { format: FORMAT, graph: new.graph };
+        let identity = Identity {
+            format: FORMAT,
+            uuid: new.graph,
+        };
         let json = serde_json::json!(identity).to_string();
         files::write_durably(&folder.join("graph.json"), &[json.as_bytes(), b"\n"])?;
         for name in ["files", "tables", "checkpoints"] {
             files::create_folder(&folder.join(name))?;
         }
-        let options = journal::Options { epoch: LOCAL_EPOCH, ..journal::Options::default() };
+        let options = journal::Options {
+            epoch: LOCAL_EPOCH,
+            ..journal::Options::default()
+        };
         let mut log = journal::Journal::create(&folder.join("log"), options)?;
         log.append(&[first_commit(new).encode()?])?;
         log.close()?;
@@ -101,5 +115,11 @@ fn first_commit(new: NewGraph) -> Record {
         next_ids: Vec::new(),
     };
     let catalogue = vec![CatalogueChange::Schema(new.schema)];
-    Record::Commit(header, Body::Inline(Changes { catalogue, rows: Vec::new() }))
+    Record::Commit(
+        header,
+        Body::Inline(Changes {
+            catalogue,
+            rows: Vec::new(),
+        }),
+    )
 }

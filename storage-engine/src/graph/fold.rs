@@ -12,7 +12,7 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::clock;
 use crate::files::{self, FileError};
 use crate::graph::commit::unpoisoned;
-use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published, open};
+use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published};
 use crate::rows::Rows;
 use crate::snapshot::{Bases, Snapshot};
 use crate::tables::{self, Fold, TableError, TableVersion};
@@ -46,7 +46,10 @@ pub(super) struct Folding {
 
 impl Folding {
     pub(super) fn after(checkpoint: Option<Checkpoint>) -> Self {
-        Self { checkpoint, ..Self::default() }
+        Self {
+            checkpoint,
+            ..Self::default()
+        }
     }
 }
 
@@ -89,11 +92,18 @@ impl Inner {
     fn fold_with(&self, folding: &mut Folding) -> Result<(), FoldError> {
         let published = self.published.load_full();
         let snapshot = &published.snapshot;
-        if folding.checkpoint.as_ref().is_some_and(|done| done.lsn >= snapshot.lsn()) {
+        if folding
+            .checkpoint
+            .as_ref()
+            .is_some_and(|done| done.lsn >= snapshot.lsn())
+        {
             return Ok(());
         }
-        let mut versions =
-            folding.checkpoint.as_ref().map(|done| done.tables.clone()).unwrap_or_default();
+        let mut versions = folding
+            .checkpoint
+            .as_ref()
+            .map(|done| done.tables.clone())
+            .unwrap_or_default();
         let mut next_ids = BTreeMap::new();
         let mut bases = Bases::default();
         for rows in snapshot.tables() {
@@ -113,7 +123,7 @@ impl Inner {
             format: checkpoint::FORMAT,
             graph: snapshot.graph(),
             lsn: snapshot.lsn(),
-            digest: open::digest_text(published.digest),
+            digest: published.digest.to_string(),
             epoch: LOCAL_EPOCH,
             time_micros: clock::now_micros(),
             head: snapshot.head().clone(),
@@ -133,15 +143,25 @@ impl Inner {
         rows: &Rows,
         parent: Option<&TableVersion>,
     ) -> Result<Option<TableVersion>, FoldError> {
-        let removed: Vec<u64> =
-            rows.changes.keys().copied().filter(|id| rows.base.slot(*id).is_some()).collect();
+        let removed: Vec<u64> = rows
+            .changes
+            .keys()
+            .copied()
+            .filter(|id| rows.base.slot(*id).is_some())
+            .collect();
         let changed = rows.changes.iter();
-        let added =
-            rows.layout.batch(changed.filter_map(|(id, entry)| Some((*id, entry.row.as_deref()?))))?;
+        let added = rows
+            .layout
+            .batch(changed.filter_map(|(id, entry)| Some((*id, entry.row.as_deref()?))))?;
         if removed.is_empty() && added.num_rows() == 0 {
             return Ok(None);
         }
-        let fold = Fold { layout: &rows.layout, parent, removed: &removed, added };
+        let fold = Fold {
+            layout: &rows.layout,
+            parent,
+            removed: &removed,
+            added,
+        };
         Ok(Some(tables::fold(&self.tables(), &fold)?))
     }
 

@@ -39,11 +39,12 @@ const FORMAT: u32 = 1;
 /// On a local file system the lock keeps writers apart, not the epoch.
 const LOCAL_EPOCH: u64 = 1;
 
-/// `graph.json`.
+/// `graph.json`: written before anything else in a graph's folder, so that whoever made the folder can
+/// tell that it is theirs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Identity {
     format: u32,
-    graph: Uuid,
+    uuid: Uuid,
 }
 
 /// How a graph is kept.
@@ -117,10 +118,6 @@ impl Graph {
 }
 
 impl Inner {
-    fn log(&self) -> PathBuf {
-        self.folder.join("log")
-    }
-
     fn files(&self) -> PathBuf {
         self.folder.join("files")
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use journal::{Digest, Journal, Lsn, Start};
+use journal::{Journal, Lsn, Start};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -102,14 +102,24 @@ impl Graph {
             LockError::Held(holder) => OpenError::Locked { holder },
             LockError::File(error) => error.into(),
         })?;
-        let base = newest_usable(folder, identity.graph)?;
+        let base = newest_usable(folder, identity.uuid)?;
         let (start, checkpoint, mut replay) = match base {
             Some((checkpoint, snapshot)) => {
-                let digest = checkpoint.digest.parse().ok();
-                let start = Start { after: Lsn(checkpoint.lsn), digest };
-                (start, Some(checkpoint), Replay::from(folder, identity.graph, Some(snapshot)))
+                let start = Start {
+                    after: Lsn(checkpoint.lsn),
+                    digest: checkpoint.digest(),
+                };
+                (
+                    start,
+                    Some(checkpoint),
+                    Replay::from(folder, identity.uuid, Some(snapshot)),
+                )
             }
-            None => (Start::default(), None, Replay::from(folder, identity.graph, None)),
+            None => (
+                Start::default(),
+                None,
+                Replay::from(folder, identity.uuid, None),
+            ),
         };
         let journal_options = journal::Options {
             segment_bytes: options.segment_bytes,
@@ -141,7 +151,9 @@ impl Graph {
             log_bytes: AtomicU64::new(log_bytes),
             _lock: lock,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 }
 
@@ -154,17 +166,16 @@ fn identity(folder: &Path) -> Result<Identity, OpenError> {
     let identity: Identity =
         serde_json::from_slice(&bytes).map_err(|error| missing(error.into()))?;
     if identity.format > FORMAT {
-        return Err(OpenError::Format { found: identity.format });
+        return Err(OpenError::Format {
+            found: identity.format,
+        });
     }
     Ok(identity)
 }
 
 /// The newest checkpoint that is whole, with the snapshot that it stands for. The log is complete
 /// from its first entry, so that a graph opens without any.
-fn newest_usable(
-    folder: &Path,
-    graph: Uuid,
-) -> Result<Option<(Checkpoint, Snapshot)>, OpenError> {
+fn newest_usable(folder: &Path, graph: Uuid) -> Result<Option<(Checkpoint, Snapshot)>, OpenError> {
     for path in checkpoint::list(&folder.join("checkpoints"))? {
         match load(folder, graph, &path) {
             Ok(found) => return Ok(Some(found)),
@@ -203,8 +214,13 @@ fn load(
         let next_id = checkpoint.next_id(layout.type_id);
         bases.insert(layout.type_id, (Arc::new(base), next_id));
     }
-    let snapshot =
-        Snapshot::at_checkpoint(graph, schema, checkpoint.head.clone(), checkpoint.lsn, &bases)?;
+    let snapshot = Snapshot::at_checkpoint(
+        graph,
+        schema,
+        checkpoint.head.clone(),
+        checkpoint.lsn,
+        &bases,
+    )?;
     Ok((checkpoint, snapshot))
 }
 
@@ -217,7 +233,11 @@ struct Replay {
 
 impl Replay {
     fn from(folder: &Path, graph: Uuid, snapshot: Option<Snapshot>) -> Self {
-        Self { files: folder.join("files"), graph, snapshot }
+        Self {
+            files: folder.join("files"),
+            graph,
+            snapshot,
+        }
     }
 
     fn visit(&mut self, entry: journal::Entry<'_>) -> Result<(), EntryError> {
@@ -244,7 +264,13 @@ fn first(graph: Uuid, header: &Header, changes: &Changes) -> Result<Snapshot, En
         return Err(EntryError::NoSchema);
     };
     let schema = Arc::new(schema.clone());
-    Ok(Snapshot::at_checkpoint(graph, schema, header.info(), header.lsn, &Bases::default())?)
+    Ok(Snapshot::at_checkpoint(
+        graph,
+        schema,
+        header.info(),
+        header.lsn,
+        &Bases::default(),
+    )?)
 }
 
 fn read_side_file(folder: &Path, file: &SideFile) -> Result<Changes, EntryError> {
@@ -253,9 +279,4 @@ fn read_side_file(folder: &Path, file: &SideFile) -> Result<Changes, EntryError>
         return Err(EntryError::SideFile(file.name.clone()));
     }
     Ok(Changes::decode(&bytes)?)
-}
-
-/// The digest as a checkpoint keeps it.
-pub(super) fn digest_text(digest: Digest) -> String {
-    digest.to_string()
 }

@@ -41,7 +41,9 @@ impl Graph {
         let published = self.inner.published.load();
         let snapshot = &published.snapshot;
         let folding = self.inner.folding.try_lock().ok();
-        let checkpoint = folding.as_ref().and_then(|folding| folding.checkpoint.as_ref());
+        let checkpoint = folding
+            .as_ref()
+            .and_then(|folding| folding.checkpoint.as_ref());
         Status {
             lsn: snapshot.lsn(),
             log_bytes: self.inner.log_bytes.load(Ordering::Relaxed),
@@ -59,7 +61,9 @@ impl Graph {
                     })
                     .collect(),
             }),
-            last_fold_error: folding.as_ref().and_then(|folding| folding.last_error.clone()),
+            last_fold_error: folding
+                .as_ref()
+                .and_then(|folding| folding.last_error.clone()),
         }
     }
 }

@@ -1,0 +1,158 @@
+//! `/graphs`: which graphs there are, and making one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::Commit;
+
+/// A graph to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"graph_id": "alpha", "schema": {"source": "node Person { email: String @key }"}}))]
+pub struct CreateGraphRequest {
+    /// 1 to 64 letters, digits and hyphens; unique without regard to case.
+    #[schema(pattern = "^[a-zA-Z0-9-]{1,64}$")]
+    pub graph_id: String,
+    /// Where to keep it: a path inside one of the server's allowed roots. Left out, the server
+    /// chooses a folder in its own storage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// What it may contain.
+    pub schema: SchemaSource,
+    /// Who may do what with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyFile>,
+    /// Whether only what the schema declares may be stored; `closed` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph_type: Option<GraphType>,
+    /// Whose data it is: an attribute for policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Names and values of your own: attributes for policies and for filtering the list.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The text of a schema.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SchemaSource {
+    /// In the schema language.
+    pub source: String,
+}
+
+/// A policy on the server's disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyFile {
+    /// The path of a Cedar file inside one of the server's allowed roots.
+    pub file: String,
+}
+
+/// Whether only what the schema declares may be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GraphType {
+    /// Only what is declared.
+    Closed,
+    /// Labels and properties appear as data arrives. Not supported yet.
+    Open,
+}
+
+/// A graph that the caller may see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GraphSummary {
+    /// Its id, as it was first written.
+    pub graph_id: String,
+    /// Where it is kept.
+    pub uri: String,
+    /// Whose data it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Names and values of the operator's own.
+    pub labels: BTreeMap<String, String>,
+    /// Whether it is in memory, on disk only, or set aside.
+    pub state: GraphState,
+}
+
+/// Whether a graph is in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GraphState {
+    /// On disk; opened on first use.
+    Closed,
+    /// In memory.
+    Open,
+    /// Damaged, and set aside.
+    Quarantined,
+}
+
+/// Which graphs to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListGraphsParameters {
+    /// How many at most; 100 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<u64>,
+    /// `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Only graphs of this tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Only graphs with this label: `name` or `name=value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+/// A page of graphs, sorted by id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GraphList {
+    /// Those that the caller may see.
+    pub graphs: Vec<GraphSummary>,
+    /// Give it as `cursor` to get the next page; null on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// A graph in full.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GraphDetails {
+    /// Its id, as it was first written.
+    pub graph_id: String,
+    /// Where it is kept.
+    pub uri: String,
+    /// Whose data it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Names and values of the operator's own.
+    pub labels: BTreeMap<String, String>,
+    /// Whether only what the schema declares may be stored.
+    pub graph_type: GraphType,
+    /// Version of the schema.
+    pub schema_version: u64,
+    /// The newest commit.
+    pub head: Commit,
+    /// How many nodes, per node type.
+    pub nodes: BTreeMap<String, u64>,
+    /// How many relationships, per edge type.
+    pub edges: BTreeMap<String, u64>,
+    /// What is on disk and in memory.
+    pub storage: StorageDetails,
+}
+
+/// What a graph has on disk and in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StorageDetails {
+    /// Bytes of the log.
+    pub log_bytes: u64,
+    /// Bytes of the log that no checkpoint covers yet.
+    pub log_bytes_since_checkpoint: u64,
+    /// Rows changed that no checkpoint covers yet.
+    pub rows_since_checkpoint: u64,
+    /// Bytes of columns and adjacency in memory.
+    pub resident_bytes: u64,
+}

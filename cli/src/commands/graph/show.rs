@@ -1,0 +1,65 @@
+//! `trellis graph show`.
+
+use api_types::GraphDetails;
+use clap::Args;
+
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::table::{self, Format};
+
+/// Arguments of `trellis graph show`.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Its id
+    graph: String,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure> {
+    let graph: GraphDetails = client.get(&["graphs", &arguments.graph], &[])?;
+    match arguments.format {
+        Format::Json => table::print_json(&graph),
+        Format::Ndjson => table::print_ndjson(&[graph]),
+        Format::Table => table::print_lines(["what", "value"], lines(&graph)),
+    }
+}
+
+fn lines(graph: &GraphDetails) -> Vec<[String; 2]> {
+    let mut lines = Vec::new();
+    let mut say = |what: &str, value: String| lines.push([what.to_owned(), value]);
+    say("graph", graph.graph_id.clone());
+    say("uri", graph.uri.clone());
+    if let Some(tenant) = &graph.tenant {
+        say("tenant", tenant.clone());
+    }
+    for (name, value) in &graph.labels {
+        say(&format!("label {name}"), value.clone());
+    }
+    say("schema version", graph.schema_version.to_string());
+    say(
+        "head",
+        format!(
+            "{} on {}, {}",
+            graph.head.id, graph.head.branch, graph.head.time
+        ),
+    );
+    for (name, count) in &graph.nodes {
+        say(&format!("nodes :{name}"), count.to_string());
+    }
+    for (name, count) in &graph.edges {
+        say(&format!("relationships :{name}"), count.to_string());
+    }
+    say("log", format!("{} bytes", graph.storage.log_bytes));
+    say(
+        "log since checkpoint",
+        format!("{} bytes", graph.storage.log_bytes_since_checkpoint),
+    );
+    say(
+        "rows since checkpoint",
+        graph.storage.rows_since_checkpoint.to_string(),
+    );
+    say("memory", format!("{} bytes", graph.storage.resident_bytes));
+    lines
+}

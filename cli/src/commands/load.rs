@@ -1,0 +1,77 @@
+//! `trellis load`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use api_types::LoadResponse;
+use clap::{Args, ValueEnum};
+
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::{input, table};
+
+/// Arguments of `trellis load`.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The graph
+    graph: String,
+    /// NDJSON file, `-` for standard input
+    file: PathBuf,
+    /// What to do with rows that are there already
+    #[arg(long, value_enum, default_value_t)]
+    mode: Mode,
+}
+
+/// `api_types::LoadMode`, as an argument.
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Mode {
+    /// Add; a node whose key is taken is an error
+    #[default]
+    Append,
+    /// Add what is new, update what is there
+    Merge,
+    /// Empty the graph first
+    Overwrite,
+}
+
+impl Mode {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Merge => "merge",
+            Self::Overwrite => "overwrite",
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure> {
+    let body = input::open(&arguments.file)?;
+    let begun = Instant::now();
+    let loaded: LoadResponse = client.post_stream(
+        &["graphs", &arguments.graph, "load"],
+        &[("mode", arguments.mode.as_str())],
+        "application/x-ndjson",
+        body,
+    )?;
+    let elapsed = begun.elapsed();
+    let kinds = [
+        ("node", ":", &loaded.nodes),
+        ("relationship", ":", &loaded.edges),
+    ];
+    let counts: Vec<_> = kinds
+        .iter()
+        .flat_map(|(noun, mark, counts)| {
+            counts
+                .iter()
+                .map(move |(name, count)| format!("{} {mark}{name}", table::counted(*count, noun)))
+        })
+        .collect();
+    let what = if counts.is_empty() {
+        "nothing".to_owned()
+    } else {
+        counts.join(", ")
+    };
+    table::print(&format!("loaded {what} in commit {}", loaded.commit.id))?;
+    eprintln!("{:.0} ms", elapsed.as_secs_f64() * 1e3);
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! One file per command: its arguments, and what it does with them.
+
+mod completions;
+mod config;
+mod demo;
+mod export;
+mod graph;
+mod load;
+mod mutate;
+mod policy;
+mod query;
+mod schema;
+mod serve;
+mod token;
+mod whoami;
+
+use clap::Subcommand;
+
+use crate::client::{Client, Connection};
+use crate::failure::Failure;
+
+/// What can be done.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the server until it is told to stop
+    Serve(serve::Arguments),
+    /// Create graphs and see which there are
+    #[command(subcommand)]
+    Graph(graph::Command),
+    /// Load a file into a graph: all of it in one commit, or nothing
+    Load(load::Arguments),
+    /// Ask a graph a question in Cypher
+    Query(query::Arguments),
+    /// Change a graph with Cypher
+    Mutate(mutate::Arguments),
+    /// Write a graph as NDJSON, which `load` takes back
+    Export(export::Arguments),
+    /// See what a graph may contain
+    #[command(subcommand)]
+    Schema(schema::Command),
+    /// Make credentials
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Check a configuration without a server
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Check policies without a server
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Say who the credential stands for
+    Whoami(whoami::Arguments),
+    /// Print the completions of a shell
+    Completions(completions::Arguments),
+    /// What `./dev demo` needs
+    #[command(subcommand, hide = true)]
+    Demo(demo::Command),
+}
+
+impl Command {
+    /// Does it.
+    pub(crate) fn run(self, connection: &Connection) -> Result<(), Failure> {
+        let client = || Client::new(connection);
+        match self {
+            Self::Serve(arguments) => serve::run(arguments),
+            Self::Graph(command) => command.run(&client()?),
+            Self::Load(arguments) => load::run(&arguments, &client()?),
+            Self::Query(arguments) => query::run(&arguments, &client()?),
+            Self::Mutate(arguments) => mutate::run(arguments, &client()?),
+            Self::Export(arguments) => export::run(&arguments, &client()?),
+            Self::Schema(command) => command.run(&client()?),
+            Self::Token(command) => command.run(),
+            Self::Config(command) => command.run(),
+            Self::Policy(command) => command.run(),
+            Self::Whoami(arguments) => whoami::run(&arguments, &client()?),
+            Self::Completions(arguments) => completions::run(&arguments),
+            Self::Demo(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `trellis mutate`.
+
+use api_types::{ChangeStats, MutateRequest, MutateResponse};
+use clap::Args;
+
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::table::Format;
+use crate::{input, table};
+
+/// Arguments of `trellis mutate`.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The graph
+    graph: String,
+    /// The statement in Cypher, `-` for standard input
+    cypher: String,
+    /// A parameter: JSON, or else a string; may be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = input::pair)]
+    parameters: Vec<(String, String)>,
+    /// What the commit says of itself
+    #[arg(long)]
+    message: Option<String>,
+    /// Write only if this commit is still the newest
+    #[arg(long, value_name = "COMMIT")]
+    if_commit: Option<String>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) fn run(arguments: Arguments, client: &Client) -> Result<(), Failure> {
+    let query = input::statement(&arguments.cypher)?;
+    let request = MutateRequest {
+        query: Some(query.clone()),
+        params: input::parameters(&arguments.parameters),
+        message: arguments.message,
+        if_commit: arguments.if_commit,
+        ..MutateRequest::default()
+    };
+    let result: MutateResponse = client
+        .post(&["graphs", &arguments.graph, "mutate"], &request)
+        .map_err(|failure| failure.about(&query))?;
+    match arguments.format {
+        Format::Json => table::print_json(&result),
+        Format::Ndjson => table::print_ndjson(&result.rows),
+        Format::Table => {
+            if !result.columns.is_empty() {
+                table::print_rows(&result.columns, &result.rows)?;
+            }
+            let commit = &result.commit;
+            table::print(&format!(
+                "{} (commit {} on {})",
+                changes(&result.stats),
+                commit.id,
+                commit.branch
+            ))
+        }
+    }
+}
+
+fn changes(stats: &ChangeStats) -> String {
+    let counts = [
+        (stats.nodes_created, "node", "created"),
+        (stats.nodes_deleted, "node", "deleted"),
+        (stats.edges_created, "relationship", "created"),
+        (stats.edges_deleted, "relationship", "deleted"),
+    ];
+    let mut said: Vec<_> = counts
+        .into_iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, noun, verb)| format!("{} {verb}", table::counted(count, noun)))
+        .collect();
+    match stats.properties_set {
+        0 => {}
+        1 => said.push("1 property set".to_owned()),
+        more => said.push(format!("{more} properties set")),
+    }
+    if said.is_empty() {
+        "nothing changed".to_owned()
+    } else {
+        said.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_changed_is_told() {
+        let stats = ChangeStats {
+            nodes_created: 1,
+            properties_set: 2,
+            ..ChangeStats::default()
+        };
+        assert_eq!(changes(&stats), "1 node created, 2 properties set");
+        assert_eq!(changes(&ChangeStats::default()), "nothing changed");
+    }
+}

@@ -1,0 +1,46 @@
+//! `trellis serve`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use server::ServeOptions;
+
+use crate::failure::Failure;
+use crate::table;
+
+/// Arguments of `trellis serve`.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The config file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Address and port instead of the config file's; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    bind: Option<String>,
+    /// Let everybody on this machine do everything; loopback only
+    #[arg(long)]
+    unauthenticated: bool,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let options = ServeOptions {
+        bind: arguments.bind,
+        unauthenticated: arguments.unauthenticated,
+        ..ServeOptions::new(arguments.config)
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::Serve(source.into()))?;
+    runtime.block_on(async {
+        let running = server::start(options)
+            .await
+            .map_err(|error| Failure::Serve(error.into()))?;
+        // Whoever started us on port 0 learns the port here; the log goes to standard error.
+        table::print(&format!("listening on http://{}", running.address()))?;
+        running
+            .until_signalled()
+            .await
+            .map_err(|error| Failure::Serve(error.into()))
+    })
+}

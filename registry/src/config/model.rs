@@ -1,0 +1,173 @@
+//! What a sound config file says, typed. Paths and uris stand here as they were written.
+//!
+//! Every struct refuses unknown keys by itself; [`super::parse`] finds them all first, with a
+//! suggestion each.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+
+use serde::{Deserialize, Serialize};
+
+use crate::GraphId;
+
+/// The only `version:` that this build reads.
+pub const VERSION: u64 = 1;
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// The section `server:`.
+    pub server: Server,
+    /// The section `auth:`.
+    pub auth: Auth,
+    /// Group name to the principals in it.
+    pub groups: BTreeMap<String, Vec<String>>,
+    /// The graphs, in the order of the file.
+    pub graphs: Vec<(GraphId, GraphEntry)>,
+}
+
+/// How the server runs.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Address and port to listen on.
+    pub bind: String,
+    /// Where graphs without a uri are put.
+    pub storage: Option<String>,
+    /// Folders where a uri or a policy file given over HTTP may point; `storage` when not set.
+    pub allow_roots: Option<Vec<String>>,
+    /// The server's Cedar policy.
+    pub policy: Option<PolicyFile>,
+    /// What one request may take.
+    pub limits: Limits,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Refuse to start when one graph cannot be opened.
+    pub require_all_graphs: bool,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            bind: "127.0.0.1:8080".to_owned(),
+            storage: None,
+            allow_roots: None,
+            policy: None,
+            limits: Limits::default(),
+            log: Log::default(),
+            require_all_graphs: false,
+        }
+    }
+}
+
+/// What one request may take.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// A JSON body, decoded, in bytes.
+    pub json_body_bytes: NonZeroU64,
+    /// A body of `load`, decoded, in bytes.
+    pub load_body_bytes: NonZeroU64,
+    /// The longest a query may run, in milliseconds.
+    pub query_timeout_ms: NonZeroU64,
+    /// The most rows one answer may have.
+    pub max_rows: NonZeroU64,
+    /// The memory one query may take, in bytes.
+    pub query_memory_bytes: NonZeroU64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const fn number(value: u64) -> NonZeroU64 {
+            match NonZeroU64::new(value) {
+                Some(number) => number,
+                None => NonZeroU64::MIN,
+            }
+        }
+        Self {
+            json_body_bytes: number(32 << 20),
+            load_body_bytes: number(16 << 30),
+            query_timeout_ms: number(30_000),
+            max_rows: number(100_000),
+            query_memory_bytes: number(512 << 20),
+        }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// A `tracing` filter, such as `info` or `info,registry=debug`.
+    pub level: String,
+    /// Lines for people or for machines.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Who may knock.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// The file of principals and the SHA-256 of their tokens.
+    pub tokens_file: Option<String>,
+    /// JWT issuers; always empty, for a file that names one is refused until they are supported.
+    pub issuers: Vec<serde_yaml::Value>,
+}
+
+/// A Cedar policy, named by its file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyFile {
+    /// The path as written.
+    pub file: String,
+}
+
+/// One graph as the file declares it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct GraphEntry {
+    /// Where it is kept, as written.
+    pub uri: String,
+    /// Whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Free marks that lists can be filtered by.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Its own Cedar policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyFile>,
+    /// Closed when not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graph_type: Option<GraphKind>,
+}
+
+/// Whether labels and properties must be declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GraphKind {
+    /// Only what is declared.
+    #[default]
+    Closed,
+    /// Labels and properties appear as data arrives.
+    Open,
+}

@@ -1,0 +1,201 @@
+//! Files that survive a power cut: every write here is on the disk, name included, when it returns.
+//!
+//! It knows nothing of what the files mean. Replacing a file is one rename, so that a reader or a
+//! crash finds the old bytes or the new ones, never a part of either.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// How the names of temporary files begin and end.
+const TEMPORARY: (&str, &str) = (".trellis-", ".tmp");
+
+/// A step on the disk that failed: what was being done, to what, and why it could not be.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct DiskError {
+    /// What was being done, as a verb: `read`, `replace`, `sync the folder`.
+    pub action: &'static str,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// The system's reason.
+    #[source]
+    pub source: io::Error,
+}
+
+/// Names the action and the path of an IO error.
+pub(crate) trait Naming<T> {
+    fn naming(self, action: &'static str, path: &Path) -> Result<T, DiskError>;
+}
+
+impl<T> Naming<T> for io::Result<T> {
+    fn naming(self, action: &'static str, path: &Path) -> Result<T, DiskError> {
+        self.map_err(|source| DiskError {
+            action,
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+/// Makes the names in `folder` durable.
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), DiskError> {
+    File::open(folder)
+        .and_then(|file| file.sync_all())
+        .naming("sync the folder", folder)
+}
+
+/// The folder that holds `path`. A path without one is relative to the working folder.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Removes a file, durably. One that is gone already is no error.
+pub(crate) fn remove(path: &Path) -> Result<(), DiskError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_folder(parent(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(DiskError {
+            action: "remove",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Creates the folder and what is missing above it, durably; returns whether it was created.
+pub(crate) fn create_folder(folder: &Path) -> Result<bool, DiskError> {
+    match fs::create_dir(folder) {
+        Ok(()) => {
+            sync_folder(parent(folder))?;
+            Ok(true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && folder.parent().is_some() => {
+            create_folder(parent(folder))?;
+            create_folder(folder)
+        }
+        Err(source) => Err(DiskError {
+            action: "create the folder",
+            path: folder.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Puts a file of our own in place, mode 0644, whole or not at all.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let temporary = prepare(path, bytes)?;
+    set_mode(temporary.as_file(), 0o644).naming("set the mode of", temporary.path())?;
+    temporary.as_file().sync_all().naming("sync", path)?;
+    temporary
+        .persist(path)
+        .map_err(|error| error.error)
+        .naming("replace", path)?;
+    sync_folder(parent(path))
+}
+
+/// The new bytes of a file that somebody else owns, ready to take its name.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    temporary: tempfile::NamedTempFile,
+    target: PathBuf,
+}
+
+impl Replacement {
+    /// Writes and syncs `bytes` beside `target`, with the mode and the owner that `target` has.
+    ///
+    /// A target that nobody may write is refused: a rename would go round its mode.
+    pub(crate) fn prepare(target: &Path, bytes: &[u8]) -> Result<Self, DiskError> {
+        let metadata = fs::metadata(target).naming("read the mode of", target)?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if mode & 0o222 == 0 {
+            let source = io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("its mode is {mode:03o}: it is read-only"),
+            );
+            return Err(DiskError {
+                action: "replace",
+                path: target.to_owned(),
+                source,
+            });
+        }
+        OpenOptions::new()
+            .write(true)
+            .open(target)
+            .naming("open for writing", target)?;
+        let temporary = prepare(target, bytes)?;
+        let file = temporary.as_file();
+        let ours = file
+            .metadata()
+            .naming("read the owner of", temporary.path())?;
+        if (ours.uid(), ours.gid()) != (metadata.uid(), metadata.gid()) {
+            std::os::unix::fs::fchown(file, Some(metadata.uid()), Some(metadata.gid()))
+                .naming("keep the owner of", target)?;
+        }
+        set_mode(file, mode).naming("keep the mode of", target)?;
+        file.sync_all().naming("sync", temporary.path())?;
+        Ok(Self {
+            temporary,
+            target: target.to_owned(),
+        })
+    }
+
+    /// Leaves the temporary file where it is, as a crash would.
+    pub(crate) fn leave(self) {
+        if let Err(error) = self.temporary.keep() {
+            tracing::warn!(%error, "a temporary file could not be left");
+        }
+    }
+
+    /// Takes the target's name. After an error the target is as it was, unless only the sync of
+    /// the folder failed.
+    pub(crate) fn rename(self) -> Result<(), DiskError> {
+        self.temporary
+            .persist(&self.target)
+            .map_err(|error| error.error)
+            .naming("replace", &self.target)
+            .map(|_| ())
+    }
+}
+
+/// Removes temporary files of ours that a crash left in a folder. Only under the lock, for nobody
+/// else is writing there then.
+pub(crate) fn sweep(folder: &Path) -> Result<(), DiskError> {
+    let listing = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        listing => listing.naming("list", folder)?,
+    };
+    for item in listing {
+        let item = item.naming("list", folder)?;
+        let name = item.file_name();
+        let ours = name
+            .to_str()
+            .is_some_and(|name| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1));
+        if ours && item.file_type().is_ok_and(|kind| kind.is_file()) {
+            remove(&item.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn prepare(target: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile, DiskError> {
+    let folder = parent(target);
+    let mut temporary = tempfile::Builder::new()
+        .prefix(TEMPORARY.0)
+        .suffix(TEMPORARY.1)
+        .tempfile_in(folder)
+        .naming("create a temporary file in", folder)?;
+    temporary
+        .write_all(bytes)
+        .naming("write", temporary.path())?;
+    Ok(temporary)
+}
+
+fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}

@@ -1,0 +1,136 @@
+//! What can go wrong in the registry. The server maps each variant to one status and code.
+
+use std::error::Error as StdError;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::Problem;
+use crate::config::edit::EditError;
+use crate::config::lock::LockError;
+use crate::durable::DiskError;
+use crate::uri::UriError;
+use crate::{Digest, GraphId, GraphIdError, Step};
+
+/// Every failure of the registry.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The id breaks a rule (400 `invalid_graph_id`).
+    #[error(transparent)]
+    InvalidGraphId(GraphIdError),
+    /// The id is a reserved word (400 `invalid_graph_id`).
+    #[error(transparent)]
+    ReservedGraphId(GraphIdError),
+    /// The location cannot be used (400 `invalid_uri`).
+    #[error(transparent)]
+    InvalidUri(#[from] UriError),
+    /// The policy file cannot be used (400). Its content is never told.
+    #[error("the policy file {written:?} {reason}")]
+    InvalidPolicyFile {
+        /// As given.
+        written: String,
+        /// Why, to be read after the file's name: `is outside server.allow_roots`.
+        reason: &'static str,
+    },
+    /// A tenant or a label that cannot be kept (400).
+    #[error("the {field} must not be empty, nor be <<, nor contain a control character")]
+    InvalidText {
+        /// `tenant`, `label` or `label value`.
+        field: &'static str,
+    },
+    /// The id is taken, in this or another case (409 `graph_exists`).
+    #[error("there is a graph {0:?} already")]
+    GraphExists(GraphId),
+    /// The folder belongs to another graph (409 `uri_in_use`).
+    #[error("{uri:?} is the folder of the graph {by:?}")]
+    UriInUse {
+        /// As given.
+        uri: String,
+        /// The graph that has it.
+        by: GraphId,
+    },
+    /// There is something in the folder already (409 `uri_not_empty`).
+    #[error("the folder {} is not empty; a new graph needs an empty or a new one", path.display())]
+    UriNotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The config file was changed by hand (503 `config_drift`). Nothing was changed.
+    #[error(
+        "the config file {} was changed outside the server since it was last read; reload it first",
+        path.display()
+    )]
+    ConfigDrift {
+        /// The config file.
+        path: PathBuf,
+        /// The version this server knows.
+        baseline: Digest,
+        /// The version on the disk.
+        on_disk: Digest,
+    },
+    /// The config file is not sound.
+    #[error("the config file {} has {} problem(s){}", path.display(), problems.len(), first(problems))]
+    InvalidConfig {
+        /// The config file.
+        path: PathBuf,
+        /// All of them.
+        problems: Vec<Problem>,
+    },
+    /// The lock was not had in time (503).
+    #[error("the config file is being changed by another request for more than {} ms", waited.as_millis())]
+    LockTimeout {
+        /// How long was waited.
+        waited: Duration,
+        /// Who holds it.
+        #[source]
+        source: Option<LockError>,
+    },
+    /// The lock cannot be had at all.
+    #[error("cannot lock the config file")]
+    Lock(#[source] LockError),
+    /// The config file's YAML cannot be edited with certainty.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The engine did not initialise the graph's storage; downcast for its own error.
+    #[error("cannot initialise the storage of the graph {graph_id:?}")]
+    Storage {
+        /// The graph that was to be.
+        graph_id: GraphId,
+        /// The engine's reason.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// A step on the disk failed.
+    #[error(transparent)]
+    Io(#[from] DiskError),
+    /// A fault hook ended the attempt after this step, as a crash would have. Tests only.
+    #[error("ended after the step {0:?}")]
+    Halted(Step),
+}
+
+fn first(problems: &[Problem]) -> String {
+    problems
+        .first()
+        .map(|problem| format!(": {problem}"))
+        .unwrap_or_default()
+}
+
+impl From<GraphIdError> for Error {
+    fn from(error: GraphIdError) -> Self {
+        match error {
+            GraphIdError::Reserved { .. } => Self::ReservedGraphId(error),
+            error => Self::InvalidGraphId(error),
+        }
+    }
+}
+
+impl From<LockError> for Error {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Timeout { waited, .. } => Self::LockTimeout {
+                waited,
+                source: Some(error),
+            },
+            error => Self::Lock(error),
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! What a create was about to do, written down before its first effect, so that whoever comes next
+//! can finish or undo it.
+//!
+//! `.trellis/intents/<uuid>.json` lives from before the first effect to after the last. Undoing
+//! deletes a folder only when its `graph.json` carries the uuid of the intent, or when it is still
+//! empty and was not there before; everything else is left where it is and said in the log.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::config::ConfigFile;
+use crate::durable::{self, DiskError, Naming};
+use crate::{Digest, GraphId};
+
+/// The file in a graph's folder that says which graph it is.
+pub const IDENTITY_FILE: &str = "graph.json";
+
+pub(crate) const FOLDER: &str = "intents";
+
+/// One create, from before its first effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The intent's own name.
+    pub intent: Uuid,
+    /// The graph that is to be.
+    pub graph_id: GraphId,
+    /// The uuid its storage will carry.
+    pub graph_uuid: Uuid,
+    /// Its canonical folder.
+    pub folder: PathBuf,
+    /// The folder was there (and empty) before.
+    pub folder_existed: bool,
+    /// Folders above it that were not there before, the lowest first.
+    pub missing_above: Vec<PathBuf>,
+    /// The config before.
+    pub old_digest: Digest,
+    /// The config after.
+    pub new_digest: Digest,
+}
+
+/// What lies at an intent's folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Absent,
+    /// An empty folder.
+    Empty,
+    /// A graph's folder with this uuid.
+    Graph(Uuid),
+    /// Anything else.
+    Other,
+}
+
+/// What the config file on the disk says of an intent's graph and folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// The graph, at that folder.
+    Itself,
+    /// Another graph at that folder, within it or around it.
+    Another,
+    /// Neither.
+    No,
+}
+
+/// How a leftover intent is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// The graph is whole: nothing to do.
+    Finished,
+    /// The folder and what is in it are removed.
+    RemoveGraph,
+    /// The empty folder is removed.
+    RemoveEmpty,
+    /// Nothing was left behind.
+    NothingLeft,
+    /// Something is there that this attempt cannot be shown to have made: it stays.
+    LeftAlone,
+}
+
+/// Decides how an intent is settled.
+#[must_use]
+pub fn settlement(intent: &Intent, named: Named, found: Found) -> Settlement {
+    match (named, found) {
+        (Named::Itself, Found::Graph(uuid)) if uuid == intent.graph_uuid => Settlement::Finished,
+        (Named::No, Found::Graph(uuid)) if uuid == intent.graph_uuid => Settlement::RemoveGraph,
+        (Named::No, Found::Empty) if !intent.folder_existed => Settlement::RemoveEmpty,
+        (Named::No, Found::Absent | Found::Empty) => Settlement::NothingLeft,
+        _ => Settlement::LeftAlone,
+    }
+}
+
+#[derive(Deserialize)]
+struct Identity {
+    #[serde(alias = "graph_uuid")]
+    uuid: Uuid,
+}
+
+/// Looks at a folder.
+pub fn look(folder: &Path) -> Result<Found, DiskError> {
+    match fs::symlink_metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
+        Err(source) => {
+            return Err(DiskError {
+                action: "look at",
+                path: folder.to_owned(),
+                source,
+            });
+        }
+        Ok(found) if !found.is_dir() => return Ok(Found::Other),
+        Ok(_) => {}
+    }
+    if fs::read_dir(folder)
+        .naming("list", folder)?
+        .next()
+        .is_none()
+    {
+        return Ok(Found::Empty);
+    }
+    match fs::read(folder.join(IDENTITY_FILE)) {
+        Ok(bytes) => Ok(serde_json::from_slice::<Identity>(&bytes)
+            .map_or(Found::Other, |identity| Found::Graph(identity.uuid))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Other),
+        Err(source) => Err(DiskError {
+            action: "read",
+            path: folder.join(IDENTITY_FILE),
+            source,
+        }),
+    }
+}
+
+impl Intent {
+    fn path(&self, file: &ConfigFile) -> PathBuf {
+        file.state_folder()
+            .join(FOLDER)
+            .join(format!("{}.json", self.intent))
+    }
+
+    /// Writes it down, durably.
+    pub(crate) fn begin(&self, file: &ConfigFile) -> Result<(), DiskError> {
+        let path = self.path(file);
+        durable::create_folder(durable::parent(&path))?;
+        let bytes = serde_json::to_vec(self)
+            .map_err(io::Error::from)
+            .naming("encode", &path)?;
+        durable::write(&path, &bytes)
+    }
+
+    /// Forgets it, durably.
+    pub(crate) fn end(&self, file: &ConfigFile) -> Result<(), DiskError> {
+        durable::remove(&self.path(file))
+    }
+
+    /// Removes what [`settlement`] allows, and the folders above that were made for it and are
+    /// empty again.
+    pub(crate) fn undo(&self, settlement: Settlement) -> Result<(), DiskError> {
+        match settlement {
+            Settlement::RemoveGraph => remove_graph(&self.folder, self.folder_existed)?,
+            Settlement::RemoveEmpty => remove_if_empty(&self.folder)?,
+            Settlement::Finished | Settlement::LeftAlone => return Ok(()),
+            Settlement::NothingLeft => {}
+        }
+        for folder in &self.missing_above {
+            remove_if_empty(folder)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Intent::undo`], for the attempt itself while it still runs: a folder that it made a
+    /// moment ago goes with whatever is in it.
+    pub(crate) fn undo_attempt(&self, made_folder: bool) -> Result<(), DiskError> {
+        if made_folder {
+            match fs::remove_dir_all(&self.folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(DiskError {
+                        action: "remove",
+                        path: self.folder.clone(),
+                        source: error,
+                    });
+                }
+                _ => durable::sync_folder(durable::parent(&self.folder))?,
+            }
+        }
+        let settlement = settlement(self, Named::No, look(&self.folder)?);
+        if settlement == Settlement::LeftAlone {
+            tracing::warn!(
+                graph_id = %self.graph_id, folder = %self.folder.display(),
+                "a failed create left files behind that it cannot be shown to have made; they stay"
+            );
+        }
+        self.undo(settlement)
+    }
+}
+
+/// Everything that is not the identity file goes first, so that a crash on the way leaves a folder
+/// that still says whose it is.
+fn remove_graph(folder: &Path, keep_folder: bool) -> Result<(), DiskError> {
+    for item in fs::read_dir(folder).naming("list", folder)? {
+        let item = item.naming("list", folder)?;
+        if item.file_name() == IDENTITY_FILE {
+            continue;
+        }
+        let path = item.path();
+        let is_folder = item.file_type().naming("look at", &path)?.is_dir();
+        let removed = if is_folder {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        removed.naming("remove", &path)?;
+    }
+    durable::sync_folder(folder)?;
+    durable::remove(&folder.join(IDENTITY_FILE))?;
+    if keep_folder {
+        Ok(())
+    } else {
+        remove_if_empty(folder)
+    }
+}
+
+fn remove_if_empty(folder: &Path) -> Result<(), DiskError> {
+    match fs::remove_dir(folder) {
+        Ok(()) => durable::sync_folder(durable::parent(folder)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            Ok(())
+        }
+        Err(source) => Err(DiskError {
+            action: "remove",
+            path: folder.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// The intents that were left behind (or, without the lock, are under way), oldest name first.
+/// One that cannot be read is left where it is and said in the log.
+pub fn pending(file: &ConfigFile) -> Result<Vec<Intent>, DiskError> {
+    let folder = file.state_folder().join(FOLDER);
+    let listing = match fs::read_dir(&folder) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => {
+            return Err(DiskError {
+                action: "list",
+                path: folder,
+                source,
+            });
+        }
+    };
+    let mut intents = Vec::new();
+    for item in listing {
+        let path = item.naming("list", &folder)?.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            // Ended between the listing and the reading.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => {
+                return Err(DiskError {
+                    action: "read",
+                    path,
+                    source,
+                });
+            }
+        };
+        match serde_json::from_slice::<Intent>(&bytes) {
+            Ok(intent) => intents.push(intent),
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "an intent cannot be read; it stays");
+            }
+        }
+    }
+    intents.sort_by_key(|intent| intent.intent);
+    Ok(intents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_provably_ours_is_removed() {
+        let ours = Uuid::from_u128(1);
+        let intent = |folder_existed| Intent {
+            intent: Uuid::nil(),
+            graph_id: GraphId::parse("alpha").expect("valid"),
+            graph_uuid: ours,
+            folder: "/data/alpha".into(),
+            folder_existed,
+            missing_above: Vec::new(),
+            old_digest: Digest::of(b"old"),
+            new_digest: Digest::of(b"new"),
+        };
+        let other = Found::Graph(Uuid::from_u128(2));
+        let cases = [
+            (
+                Named::Itself,
+                Found::Graph(ours),
+                false,
+                Settlement::Finished,
+            ),
+            (Named::Itself, other, false, Settlement::LeftAlone),
+            (Named::Itself, Found::Empty, false, Settlement::LeftAlone),
+            (
+                Named::Another,
+                Found::Graph(ours),
+                false,
+                Settlement::LeftAlone,
+            ),
+            (Named::Another, Found::Empty, false, Settlement::LeftAlone),
+            (
+                Named::No,
+                Found::Graph(ours),
+                false,
+                Settlement::RemoveGraph,
+            ),
+            (Named::No, Found::Graph(ours), true, Settlement::RemoveGraph),
+            (Named::No, other, false, Settlement::LeftAlone),
+            (Named::No, Found::Other, false, Settlement::LeftAlone),
+            (Named::No, Found::Empty, false, Settlement::RemoveEmpty),
+            (Named::No, Found::Empty, true, Settlement::NothingLeft),
+            (Named::No, Found::Absent, false, Settlement::NothingLeft),
+        ];
+        for (named, found, existed, expect) in cases {
+            assert_eq!(
+                settlement(&intent(existed), named, found),
+                expect,
+                "{named:?} {found:?}"
+            );
+        }
+    }
+}

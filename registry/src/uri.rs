@@ -1,0 +1,451 @@
+//! Where a graph is kept: a folder, written as a path or as a `file://` uri.
+//!
+//! A location has two forms: what somebody wrote, which is what the config file keeps, and the
+//! canonical one, absolute and free of links, `..` and trailing slashes, which is what two
+//! spellings of one folder are compared by. It knows nothing of what lies in the folder.
+//!
+//! ```
+//! use registry::uri::GraphUri;
+//! let folder = std::path::Path::new("/srv/trellis/config");
+//! let one = GraphUri::parse("../data/alpha/", folder).expect("a path");
+//! let two = GraphUri::parse("file:///srv/trellis/data/x/../alpha", folder).expect("a file uri");
+//! assert_eq!(one.canonical(), two.canonical());
+//! ```
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+
+/// How many links one location may pass through before it is taken for a loop.
+const MAX_LINKS: usize = 40;
+
+/// The folder that the registry keeps beside the config file.
+pub const STATE_FOLDER: &str = ".trellis";
+
+/// A location as it was written and as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphUri {
+    written: String,
+    canonical: PathBuf,
+}
+
+/// Why a location cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum UriError {
+    /// Nothing, or only blanks.
+    #[error("a graph's uri must not be empty")]
+    Empty,
+    /// A control character, or a blank at either end.
+    #[error("a uri must not begin or end with a blank nor contain a control character")]
+    BadCharacter,
+    /// A scheme other than `file`.
+    #[error(
+        "the scheme {scheme}:// is not supported yet; write a path, or a uri that begins with file:///"
+    )]
+    UnsupportedScheme {
+        /// The scheme as written.
+        scheme: String,
+    },
+    /// A `file:` uri that names no local absolute path.
+    #[error("{reason}; a file uri looks like file:///srv/data/alpha")]
+    BadFileUri {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Something on the way is no folder, or the location itself is a file.
+    #[error("{} is not a folder", path.display())]
+    NotAFolder {
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// Links that lead to each other.
+    #[error("the links on the way to {} lead nowhere or in a circle", path.display())]
+    BrokenLink {
+        /// Where it was noticed.
+        path: PathBuf,
+    },
+    /// The disk would not say.
+    #[error("cannot look at {}", path.display())]
+    Io {
+        /// What was looked at.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// Outside the folders where a location given over HTTP may point.
+    #[error("{written:?} is outside the folders that server.allow_roots names")]
+    OutsideRoots {
+        /// As written.
+        written: String,
+    },
+    /// On, around or inside what belongs to the registry itself.
+    #[error("{written:?} cannot hold a graph: it {conflict}")]
+    BelongsToTheRegistry {
+        /// As written.
+        written: String,
+        /// In which way, for instance `holds the config file`.
+        conflict: &'static str,
+    },
+    /// Inside another graph's folder, or around it.
+    #[error("{written:?} cannot hold a graph: it is {relation} the folder of the graph {by:?}")]
+    Overlaps {
+        /// As written.
+        written: String,
+        /// `inside` or `around`.
+        relation: &'static str,
+        /// The other graph's id.
+        by: String,
+    },
+    /// No uri was given and `server.storage` is not set.
+    #[error("no uri was given and server.storage is not set in the config file; give a uri")]
+    NoStorage,
+}
+
+impl GraphUri {
+    /// Reads a location; a relative one is taken from `folder`, the config file's own.
+    ///
+    /// Looks at the disk, to follow links, but asks for nothing to exist.
+    pub fn parse(written: &str, folder: &Path) -> Result<Self, UriError> {
+        let path = local_path(written)?;
+        let canonical = canonical(&folder.join(path))?;
+        Ok(Self {
+            written: written.to_owned(),
+            canonical,
+        })
+    }
+
+    /// A location whose canonical form is known already.
+    pub(crate) fn known(written: &str, canonical: &Path) -> Self {
+        Self {
+            written: written.to_owned(),
+            canonical: canonical.to_owned(),
+        }
+    }
+
+    /// As it stands in the config file, or was given over HTTP.
+    #[must_use]
+    pub fn written(&self) -> &str {
+        &self.written
+    }
+
+    /// The folder: absolute, no links, no `..`, no trailing slash.
+    #[must_use]
+    pub fn canonical(&self) -> &Path {
+        &self.canonical
+    }
+
+    /// Whether the folder lies below one of `roots` (canonical folders themselves). A link that
+    /// leads out of a root is outside.
+    #[must_use]
+    pub fn inside(&self, roots: &[PathBuf]) -> bool {
+        is_inside(&self.canonical, roots)
+    }
+
+    /// Refuses the config file, its folder, whatever holds it, and the registry's own folder.
+    pub fn clear_of_config(&self, config: &Path) -> Result<(), UriError> {
+        let folder = crate::durable::parent(config);
+        let conflict = if self.canonical == config {
+            "is the config file"
+        } else if self.canonical == folder {
+            "is the config file's folder"
+        } else if folder.starts_with(&self.canonical) {
+            "holds the config file"
+        } else if self.canonical.starts_with(folder.join(STATE_FOLDER)) {
+            "lies in the registry's own folder, .trellis"
+        } else {
+            return Ok(());
+        };
+        Err(UriError::BelongsToTheRegistry {
+            written: self.written.clone(),
+            conflict,
+        })
+    }
+
+    /// In which way this folder overlaps another graph's, when it does without being the same.
+    #[must_use]
+    pub fn overlap(&self, other: &Path) -> Option<&'static str> {
+        if self.canonical == other {
+            None
+        } else if self.canonical.starts_with(other) {
+            Some("inside")
+        } else if other.starts_with(&self.canonical) {
+            Some("around")
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether a canonical path lies below (not at) one of the canonical `roots`.
+#[must_use]
+pub fn is_inside(path: &Path, roots: &[PathBuf]) -> bool {
+    roots
+        .iter()
+        .any(|root| path != root && path.starts_with(root))
+}
+
+/// The path that a location names, still relative if it was written so.
+fn local_path(written: &str) -> Result<PathBuf, UriError> {
+    if written.trim().is_empty() {
+        return Err(UriError::Empty);
+    }
+    if written.trim() != written || written.chars().any(char::is_control) {
+        return Err(UriError::BadCharacter);
+    }
+    let Some((scheme, rest)) = split_scheme(written) else {
+        return Ok(PathBuf::from(written));
+    };
+    if !scheme.eq_ignore_ascii_case("file") {
+        return Err(UriError::UnsupportedScheme {
+            scheme: scheme.to_owned(),
+        });
+    }
+    let Some(rest) = rest.strip_prefix("//") else {
+        return Err(UriError::BadFileUri {
+            reason: "two slashes must follow file:",
+        });
+    };
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if !(host.is_empty() || host.eq_ignore_ascii_case("localhost")) {
+        return Err(UriError::BadFileUri {
+            reason: "a file uri cannot name another host",
+        });
+    }
+    if path.is_empty() {
+        return Err(UriError::BadFileUri {
+            reason: "the uri names no path",
+        });
+    }
+    if path.contains(['?', '#']) {
+        return Err(UriError::BadFileUri {
+            reason: "a file uri has neither query nor fragment",
+        });
+    }
+    percent_decode(path)
+}
+
+/// Splits `s3://bucket` and `file:/x`, but not `notes:2024` or `C:x`, which are file names.
+fn split_scheme(written: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = written.split_once(':')?;
+    let well_formed = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    let is_uri = rest.starts_with("//") || scheme.eq_ignore_ascii_case("file");
+    (well_formed && is_uri).then_some((scheme, rest))
+}
+
+fn percent_decode(path: &str) -> Result<PathBuf, UriError> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut decoded = [0];
+        match (rest.next(), rest.next()) {
+            (Some(high), Some(low)) if hex::decode_to_slice([high, low], &mut decoded).is_ok() => {}
+            _ => {
+                return Err(UriError::BadFileUri {
+                    reason: "% must be followed by two hex digits",
+                });
+            }
+        }
+        if decoded[0].is_ascii_control() || decoded[0] == b'/' {
+            return Err(UriError::BadFileUri {
+                reason: "an encoded slash or control character",
+            });
+        }
+        bytes.push(decoded[0]);
+    }
+    Ok(PathBuf::from(OsString::from_vec(bytes)))
+}
+
+/// The one name of a place, whether it exists or not: links of the existing part are followed, the
+/// rest is taken as written. `..` is resolved after links, as the system would.
+pub fn canonical(path: &Path) -> Result<PathBuf, UriError> {
+    let absolute = std::path::absolute(path).map_err(|source| UriError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut budget = MAX_LINKS;
+    follow(PathBuf::from("/"), &absolute, &mut budget)
+}
+
+fn follow(mut real: PathBuf, path: &Path, budget: &mut usize) -> Result<PathBuf, UriError> {
+    for component in path.components() {
+        match component {
+            Component::RootDir => real = PathBuf::from("/"),
+            Component::CurDir | Component::Prefix(_) => {}
+            Component::ParentDir => {
+                real.pop();
+            }
+            Component::Normal(name) => {
+                let next = real.join(name);
+                match fs::symlink_metadata(&next) {
+                    Ok(found) if found.is_symlink() => {
+                        *budget = budget
+                            .checked_sub(1)
+                            .ok_or_else(|| UriError::BrokenLink { path: next.clone() })?;
+                        let target = fs::read_link(&next).map_err(|source| UriError::Io {
+                            path: next.clone(),
+                            source,
+                        })?;
+                        real = follow(real, &target, budget)?;
+                    }
+                    Ok(_) => real = next,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => real = next,
+                    Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                        return Err(UriError::NotAFolder { path: real });
+                    }
+                    Err(source) => return Err(UriError::Io { path: next, source }),
+                }
+            }
+        }
+    }
+    Ok(real)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn spellings_of_one_folder_are_equal() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let base = temporary.path().canonicalize().expect("it exists");
+        fs::create_dir_all(base.join("data/real/deep")).expect("created");
+        fs::create_dir(base.join("config")).expect("created");
+        symlink(base.join("data/real"), base.join("data/link")).expect("linked");
+        symlink("../data/real/deep", base.join("config/far")).expect("linked");
+        let config = base.join("config");
+        let cases: [(String, &str); 14] = [
+            ("../data/alpha".into(), "data/alpha"),
+            ("../data/alpha/".into(), "data/alpha"),
+            ("../data//alpha///".into(), "data/alpha"),
+            ("./../data/./alpha".into(), "data/alpha"),
+            ("../data/x/../alpha".into(), "data/alpha"),
+            (format!("{}/data/alpha", base.display()), "data/alpha"),
+            (
+                format!("file://{}/data/alpha/", base.display()),
+                "data/alpha",
+            ),
+            (
+                format!("FILE://localhost{}/data/%61lpha", base.display()),
+                "data/alpha",
+            ),
+            ("../data/link/alpha".into(), "data/real/alpha"),
+            ("../data/link".into(), "data/real"),
+            ("far/..".into(), "data/real"),
+            ("far/../../alpha".into(), "data/alpha"),
+            ("a:b".into(), "config/a:b"),
+            ("missing/../../data/link/../alpha".into(), "data/alpha"),
+        ];
+        for (written, expect) in cases {
+            let uri = GraphUri::parse(&written, &config).expect("a location");
+            assert_eq!(uri.canonical(), base.join(expect), "{written}");
+            assert_eq!(uri.written(), written);
+        }
+    }
+
+    #[test]
+    fn what_is_no_location_is_refused_with_the_reason() {
+        let cases = [
+            ("", "must not be empty"),
+            ("  ", "must not be empty"),
+            (" a", "blank"),
+            ("a\nb", "control character"),
+            ("a\0b", "control character"),
+            ("s3://bucket/graph", "s3:// is not supported yet"),
+            ("GS://bucket", "GS:// is not supported yet"),
+            ("https://example.org/x", "https:// is not supported yet"),
+            ("file:relative", "two slashes"),
+            ("file://server/share", "another host"),
+            ("file://", "names no path"),
+            ("file:///a?b", "neither query nor fragment"),
+            ("file:///a%2", "two hex digits"),
+            ("file:///a%zz", "two hex digits"),
+            ("file:///a%00b", "control character"),
+            ("file:///a%2f..%2fetc", "encoded slash"),
+            ("/etc/passwd/graph", "not a folder"),
+        ];
+        for (written, reason) in cases {
+            let error = GraphUri::parse(written, Path::new("/srv")).expect_err(written);
+            assert!(error.to_string().contains(reason), "{written:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_out_of_the_roots_is_outside() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let base = temporary.path().canonicalize().expect("it exists");
+        fs::create_dir(base.join("data")).expect("created");
+        fs::create_dir(base.join("elsewhere")).expect("created");
+        symlink(base.join("elsewhere"), base.join("data/escape")).expect("linked");
+        symlink("/nowhere/at-all", base.join("data/dangling")).expect("linked");
+        symlink("loop-b", base.join("data/loop-a")).expect("linked");
+        symlink("loop-a", base.join("data/loop-b")).expect("linked");
+        let roots = vec![base.join("data")];
+        let cases = [
+            ("data/alpha", true),
+            ("data/deep/er/alpha", true),
+            ("data", false),
+            ("data/", false),
+            ("data/..", false),
+            ("data/escape", false),
+            ("data/escape/alpha", false),
+            ("data/dangling", false),
+            ("data/../elsewhere/x", false),
+            ("data-two/alpha", false),
+            ("/etc", false),
+        ];
+        for (written, expect) in cases {
+            let uri = GraphUri::parse(written, &base).expect("a location");
+            assert_eq!(uri.inside(&roots), expect, "{written}");
+        }
+        let looped = GraphUri::parse("data/loop-a/x", &base).expect_err("a loop");
+        assert!(matches!(looped, UriError::BrokenLink { .. }), "{looped}");
+    }
+
+    #[test]
+    fn the_registrys_own_places_are_refused() {
+        let config = Path::new("/srv/none/config/trellis.yaml");
+        let folder = Path::new("/srv/none/config");
+        let cases = [
+            ("trellis.yaml", Some("is the config file")),
+            (".", Some("is the config file's folder")),
+            ("..", Some("holds the config file")),
+            ("/", Some("holds the config file")),
+            (".trellis", Some("registry's own folder")),
+            (".trellis/intents/x", Some("registry's own folder")),
+            ("data", None),
+            ("../data", None),
+            (".trellis-data", None),
+        ];
+        for (written, expect) in cases {
+            let uri = GraphUri::parse(written, folder).expect("a location");
+            let found = uri
+                .clear_of_config(config)
+                .err()
+                .map(|error| error.to_string());
+            match (expect, found) {
+                (None, None) => {}
+                (Some(reason), Some(message)) => assert!(message.contains(reason), "{message}"),
+                (expect, found) => panic!("{written}: expected {expect:?}, found {found:?}"),
+            }
+        }
+        let uri = GraphUri::parse("/srv/none/data/alpha", folder).expect("a location");
+        assert_eq!(uri.overlap(Path::new("/srv/none/data")), Some("inside"));
+        assert_eq!(
+            uri.overlap(Path::new("/srv/none/data/alpha/x")),
+            Some("around")
+        );
+        assert_eq!(uri.overlap(Path::new("/srv/none/data/alpha")), None);
+        assert_eq!(uri.overlap(Path::new("/srv/none/data/alph")), None);
+    }
+}

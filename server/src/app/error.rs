@@ -1,0 +1,134 @@
+//! Why a use case did not give what was asked for. `http/error.rs` makes an answer of each.
+
+use language::Diagnostics;
+use policy::{Denial, TypeDenial};
+use storage_engine::CommitError;
+use storage_engine::executor::ExecuteError;
+use storage_engine::export::ExportError;
+
+use super::HandleError;
+use super::load::LineErrors;
+use super::mutate::StepError;
+
+/// Every failure of a use case.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Well-formed JSON that asks for something that makes no sense.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// In the contract, but not in this version.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The policy says no, to somebody who may know what it is about.
+    #[error(transparent)]
+    Denied(#[from] Denial),
+    /// The policy says no to a type that the statement touches.
+    #[error(transparent)]
+    TypesDenied(#[from] TypeDenial),
+    /// There is none, or none that the caller may see.
+    #[error("there is no graph {graph_id:?}")]
+    NoSuchGraph {
+        /// As it was asked for.
+        graph_id: String,
+    },
+    /// The graph has only `main`.
+    #[error("there is no branch {branch:?}; there is only \"main\"")]
+    NoSuchBranch {
+        /// As it was asked for.
+        branch: String,
+    },
+    /// The text of a schema is wrong.
+    #[error("the schema has {} error(s)", .0.len())]
+    InvalidSchema(Diagnostics),
+    /// A statement does not compile.
+    #[error("{}", in_statement(*.statement, "does not compile"))]
+    InvalidQuery {
+        /// Which of several, from 0.
+        statement: Option<usize>,
+        /// What is wrong with it; at least one.
+        diagnostics: Diagnostics,
+    },
+    /// A writing statement where only reading is done.
+    #[error("the statement writes; send it to `mutate`")]
+    WriteInReadQuery,
+    /// A parameter that the executor's values cannot hold.
+    #[error("the parameter `${name}` {problem}")]
+    InvalidParameter {
+        /// Without the `$`.
+        name: String,
+        /// To be read after the name.
+        problem: &'static str,
+    },
+    /// A JSON answer would be too large.
+    #[error(
+        "the result is larger than {limit} bytes; ask for fewer rows, or for application/x-ndjson"
+    )]
+    ResultTooLarge {
+        /// In bytes.
+        limit: u64,
+    },
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// The graph cannot be reached.
+    #[error(transparent)]
+    Handle(#[from] HandleError),
+    /// A reading statement stopped.
+    #[error("the statement failed")]
+    Execute(#[source] ExecuteError),
+    /// A write was not made.
+    #[error("the statements were not carried out")]
+    Mutate(#[from] CommitError<StepError>),
+    /// A load was not made.
+    #[error("the file was not loaded")]
+    Load(#[from] CommitError<LineErrors>),
+    /// The file of a load has errors.
+    #[error(transparent)]
+    Lines(#[from] LineErrors),
+    /// An export stopped.
+    #[error("the export stopped")]
+    Export(#[source] ExportError),
+    /// The body of a load did not arrive whole.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    /// A temporary file could not be written or read.
+    #[error("cannot keep the body in a temporary file")]
+    Spool(#[source] std::io::Error),
+    /// The server is told to stop.
+    #[error("the server is stopping; nothing was changed")]
+    ShuttingDown,
+    /// The thread of a statement ended without a word: a panic.
+    #[error("the statement's thread ended without an answer")]
+    WorkerGone,
+    /// A panic in a use case.
+    #[error("a use case panicked")]
+    Panicked(#[source] tokio::task::JoinError),
+}
+
+/// Why a body did not arrive whole.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UploadError {
+    /// More than is accepted.
+    #[error("the body is larger than the {limit} bytes that the server accepts here")]
+    TooLarge {
+        /// In bytes.
+        limit: u64,
+    },
+    /// Nothing came for too long.
+    #[error("nothing of the body came for {seconds} seconds")]
+    TooSlow {
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The connection ended before the body did.
+    #[error("the body broke off")]
+    BrokenOff(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Names a statement among several, for a sentence.
+pub(crate) fn in_statement(statement: Option<usize>, what: &str) -> String {
+    match statement {
+        Some(index) => format!("statement {} {what}", index + 1),
+        None => format!("the statement {what}"),
+    }
+}

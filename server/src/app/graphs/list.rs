@@ -1,0 +1,75 @@
+//! The graphs that the caller may see, a page at a time.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use api_types::{GraphList, ListGraphsParameters};
+use policy::{Action, Context, GraphRef, Principal};
+
+use crate::app::{App, Error, Known};
+
+/// Graphs in a page when the caller names no number.
+const DEFAULT_PAGE: u64 = 100;
+/// Graphs in a page at most.
+const MAX_PAGE: u64 = 1000;
+
+pub(crate) fn run(
+    app: &App,
+    principal: &Arc<Principal>,
+    parameters: ListGraphsParameters,
+) -> Result<GraphList, Error> {
+    let _permit = app.permit_server(principal, Action::GraphList)?;
+    let limit = parameters.limit.unwrap_or(DEFAULT_PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Error::InvalidRequest(format!(
+            "limit must be from 1 to {MAX_PAGE}; it is {limit}"
+        )));
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut candidates = app.directory.list(parameters.cursor.as_deref())?;
+    candidates.retain(|known| wanted(known, &parameters));
+    let access = app.access.load();
+    let references = candidates.iter().map(Known::reference);
+    let visible: HashSet<&str> = access
+        .authorizer
+        .visible(principal, &Context::now(), references)
+        .into_iter()
+        .map(GraphRef::graph_id)
+        .collect();
+    let mut shown = candidates
+        .iter()
+        .filter(|known| visible.contains(known.reference().graph_id()));
+    let page: Vec<_> = shown
+        .by_ref()
+        .take(limit)
+        .map(|known| app.directory.summary(known))
+        .collect();
+    let more = shown.next().is_some();
+    let next_cursor = page
+        .last()
+        .filter(|_| more)
+        .map(|last| last.graph_id.clone());
+    Ok(GraphList {
+        graphs: page,
+        next_cursor,
+    })
+}
+
+fn wanted(known: &Known, parameters: &ListGraphsParameters) -> bool {
+    let reference = known.reference();
+    let tenant = parameters.tenant.as_deref();
+    let label = parameters
+        .label
+        .as_deref()
+        .map(|label| match label.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (label, None),
+        });
+    tenant.is_none_or(|tenant| reference.tenant() == Some(tenant))
+        && label.is_none_or(|(name, value)| {
+            reference
+                .labels()
+                .get(name)
+                .is_some_and(|found| value.is_none_or(|value| value == found))
+        })
+}

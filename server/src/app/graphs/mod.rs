@@ -1,0 +1,5 @@
+//! Graphs as wholes.
+
+pub(crate) mod create;
+pub(crate) mod list;
+pub(crate) mod show;

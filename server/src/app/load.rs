@@ -1,0 +1,151 @@
+//! A file of records, in one commit or not at all.
+//!
+//! The body goes to a temporary file first, counted against the limit, so that a caller who goes
+//! away half-way has loaded nothing. Then it is read against the schema, every type in it is
+//! decided, and it is applied.
+
+use std::io::{BufReader, Seek, SeekFrom};
+use std::pin::pin;
+use std::sync::Arc;
+
+use api_types::{LoadMode, LoadParameters, LoadResponse};
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use policy::Action;
+use storage_engine::WriteRequest;
+use storage_engine::load::{self, LineError, Mode};
+use tokio::io::{AsyncWriteExt, BufWriter};
+
+use super::{App, Error, Origin, Target, UploadError, blocking, outcome, statement};
+
+/// Bytes that are collected before they go to the temporary file.
+const WRITE_BUFFER: usize = 256 << 10;
+
+/// What is wrong with lines of the file; found while reading it or while applying it.
+#[derive(Debug, thiserror::Error)]
+#[error("{} line(s) of the file are wrong", .0.len())]
+pub(crate) struct LineErrors(pub(crate) Vec<LineError>);
+
+pub(crate) async fn run(
+    app: &Arc<App>,
+    origin: Origin,
+    graph_id: String,
+    parameters: LoadParameters,
+    lines: impl Stream<Item = Result<Bytes, UploadError>> + Send,
+) -> Result<LoadResponse, Error> {
+    let target = Target::branch(&graph_id, parameters.branch.as_deref());
+    let (known, permit) = app.permit_graph(&origin.principal, Action::Load, target)?;
+    target.check_branch()?;
+    app.refuse_when_stopping()?;
+    let mode = match parameters.mode {
+        LoadMode::Append => Mode::Append,
+        LoadMode::Merge => Mode::Merge,
+        LoadMode::Overwrite => Mode::Overwrite,
+    };
+    let file = spool(lines, app.limits().load_body_bytes).await?;
+    let write = WriteRequest {
+        request: Some(origin.request_id),
+        decision: Some(permit.decision_id()),
+        ..WriteRequest::by(origin.principal.id.clone())
+    };
+    let worker = app.clone();
+    let (writer, authorized) = blocking(move || {
+        let writer = worker.directory.writer(&permit, &known)?;
+        let schema = writer.snapshot().schema().clone();
+        let batch = load::parse(BufReader::new(file), &schema).map_err(LineErrors)?;
+        let touches = match mode {
+            // What is not in the file is deleted.
+            Mode::Overwrite => statement::all_types(&schema, true),
+            Mode::Append | Mode::Merge => statement::written_types(batch.types(), &schema),
+        };
+        let access = worker.access.load();
+        let authorized = access
+            .authorizer
+            .authorize_types(&permit, batch, &touches)?;
+        Ok((writer, authorized))
+    })
+    .await?;
+    let written = writer
+        .write(authorized, write, move |batch, transaction| {
+            load::apply(batch, mode, transaction).map_err(LineErrors)
+        })
+        .await?;
+    Ok(LoadResponse {
+        commit: outcome::commit(&written.commit),
+        nodes: written.value.nodes,
+        edges: written.value.edges,
+    })
+}
+
+/// Writes the body to a file that has no name and is gone with its handle.
+async fn spool(
+    lines: impl Stream<Item = Result<Bytes, UploadError>>,
+    limit: u64,
+) -> Result<std::fs::File, Error> {
+    let file = tokio::task::spawn_blocking(tempfile::tempfile)
+        .await
+        .map_err(Error::Panicked)?;
+    let mut file = BufWriter::with_capacity(
+        WRITE_BUFFER,
+        tokio::fs::File::from_std(file.map_err(Error::Spool)?),
+    );
+    let mut lines = pin!(lines);
+    let mut bytes = 0_u64;
+    while let Some(chunk) = lines.next().await {
+        let chunk = chunk?;
+        bytes += chunk.len() as u64;
+        if bytes > limit {
+            return Err(UploadError::TooLarge { limit }.into());
+        }
+        file.write_all(&chunk).await.map_err(Error::Spool)?;
+    }
+    file.flush().await.map_err(Error::Spool)?;
+    let mut file = file.into_inner().into_std().await;
+    file.seek(SeekFrom::Start(0)).map_err(Error::Spool)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn body(chunks: &[&'static str]) -> impl Stream<Item = Result<Bytes, UploadError>> {
+        let chunks: Vec<_> = chunks
+            .iter()
+            .map(|text| Ok(Bytes::from_static(text.as_bytes())))
+            .collect();
+        futures::stream::iter(chunks)
+    }
+
+    #[tokio::test]
+    async fn a_body_is_kept_whole_and_counted() {
+        let mut file = spool(body(&["one\n", "two\n"]), 8)
+            .await
+            .expect("within the limit");
+        let mut text = String::new();
+        file.read_to_string(&mut text).expect("readable");
+        assert_eq!(text, "one\ntwo\n");
+        let error = spool(body(&["one\n", "two\n", "x"]), 8)
+            .await
+            .expect_err("over the limit");
+        assert!(
+            matches!(error, Error::Upload(UploadError::TooLarge { limit: 8 })),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_an_error() {
+        let broken = futures::stream::iter([
+            Ok(Bytes::from_static(b"one\n")),
+            Err(UploadError::BrokenOff("reset".into())),
+        ]);
+        let error = spool(broken, 8).await.expect_err("broken off");
+        assert!(
+            matches!(error, Error::Upload(UploadError::BrokenOff(_))),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,246 @@
+//! The use cases: one file each, authorize, then act. No axum here; a test looks.
+//!
+//! Each takes the [`App`], who asks, and a request of [`api_types`], and gives a response of
+//! [`api_types`] or an [`Error`]. A graph is reached only with a permit of `policy`.
+
+mod cancel;
+mod directory;
+mod error;
+pub(crate) mod export;
+pub(crate) mod graphs;
+mod handle;
+pub(crate) mod load;
+pub(crate) mod mutate;
+mod outcome;
+pub(crate) mod query;
+pub(crate) mod readiness;
+pub(crate) mod schema;
+mod statement;
+mod values;
+pub(crate) mod whoami;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use policy::{Action, Authorizer, BranchRef, Context, Permit, Principal, Resource, Tokens};
+
+pub(crate) use cancel::{CancelOnDrop, Cancellations};
+pub(crate) use directory::{Directory, Known, PolicyFileError, read_policy};
+pub(crate) use error::{Error, UploadError};
+pub(crate) use graphs::create::InitialiseError;
+pub(crate) use handle::{HandleError, with_causes};
+pub(crate) use mutate::StepError;
+
+/// The one branch until branches come.
+pub(crate) const MAIN: &str = "main";
+
+/// Everything that the use cases reach.
+pub(crate) struct App {
+    /// Replaced whole by a reload.
+    pub(crate) access: ArcSwap<Access>,
+    pub(crate) directory: Directory,
+    limits: Limits,
+    pub(crate) running: Cancellations,
+    stopping: AtomicBool,
+}
+
+/// Who may come in, and what they may do.
+pub(crate) struct Access {
+    pub(crate) tokens: Tokens,
+    pub(crate) authorizer: Authorizer,
+    /// Who everybody without a credential is; `None` when a credential is needed.
+    pub(crate) anonymous: Option<Arc<Principal>>,
+}
+
+/// What one request may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Of a JSON body, in bytes.
+    pub(crate) json_body_bytes: u64,
+    /// Of a body of `load`, in bytes.
+    pub(crate) load_body_bytes: u64,
+    /// Of a statement, in milliseconds.
+    pub(crate) query_timeout_ms: u64,
+    /// Of an answer.
+    pub(crate) max_rows: u64,
+    /// Of what a statement may hold, in bytes.
+    pub(crate) query_memory_bytes: u64,
+}
+
+/// What the caller presented.
+#[derive(Clone, Copy)]
+pub(crate) enum Credential<'a> {
+    /// Nothing.
+    Missing,
+    /// A token.
+    Bearer(&'a str),
+    /// Something that is no token.
+    Unreadable,
+}
+
+impl std::fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "Missing",
+            Self::Bearer(_) => "Bearer(..)",
+            Self::Unreadable => "Unreadable",
+        })
+    }
+}
+
+/// Who asked for a write, and in which request: what its commit remembers.
+pub(crate) struct Origin {
+    pub(crate) principal: Arc<Principal>,
+    pub(crate) request_id: String,
+}
+
+impl App {
+    pub(crate) fn new(directory: Directory, access: Access, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            access: ArcSwap::from_pointee(access),
+            directory,
+            limits,
+            running: Cancellations::default(),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Who this is; `None` when nobody. A wrong credential is never anonymous.
+    pub(crate) fn authenticate(&self, credential: Credential<'_>) -> Option<Arc<Principal>> {
+        let access = self.access.load();
+        match credential {
+            Credential::Missing => access.anonymous.clone(),
+            Credential::Bearer(token) => access.tokens.authenticate(token),
+            Credential::Unreadable => None,
+        }
+    }
+
+    /// Whether the server was told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Refuses what would only be cut short.
+    pub(crate) fn refuse_when_stopping(&self) -> Result<(), Error> {
+        if self.is_stopping() {
+            Err(Error::ShuttingDown)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// From now on the server is not ready.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// May `principal` do `action` to the server?
+    pub(crate) fn permit_server(
+        &self,
+        principal: &Arc<Principal>,
+        action: Action,
+    ) -> Result<Permit, Error> {
+        let access = self.access.load();
+        Ok(access
+            .authorizer
+            .decide(principal, action, &Resource::Server, &Context::now())?)
+    }
+
+    /// May `principal` do `action` to the graph of that name, on this branch? One that may not be
+    /// seen and one that does not exist give the same error.
+    pub(crate) fn permit_graph(
+        &self,
+        principal: &Arc<Principal>,
+        action: Action,
+        target: Target<'_>,
+    ) -> Result<(Known, Permit), Error> {
+        let absent = || Error::NoSuchGraph {
+            graph_id: target.graph_id.to_owned(),
+        };
+        let known = self.directory.find(target.graph_id).ok_or_else(absent)?;
+        let branch = target.branch.map(|name| BranchRef {
+            name: name.to_owned(),
+            protected: false,
+        });
+        let context = Context {
+            branch,
+            ..Context::now()
+        };
+        let resource = Resource::Graph(known.reference().clone());
+        let access = self.access.load();
+        match access
+            .authorizer
+            .decide(principal, action, &resource, &context)
+        {
+            Ok(permit) => Ok((known, permit)),
+            Err(policy::Denial::Hidden(refusal)) => {
+                tracing::debug!(%refusal, "answered as absent");
+                Err(absent())
+            }
+            Err(denial) => Err(denial.into()),
+        }
+    }
+}
+
+/// What a request names, as it was written.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) graph_id: &'a str,
+    /// `None` where the operation knows no branches.
+    pub(crate) branch: Option<&'a str>,
+}
+
+impl<'a> Target<'a> {
+    /// A graph as a whole.
+    pub(crate) fn graph(graph_id: &'a str) -> Self {
+        Self {
+            graph_id,
+            branch: None,
+        }
+    }
+
+    /// A branch of a graph, `main` when none is named.
+    pub(crate) fn branch(graph_id: &'a str, branch: Option<&'a str>) -> Self {
+        Self {
+            graph_id,
+            branch: Some(branch.unwrap_or(MAIN)),
+        }
+    }
+
+    /// Refuses a branch that does not exist; asked only once the graph is known to be visible.
+    pub(crate) fn check_branch(&self) -> Result<(), Error> {
+        match self.branch {
+            None | Some(MAIN) => Ok(()),
+            Some(branch) => Err(Error::NoSuchBranch {
+                branch: branch.to_owned(),
+            }),
+        }
+    }
+}
+
+/// Refuses reading the past, which this version cannot.
+pub(crate) fn refuse_past(at: Option<&str>) -> Result<(), Error> {
+    match at {
+        None => Ok(()),
+        Some(_) => Err(Error::Unsupported(
+            "reading a graph as it was (`at`) is not supported yet; leave it out to read the newest \
+             commit"
+                .to_owned(),
+        )),
+    }
+}
+
+/// Runs `work`, which blocks, on a thread made for that, within the request's log span.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let span = tracing::Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work))
+        .await
+        .map_err(Error::Panicked)?
+}

@@ -1,0 +1,213 @@
+//! Writing statements, all in one commit.
+//!
+//! They are compiled on the newest snapshot and decided before anything runs; then they run one
+//! after the other at their place in the log, each on what those before it left.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use api_types::{Column, MutateRequest, MutateResponse, Row, Statement};
+use language::plan::Plan;
+use policy::Action;
+use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
+use storage_engine::{CommitId, Transaction, WriteRequest};
+
+use super::values::value_to_json;
+use super::{App, Error, Origin, Target, blocking, outcome, statement};
+
+/// The most statements in one request.
+const MAX_STATEMENTS: usize = 1000;
+/// The longest message, in bytes.
+const MAX_MESSAGE: usize = 4096;
+
+/// A statement ready to run.
+struct Step {
+    plan: Plan,
+    parameters: Parameters,
+}
+
+/// Why the statements stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", super::error::in_statement(*.statement, "failed"))]
+pub(crate) struct StepError {
+    /// Which of several, from 0.
+    pub(crate) statement: Option<usize>,
+    /// What happened.
+    #[source]
+    pub(crate) error: ExecuteError,
+}
+
+pub(crate) async fn run(
+    app: &Arc<App>,
+    origin: Origin,
+    graph_id: String,
+    request: MutateRequest,
+) -> Result<MutateResponse, Error> {
+    let target = Target::branch(&graph_id, request.branch.as_deref());
+    let (known, permit) = app.permit_graph(&origin.principal, Action::Mutate, target)?;
+    target.check_branch()?;
+    app.refuse_when_stopping()?;
+    let several = request.statements.is_some();
+    let write = WriteRequest {
+        principal: origin.principal.id.clone(),
+        message: message(request.message)?,
+        if_commit: request.if_commit.as_deref().map(commit_id).transpose()?,
+        request: Some(origin.request_id),
+        decision: Some(permit.decision_id()),
+    };
+    let statements = statements(request.query, request.params, request.statements)?;
+    let (cancelled, _cancel) = app.running.begin();
+    let limits = Limits {
+        deadline: Some(statement::deadline(app.limits(), None)),
+        max_rows: Some(statement::max_rows(app.limits(), None)),
+        max_bytes: usize::try_from(app.limits().query_memory_bytes).unwrap_or(usize::MAX),
+        cancelled,
+    };
+    let worker = app.clone();
+    let (writer, authorized, columns) = blocking(move || {
+        let writer = worker.directory.writer(&permit, &known)?;
+        let schema = writer.snapshot().schema().clone();
+        let mut steps = Vec::with_capacity(statements.len());
+        for (index, Statement { query, params }) in statements.into_iter().enumerate() {
+            let plan = statement::compile(&query, &schema, several.then_some(index))?;
+            steps.push(Step {
+                plan,
+                parameters: statement::parameters(params)?,
+            });
+        }
+        let columns = steps
+            .last()
+            .map(|step| statement::columns(&step.plan))
+            .unwrap_or_default();
+        let types: Vec<_> = steps
+            .iter()
+            .map(|step| step.plan.touches.types.clone())
+            .collect();
+        let touches = statement::touches(types.iter().flatten(), &schema);
+        let access = worker.access.load();
+        let authorized = access
+            .authorizer
+            .authorize_types(&permit, steps, &touches)?;
+        Ok((writer, authorized, columns))
+    })
+    .await?;
+    let names = columns.clone();
+    let written = writer
+        .write(authorized, write, move |steps, transaction| {
+            carry_out(steps, several, &names, &limits, transaction)
+        })
+        .await?;
+    Ok(MutateResponse {
+        commit: outcome::commit(&written.commit),
+        stats: outcome::changes(&written.counts),
+        columns,
+        rows: written.value,
+    })
+}
+
+/// Runs the statements; the rows are those of the last.
+fn carry_out(
+    steps: &[Step],
+    several: bool,
+    columns: &[Column],
+    limits: &Limits,
+    transaction: &mut Transaction,
+) -> Result<Vec<Row>, StepError> {
+    let mut last = Vec::new();
+    for (index, Step { plan, parameters }) in steps.iter().enumerate() {
+        let failed = |error| StepError {
+            statement: several.then_some(index),
+            error,
+        };
+        last.clear();
+        executor::write(plan, parameters, transaction, limits, &mut |values| {
+            last.push(values.to_vec());
+            ControlFlow::Continue(())
+        })
+        .map_err(failed)?;
+    }
+    let snapshot = transaction.snapshot();
+    let row = |values: &Vec<language::Value>| {
+        let values = values.iter().map(|value| value_to_json(snapshot, value));
+        columns
+            .iter()
+            .map(|column| column.name.clone())
+            .zip(values)
+            .collect()
+    };
+    Ok(last.iter().map(row).collect())
+}
+
+fn statements(
+    query: Option<String>,
+    params: api_types::Parameters,
+    statements: Option<Vec<Statement>>,
+) -> Result<Vec<Statement>, Error> {
+    let refuse = |detail: &str| Err(Error::InvalidRequest(detail.to_owned()));
+    match (query, statements) {
+        (Some(query), None) => Ok(vec![Statement { query, params }]),
+        (None, Some(_)) if !params.is_empty() => {
+            refuse("params belongs to query; with statements each has its own params")
+        }
+        (None, Some(statements)) if statements.is_empty() => refuse("statements is empty"),
+        (None, Some(statements)) if statements.len() > MAX_STATEMENTS => {
+            let detail = format!(
+                "there are {} statements; at most {MAX_STATEMENTS} go into one request",
+                statements.len()
+            );
+            Err(Error::InvalidRequest(detail))
+        }
+        (None, Some(statements)) => Ok(statements),
+        (Some(_), Some(_)) => refuse("there are both query and statements; give one of them"),
+        (None, None) => refuse("there is neither query nor statements; give one of them"),
+    }
+}
+
+fn message(message: Option<String>) -> Result<Option<String>, Error> {
+    match message {
+        Some(text) if text.len() > MAX_MESSAGE => Err(Error::InvalidRequest(format!(
+            "message has {} bytes; at most {MAX_MESSAGE} are kept",
+            text.len()
+        ))),
+        message => Ok(message),
+    }
+}
+
+fn commit_id(text: &str) -> Result<CommitId, Error> {
+    uuid::Uuid::parse_str(text).map(CommitId).map_err(|_| {
+        Error::InvalidRequest(format!("if_commit must be a commit id; {text:?} is none"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_one_statement_or_several() {
+        let check = |json: serde_json::Value, expected: Result<usize, &str>| {
+            let request: MutateRequest = serde_json::from_value(json.clone()).expect("well formed");
+            let found = statements(request.query, request.params, request.statements);
+            match (found, expected) {
+                (Ok(found), Ok(count)) => assert_eq!(found.len(), count, "{json}"),
+                (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{error}"),
+                (found, _) => panic!("{json} gave {found:?}"),
+            }
+        };
+        check(serde_json::json!({"query": "x", "params": {"a": 1}}), Ok(1));
+        check(
+            serde_json::json!({"statements": [{"query": "x"}, {"query": "y"}]}),
+            Ok(2),
+        );
+        check(serde_json::json!({}), Err("neither"));
+        check(
+            serde_json::json!({"query": "x", "statements": []}),
+            Err("both"),
+        );
+        check(serde_json::json!({"statements": []}), Err("empty"));
+        check(
+            serde_json::json!({"statements": [{"query": "x"}], "params": {"a": 1}}),
+            Err("each has its own"),
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! What a graph may contain.
+
+use std::sync::Arc;
+
+use api_types::SchemaResponse;
+use policy::{Action, Principal};
+use sha2::{Digest, Sha256};
+
+use super::{App, Error, Target, blocking, outcome};
+
+pub(crate) async fn run(
+    app: &Arc<App>,
+    principal: &Arc<Principal>,
+    graph_id: String,
+) -> Result<SchemaResponse, Error> {
+    let (known, permit) =
+        app.permit_graph(principal, Action::SchemaRead, Target::graph(&graph_id))?;
+    let worker = app.clone();
+    blocking(move || {
+        let reader = worker.directory.reader(&permit, &known)?;
+        let schema = reader.snapshot().schema();
+        let (node_types, edge_types) = outcome::types(schema);
+        Ok(SchemaResponse {
+            source: schema.source.clone(),
+            digest: hex::encode(Sha256::digest(schema.source.as_bytes())),
+            version: schema.version,
+            node_types,
+            edge_types,
+        })
+    })
+    .await
+}

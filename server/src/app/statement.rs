@@ -1,0 +1,205 @@
+//! From the text of a statement to a plan whose every type was decided.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use api_types::Column;
+use language::plan::{Plan, Touch, Type};
+use language::schema::{Schema, TypeId};
+use language::{Value, cypher};
+use policy::{TypeKind, TypeTouch};
+use storage_engine::executor::Parameters;
+
+use super::{Error, Limits};
+
+/// Checks the text against the schema. `statement`: which of several it is, from 0.
+pub(crate) fn compile(
+    text: &str,
+    schema: &Schema,
+    statement: Option<usize>,
+) -> Result<Plan, Error> {
+    cypher::compile(text, schema).map_err(|diagnostics| Error::InvalidQuery {
+        statement,
+        diagnostics,
+    })
+}
+
+/// What policy is asked about: each type that is read, each that is written.
+pub(crate) fn touches<'a>(
+    types: impl IntoIterator<Item = (&'a TypeId, &'a Touch)>,
+    schema: &Schema,
+) -> Vec<TypeTouch<'_>> {
+    let mut touches = Vec::new();
+    for (type_id, touch) in types {
+        let Some(name) = schema.type_name(*type_id) else {
+            continue;
+        };
+        let kind = kind(*type_id, schema);
+        let ways = [(touch.read, false), (touch.write, true)];
+        let ways = ways.into_iter().filter(|(does, _)| *does);
+        touches.extend(ways.map(|(_, write)| TypeTouch { kind, name, write }));
+    }
+    touches
+}
+
+/// Every type of the schema, read or written.
+pub(crate) fn all_types(schema: &Schema, write: bool) -> Vec<TypeTouch<'_>> {
+    let nodes = schema
+        .node_types
+        .iter()
+        .map(|node| (TypeKind::Node, node.name.as_str()));
+    let edges = schema
+        .edge_types
+        .iter()
+        .map(|edge| (TypeKind::Edge, edge.name.as_str()));
+    nodes
+        .chain(edges)
+        .map(|(kind, name)| TypeTouch { kind, name, write })
+        .collect()
+}
+
+/// These types, written.
+pub(crate) fn written_types(
+    types: impl IntoIterator<Item = TypeId>,
+    schema: &Schema,
+) -> Vec<TypeTouch<'_>> {
+    let named = types
+        .into_iter()
+        .filter_map(|id| Some((id, schema.type_name(id)?)));
+    named
+        .map(|(id, name)| TypeTouch {
+            kind: kind(id, schema),
+            name,
+            write: true,
+        })
+        .collect()
+}
+
+fn kind(type_id: TypeId, schema: &Schema) -> TypeKind {
+    match schema.node_type(type_id) {
+        Some(_) => TypeKind::Node,
+        None => TypeKind::Edge,
+    }
+}
+
+/// The columns as they are told.
+pub(crate) fn columns(plan: &Plan) -> Vec<Column> {
+    plan.columns
+        .iter()
+        .map(|column| Column {
+            name: column.name.clone(),
+            value_type: type_name(&column.value_type),
+        })
+        .collect()
+}
+
+fn type_name(value_type: &Type) -> String {
+    match value_type {
+        Type::Any => "any".to_owned(),
+        Type::Null => "null".to_owned(),
+        Type::Boolean => "boolean".to_owned(),
+        Type::Integer => "integer".to_owned(),
+        Type::Float => "float".to_owned(),
+        Type::Number => "number".to_owned(),
+        Type::String => "string".to_owned(),
+        Type::Date => "date".to_owned(),
+        Type::DateTime => "datetime".to_owned(),
+        Type::Node(_) => "node".to_owned(),
+        Type::Relationship(_) => "relationship".to_owned(),
+        Type::Path => "path".to_owned(),
+        Type::List(element) => format!("list<{}>", type_name(element)),
+        Type::Map => "map".to_owned(),
+    }
+}
+
+/// What a statement may take, from what the caller asks and what the server gives.
+pub(crate) fn deadline(limits: &Limits, timeout_ms: Option<u64>) -> Instant {
+    let allowed = limits.query_timeout_ms;
+    Instant::now() + Duration::from_millis(timeout_ms.unwrap_or(allowed).min(allowed))
+}
+
+/// The most rows of an answer, from what the caller asks and what the server gives.
+pub(crate) fn max_rows(limits: &Limits, max_rows: Option<u64>) -> usize {
+    let rows = max_rows.unwrap_or(limits.max_rows).min(limits.max_rows);
+    usize::try_from(rows).unwrap_or(usize::MAX)
+}
+
+/// Values as statements know them. Whether they suit their uses is the executor's to say.
+pub(crate) fn parameters(given: api_types::Parameters) -> Result<Parameters, Error> {
+    given
+        .into_iter()
+        .map(|(name, json)| match value(json) {
+            Ok(value) => Ok((name, value)),
+            Err(problem) => Err(Error::InvalidParameter { name, problem }),
+        })
+        .collect()
+}
+
+fn value(json: serde_json::Value) -> Result<Value, &'static str> {
+    Ok(match json {
+        serde_json::Value::Null => Value::Null,
+        serde_json::Value::Bool(value) => Value::Bool(value),
+        serde_json::Value::String(text) => Value::string(text),
+        serde_json::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => Value::Int(integer),
+            (None, _) if number.is_u64() => return Err("does not fit a 64-bit signed integer"),
+            (None, Some(float)) => Value::Float(float),
+            (None, None) => return Err("is not a number that a 64-bit float can hold"),
+        },
+        serde_json::Value::Array(elements) => Value::List(
+            elements
+                .into_iter()
+                .map(value)
+                .collect::<Result<Vec<_>, _>>()?
+                .into(),
+        ),
+        serde_json::Value::Object(members) => {
+            let members = members
+                .into_iter()
+                .map(|(name, json)| Ok::<_, &'static str>((name, value(json)?)));
+            Value::Map(
+                members
+                    .collect::<Result<BTreeMap<_, _>, &'static str>>()?
+                    .into(),
+            )
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn json_becomes_values_and_nothing_is_rounded() {
+        let given = json!({"a": 1, "b": 1.5, "c": [null, true, {"d": "e"}]});
+        let values = parameters(serde_json::from_value(given).expect("an object")).expect("fits");
+        assert_eq!(values["a"], Value::Int(1));
+        assert_eq!(values["b"], Value::Float(1.5));
+        let Value::List(list) = &values["c"] else {
+            panic!("{:?}", values["c"])
+        };
+        assert_eq!(list[..2], [Value::Null, Value::Bool(true)]);
+        let large = json!({"a": u64::MAX});
+        let error =
+            parameters(serde_json::from_value(large).expect("an object")).expect_err("large");
+        assert!(error.to_string().contains("`$a` does not fit"), "{error}");
+    }
+
+    #[test]
+    fn the_server_s_limits_are_never_exceeded() {
+        let limits = Limits {
+            json_body_bytes: 1,
+            load_body_bytes: 1,
+            query_timeout_ms: 1000,
+            max_rows: 10,
+            query_memory_bytes: 1,
+        };
+        assert_eq!(max_rows(&limits, None), 10);
+        assert_eq!(max_rows(&limits, Some(3)), 3);
+        assert_eq!(max_rows(&limits, Some(11)), 10);
+        assert!(deadline(&limits, Some(u64::MAX)) <= Instant::now() + Duration::from_millis(1000));
+    }
+}

@@ -1,0 +1,411 @@
+//! From a config file to a server that listens, and back down in a bounded time.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), server::BootError> {
+//! let options = server::ServeOptions { unauthenticated: true, ..server::ServeOptions::new("trellis.yaml") };
+//! let running = server::start(options).await?;
+//! running.stop().await
+//! # }
+//! ```
+
+use std::env::VarError;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use policy::{Authorizer, NothingConfigured, Principal, TokenError, Tokens};
+use registry::config::{Config, ConfigFile, Drift};
+use registry::{Options, Registry};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::app::{Access, App, Directory, Limits, read_policy};
+use crate::http::{self, Security};
+use crate::logging::{self, LogFormat, LoggingError};
+
+/// How long running requests may take to end when the server is told to stop.
+const GRACE: Duration = Duration::from_secs(20);
+/// How long they may take once they were cancelled, and how long graphs may take to close.
+const LAST_GRACE: Duration = Duration::from_secs(5);
+
+/// How often the config file is compared with what is served.
+const FOLLOW: Duration = Duration::from_secs(1);
+
+/// What the operator says on the command line.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// The config file.
+    pub config: PathBuf,
+    /// Instead of `server.bind`: address and port; port 0 takes a free one.
+    pub bind: Option<String>,
+    /// Let everybody on this machine do everything.
+    pub unauthenticated: bool,
+    /// How long running requests may take to end when the server is told to stop.
+    pub grace: Duration,
+}
+
+impl ServeOptions {
+    /// As the config file says.
+    pub fn new(config: impl Into<PathBuf>) -> Self {
+        Self {
+            config: config.into(),
+            bind: None,
+            unauthenticated: false,
+            grace: GRACE,
+        }
+    }
+}
+
+/// Why the server does not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The config file or a graph's place.
+    #[error("cannot use the config file")]
+    Registry(#[from] registry::Error),
+    /// The log.
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    /// Who may come in.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// Not an address and a port.
+    #[error("cannot bind to {bind:?}: write an address and a port, such as 127.0.0.1:8080")]
+    Address {
+        /// As given.
+        bind: String,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// `--unauthenticated` on an address that others reach.
+    #[error(
+        "--unauthenticated lets everybody do everything, so it binds to loopback only, and {address} \
+         is not; bind to 127.0.0.1 or give out tokens"
+    )]
+    NotLoopback {
+        /// Where it was to listen.
+        address: SocketAddr,
+    },
+    /// Listening or serving failed.
+    #[error("cannot serve on {address}")]
+    Serve {
+        /// Where.
+        address: SocketAddr,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Signals cannot be received.
+    #[error("cannot wait for signals")]
+    Signals(#[source] std::io::Error),
+    /// The serving task ended by itself.
+    #[error("the server stopped by itself")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// What is wrong with tokens and policies.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The tokens file cannot be read.
+    #[error(transparent)]
+    TokensFile(#[from] registry::config::tokens::TokensError),
+    /// The variable with tokens cannot be read.
+    #[error("TRELLIS_TOKENS_JSON is not UTF-8")]
+    NotUnicode,
+    /// The tokens contradict each other.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    /// An attribute of a principal is neither text, number, flag nor list of texts.
+    #[error(
+        "the attribute `{attribute}` of principal `{principal}` must be a text, a whole number, true or false, or a list of texts"
+    )]
+    Attribute {
+        /// Whose.
+        principal: String,
+        /// Which.
+        attribute: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The server's policy.
+    #[error("cannot use the server's policy")]
+    Policy(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Nobody could come in, or everybody.
+    #[error(transparent)]
+    NothingConfigured(#[from] NothingConfigured),
+}
+
+/// A server that listens. Dropping it stops it without waiting for anything.
+pub struct Running {
+    address: SocketAddr,
+    app: Arc<App>,
+    grace: Duration,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<std::io::Result<()>>,
+    following: JoinHandle<()>,
+}
+
+/// Reads the config, decides who may come in, and listens.
+pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
+    start_log(&options.config)?;
+    let registry = Registry::open(&options.config, Options::default())?;
+    let config = registry.snapshot().config.clone();
+    let (access, security) = access(&config, registry.file(), options.unauthenticated)?;
+    let bind = options.bind.unwrap_or_else(|| config.server.bind.clone());
+    let address = resolve(&bind).await?;
+    if security == Security::Open && !address.ip().is_loopback() {
+        return Err(BootError::NotLoopback { address });
+    }
+    let failed = |source| BootError::Serve { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+
+    let app = App::new(Directory::new(Arc::new(registry)), access, limits(&config));
+    let router = http::router(app.clone(), security);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection without TCP_NODELAY");
+        }
+    });
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async {
+        // A dropped sender means the same as a sent word.
+        let _ = stopped.await;
+    });
+    let serving = tokio::spawn(async move { serving.await });
+    tracing::info!(%address, graphs = app.directory.count(), ?security, "listening");
+    let following = tokio::spawn(follow(Arc::downgrade(app.directory.registry())));
+    Ok(Running {
+        address,
+        app,
+        grace: options.grace,
+        stop,
+        serving,
+        following,
+    })
+}
+
+/// Takes over graphs that other processes create in the same config file, and says once when the
+/// file was changed by hand.
+async fn follow(registry: Weak<Registry>) {
+    let mut has_drifted = false;
+    loop {
+        tokio::time::sleep(FOLLOW).await;
+        let Some(worker) = registry.upgrade() else {
+            return;
+        };
+        match tokio::task::spawn_blocking(move || worker.refresh()).await {
+            Ok(Ok(Drift::Drifted)) if has_drifted => {}
+            Ok(Ok(Drift::Drifted)) => {
+                has_drifted = true;
+                tracing::warn!("the config file was changed by hand; graphs cannot be created");
+            }
+            Ok(Ok(Drift::Same | Drift::AdoptedFromPeer)) => has_drifted = false,
+            Ok(Err(error)) => tracing::debug!(%error, "the config file cannot be compared now"),
+            Err(error) => tracing::error!(%error, "comparing the config file failed"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until SIGTERM or SIGINT, then stops.
+    pub async fn until_signalled(mut self) -> Result<(), BootError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).map_err(BootError::Signals)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(BootError::Signals)?;
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            ended = &mut self.serving => {
+                let address = self.address;
+                return ended?.map_err(|source| BootError::Serve { address, source });
+            }
+        };
+        tracing::info!(signal = name, "stopping");
+        self.stop().await
+    }
+
+    /// Takes no more connections, lets running requests end up to the limit, cancels the rest, and
+    /// closes every graph.
+    pub async fn stop(mut self) -> Result<(), BootError> {
+        self.app.stop();
+        self.following.abort();
+        // The receiver is gone only when serving has ended, which is what is asked for.
+        let _ = self.stop.send(());
+        if tokio::time::timeout(self.grace, &mut self.serving)
+            .await
+            .is_err()
+        {
+            let running = self.app.running.cancel_all();
+            tracing::warn!(running, "requests did not end in time and are cancelled");
+            if tokio::time::timeout(LAST_GRACE, &mut self.serving)
+                .await
+                .is_err()
+            {
+                tracing::warn!("connections did not end in time and are cut");
+                self.serving.abort();
+            }
+        }
+        if tokio::time::timeout(LAST_GRACE, self.app.directory.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("graphs did not close in time; their logs are whole all the same");
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// The log section goes first, so that everything after it is logged. A config that cannot be read
+/// is reported by whoever reads it in earnest.
+fn start_log(config: &Path) -> Result<(), LoggingError> {
+    let log = ConfigFile::find(config)
+        .and_then(|file| file.read())
+        .ok()
+        .and_then(|read| registry::config::parse(&read.text).ok())
+        .map(|parsed| parsed.config.server.log)
+        .unwrap_or_default();
+    let format = match log.format {
+        registry::config::LogFormat::Text => LogFormat::Text,
+        registry::config::LogFormat::Json => LogFormat::Json,
+    };
+    logging::init(format, &log.level)
+}
+
+async fn resolve(bind: &str) -> Result<SocketAddr, BootError> {
+    let failed = |source| BootError::Address {
+        bind: bind.to_owned(),
+        source,
+    };
+    let mut addresses = tokio::net::lookup_host(bind).await.map_err(failed)?;
+    addresses
+        .next()
+        .ok_or_else(|| failed(std::io::Error::other("the name has no address")))
+}
+
+fn limits(config: &Config) -> Limits {
+    let limits = &config.server.limits;
+    Limits {
+        json_body_bytes: limits.json_body_bytes.get(),
+        load_body_bytes: limits.load_body_bytes.get(),
+        query_timeout_ms: limits.query_timeout_ms.get(),
+        max_rows: limits.max_rows.get(),
+        query_memory_bytes: limits.query_memory_bytes.get(),
+    }
+}
+
+/// Who may come in, and whether a credential is needed.
+pub(crate) fn access(
+    config: &Config,
+    file: &ConfigFile,
+    unauthenticated: bool,
+) -> Result<(Access, Security), AccessError> {
+    let tokens = tokens(config, file)?;
+    let policy = match &config.server.policy {
+        Some(policy) => {
+            let document = read_policy(&file.resolve(&policy.file))
+                .map_err(|error| AccessError::Policy(error.into()))?;
+            for warning in document.warnings() {
+                tracing::warn!(policy = document.name(), %warning, "in the server's policy");
+            }
+            Some(vec![document])
+        }
+        None => None,
+    };
+    if unauthenticated {
+        tracing::warn!("unauthenticated: everybody on this machine may do everything");
+        let anonymous = Some(Arc::new(Principal::anonymous()));
+        let access = Access {
+            tokens,
+            authorizer: Authorizer::unauthenticated(),
+            anonymous,
+        };
+        return Ok((access, Security::Open));
+    }
+    let has_policy = policy.is_some();
+    let authorizer = Authorizer::configured(policy, &tokens)?;
+    match (has_policy, tokens.is_empty()) {
+        (false, _) => tracing::warn!("no policy: tokens may read every graph and change nothing"),
+        (true, true) => tracing::warn!("no tokens: nobody can come in"),
+        (true, false) => {}
+    }
+    Ok((
+        Access {
+            tokens,
+            authorizer,
+            anonymous: None,
+        },
+        Security::Bearer,
+    ))
+}
+
+fn tokens(config: &Config, file: &ConfigFile) -> Result<Tokens, AccessError> {
+    let groups = config.groups.iter();
+    let groups = policy::Groups(
+        groups
+            .map(|(group, members)| (group.clone(), members.iter().cloned().collect()))
+            .collect(),
+    );
+    let of_file = match &config.auth.tokens_file {
+        Some(written) => {
+            let entries = registry::config::tokens::read(&file.resolve(written))?;
+            let entries = entries
+                .into_iter()
+                .map(token_entry)
+                .collect::<Result<_, _>>()?;
+            Tokens::from_file(policy::Unique(entries), &groups)?
+        }
+        None => Tokens::default(),
+    };
+    let of_environment = match std::env::var("TRELLIS_TOKENS_JSON") {
+        Ok(text) if !text.trim().is_empty() => Tokens::from_plain_json(&text, &groups)?,
+        Ok(_) | Err(VarError::NotPresent) => Tokens::default(),
+        Err(VarError::NotUnicode(_)) => return Err(AccessError::NotUnicode),
+    };
+    Ok(of_file.merge(of_environment)?)
+}
+
+fn token_entry(
+    (principal, entry): (String, registry::config::tokens::TokenEntry),
+) -> Result<(String, policy::TokenEntry), AccessError> {
+    let mut attributes = std::collections::BTreeMap::new();
+    for (attribute, value) in entry.attributes {
+        let value = serde_json::from_value(value).map_err(|source| AccessError::Attribute {
+            principal: principal.clone(),
+            attribute: attribute.clone(),
+            source,
+        })?;
+        attributes.insert(attribute, value);
+    }
+    let entry = policy::TokenEntry {
+        sha256: entry.sha256.to_string(),
+        kind: match entry.kind {
+            registry::config::tokens::PrincipalKind::User => policy::PrincipalKind::User,
+            registry::config::tokens::PrincipalKind::Service => policy::PrincipalKind::Service,
+        },
+        groups: entry.groups.into_iter().collect(),
+        tenant: entry.tenant,
+        attributes,
+        scopes: entry.scopes,
+    };
+    Ok((principal, entry))
+}

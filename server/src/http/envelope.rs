@@ -1,0 +1,141 @@
+//! What is around every request: its id, its line in the log, and the body of every error.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use api_types::{ErrorCode, Problem};
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
+
+use super::failure::{Failure, Pending};
+use super::request_id::{self, RequestId};
+
+/// Who turned out to ask; filled in by the extractor, read for the log.
+#[derive(Clone, Default)]
+pub(super) struct Asker(Arc<OnceLock<String>>);
+
+impl Asker {
+    /// Notes the principal; the first one stays.
+    pub(super) fn is(&self, principal: &str) {
+        let _ = self.0.set(principal.to_owned());
+    }
+}
+
+/// The id of this request, for what is recorded about it.
+#[derive(Clone)]
+pub(super) struct ThisRequest(pub(super) RequestId);
+
+/// Gives the request an id, runs it, writes the body of its error if it has one, logs one line.
+pub(super) async fn around(mut request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let id = RequestId::of(request.headers());
+    let asker = Asker::default();
+    request.extensions_mut().insert(asker.clone());
+    request.extensions_mut().insert(ThisRequest(id.clone()));
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or_else(
+        || "unmatched".to_owned(),
+        |matched| matched.as_str().to_owned(),
+    );
+    let span = tracing::info_span!("request", request_id = id.as_str());
+
+    let response = next.run(request).instrument(span).await;
+    let response = named(response, &path);
+    let mut response = with_problem_body(response, &path, &id);
+    response
+        .headers_mut()
+        .insert(request_id::HEADER, id.to_header());
+    tracing::info!(
+        request_id = id.as_str(),
+        method = method.as_str(),
+        route,
+        status = response.status().as_u16(),
+        latency_ms = (start.elapsed().as_secs_f64() * 1e6).round() / 1e3,
+        principal = asker.0.get().map(String::as_str),
+        "request"
+    );
+    response
+}
+
+/// An error from code that is not ours, such as a page of the documentation that there is not, has
+/// no body; here it gets one.
+fn named(response: Response, path: &str) -> Response {
+    let is_ours = response.extensions().get::<Pending>().is_some();
+    match response.status() {
+        StatusCode::NOT_FOUND if !is_ours => absent(path).into_response(),
+        status if status.is_server_error() && !is_ours && !has_type(&response) => {
+            defect().into_response()
+        }
+        _ => response,
+    }
+}
+
+fn has_type(response: &Response) -> bool {
+    response.headers().contains_key(header::CONTENT_TYPE)
+}
+
+fn with_problem_body(mut response: Response, path: &str, id: &RequestId) -> Response {
+    let Some(Pending(problem)) = response.extensions_mut().remove::<Pending>() else {
+        return response;
+    };
+    let problem = Problem {
+        instance: path.to_owned(),
+        request_id: id.as_str().to_owned(),
+        ..Arc::unwrap_or_clone(problem)
+    };
+    let body = serde_json::to_vec(&problem).expect("a problem has only text, numbers and lists");
+    let (mut parts, _) = response.into_parts();
+    parts.headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(Problem::MEDIA_TYPE),
+    );
+    parts
+        .headers
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(body))
+}
+
+/// For a path that no operation has.
+pub(super) async fn no_such_path(request: Request) -> Failure {
+    absent(request.uri().path())
+}
+
+fn absent(path: &str) -> Failure {
+    Failure::new(
+        ErrorCode::NotFound,
+        format!("no operation has the path {path}"),
+    )
+}
+
+/// For a method that the path does not have.
+pub(super) async fn no_such_method(request: Request) -> Failure {
+    let detail = format!(
+        "{} cannot be done here; the header Allow says what can",
+        request.method()
+    );
+    Failure::new(ErrorCode::MethodNotAllowed, detail)
+}
+
+/// For a panic inside a handler: a defect, reported as one.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that the layer asks for"
+)]
+pub(super) fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response {
+    // The panic hook has logged what and where; the payload is nobody else's business.
+    defect().into_response()
+}
+
+/// A defect, without a word about what it is.
+pub(super) fn defect() -> Failure {
+    Failure::new(
+        ErrorCode::Internal,
+        "a defect of the server; the request id finds the cause in its log",
+    )
+}

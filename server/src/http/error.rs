@@ -1,0 +1,332 @@
+//! The one table from errors to answers: code (which has its status), public words, findings.
+//!
+//! Every match here is exhaustive over its enum, so that a new error does not compile until its
+//! answer is decided. What a caller must not know is logged here and not told.
+
+use api_types::{ErrorCode, Finding};
+use language::{Code, Diagnostics};
+use policy::{Denial, TypeDenial};
+use storage_engine::executor::ExecuteError;
+use storage_engine::export::ExportError;
+use storage_engine::load::LineError;
+use storage_engine::{CommitError, OpenError, WriteError};
+
+use super::envelope::defect;
+use super::failure::Failure;
+use crate::app::{Error, HandleError, InitialiseError, StepError, UploadError, with_causes};
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let words = error.to_string();
+        match error {
+            Error::InvalidRequest(_) => Self::new(ErrorCode::InvalidRequest, words),
+            Error::Unsupported(_) => Self::new(ErrorCode::Unsupported, words),
+            Error::Denied(denial) => denied(&denial),
+            Error::TypesDenied(denial) => types_denied(&denial),
+            Error::NoSuchGraph { .. } => Self::new(ErrorCode::GraphNotFound, words),
+            Error::NoSuchBranch { .. } => Self::new(ErrorCode::BranchNotFound, words),
+            Error::InvalidSchema(diagnostics) => invalid_schema(diagnostics),
+            Error::InvalidQuery { diagnostics, .. } => {
+                let detail = format!("{words}: {}", first(&diagnostics));
+                Self::new(ErrorCode::InvalidQuery, detail).with_findings(findings(diagnostics))
+            }
+            Error::WriteInReadQuery => Self::new(ErrorCode::WriteInReadQuery, words),
+            Error::InvalidParameter { .. } => Self::new(ErrorCode::InvalidParameters, words),
+            Error::ResultTooLarge { .. } => Self::new(ErrorCode::MemoryLimit, words),
+            Error::Registry(error) => registry(error),
+            Error::Handle(error) => handle(&error),
+            Error::Execute(error) => execute(&error, String::new()),
+            Error::Mutate(error) => commit(error, step),
+            Error::Load(error) => commit(error, |errors| lines(errors.0)),
+            Error::Lines(errors) => lines(errors.0),
+            Error::Export(ExportError::UnknownType { ref name, .. }) => Self::new(
+                ErrorCode::InvalidRequest,
+                format!("type: the schema has no type {name:?}"),
+            ),
+            Error::Upload(error) => upload(&error),
+            Error::Spool(error) => {
+                unavailable(&error, "the server cannot keep the body on its disk")
+            }
+            Error::ShuttingDown => Self::new(ErrorCode::ShuttingDown, words),
+            Error::WorkerGone => defect(),
+            Error::Panicked(error) => internal(&error),
+        }
+    }
+}
+
+/// Logs what happened and says only that it is a defect.
+fn internal(error: &dyn std::error::Error) -> Failure {
+    tracing::error!(error = with_causes(error), "a defect");
+    defect()
+}
+
+/// Logs what happened and says what cannot be done for now.
+fn unavailable(error: &dyn std::error::Error, what: &str) -> Failure {
+    tracing::error!(error = with_causes(error), "temporarily impossible");
+    Failure::new(
+        ErrorCode::Unavailable,
+        format!("{what}; nothing was changed"),
+    )
+}
+
+fn denied(denial: &Denial) -> Failure {
+    match denial {
+        // Use cases say that there is no such graph, with the name that was asked for.
+        Denial::Hidden(_) => Failure::new(ErrorCode::GraphNotFound, "there is no such graph"),
+        Denial::Forbidden(refusal) => {
+            let detail = format!(
+                "{} may not do {} on {}",
+                refusal.principal, refusal.action, refusal.resource
+            );
+            Failure::new(ErrorCode::Forbidden, detail).with_decision(refusal.decision_id)
+        }
+    }
+}
+
+fn types_denied(denial: &TypeDenial) -> Failure {
+    let sentences: Vec<_> = denial
+        .refusals
+        .iter()
+        .map(|refusal| {
+            format!(
+                "{} may not do {} on {}",
+                refusal.principal, refusal.action, refusal.resource
+            )
+        })
+        .collect();
+    let failure = Failure::new(ErrorCode::Forbidden, sentences.join("; "));
+    match denial.refusals.first() {
+        Some(refusal) => failure.with_decision(refusal.decision_id),
+        None => failure,
+    }
+}
+
+fn invalid_schema(diagnostics: Diagnostics) -> Failure {
+    let is_empty = diagnostics
+        .iter()
+        .any(|diagnostic| diagnostic.code == Code::EmptySchema);
+    let code = if is_empty {
+        ErrorCode::EmptySchema
+    } else {
+        ErrorCode::InvalidSchema
+    };
+    let detail = format!("the schema cannot be used: {}", first(&diagnostics));
+    Failure::new(code, detail).with_findings(findings(diagnostics))
+}
+
+fn first(diagnostics: &Diagnostics) -> String {
+    diagnostics
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}
+
+fn findings(diagnostics: Diagnostics) -> Vec<Finding> {
+    let finding = |diagnostic: language::Diagnostic| Finding {
+        code: Some(diagnostic.code.as_str().to_owned()),
+        message: diagnostic.message,
+        line: Some(diagnostic.line as u64),
+        column: Some(diagnostic.column as u64),
+        end_line: Some(diagnostic.end_line as u64),
+        end_column: Some(diagnostic.end_column as u64),
+        suggestion: diagnostic.suggestion,
+    };
+    diagnostics.into_iter().map(finding).collect()
+}
+
+fn registry(error: registry::Error) -> Failure {
+    use registry::Error as E;
+    let words = error.to_string();
+    match error {
+        E::InvalidGraphId(_) | E::ReservedGraphId(_) => {
+            Failure::new(ErrorCode::InvalidGraphId, words)
+        }
+        E::InvalidUri(_) | E::InvalidPolicyFile { .. } => {
+            Failure::new(ErrorCode::InvalidUri, words)
+        }
+        E::InvalidText { .. } => Failure::new(ErrorCode::InvalidRequest, words),
+        E::GraphExists(graph_id) => Failure::new(
+            ErrorCode::GraphExists,
+            format!(
+                "there is a graph {:?} already; ids are the same in any case",
+                graph_id.as_str()
+            ),
+        ),
+        // Which graph has the uri is not the caller's to know.
+        E::UriInUse { uri, by } => {
+            tracing::info!(uri, by = by.as_str(), "the uri is in use");
+            Failure::new(
+                ErrorCode::UriInUse,
+                format!("{uri:?} is the folder of another graph"),
+            )
+        }
+        E::UriNotEmpty { .. } => Failure::new(
+            ErrorCode::UriNotEmpty,
+            "the folder is not empty; a new graph needs an empty one",
+        ),
+        E::ConfigDrift {
+            ref baseline,
+            ref on_disk,
+            ..
+        } => {
+            tracing::warn!(%baseline, %on_disk, "the config file was changed outside the server");
+            Failure::new(
+                ErrorCode::ConfigDrift,
+                "the config file was changed outside the server; nothing was changed. Reload it first",
+            )
+        }
+        E::LockTimeout { .. } => Failure::new(
+            ErrorCode::Unavailable,
+            "the config file is being changed by another request for too long; nothing was changed",
+        ),
+        E::Storage { source, .. } => match source.downcast::<InitialiseError>() {
+            Ok(error) => initialise(&error),
+            Err(error) => internal(error.as_ref()),
+        },
+        E::InvalidConfig { .. } | E::Edit(_) => {
+            unavailable(&error, "the config file cannot be edited as it is")
+        }
+        E::Lock(_) | E::Io(_) => unavailable(&error, "the config file cannot be changed"),
+        E::Halted(_) => internal(&error),
+    }
+}
+
+fn initialise(error: &InitialiseError) -> Failure {
+    match error {
+        InitialiseError::Policy(_) => Failure::new(ErrorCode::InvalidPolicy, error.to_string()),
+        InitialiseError::Engine(_) => unavailable(error, "the storage of the graph cannot be made"),
+    }
+}
+
+fn handle(error: &HandleError) -> Failure {
+    match error {
+        HandleError::WrongPermit { .. } => internal(error),
+        HandleError::NotNow(cause) => match cause.as_ref() {
+            OpenError::Locked { holder } => Failure::new(
+                ErrorCode::GraphLocked,
+                format!("process {} on {} holds the graph", holder.pid, holder.host),
+            ),
+            OpenError::Missing { .. }
+            | OpenError::Format { .. }
+            | OpenError::File(_)
+            | OpenError::Log(_)
+            | OpenError::Unfinished => unavailable(error, "the graph cannot be opened"),
+        },
+        HandleError::Broken(_) => Failure::new(
+            ErrorCode::GraphQuarantined,
+            "the graph cannot be opened and was set aside; /readyz says why to those who may know",
+        ),
+    }
+}
+
+fn step(error: StepError) -> Failure {
+    let place = error
+        .statement
+        .map(|index| format!("statement {}: ", index + 1));
+    execute(&error.error, place.unwrap_or_default())
+}
+
+fn execute(error: &ExecuteError, place: String) -> Failure {
+    use ExecuteError as E;
+    let words = format!("{place}{error}");
+    match error {
+        E::MissingParameter { .. } | E::ParameterType { .. } => {
+            Failure::new(ErrorCode::InvalidParameters, words)
+        }
+        E::Type { .. }
+        | E::Arithmetic { .. }
+        | E::Argument { .. }
+        | E::RowNumber { .. }
+        | E::UnknownProperty { .. }
+        | E::MergeNull { .. }
+        | E::MergeKey { .. }
+        | E::MissingEnd { .. }
+        | E::TooComplex { .. } => Failure::new(ErrorCode::ExecutionFailed, words),
+        E::Deadline => Failure::new(ErrorCode::Timeout, words),
+        // Only the server itself is still there to cancel.
+        E::Cancelled => Failure::new(ErrorCode::ShuttingDown, words),
+        E::RowLimit { .. } => Failure::new(ErrorCode::RowLimit, words),
+        E::MemoryLimit { .. } => Failure::new(ErrorCode::MemoryLimit, words),
+        E::Write(error) => write(error, &place),
+        _ => Failure::new(ErrorCode::ExecutionFailed, words),
+    }
+}
+
+fn write(error: &WriteError, place: &str) -> Failure {
+    let code = match error {
+        WriteError::DuplicateKey { .. } => ErrorCode::DuplicateKey,
+        WriteError::MissingProperty { .. } => ErrorCode::MissingProperty,
+        WriteError::InvalidValue { .. }
+        | WriteError::KeyChange { .. }
+        | WriteError::WrongEnds { .. } => ErrorCode::InvalidValue,
+        WriteError::Deleted { .. } => ErrorCode::Gone,
+        WriteError::HasRelationships { .. } => ErrorCode::NodeHasRelationships,
+        WriteError::UnknownType(_) | WriteError::UnknownProperty { .. } => {
+            ErrorCode::ExecutionFailed
+        }
+    };
+    Failure::new(code, format!("{place}{error}"))
+}
+
+fn commit<E: std::error::Error + 'static>(
+    error: CommitError<E>,
+    work: impl FnOnce(E) -> Failure,
+) -> Failure {
+    use CommitError as C;
+    let words = error.to_string();
+    match error {
+        C::Work(error) => work(error),
+        C::Write(error) => write(&error, ""),
+        C::NotHead { .. } => Failure::new(ErrorCode::CommitMismatch, words),
+        C::Busy { .. } => Failure::new(
+            ErrorCode::Unavailable,
+            format!("{words}; nothing was changed"),
+        ),
+        C::Closed => Failure::new(
+            ErrorCode::ShuttingDown,
+            "the graph is closing; nothing was changed",
+        ),
+        C::Panicked => internal(&error),
+        C::Record(_) => internal(&error),
+        C::SideFile(_) | C::NotWritten(_) => unavailable(&error, "the commit could not be stored"),
+        C::Unknown(_) => {
+            tracing::error!(
+                error = with_causes(&error),
+                "the outcome of a commit is not known"
+            );
+            Failure::new(
+                ErrorCode::OutcomeUnknown,
+                "it cannot be told whether the commit was stored; read before writing again",
+            )
+        }
+    }
+}
+
+fn lines(errors: Vec<LineError>) -> Failure {
+    let count = errors.len();
+    let detail = match errors.first() {
+        Some(first) => format!("nothing was loaded; line {}: {}", first.line, first.message),
+        None => "nothing was loaded".to_owned(),
+    };
+    let more = if count > 1 {
+        format!(" (and {} more)", count - 1)
+    } else {
+        String::new()
+    };
+    let finding = |error: LineError| Finding {
+        message: error.message,
+        line: Some(error.line),
+        ..Finding::default()
+    };
+    Failure::new(ErrorCode::InvalidRows, detail + &more)
+        .with_findings(errors.into_iter().map(finding).collect())
+}
+
+fn upload(error: &UploadError) -> Failure {
+    let words = error.to_string();
+    match error {
+        UploadError::TooLarge { .. } => Failure::new(ErrorCode::BodyTooLarge, words),
+        UploadError::TooSlow { .. } => Failure::new(ErrorCode::RequestTimeout, words),
+        UploadError::BrokenOff(_) => Failure::new(ErrorCode::InvalidRequest, with_causes(error)),
+    }
+}

@@ -1,0 +1,49 @@
+//! `GET export`.
+
+use api_types::ExportParameters;
+use axum::extract::State;
+use axum::response::Response;
+
+use crate::app;
+use crate::http::Site;
+use crate::http::document::problems;
+use crate::http::extract::{Caller, GraphName, Parameters};
+use crate::http::failure::Failure;
+use crate::http::rows;
+
+problems!(
+    Problems: InvalidRequest, Unsupported, Unauthenticated, Forbidden, GraphNotFound, BranchNotFound,
+    Internal, GraphLocked, GraphQuarantined, Unavailable, ShuttingDown
+);
+
+/// Gives everything that `load` takes back.
+#[utoipa::path(
+    get,
+    path = "/export",
+    operation_id = "export_run",
+    tag = "data",
+    summary = "Export records",
+    description = "One snapshot, nodes before relationships, in the form that `load` takes back \
+        unchanged. An error on the way breaks the connection off.",
+    params(ExportParameters),
+    responses(
+        (
+            status = 200,
+            description = "The records, one JSON object a line.",
+            body = String,
+            content_type = "application/x-ndjson"
+        ),
+        Problems
+    ),
+    security(("bearer" = [])),
+    extensions(("x-cedar-action" = json!("export"))),
+)]
+pub(in crate::http) async fn run(
+    State(site): State<Site>,
+    Caller(principal): Caller,
+    GraphName(graph_id): GraphName,
+    Parameters(parameters): Parameters<ExportParameters>,
+) -> Result<Response, Failure> {
+    let lines = app::export::run(&site.app, &principal, graph_id, parameters).await?;
+    Ok(rows::lines(lines))
+}

@@ -1,0 +1,3 @@
+//! `/healthz`.
+
+pub(super) mod show;

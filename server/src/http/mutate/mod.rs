@@ -1,0 +1,3 @@
+//! `mutate`.
+
+pub(super) mod run;

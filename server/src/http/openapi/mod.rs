@@ -1,0 +1,3 @@
+//! `/openapi.json`.
+
+pub(super) mod show;

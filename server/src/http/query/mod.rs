@@ -1,0 +1,3 @@
+//! `query`.
+
+pub(super) mod run;

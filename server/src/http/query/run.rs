@@ -1,0 +1,56 @@
+//! `POST query`.
+
+use api_types::{QueryRequest, QueryResponse};
+use axum::extract::State;
+use axum::response::Response;
+
+use crate::app;
+use crate::http::Site;
+use crate::http::accept::RowFormat;
+use crate::http::document::problems;
+use crate::http::extract::{Body, Caller, GraphName};
+use crate::http::failure::Failure;
+use crate::http::rows;
+
+problems!(
+    Problems: InvalidRequest, InvalidJson, InvalidQuery, WriteInReadQuery, InvalidParameters,
+    ExecutionFailed, RowLimit, MemoryLimit, Unsupported, Unauthenticated, Forbidden, GraphNotFound,
+    BranchNotFound, NotAcceptable, RequestTimeout, BodyTooLarge, UnsupportedMediaType, Internal,
+    GraphLocked, GraphQuarantined, Unavailable, ShuttingDown, Timeout
+);
+
+/// Runs a reading statement.
+#[utoipa::path(
+    post,
+    path = "/query",
+    operation_id = "query_run",
+    tag = "data",
+    summary = "Run a reading statement",
+    description = "The statement sees one snapshot from start to end. As `application/x-ndjson` each \
+        row is a line and rows come as they are found; an error after the first row breaks the \
+        connection off, so that a shortened answer cannot be taken for a whole one.",
+    request_body(
+        content = QueryRequest,
+        description = "The statement.",
+        content_type = "application/json"
+    ),
+    responses(
+        (status = 200, description = "The result.", content(
+            (QueryResponse = "application/json"),
+            (Object = "application/x-ndjson")
+        )),
+        Problems
+    ),
+    security(("bearer" = [])),
+    extensions(("x-cedar-action" = json!("query"))),
+)]
+pub(in crate::http) async fn run(
+    State(site): State<Site>,
+    Caller(principal): Caller,
+    GraphName(graph_id): GraphName,
+    format: RowFormat,
+    Body(request): Body<QueryRequest>,
+) -> Result<Response, Failure> {
+    let answer = app::query::run(&site.app, &principal, graph_id, request, format.layout()).await?;
+    Ok(rows::response(answer, format).await?)
+}

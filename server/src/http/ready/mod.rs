@@ -1,0 +1,3 @@
+//! `/readyz`.
+
+pub(super) mod show;

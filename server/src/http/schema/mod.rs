@@ -1,0 +1,3 @@
+//! `schema`.
+
+pub(super) mod show;

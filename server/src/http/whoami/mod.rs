@@ -1,0 +1,3 @@
+//! `/whoami`.
+
+pub(super) mod show;

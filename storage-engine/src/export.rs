@@ -1,0 +1,150 @@
+//! Exporting a snapshot as the records that [`crate::load`] takes back unchanged.
+
+use std::ops::ControlFlow;
+
+use language::diagnostic::closest;
+use language::schema::{EdgeType, NodeType, scalar_to_json};
+use language::value::{NodeRef, Value};
+use serde_json::{Map, Value as Json, json};
+
+use crate::snapshot::Snapshot;
+
+/// Lines are handed over in chunks of about this many bytes.
+const CHUNK: usize = 64 << 10;
+
+/// Why nothing was exported.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// Neither a node type nor an edge type.
+    #[error("there is no type `{name}`{}", hint(suggestion.as_deref()))]
+    UnknownType {
+        /// As it was asked for.
+        name: String,
+        /// The type that was probably meant.
+        suggestion: Option<String>,
+    },
+}
+
+fn hint(suggestion: Option<&str>) -> String {
+    suggestion
+        .map(|name| format!("; did you mean `{name}`?"))
+        .unwrap_or_default()
+}
+
+/// Gives every record, nodes before edges, or those of one type, in chunks of whole lines. Stops
+/// early when `sink` breaks.
+///
+/// # Errors
+/// [`ExportError::UnknownType`], before anything is given.
+pub fn ndjson(
+    snapshot: &Snapshot,
+    only: Option<&str>,
+    sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), ExportError> {
+    let schema = snapshot.schema();
+    if let Some(name) = only
+        && schema.node_type_named(name).is_none()
+        && schema.edge_type_named(name).is_none()
+    {
+        let nodes = schema
+            .node_types
+            .iter()
+            .map(|node_type| node_type.name.as_str());
+        let known = nodes.chain(
+            schema
+                .edge_types
+                .iter()
+                .map(|edge_type| edge_type.name.as_str()),
+        );
+        let suggestion = closest(name, known).map(str::to_owned);
+        return Err(ExportError::UnknownType {
+            name: name.to_owned(),
+            suggestion,
+        });
+    }
+    let wanted = |name: &str| only.is_none_or(|only| only == name);
+    let nodes = schema
+        .node_types
+        .iter()
+        .filter(|node_type| wanted(&node_type.name));
+    let nodes = nodes.flat_map(|node_type| {
+        snapshot
+            .nodes(node_type.id)
+            .map(|node| node_record(snapshot, node_type, node))
+    });
+    let edges = schema
+        .edge_types
+        .iter()
+        .filter(|edge_type| wanted(&edge_type.name));
+    let edges = edges.flat_map(|edge_type| edge_records(snapshot, edge_type));
+    let mut chunk = Vec::with_capacity(CHUNK + 1024);
+    for record in nodes.chain(edges) {
+        chunk.extend_from_slice(record.to_string().as_bytes());
+        chunk.push(b'\n');
+        if chunk.len() >= CHUNK {
+            if sink(&chunk).is_break() {
+                return Ok(());
+            }
+            chunk.clear();
+        }
+    }
+    if !chunk.is_empty() {
+        // Nothing comes after it.
+        let _ = sink(&chunk);
+    }
+    Ok(())
+}
+
+fn node_record(snapshot: &Snapshot, node_type: &NodeType, node: NodeRef) -> Json {
+    let mut data = Map::new();
+    if node_type.key.is_empty() {
+        data.insert(
+            "id".to_owned(),
+            scalar_to_json(&snapshot.node_identity(node)),
+        );
+    }
+    // A declared `id` is the identity, and stands in its place.
+    for property in &node_type.properties {
+        put(
+            &mut data,
+            &property.name,
+            &snapshot.node_property(node, property.id),
+        );
+    }
+    json!({"type": node_type.name, "data": data})
+}
+
+fn edge_records<'a>(
+    snapshot: &'a Snapshot,
+    edge_type: &'a EdgeType,
+) -> impl Iterator<Item = Json> + 'a {
+    snapshot.edges(edge_type.id).filter_map(move |edge| {
+        let (source, target) = snapshot.edge_ends(edge)?;
+        let mut data = Map::new();
+        if edge_type.property("id").is_none() {
+            data.insert(
+                "id".to_owned(),
+                scalar_to_json(&snapshot.edge_identity(edge)),
+            );
+        }
+        for property in &edge_type.properties {
+            put(
+                &mut data,
+                &property.name,
+                &snapshot.edge_property(edge, property.id),
+            );
+        }
+        Some(json!({
+            "edge": edge_type.name,
+            "from": scalar_to_json(&snapshot.node_identity(source)),
+            "to": scalar_to_json(&snapshot.node_identity(target)),
+            "data": data,
+        }))
+    })
+}
+
+fn put(data: &mut Map<String, Json>, name: &str, value: &Value) {
+    if !value.is_null() {
+        data.insert(name.to_owned(), scalar_to_json(value));
+    }
+}

@@ -1,0 +1,191 @@
+//! Records -> changes of a transaction.
+
+use std::collections::BTreeMap;
+
+use language::schema::TypeId;
+use language::value::{EdgeRef, NodeRef, Value};
+
+use super::{Batch, EdgeRecord, End, Errors, LineError, Mode, NodeRecord};
+use crate::snapshot::Snapshot;
+use crate::transaction::{Transaction, WriteError};
+
+/// How many records of each type were loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// By node type.
+    pub nodes: BTreeMap<String, u64>,
+    /// By edge type.
+    pub edges: BTreeMap<String, u64>,
+}
+
+/// Applies the records. After an error the transaction must be dropped.
+///
+/// # Errors
+/// Everything that the graph does not allow, by line.
+pub fn apply(
+    batch: &Batch,
+    mode: Mode,
+    transaction: &mut Transaction,
+) -> Result<Loaded, Vec<LineError>> {
+    if mode == Mode::Overwrite {
+        clear(transaction).map_err(|error| {
+            vec![LineError {
+                line: 0,
+                message: error.to_string(),
+            }]
+        })?;
+    }
+    let mut loaded = Loaded::default();
+    let mut errors = Errors::default();
+    for record in &batch.nodes {
+        match put_node(record, mode, transaction) {
+            Ok(()) => {
+                *loaded
+                    .nodes
+                    .entry(name(transaction, record.type_id))
+                    .or_default() += 1
+            }
+            Err(error) => errors.add(record.line, error.to_string()),
+        }
+    }
+    for record in &batch.edges {
+        match put_edge(record, mode, transaction) {
+            Ok(()) => {
+                *loaded
+                    .edges
+                    .entry(name(transaction, record.type_id))
+                    .or_default() += 1
+            }
+            Err(message) => errors.add(record.line, message),
+        }
+    }
+    errors.0.sort_by_key(|error| error.line);
+    errors.or(loaded)
+}
+
+fn name(transaction: &Transaction, type_id: TypeId) -> String {
+    transaction
+        .snapshot()
+        .schema()
+        .type_name(type_id)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn clear(transaction: &mut Transaction) -> Result<(), WriteError> {
+    let before = transaction.snapshot().clone();
+    let schema = before.schema();
+    for edge in schema
+        .edge_types
+        .iter()
+        .flat_map(|edge_type| before.edges(edge_type.id))
+    {
+        transaction.delete_edge(edge)?;
+    }
+    for node in schema
+        .node_types
+        .iter()
+        .flat_map(|node_type| before.nodes(node_type.id))
+    {
+        transaction.delete_node(node)?;
+    }
+    Ok(())
+}
+
+fn put_node(
+    record: &NodeRecord,
+    mode: Mode,
+    transaction: &mut Transaction,
+) -> Result<(), WriteError> {
+    let there = match mode {
+        Mode::Merge => find_node(record, transaction.snapshot()),
+        Mode::Append | Mode::Overwrite => None,
+    };
+    match there {
+        Some(node) => transaction.set_node(node, record.properties.clone())?,
+        None => {
+            transaction.create_identified_node(
+                record.type_id,
+                record.identity.clone(),
+                record.properties.clone(),
+            )?;
+        }
+    }
+    transaction.end_statement()
+}
+
+fn find_node(record: &NodeRecord, snapshot: &Snapshot) -> Option<NodeRef> {
+    let key = match &record.identity {
+        Some(identity) => vec![Value::String(identity.clone())],
+        None => {
+            let key = &snapshot.schema().node_type(record.type_id)?.key;
+            let value = |id| record.properties.iter().find(|(other, _)| other == id);
+            let values = key
+                .iter()
+                .map(|id| value(id).map(|(_, value)| value.clone()));
+            values
+                .collect::<Option<Vec<_>>>()
+                .filter(|values| !values.is_empty())?
+        }
+    };
+    snapshot.node_by_key(record.type_id, &key)
+}
+
+fn put_edge(record: &EdgeRecord, mode: Mode, transaction: &mut Transaction) -> Result<(), String> {
+    let source = find_end(&record.source, transaction.snapshot(), "from")?;
+    let target = find_end(&record.target, transaction.snapshot(), "to")?;
+    let there = match mode {
+        Mode::Merge => find_edge(record, source, target, transaction.snapshot()),
+        Mode::Append | Mode::Overwrite => None,
+    };
+    let put = match there {
+        Some(edge) => transaction.set_edge(edge, record.properties.clone()),
+        None => transaction
+            .create_identified_edge(
+                record.type_id,
+                source,
+                target,
+                record.identity.clone(),
+                record.properties.clone(),
+            )
+            .map(|_| ()),
+    };
+    put.and_then(|()| transaction.end_statement())
+        .map_err(|error| error.to_string())
+}
+
+fn find_end(end: &End, snapshot: &Snapshot, side: &str) -> Result<NodeRef, String> {
+    snapshot.node_by_key(end.type_id, &end.key).ok_or_else(|| {
+        let type_name = snapshot.schema().type_name(end.type_id).unwrap_or_default();
+        let key: Vec<String> = end
+            .key
+            .iter()
+            .map(|value| language::schema::scalar_to_json(value).to_string())
+            .collect();
+        format!(
+            "{side}: there is no {type_name} with the key {}",
+            key.join(", ")
+        )
+    })
+}
+
+fn find_edge(
+    record: &EdgeRecord,
+    source: NodeRef,
+    target: NodeRef,
+    snapshot: &Snapshot,
+) -> Option<EdgeRef> {
+    let between = snapshot
+        .outgoing(record.type_id, source)
+        .filter(|neighbour| neighbour.node == target)
+        .map(|neighbour| neighbour.edge);
+    match &record.identity {
+        None => between.min_by_key(|edge| edge.id),
+        Some(identity) => {
+            let wanted = Value::String(identity.clone());
+            between
+                .into_iter()
+                .find(|edge| snapshot.edge_identity(*edge) == wanted)
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! Tests of the engine as a whole, on a real folder.
+
+use std::path::Path;
+
+use language::schema::{PropertyId, Schema, TypeId};
+use language::value::{NodeRef, Value};
+use tempfile::TempDir;
+
+use crate::{
+    CommitError, Graph, NewGraph, Options, Snapshot, Transaction, WriteError, WriteRequest, Written,
+};
+
+const SCHEMA: &str = "
+node Person { email: String @key, name: String?, age: I64?, tags: [String]? }
+node Note { text: String }
+edge Knows: Person -> Person { since: Date? }
+edge Wrote: Person -> Note
+";
+
+struct Fixture {
+    home: TempDir,
+    graph: Option<Graph>,
+    schema: Schema,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let home = TempDir::new().expect("a temporary folder");
+        let schema = Schema::parse(SCHEMA).expect("a valid schema");
+        Graph::create(
+            &home.path().join("g"),
+            NewGraph::new(schema.clone(), "test"),
+        )
+        .expect("created");
+        let mut fixture = Self {
+            home,
+            graph: None,
+            schema,
+        };
+        fixture.reopen();
+        fixture
+    }
+
+    fn folder(&self) -> std::path::PathBuf {
+        self.home.path().join("g")
+    }
+
+    /// Opens the graph as after a crash: the handle is dropped, not closed.
+    fn reopen(&mut self) {
+        self.graph = None;
+        self.graph = Some(Graph::open(&self.folder(), Options::default()).expect("opened"));
+    }
+
+    fn graph(&self) -> &Graph {
+        self.graph.as_ref().expect("open")
+    }
+
+    fn type_id(&self, name: &str) -> TypeId {
+        let node = self.schema.node_type_named(name).map(|node| node.id);
+        node.or_else(|| self.schema.edge_type_named(name).map(|edge| edge.id))
+            .expect("a type")
+    }
+
+    fn property(&self, type_name: &str, name: &str) -> PropertyId {
+        let properties = self
+            .schema
+            .properties(self.type_id(type_name))
+            .expect("a type");
+        properties
+            .iter()
+            .find(|property| property.name == name)
+            .expect("a property")
+            .id
+    }
+
+    fn write<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Transaction) -> Result<R, WriteError> + Send + 'static,
+    ) -> Result<Written<R>, CommitError<WriteError>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(self.graph().write(WriteRequest::by("test"), work))
+    }
+
+    fn add_person(&self, email: &str, age: i64) -> NodeRef {
+        let person = self.type_id("Person");
+        let values = vec![
+            (self.property("Person", "email"), Value::from(email)),
+            (self.property("Person", "age"), Value::Int(age)),
+        ];
+        self.write(move |transaction| transaction.create_node(person, values))
+            .expect("a new person")
+            .value
+    }
+
+    fn person(&self, email: &str) -> Option<NodeRef> {
+        self.graph()
+            .snapshot()
+            .node_by_key(self.type_id("Person"), &[Value::from(email)])
+    }
+
+    fn connect(&self, from: NodeRef, to: NodeRef) {
+        let knows = self.type_id("Knows");
+        self.write(move |transaction| transaction.create_edge(knows, from, to, Vec::new()))
+            .expect("a new edge");
+    }
+
+    /// Everything that a reader can see, in one comparable text.
+    fn contents(&self) -> String {
+        contents(&self.graph().snapshot())
+    }
+}
+
+fn contents(snapshot: &Snapshot) -> String {
+    let mut lines = Vec::new();
+    for node_type in &snapshot.schema().node_types {
+        for node in snapshot.nodes(node_type.id) {
+            let identity = snapshot.node_identity(node);
+            let key = match &identity {
+                Value::List(values) => values.to_vec(),
+                single => vec![single.clone()],
+            };
+            assert_eq!(snapshot.node_by_key(node_type.id, &key), Some(node));
+            lines.push(format!(
+                "{} {identity:?} {:?}",
+                node_type.name,
+                snapshot.node_properties(node)
+            ));
+        }
+    }
+    for edge_type in &snapshot.schema().edge_types {
+        for edge in snapshot.edges(edge_type.id) {
+            let (source, target) = snapshot.edge_ends(edge).expect("an edge has ends");
+            let out = snapshot
+                .outgoing(edge_type.id, source)
+                .filter(|n| n.edge == edge && n.node == target);
+            let back = snapshot
+                .incoming(edge_type.id, target)
+                .filter(|n| n.edge == edge && n.node == source);
+            assert_eq!(
+                (out.count(), back.count()),
+                (1, 1),
+                "the topology has every edge once"
+            );
+            lines.push(format!(
+                "{} {:?} {:?} -> {:?} {:?}",
+                edge_type.name,
+                snapshot.edge_identity(edge),
+                snapshot.node_identity(source),
+                snapshot.node_identity(target),
+                snapshot.edge_properties(edge)
+            ));
+        }
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn a_graph_survives_reopening_with_and_without_folds() {
+    let mut fixture = Fixture::new();
+    let ann = fixture.add_person("ann@x", 30);
+    let bob = fixture.add_person("bob@x", 40);
+    fixture.connect(ann, bob);
+    fixture.connect(ann, ann);
+    let before = fixture.contents();
+    assert_eq!(before.lines().count(), 4);
+
+    fixture.reopen();
+    assert_eq!(fixture.contents(), before);
+
+    fixture.graph().fold().expect("folded");
+    assert_eq!(fixture.contents(), before);
+    fixture.reopen();
+    assert_eq!(fixture.contents(), before);
+    assert_eq!(fixture.graph().status().tail_rows, 0);
+
+    let age = fixture.property("Person", "age");
+    let tags = fixture.property("Person", "tags");
+    fixture
+        .write(move |transaction| {
+            let list = Value::list([Value::from("a"), Value::from("b")]);
+            transaction.set_node(ann, vec![(age, Value::Int(31)), (tags, list)])
+        })
+        .expect("updated");
+    let cid = fixture.add_person("cid@x", 50);
+    fixture.connect(cid, ann);
+    let changed = fixture.contents();
+    fixture.reopen();
+    assert_eq!(fixture.contents(), changed);
+    fixture.graph().fold().expect("folded");
+    assert_eq!(fixture.contents(), changed);
+    fixture.graph().close().expect("closed");
+    fixture.reopen();
+    assert_eq!(fixture.contents(), changed);
+}
+
+#[test]
+fn deletions_are_folded_and_keys_are_free_again() {
+    let mut fixture = Fixture::new();
+    let ann = fixture.add_person("ann@x", 30);
+    let bob = fixture.add_person("bob@x", 40);
+    fixture.connect(ann, bob);
+    fixture.graph().fold().expect("folded");
+
+    let refused = fixture.write(move |transaction| transaction.delete_node(bob));
+    assert!(
+        matches!(
+            refused,
+            Err(CommitError::Work(WriteError::HasRelationships { .. }))
+        ),
+        "{refused:?}"
+    );
+    fixture
+        .write(move |transaction| {
+            let edges: Vec<_> = transaction.relationships(bob).collect();
+            for edge in edges {
+                transaction.delete_edge(edge)?;
+            }
+            transaction.delete_node(bob)
+        })
+        .expect("deleted");
+    assert_eq!(fixture.person("bob@x"), None);
+    assert_eq!(fixture.contents().lines().count(), 1);
+    fixture.reopen();
+    assert_eq!(fixture.person("bob@x"), None);
+
+    let again = fixture.add_person("bob@x", 41);
+    assert_ne!(again, bob, "ids are never reused");
+    fixture.graph().fold().expect("folded");
+    fixture.reopen();
+    assert_eq!(fixture.person("bob@x"), Some(again));
+    assert_eq!(fixture.contents().lines().count(), 2);
+    let duplicate = {
+        let person = fixture.type_id("Person");
+        let email = fixture.property("Person", "email");
+        fixture.write(move |transaction| {
+            transaction.create_node(person, vec![(email, "bob@x".into())])
+        })
+    };
+    let message = duplicate.expect_err("a taken key").to_string();
+    assert_eq!(message, r#"a Person with email = "bob@x" exists already"#);
+}
+
+#[test]
+fn a_failing_write_leaves_no_trace() {
+    let mut fixture = Fixture::new();
+    let ann = fixture.add_person("ann@x", 30);
+    let head = fixture.graph().snapshot().head().clone();
+    let note = fixture.type_id("Note");
+    let missing = fixture.write(move |transaction| transaction.create_node(note, Vec::new()));
+    assert!(
+        matches!(
+            missing,
+            Err(CommitError::Write(WriteError::MissingProperty { .. }))
+        ),
+        "{missing:?}"
+    );
+    let panicked = fixture.write(move |transaction| -> Result<(), WriteError> {
+        transaction.delete_node(ann)?;
+        panic!("a defect")
+    });
+    assert!(
+        matches!(panicked, Err(CommitError::Panicked)),
+        "{panicked:?}"
+    );
+    assert_eq!(*fixture.graph().snapshot().head(), head);
+    fixture.add_person("bob@x", 1);
+    fixture.reopen();
+    assert_eq!(
+        fixture.graph().snapshot().head().sequence,
+        head.sequence + 1
+    );
+    assert_eq!(fixture.contents().lines().count(), 2);
+}
+
+#[test]
+fn a_second_writer_is_refused_with_the_holder() {
+    let fixture = Fixture::new();
+    let error = Graph::open(&fixture.folder(), Options::default()).expect_err("locked");
+    let crate::OpenError::Locked { holder } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(holder.pid, std::process::id());
+}
+
+#[test]
+fn a_damaged_checkpoint_falls_back_to_the_log() {
+    let mut fixture = Fixture::new();
+    fixture.add_person("ann@x", 30);
+    fixture.graph().fold().expect("folded");
+    fixture.add_person("bob@x", 40);
+    fixture.graph().fold().expect("folded");
+    let before = fixture.contents();
+    for path in crate::checkpoint::list(&fixture.folder().join("checkpoints")).expect("listed") {
+        let mut bytes = std::fs::read(&path).expect("read");
+        bytes[20] ^= 1;
+        std::fs::write(&path, bytes).expect("written");
+    }
+    fixture.reopen();
+    assert_eq!(fixture.contents(), before);
+    fixture.add_person("cid@x", 50);
+    fixture.graph().fold().expect("folded anew");
+    let before = fixture.contents();
+    fixture.reopen();
+    assert_eq!(fixture.contents(), before);
+}
+
+#[test]
+fn large_bodies_go_to_side_files() {
+    let mut fixture = Fixture::new();
+    let note = fixture.type_id("Note");
+    let text = fixture.property("Note", "text");
+    fixture
+        .write(move |transaction| {
+            for number in 0..3_000 {
+                let value = Value::string(format!("{number} {}", "x".repeat(500)));
+                transaction.create_node(note, vec![(text, value)])?;
+            }
+            Ok(())
+        })
+        .expect("written");
+    let files = || {
+        std::fs::read_dir(fixture.folder().join("files"))
+            .expect("listed")
+            .count()
+    };
+    assert_eq!(files(), 1);
+    let before = fixture.contents();
+    fixture.reopen();
+    assert_eq!(fixture.contents(), before);
+}
+
+#[test]
+fn eight_writers_share_the_log() {
+    let fixture = Fixture::new();
+    let (person, email) = (
+        fixture.type_id("Person"),
+        fixture.property("Person", "email"),
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let writers = (0..8).map(|writer| {
+            let graph = fixture.graph().clone();
+            tokio::spawn(async move {
+                for number in 0..25 {
+                    let values = vec![(email, Value::string(format!("{writer}-{number}@x")))];
+                    graph
+                        .write(WriteRequest::by("test"), move |transaction| {
+                            transaction.create_node(person, values)
+                        })
+                        .await
+                        .expect("written");
+                }
+            })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.await.expect("a writer");
+        }
+    });
+    let snapshot = fixture.graph().snapshot();
+    assert_eq!(snapshot.node_count(person), 200);
+    assert_eq!(snapshot.head().sequence, 201);
+}
+
+#[test]
+fn an_unfinished_creation_does_not_open() {
+    let home = TempDir::new().expect("a temporary folder");
+    let folder: &Path = home.path();
+    assert!(matches!(
+        Graph::open(folder, Options::default()),
+        Err(crate::OpenError::Missing { .. })
+    ));
+    std::fs::write(
+        folder.join("graph.json"),
+        r#"{"format":99,"uuid":"00000000-0000-0000-0000-000000000000"}"#,
+    )
+    .expect("written");
+    assert!(matches!(
+        Graph::open(folder, Options::default()),
+        Err(crate::OpenError::Format { found: 99 })
+    ));
+}

@@ -1,0 +1,196 @@
+//! Every operation of the served document, asked by everybody, against a table that was written
+//! by hand: who may is a decision of people, and this is where it is read. An operation without a row
+//! fails, and so does a row without an operation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Harness, PEOPLE, Who};
+
+/// One operation, a request that succeeds for whoever may, and the status for each of
+/// [`Who::ALL`]: nobody, stranger, reader, writer, graph admin, server admin, other tenant.
+struct Row {
+    operation: &'static str,
+    method: Method,
+    path: &'static str,
+    body: Body,
+    expected: [u16; 7],
+}
+
+/// What is sent. `{n}` stands for a number that is new each time.
+enum Body {
+    None,
+    Json(Value),
+    Lines(&'static str),
+}
+
+/// Operations that everybody may ask, who may read, who may write.
+const PUBLIC: [u16; 7] = [200, 200, 200, 200, 200, 200, 200];
+const READ: [u16; 7] = [401, 401, 200, 200, 200, 200, 404];
+const WRITE: [u16; 7] = [401, 401, 403, 200, 200, 200, 404];
+
+fn table() -> Vec<Row> {
+    let row = |operation, method, path, body, expected| Row {
+        operation,
+        method,
+        path,
+        body,
+        expected,
+    };
+    let people = json!({"graph_id": "new-{n}", "schema": {"source": PEOPLE}});
+    let count = json!({"query": "MATCH (p:Person) RETURN count(*) AS people"});
+    let create = json!({"query": "CREATE (:Person {email: 'm{n}', name: 'x'})"});
+    let line = "{\"type\":\"Person\",\"data\":{\"email\":\"l{n}\",\"name\":\"x\"}}";
+    vec![
+        row("health_show", Method::GET, "/healthz", Body::None, PUBLIC),
+        row(
+            "ready_show",
+            Method::GET,
+            "/readyz",
+            Body::None,
+            [200, 401, 200, 200, 200, 200, 200],
+        ),
+        row(
+            "openapi_show",
+            Method::GET,
+            "/openapi.json",
+            Body::None,
+            PUBLIC,
+        ),
+        row(
+            "whoami_show",
+            Method::GET,
+            "/whoami",
+            Body::None,
+            [401, 401, 200, 200, 200, 200, 200],
+        ),
+        row(
+            "graphs_list",
+            Method::GET,
+            "/graphs",
+            Body::None,
+            [401, 401, 200, 200, 200, 200, 200],
+        ),
+        row(
+            "graphs_create",
+            Method::POST,
+            "/graphs",
+            Body::Json(people),
+            [401, 401, 403, 403, 403, 201, 403],
+        ),
+        row(
+            "graphs_show",
+            Method::GET,
+            "/graphs/people",
+            Body::None,
+            READ,
+        ),
+        row(
+            "cluster_query_run",
+            Method::POST,
+            "/graphs/people/query",
+            Body::Json(count),
+            READ,
+        ),
+        row(
+            "cluster_mutate_run",
+            Method::POST,
+            "/graphs/people/mutate",
+            Body::Json(create),
+            WRITE,
+        ),
+        row(
+            "cluster_load_run",
+            Method::POST,
+            "/graphs/people/load",
+            Body::Lines(line),
+            WRITE,
+        ),
+        row(
+            "cluster_export_run",
+            Method::GET,
+            "/graphs/people/export",
+            Body::None,
+            READ,
+        ),
+        row(
+            "cluster_schema_show",
+            Method::GET,
+            "/graphs/people/schema",
+            Body::None,
+            READ,
+        ),
+    ]
+}
+
+fn ask(server: &Harness, who: Who, row: &Row, number: usize) -> Answer {
+    let fresh = |text: &str| text.replace("{n}", &number.to_string());
+    let request = server.request(who, row.method.clone(), row.path);
+    Answer::of(match &row.body {
+        Body::None => request,
+        Body::Json(body) => request
+            .header("content-type", "application/json")
+            .body(fresh(&body.to_string())),
+        Body::Lines(lines) => request
+            .header("content-type", "application/x-ndjson")
+            .body(fresh(lines)),
+    })
+}
+
+/// Operation id to method and path, of everything that the server says it does.
+fn operations(document: &Value) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            if let Some(id) = operation["operationId"].as_str() {
+                assert!(
+                    operation["x-cedar-action"].is_string(),
+                    "{id} does not name its action"
+                );
+                found.insert(id.to_owned(), format!("{method} {path}"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn everybody_gets_what_the_table_says() {
+    let server = Harness::start();
+    server.create_graph("people", PEOPLE);
+    let mut number = 0;
+    let mut wrong = Vec::new();
+    for row in table() {
+        for (who, expected) in Who::ALL.into_iter().zip(row.expected) {
+            number += 1;
+            let answer = ask(&server, who, &row, number);
+            if answer.status != expected {
+                wrong.push(format!(
+                    "{} as {who:?}: {} and not {expected}: {}",
+                    row.operation, answer.status, answer.text
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_table_is_the_document() {
+    let server = Harness::start();
+    let document = server.get(Who::Nobody, "/openapi.json").body;
+    let served = operations(&document);
+    let rows: BTreeSet<_> = table().iter().map(|row| row.operation.to_owned()).collect();
+    assert_eq!(
+        rows,
+        served.keys().cloned().collect(),
+        "left: the table, right: the document"
+    );
+    for row in table() {
+        let pattern = row.path.replace("/people", "/{graph_id}");
+        let written = format!("{} {pattern}", row.method.as_str().to_lowercase());
+        assert_eq!(served.get(row.operation), Some(&written));
+    }
+}

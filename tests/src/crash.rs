@@ -1,0 +1,185 @@
+//! The server process is killed in the middle of a stream of writes, again and again: every
+//! acknowledged write is there afterwards, and none is half there.
+//!
+//! 30 rounds, 1,000 with `TRELLIS_LONG`. The moments of the kills follow from a seed, which a failure
+//! prints and `TRELLIS_SEED` sets.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use reqwest::blocking::Client;
+use serde_json::{Value, json};
+
+use crate::harness::Setup;
+use crate::program::Server;
+
+/// Writers that share a connection pool, so that commits are grouped.
+const WRITERS: usize = 4;
+/// The longest that a round writes, in milliseconds.
+const LONGEST: u64 = 400;
+/// Two halves and what joins them are one statement: none may ever be seen without the others.
+const HALVES: &str = "
+node Half { id: String @key, round: I64 @index }
+edge Twin: Half -> Half
+";
+const CREATE: &str =
+    "CREATE (:Half {id: $left, round: $round})-[:Twin]->(:Half {id: $right, round: $round})";
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+}
+
+/// A sequence that is the same for the same seed (splitmix64).
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+fn client() -> Client {
+    Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(30))
+        .build()
+        .expect("a client")
+}
+
+fn post(http: &Client, server: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+    let answer = http
+        .post(format!("{server}{path}"))
+        .json(body)
+        .send()
+        .ok()?;
+    let status = answer.status().as_u16();
+    Some((status, answer.json().ok()?))
+}
+
+/// Writes until the server is gone; gives back what it acknowledged.
+fn write(
+    http: &Client,
+    server: &str,
+    round: u64,
+    writer: usize,
+    killed: &AtomicBool,
+) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    for count in 0.. {
+        let name = format!("{round}-{writer}-{count}");
+        let body = json!({
+            "query": CREATE,
+            "params": {"left": format!("{name}-left"), "right": format!("{name}-right"), "round": round},
+        });
+        match post(http, server, "/graphs/halves/mutate", &body) {
+            Some((200, _)) => acknowledged.push(name),
+            Some((status, answer)) => panic!("a write failed with {status}: {answer}"),
+            None if killed.load(Ordering::Acquire) => break,
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    acknowledged
+}
+
+/// Starts a server, lets it take writes, kills it; gives back what it acknowledged.
+fn killed_while_writing(config: &std::path::Path, round: u64, delay: Duration) -> Vec<String> {
+    let server = Server::start(config, &["--unauthenticated"]);
+    let address = server.address().to_owned();
+    let http = client();
+    let killed = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let (http, address, killed) = (&http, &address, &killed);
+                scope.spawn(move || write(http, address, round, writer, killed))
+            })
+            .collect();
+        std::thread::sleep(delay);
+        server.kill();
+        killed.store(true, Ordering::Release);
+        writers
+            .into_iter()
+            .flat_map(|writer| writer.join().expect("a writer ends"))
+            .collect()
+    })
+}
+
+fn rows(http: &Client, server: &str, query: &str, round: u64) -> Vec<Value> {
+    let body = json!({"query": query, "params": {"round": round}});
+    match post(http, server, "/graphs/halves/query", &body) {
+        Some((200, mut answer)) => answer["rows"]
+            .as_array_mut()
+            .map(std::mem::take)
+            .expect("rows"),
+        other => panic!("{query}: {other:?}"),
+    }
+}
+
+fn check(config: &std::path::Path, round: u64, acknowledged: &[String]) {
+    let server = Server::start(config, &["--unauthenticated"]);
+    let http = client();
+    let ask = |query: &str| rows(&http, server.address(), query, round);
+    let pairs =
+        ask("MATCH (l:Half {round: $round})-[:Twin]->(r:Half) RETURN l.id AS left, r.id AS right");
+    let found: BTreeSet<_> = pairs
+        .iter()
+        .map(|pair| {
+            let side = |name: &str| pair[name].as_str().unwrap_or_default();
+            let left = side("left").trim_end_matches("-left").to_owned();
+            assert_eq!(
+                format!("{left}-right"),
+                side("right"),
+                "a pair of two names"
+            );
+            left
+        })
+        .collect();
+    for name in acknowledged {
+        assert!(found.contains(name), "{name} was acknowledged and is gone");
+    }
+    let halves = ask("MATCH (h:Half {round: $round}) RETURN count(*) AS halves");
+    assert_eq!(
+        halves[0]["halves"],
+        json!(2 * pairs.len()),
+        "half of a write is there"
+    );
+    assert!(server.terminate().success(), "an orderly end after a crash");
+}
+
+#[test]
+fn nothing_that_was_acknowledged_is_lost_and_nothing_is_half_there() {
+    let rounds = if number("TRELLIS_LONG", 0) == 1 {
+        1_000
+    } else {
+        30
+    };
+    let mut state = number("TRELLIS_SEED", u64::from(std::process::id()));
+    println!("TRELLIS_SEED={state}");
+    let folder = Setup::default().write();
+    let config = folder.path().join("config/trellis.yaml");
+    let first = Server::start(&config, &["--unauthenticated"]);
+    let body = json!({"graph_id": "halves", "schema": {"source": HALVES}});
+    let created = post(&client(), first.address(), "/graphs", &body);
+    assert_eq!(
+        created.as_ref().map(|(status, _)| *status),
+        Some(201),
+        "{created:?}"
+    );
+    first.kill();
+
+    let mut total = 0;
+    for round in 0..rounds {
+        let delay = Duration::from_millis(next(&mut state) % LONGEST);
+        let acknowledged = killed_while_writing(&config, round, delay);
+        check(&config, round, &acknowledged);
+        total += acknowledged.len();
+    }
+    assert!(
+        total > 100,
+        "only {total} writes were acknowledged: the test tests nothing"
+    );
+}

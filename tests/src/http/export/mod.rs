@@ -1,0 +1,3 @@
+//! `/graphs/{id}/export`.
+
+mod run;

@@ -1,0 +1,275 @@
+//! `POST /graphs`: a graph is made as a whole or not at all, and the operator's file keeps every
+//! word of the operator's.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Harness, PEOPLE, Who};
+
+fn create(server: &Harness, body: &Value) -> crate::harness::Answer {
+    server.post(Who::ServerAdmin, "/graphs", body)
+}
+
+fn people(id: &str) -> Value {
+    json!({"graph_id": id, "schema": {"source": PEOPLE}})
+}
+
+/// The file without the entries of graphs: what the operator wrote.
+fn of_the_operator(config: &str) -> String {
+    config
+        .split("graphs:")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Everything below the folder of the server, so that nothing can be left behind unseen.
+fn files(server: &Harness) -> Vec<String> {
+    fn walk(folder: &std::path::Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).expect("a readable folder") {
+            let path = entry.expect("an entry").path();
+            found.push(path.display().to_string());
+            if path.is_dir() && !path.is_symlink() {
+                walk(&path, found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for folder in ["data", "policies"] {
+        walk(&server.folder().join(folder), &mut found);
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn two_graphs_in_a_row_stand_in_the_file_and_take_data() {
+    let server = Harness::start();
+    let before = server.config();
+    for id in ["alpha", "Beta-2"] {
+        let mut body = people(id);
+        body["tenant"] = json!("acme");
+        body["labels"] = json!({"env": "test"});
+        let answer = create(&server, &body);
+        assert_eq!(answer.status, 201, "{answer:?}");
+        assert_eq!(answer.body["graph_id"], *id);
+        assert_eq!(
+            answer.header("location"),
+            Some(format!("/graphs/{id}").as_str())
+        );
+        assert!(answer.header("etag").is_some());
+        let loaded = server.load(
+            Who::ServerAdmin,
+            id,
+            "append",
+            r#"{"type":"Person","data":{"email":"ada@example.org","name":"Ada"}}"#,
+        );
+        assert_eq!(loaded.status, 200, "{loaded:?}");
+        assert_eq!(
+            server.rows(id, "MATCH (p:Person) RETURN p.name"),
+            [[json!("Ada")]]
+        );
+    }
+    let after = server.config();
+    assert_eq!(of_the_operator(&after), of_the_operator(&before));
+    let parsed: serde_yaml::Value = serde_yaml::from_str(&after).expect("still YAML");
+    let graphs = parsed["graphs"].as_mapping().expect("entries");
+    let names: Vec<_> = graphs
+        .keys()
+        .filter_map(serde_yaml::Value::as_str)
+        .collect();
+    assert_eq!(names, ["alpha", "Beta-2"]);
+    assert_eq!(parsed["graphs"]["alpha"]["tenant"].as_str(), Some("acme"));
+    assert_eq!(
+        parsed["graphs"]["alpha"]["labels"]["env"].as_str(),
+        Some("test")
+    );
+}
+
+#[test]
+fn a_graph_is_still_there_after_a_restart() {
+    let mut server = Harness::start();
+    server.create_graph("people", PEOPLE);
+    let line = r#"{"type":"Person","data":{"email":"ada@example.org","name":"Ada"}}"#;
+    assert_eq!(
+        server
+            .load(Who::ServerAdmin, "people", "append", line)
+            .status,
+        200
+    );
+    server.restart();
+    assert_eq!(
+        server.rows("people", "MATCH (p:Person) RETURN p.name"),
+        [[json!("Ada")]]
+    );
+}
+
+#[test]
+fn an_id_is_taken_in_every_case_and_a_uri_under_every_name() {
+    let server = Harness::start();
+    let data = server.folder().join("data");
+    let mut first = people("alpha");
+    first["uri"] = json!(data.join("place"));
+    assert_eq!(create(&server, &first).status, 201);
+    symlink(data.join("place"), data.join("link")).expect("a symbolic link");
+    let before = (server.config(), files(&server));
+
+    for id in ["alpha", "ALPHA", "Alpha"] {
+        create(&server, &people(id)).assert_problem(409, "graph_exists");
+    }
+    let names = ["place", "place/", "./place", "x/../place", "link"];
+    for name in names {
+        let mut body = people("other");
+        body["uri"] = json!(format!("{}/{name}", data.display()));
+        create(&server, &body).assert_problem(409, "uri_in_use");
+    }
+    assert_eq!((server.config(), files(&server)), before);
+}
+
+#[test]
+fn a_place_that_holds_something_is_not_taken_and_not_touched() {
+    let server = Harness::start();
+    let place = server.folder().join("data/place");
+    fs::create_dir(&place).expect("a folder");
+    fs::write(place.join("thesis.txt"), "years of work").expect("a file");
+    let before = server.config();
+    let mut body = people("alpha");
+    body["uri"] = json!(place);
+    create(&server, &body).assert_problem(409, "uri_not_empty");
+    assert_eq!(
+        fs::read_to_string(place.join("thesis.txt")).expect("still there"),
+        "years of work"
+    );
+    assert_eq!(server.config(), before);
+}
+
+#[test]
+fn what_is_not_valid_is_refused_with_its_name_and_leaves_nothing() {
+    let server = Harness::start();
+    fs::write(
+        server.folder().join("policies/bad.cedar"),
+        "permit (principal,",
+    )
+    .expect("a file");
+    fs::write(server.folder().join("secret.cedar"), "the-secret-content").expect("a file");
+    let (config, before) = (server.config(), files(&server));
+    let with = |name: &str, value: Value| {
+        let mut body = people("alpha");
+        body[name] = value;
+        body
+    };
+    let folder = server.folder().display();
+    let cases = [
+        (with("graph_id", json!("")), "invalid_graph_id"),
+        (with("graph_id", json!("a b")), "invalid_graph_id"),
+        (with("graph_id", json!("a/b")), "invalid_graph_id"),
+        (with("graph_id", json!("..")), "invalid_graph_id"),
+        (with("graph_id", json!("ä")), "invalid_graph_id"),
+        (with("graph_id", json!("a".repeat(65))), "invalid_graph_id"),
+        (with("graph_id", json!("policies")), "invalid_graph_id"),
+        (with("graph_id", json!("Healthz")), "invalid_graph_id"),
+        (with("graph_id", json!("admin")), "invalid_graph_id"),
+        (with("schema", json!({"source": ""})), "empty_schema"),
+        (
+            with("schema", json!({"source": "// nothing\n"})),
+            "empty_schema",
+        ),
+        (
+            with("schema", json!({"source": "node Person { name: Strin }"})),
+            "invalid_schema",
+        ),
+        (
+            with("schema", json!({"source": "edge Knows: A -> B"})),
+            "invalid_schema",
+        ),
+        (with("uri", json!("")), "invalid_uri"),
+        (with("uri", json!("/")), "invalid_uri"),
+        (
+            with("uri", json!(format!("{folder}/elsewhere"))),
+            "invalid_uri",
+        ),
+        (with("uri", json!("../data/../../outside")), "invalid_uri"),
+        (with("policy", json!({"file": ""})), "invalid_uri"),
+        (
+            with("policy", json!({"file": format!("{folder}/secret.cedar")})),
+            "invalid_uri",
+        ),
+        (
+            with(
+                "policy",
+                json!({"file": format!("{folder}/policies/bad.cedar")}),
+            ),
+            "invalid_policy",
+        ),
+        (with("colour", json!("red")), "invalid_request"),
+        (with("graph_type", json!("ajar")), "invalid_request"),
+        (json!({"graph_id": "alpha"}), "invalid_request"),
+    ];
+    for (body, code) in cases {
+        let answer = create(&server, &body);
+        assert_eq!(
+            (answer.status, answer.body["code"].as_str()),
+            (400, Some(code)),
+            "{body}: {answer:?}"
+        );
+        answer.assert_problem(400, code);
+        assert!(!answer.text.contains("the-secret-content"), "{answer:?}");
+    }
+    assert_eq!((server.config(), files(&server)), (config, before));
+    server
+        .get(Who::ServerAdmin, "/graphs/alpha")
+        .assert_problem(404, "graph_not_found");
+}
+
+#[test]
+fn a_mistake_in_the_schema_is_shown_at_its_place() {
+    let server = Harness::start();
+    let body = json!({"graph_id": "a", "schema": {"source": "node Person {\n  name: Strin\n}\n"}});
+    let answer = create(&server, &body);
+    answer.assert_problem(400, "invalid_schema");
+    let error = &answer.body["errors"][0];
+    assert_eq!(
+        (&error["line"], &error["column"]),
+        (&json!(2), &json!(9)),
+        "{answer:?}"
+    );
+    assert_eq!(error["suggestion"], "String", "{answer:?}");
+}
+
+#[test]
+fn a_file_that_was_edited_by_hand_is_left_alone() {
+    let server = Harness::start();
+    server.create_graph("alpha", PEOPLE);
+    let edited = format!("{}\n# a note in the margin\n", server.config());
+    fs::write(server.config_path(), &edited).expect("the operator may write");
+    let before = files(&server);
+    create(&server, &people("beta")).assert_problem(503, "config_drift");
+    assert_eq!(server.config(), edited);
+    assert_eq!(files(&server), before);
+    server
+        .get(Who::ServerAdmin, "/graphs/beta")
+        .assert_problem(404, "graph_not_found");
+    assert_eq!(
+        server.rows("alpha", "MATCH (p:Person) RETURN count(*)"),
+        [[json!(0)]]
+    );
+}
+
+#[test]
+fn only_those_who_may_create() {
+    let server = Harness::start();
+    let before = server.config();
+    for who in [Who::Nobody, Who::Stranger] {
+        server
+            .post(who, "/graphs", &people("alpha"))
+            .assert_problem(401, "unauthenticated");
+    }
+    for who in [Who::Reader, Who::Writer, Who::GraphAdmin, Who::OtherTenant] {
+        server
+            .post(who, "/graphs", &people("alpha"))
+            .assert_problem(403, "forbidden");
+    }
+    assert_eq!(server.config(), before);
+}

@@ -1,0 +1,5 @@
+//! `/graphs`.
+
+mod create;
+mod list;
+mod show;

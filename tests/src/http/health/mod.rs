@@ -1,0 +1,3 @@
+//! `/healthz`.
+
+mod show;

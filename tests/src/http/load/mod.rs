@@ -1,0 +1,3 @@
+//! `/graphs/{id}/load`.
+
+mod run;

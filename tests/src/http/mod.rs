@@ -1,0 +1,10 @@
+//! The tests of each operation, in the folders and files of `server/src/http`.
+
+mod export;
+mod graphs;
+mod health;
+mod load;
+mod mutate;
+mod query;
+mod schema;
+mod whoami;

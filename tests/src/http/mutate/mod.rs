@@ -1,0 +1,3 @@
+//! `/graphs/{id}/mutate`.
+
+mod run;

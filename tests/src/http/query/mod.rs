@@ -1,0 +1,3 @@
+//! `/graphs/{id}/query`.
+
+mod run;

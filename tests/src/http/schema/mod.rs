@@ -1,0 +1,3 @@
+//! `/graphs/{id}/schema`.
+
+mod show;

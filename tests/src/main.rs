@@ -1,0 +1,24 @@
+//! The end-to-end tests, one binary: what Trellis does as a whole, seen from outside.
+//!
+//! - [`http`] mirrors `server/src/http`: the tests of `http/graphs/create.rs` are in
+//!   `http/graphs/create.rs` here. They talk HTTP to a server in this process, on a free port, with
+//!   a folder of its own ([`harness`]).
+//! - [`authorization`] asks every operation as everybody, against a table.
+//! - [`crash`] kills the real program ([`program`]) while it writes.
+//! - [`readme`] and [`demo`] run what is promised to users.
+//! - [`house`] holds the rules about the sources themselves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on says so by panicking, and owns every file it touches"
+)]
+
+mod authorization;
+mod crash;
+mod demo;
+mod harness;
+mod house;
+mod http;
+mod program;
+mod readme;

@@ -1,0 +1,116 @@
+//! The real program, for tests that need a process: crashes, signals, command lines.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a process may take to start or to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the binary `trellis` is: beside this test's folder, in the target directory.
+///
+/// Cargo tells the path of a binary only to tests of the same package. It builds the binary all the
+/// same whenever tests of the whole workspace are built, because `cli/tests` needs it.
+pub(crate) fn path() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of this test");
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("<target>/<profile>/deps/<test>");
+    let binary = folder.join("trellis");
+    assert!(
+        binary.is_file(),
+        "{} is missing; build with `cargo nextest run --workspace`, as ./dev test does",
+        binary.display()
+    );
+    binary
+}
+
+/// A command that runs it, with nothing of this process's own settings.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(path());
+    command.stdin(Stdio::null());
+    for name in [
+        "TRELLIS_SERVER",
+        "TRELLIS_TOKEN",
+        "TRELLIS_TOKENS_JSON",
+        "TRELLIS_LOG",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A server process. Killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    /// Starts `trellis serve` on a free port and waits until it listens.
+    pub(crate) fn start(config: &Path, more: &[&str]) -> Self {
+        let mut child = command()
+            .args(["serve", "--bind", "127.0.0.1:0", "--config"])
+            .arg(config)
+            .args(more)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let output = child.stdout.take().expect("its output was piped");
+        let line = BufReader::new(output).lines().next();
+        let address = match line {
+            Some(Ok(line)) => line.strip_prefix("listening on ").map(str::to_owned),
+            _ => None,
+        };
+        let Some(address) = address else {
+            let status = child.wait().expect("an exit status");
+            panic!("the server ended before it listened: {status}");
+        };
+        Self { child, address }
+    }
+
+    /// `http://127.0.0.1:<port>`
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// SIGKILL: it has no time for anything.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+
+    /// SIGTERM, and how it ended.
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        signal(&self.child, rustix::process::Signal::TERM);
+        ended(&mut self.child).expect("it stops within a bounded time")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Gone already when it was killed or terminated.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a child that has not been waited for.
+pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {
+    let id = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(id, signal).expect("the process is ours");
+}
+
+/// How a child ended, or nothing when it takes too long.
+pub(crate) fn ended(child: &mut Child) -> Option<ExitStatus> {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if let Some(status) = child.try_wait().expect("a child of ours") {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    None
+}
