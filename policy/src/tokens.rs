@@ -48,7 +48,7 @@ pub enum TokenError {
         /// How many characters were found.
         found: usize,
     },
-    /// A principal id that is empty, too long, or has control characters.
+    /// A principal id that is blank, too long, or has control characters.
     #[error(
         "`{principal}` cannot name a principal: 1 to {MAX_PRINCIPAL_BYTES} bytes without control characters"
     )]
@@ -176,6 +176,9 @@ impl Tokens {
         let mut tokens = Self::default();
         for (id, entry) in file.0 {
             let digest = parse_digest(&id, &entry.sha256)?;
+            if digest == sha256("") {
+                return Err(TokenError::Unpresentable { principal: id });
+            }
             let principal = Principal {
                 kind: entry.kind,
                 groups: groups.of(&id).chain(entry.groups).collect(),
@@ -322,7 +325,7 @@ fn check_id(id: &str) -> Result<(), TokenError> {
     if id == ANONYMOUS {
         return Err(TokenError::Anonymous);
     }
-    if id.is_empty() || id.len() > MAX_PRINCIPAL_BYTES || id.chars().any(char::is_control) {
+    if id.trim().is_empty() || id.len() > MAX_PRINCIPAL_BYTES || id.chars().any(char::is_control) {
         return Err(TokenError::PrincipalId {
             principal: id.escape_debug().collect(),
         });

@@ -1,11 +1,13 @@
 //! Which graphs exist: the served version of the config file, and the one way to change it.
 //!
 //! ```no_run
-//! use registry::{GraphId, NewGraph, Options, Registry};
-//! # fn initialise(_: &std::path::Path, _: uuid::Uuid) -> std::io::Result<()> { Ok(()) }
-//! let registry = Registry::open("config/trellis.yaml".as_ref(), Options::default()).unwrap();
-//! let graph = registry.create(NewGraph::named(GraphId::parse("alpha").unwrap()), initialise).unwrap();
-//! assert_eq!(registry.get(&graph.graph_id).unwrap().position, 0);
+//! # fn example(permit: &policy::Permit) -> Result<(), Box<dyn std::error::Error>> {
+//! use registry::{GraphId, Options, Registry};
+//! let registry = Registry::open("config/trellis.yaml".as_ref(), Options::default())?;
+//! let graph = registry.get(&GraphId::parse("alpha")?).expect("declared");
+//! println!("{} is kept in {}", graph.graph_id, graph.uri.written());
+//! println!("its head is {}", registry.reader(permit)?.head().id);
+//! # Ok(()) }
 //! ```
 
 use std::fmt;
@@ -14,10 +16,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
+use policy::Permit;
+
 use crate::config::lock::{ConfigLock, LockError};
 use crate::config::store::{self, ConfigText};
 use crate::config::{self, ConfigFile, Drift};
 use crate::durable;
+use crate::handle::{HandleError, Handles, Reader, Standing, Writer, WrongPermit};
 use crate::intent::{self, Intent, Named, Settlement};
 use crate::registration::{self, Graphs, Registration, Snapshot};
 use crate::{Digest, Error, GraphId};
@@ -97,6 +102,7 @@ pub struct Registry {
     served: RwLock<Arc<Snapshot>>,
     /// Threads of this process queue here, so that only one at a time polls for the file lock.
     turn: Mutex<()>,
+    handles: Handles,
 }
 
 impl Registry {
@@ -124,6 +130,7 @@ impl Registry {
             options,
             served: RwLock::new(Arc::new(snapshot)),
             turn: Mutex::new(()),
+            handles: Handles::default(),
         })
     }
 
@@ -146,6 +153,39 @@ impl Registry {
     #[must_use]
     pub fn get(&self, graph_id: &GraphId) -> Option<Arc<Registration>> {
         self.snapshot().graphs.get(graph_id).cloned()
+    }
+
+    /// One snapshot of the graph that the permit is for. Blocks while the graph is opened.
+    pub fn reader(&self, permit: &Permit) -> Result<Reader, HandleError> {
+        let registration = self.permitted(permit)?;
+        self.handles.reader(permit, &registration)
+    }
+
+    /// The way to write to the graph that the permit is for. Blocks while the graph is opened.
+    pub fn writer(&self, permit: &Permit) -> Result<Writer, HandleError> {
+        let registration = self.permitted(permit)?;
+        self.handles.writer(permit, &registration)
+    }
+
+    fn permitted(&self, permit: &Permit) -> Result<Arc<Registration>, HandleError> {
+        let graph_id = permit.graph_id();
+        WrongPermit::unless(graph_id.is_some(), permit)?;
+        let graph_id = graph_id.and_then(|graph_id| GraphId::parse(graph_id).ok());
+        graph_id
+            .and_then(|graph_id| self.get(&graph_id))
+            .ok_or(HandleError::Absent)
+    }
+
+    /// How a graph stands, without opening it.
+    #[must_use]
+    pub fn standing(&self, registration: &Registration) -> Standing {
+        self.handles.standing(registration)
+    }
+
+    /// Closes every graph for good. What was acknowledged is durable whether or not this succeeds.
+    /// Blocks.
+    pub fn close(&self) {
+        self.handles.close();
     }
 
     /// How the file on the disk stands to the served version, and its digest.

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use policy::{PolicyDocument, PolicySource};
 use registry::config::{self, ConfigFile};
+use registry::{PolicyFileError, read_policy, with_causes};
 
-use crate::app::{PolicyFileError, read_policy, with_causes};
 use crate::boot;
 
 /// What was found. Sound when there is no finding.

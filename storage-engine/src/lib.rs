@@ -53,4 +53,8 @@ pub use snapshot::{Neighbour, Snapshot};
 pub use transaction::{Transaction, WriteError};
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the engine's own tests open its graphs"
+)]
 mod tests;

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
 use super::router;
-use crate::app::{App, Directory, Limits};
+use crate::app::{App, Limits};
 use crate::boot::access;
 
 const SCHEMA: &str =
@@ -97,7 +97,7 @@ fn serving(config: &std::path::Path) -> Router {
         max_rows: 1000,
         query_memory_bytes: 1 << 24,
     };
-    let app = App::new(Directory::new(registry.into()), access, limits);
+    let app = App::new(registry, access, limits);
     router(app, security)
 }
 

@@ -52,7 +52,7 @@ pub(in crate::http) async fn create(
     Caller(principal): Caller,
     Body(request): Body<CreateGraphRequest>,
 ) -> Result<impl IntoResponse, Failure> {
-    let graph = app::graphs::create::run(&site.app, principal, request).await?;
+    let graph = app::graphs::create::run(&site.app, &principal, request).await?;
     let etag = super::etag((&graph.graph_id, &graph.uri, &graph.tenant, &graph.labels));
     let location = format!("/graphs/{}", graph.graph_id);
     let headers = [(header::LOCATION, location), (header::ETAG, etag)];
