@@ -212,7 +212,7 @@ impl Known {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PolicyFileError {
     /// It cannot be read.
-    #[error("cannot read the policy file {}: {source}", path.display())]
+    #[error("cannot read the policy file {}", path.display())]
     Read {
         /// The file.
         path: std::path::PathBuf,
