@@ -62,7 +62,9 @@ fn write_problem(f: &mut fmt::Formatter<'_>, problem: &Problem, text: Option<&st
         problem.status,
         problem.code.as_str()
     )?;
-    if !problem.detail.is_empty() {
+    // Where the text can be quoted, the detail only repeats the first finding.
+    let repeats = |finding: &Finding| text.is_some() && problem.detail.contains(&finding.message);
+    if !(problem.detail.is_empty() || problem.errors.first().is_some_and(repeats)) {
         writeln!(f, "  {}", printable(&problem.detail))?;
     }
     for finding in problem.errors.iter().take(MAX_FINDINGS) {

@@ -158,7 +158,7 @@ fn an_export_that_breaks_off_fails_and_leaves_no_file() {
     command.arg(&file);
     let output = run(command);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("cannot read the answer"));
+    assert!(text(&output.stderr).contains("broke off"));
     assert_eq!(
         std::fs::read_dir(folder.path())
             .expect("the folder")

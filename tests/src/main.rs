@@ -4,6 +4,7 @@
 //!   `http/graphs/create.rs` here. They talk HTTP to a server in this process, on a free port, with
 //!   a folder of its own ([`harness`]).
 //! - [`authorization`] asks every operation as everybody, against a table.
+//! - [`bad_input`] sends every operation what it must refuse, and looks at the disk afterwards.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
 //! - [`readme`] and [`demo`] run what is promised to users.
 //! - [`house`] holds the rules about the sources themselves.
@@ -15,10 +16,12 @@
 )]
 
 mod authorization;
+mod bad_input;
 mod crash;
 mod demo;
 mod harness;
 mod house;
 mod http;
+mod listing;
 mod program;
 mod readme;
