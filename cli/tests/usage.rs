@@ -2,6 +2,10 @@
 //!
 //! Because this test exists, `cargo nextest run --workspace` builds the binary, which the
 //! end-to-end tests start.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test owns every file that it writes"
+)]
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

@@ -175,7 +175,7 @@ fn registry(error: registry::Error) -> Failure {
             tracing::warn!(%baseline, %on_disk, "the config file was changed outside the server");
             Failure::new(
                 ErrorCode::ConfigDrift,
-                "the config file was changed outside the server; nothing was changed. Reload it first",
+                "the config file was changed outside the server; nothing was changed. Restart the server on it first",
             )
         }
         E::LockTimeout { .. } => Failure::new(

@@ -355,7 +355,7 @@ fn a_mistake_in_the_schema_is_shown_at_its_place() {
 
 #[test]
 fn a_file_that_was_edited_by_hand_is_left_alone() {
-    let server = Harness::start();
+    let mut server = Harness::start();
     server.create_graph("alpha", PEOPLE);
     let edited = format!("{}\n# a note in the margin\n", server.config());
     fs::write(server.config_path(), &edited).expect("the operator may write");
@@ -370,7 +370,16 @@ fn a_file_that_was_edited_by_hand_is_left_alone() {
         server.rows("alpha", "MATCH (p:Person) RETURN count(*)"),
         [[json!(0)]]
     );
+    // What the problem advises helps, and the note stays.
+    server.restart();
+    server.create_graph("beta", PEOPLE);
+    assert_eq!(
+        inserted(&edited, &server.config()).trim_matches('\n'),
+        ENTRY_OF_BETA
+    );
 }
+
+const ENTRY_OF_BETA: &str = "  beta:\n    uri: ../data/beta\n    tenant: acme";
 
 #[test]
 fn only_those_who_may_create() {
