@@ -242,7 +242,7 @@ fn key_values(node_type: &NodeType, key: &[PropertyId], json: &Json) -> Result<V
             .properties
             .iter()
             .find(|property| property.id == *id);
-        let value = property.map(|property| property.value_type.from_json(json));
+        let value = property.map(|property| property.value_type.parse_json(json));
         match value {
             Some(Ok(value)) if !value.is_null() => Ok(value),
             Some(Err(error)) => Err(error.to_string()),

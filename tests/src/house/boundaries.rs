@@ -116,8 +116,9 @@ fn graphs_are_opened_and_made_in_one_place_each() {
 
 /// Whether the call stands there, and not as a text.
 fn opens(line: &str, call: &str) -> bool {
-    line.match_indices(call)
-        .any(|(at, _)| !line[..at].ends_with(['"', '_']) && mentions(line, call.trim_end_matches('(')))
+    line.match_indices(call).any(|(at, _)| {
+        !line[..at].ends_with(['"', '_']) && mentions(line, call.trim_end_matches('('))
+    })
 }
 
 #[test]
