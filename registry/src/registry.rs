@@ -27,6 +27,9 @@ use crate::intent::{self, Intent, Named, Settlement};
 use crate::registration::{self, Graphs, Registration, Snapshot};
 use crate::{Digest, Error, GraphId};
 
+/// How often a file is read that changes while it is looked at.
+const READINGS: usize = 5;
+
 /// An effect of a create; what a fault hook is asked after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
@@ -190,8 +193,8 @@ impl Registry {
 
     /// How the file on the disk stands to the served version, and its digest.
     pub fn drift(&self) -> Result<(Drift, Digest), Error> {
-        let read = self.file.read()?;
-        Ok((self.judge(&read)?, read.digest))
+        let (read, drift) = self.look()?;
+        Ok((drift, read.digest))
     }
 
     /// Takes over what another process of ours wrote, and says what was found. Changes by anyone
@@ -203,12 +206,29 @@ impl Registry {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(Drift::Same),
         };
-        let read = self.file.read()?;
-        let drift = self.judge(&read)?;
+        let (read, drift) = self.look()?;
         if drift == Drift::AdoptedFromPeer {
             self.adopt(&read)?;
         }
         Ok(drift)
+    }
+
+    /// Without the lock: what another process writes between the reading of the file and that of its
+    /// record looks like drift, so a file that still changes is read again.
+    fn look(&self) -> Result<(ConfigText, Drift), Error> {
+        let mut read = self.file.read()?;
+        for _ in 0..READINGS {
+            let drift = self.judge(&read)?;
+            let again = match drift {
+                Drift::Drifted => self.file.read()?,
+                Drift::Same | Drift::AdoptedFromPeer => return Ok((read, drift)),
+            };
+            if again.digest == read.digest {
+                return Ok((read, drift));
+            }
+            read = again;
+        }
+        Ok((read, Drift::Drifted))
     }
 
     /// Serves the file as it is on the disk, whoever changed it; the old version stays when the

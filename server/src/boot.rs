@@ -17,7 +17,7 @@ use std::time::Duration;
 use axum::serve::ListenerExt;
 use policy::{Authorizer, NothingConfigured, Principal, TokenError, Tokens};
 use registry::config::{Config, ConfigFile, Drift};
-use registry::{Options, Registry, read_policy};
+use registry::{Options, Registry, read_policy, with_causes};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -177,25 +177,28 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
     })
 }
 
-/// Takes over graphs that other processes create in the same config file, and says once when the
-/// file was changed by hand.
+/// Takes over graphs that other processes create in the same config file, and says once when that
+/// cannot be done any more.
 async fn follow(registry: Weak<Registry>) {
-    let mut has_drifted = false;
+    let mut before = Ok(Drift::Same);
     loop {
         tokio::time::sleep(FOLLOW).await;
         let Some(worker) = registry.upgrade() else {
             return;
         };
-        match tokio::task::spawn_blocking(move || worker.refresh()).await {
-            Ok(Ok(Drift::Drifted)) if has_drifted => {}
-            Ok(Ok(Drift::Drifted)) => {
-                has_drifted = true;
+        let found = match tokio::task::spawn_blocking(move || worker.refresh()).await {
+            Ok(found) => found.map_err(|error| with_causes(&error)),
+            Err(error) => Err(with_causes(&error)),
+        };
+        match &found {
+            same if *same == before => {}
+            Ok(Drift::Drifted) => {
                 tracing::warn!("the config file was changed by hand; graphs cannot be created");
             }
-            Ok(Ok(Drift::Same | Drift::AdoptedFromPeer)) => has_drifted = false,
-            Ok(Err(error)) => tracing::debug!(%error, "the config file cannot be compared now"),
-            Err(error) => tracing::error!(%error, "comparing the config file failed"),
+            Ok(Drift::Same | Drift::AdoptedFromPeer) => {}
+            Err(error) => tracing::error!(error, "the config file cannot be read any more"),
         }
+        before = found;
     }
 }
 

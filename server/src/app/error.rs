@@ -149,11 +149,13 @@ pub(crate) enum UploadError {
         /// In bytes.
         limit: u64,
     },
-    /// Nothing came for too long.
-    #[error("nothing of the body came for {seconds} seconds")]
+    /// Nothing came for too long, or too little altogether.
+    #[error("the body came too slowly: {bytes} bytes in {seconds} seconds")]
     TooSlow {
-        /// How long was waited.
+        /// How long it has taken so far.
         seconds: u64,
+        /// What had come by then.
+        bytes: u64,
     },
     /// The connection ended before the body did.
     #[error("the body broke off")]

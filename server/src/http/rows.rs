@@ -3,7 +3,6 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use tracing::Span;
 
 use super::accept::RowFormat;

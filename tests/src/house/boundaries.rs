@@ -94,31 +94,25 @@ fn graphs_are_opened_and_made_in_one_place_each() {
     let found: BTreeSet<_> = rust()
         .iter()
         .filter(|source| !source.path.starts_with("storage-engine/"))
+        .filter(|source| !source.path.starts_with("tests/src/house/"))
         .flat_map(|source| {
-            let calls = ["Graph::open(", "Graph::create("];
+            let calls = ["Graph::open", "Graph::create"];
             let lines = source.text.lines().map(code).collect::<Vec<_>>();
             calls
                 .into_iter()
-                .filter(|call| lines.iter().any(|line| opens(line, call)))
+                .filter(|call| lines.iter().any(|line| mentions(line, call)))
                 .map(|call| format!("{} {call}", source.path))
                 .collect::<Vec<_>>()
         })
         .collect();
     let expected = [
-        "registry/src/create.rs Graph::create(",
-        "registry/src/handle.rs Graph::open(",
+        "registry/src/create.rs Graph::create",
+        "registry/src/handle.rs Graph::open",
     ];
     assert_eq!(
         found.iter().map(String::as_str).collect::<Vec<_>>(),
         expected
     );
-}
-
-/// Whether the call stands there, and not as a text.
-fn opens(line: &str, call: &str) -> bool {
-    line.match_indices(call).any(|(at, _)| {
-        !line[..at].ends_with(['"', '_']) && mentions(line, call.trim_end_matches('('))
-    })
 }
 
 #[test]
