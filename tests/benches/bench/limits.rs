@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -19,8 +20,29 @@ const COPY: usize = 256 << 20;
 /// How often; the best counts.
 const COPIES: usize = 5;
 
+/// Blocks of a file that is written over, written once before.
+const PREPARED: u64 = 256;
+
 /// A file beside the data that is only appended to.
 pub(crate) struct Disk(File);
+
+/// Writes over blocks that are there already, and syncs: what a log whose segments are prepared
+/// would cost. The file system has nothing to journal then.
+pub(crate) fn overwrite(folder: &Path, count: usize) -> Result<Samples, Failure> {
+    let file = File::create(folder.join("prepared.data"))?;
+    for block in 0..PREPARED {
+        file.write_all_at(&BLOCK, block * BLOCK.len() as u64)?;
+    }
+    file.sync_all()?;
+    let mut samples = Samples::default();
+    for turn in 0..count as u64 {
+        let begun = Instant::now();
+        file.write_all_at(&BLOCK, turn % PREPARED * BLOCK.len() as u64)?;
+        file.sync_data()?;
+        samples.add(u64::try_from(begun.elapsed().as_nanos())?);
+    }
+    Ok(samples)
+}
 
 impl Disk {
     pub(crate) fn beside(folder: &Path) -> Result<Self, Failure> {

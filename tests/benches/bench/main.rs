@@ -188,7 +188,9 @@ fn measure_limits(bench: &mut Bench) -> Result<(), Failure> {
     bench.disk.sample(LIMIT_SAMPLES, &mut disk)?;
     let request = http::post("/", subject::TOKEN, &json!({}));
     bench.noop.sample(&request, LIMIT_SAMPLES, &mut noop)?;
+    let over = limits::overwrite(&bench.work, LIMIT_SAMPLES)?;
     let copy = limits::memory_copy();
+    bench.report.samples("limit_overwrite_fdatasync", &over);
     let kind = bench.noop.kind;
     bench.report.samples("limit_append_fdatasync", &disk);
     bench.report.samples("limit_noop", &noop);
@@ -211,6 +213,13 @@ fn measure_limits(bench: &mut Bench) -> Result<(), Failure> {
     bench
         .report
         .figure(&format!("HTTP no-op ({kind})"), shown, "-", noop.p50(), bar);
+    let shown = format!(
+        "p50 {}, p99 {}",
+        report::ms(over.p50()),
+        report::ms(over.p99())
+    );
+    let what = "write 4 KiB over what is there + fdatasync";
+    bench.report.figure(what, shown, "-", over.p50(), bar);
     let shown = format!("{copy:.1} GB/s");
     bench.report.figure("memory copy", shown, "-", copy, bar);
     Ok(())

@@ -17,6 +17,8 @@ const TURN_MS: u64 = 1_500;
 const SLOW_MS: f64 = 4_000.0;
 /// The most that HTTP may add.
 const HTTP_MS: f64 = 0.3;
+/// What takes longer than this inside is too noisy for that bar.
+const SMALL_MS: f64 = 5.0;
 /// The bars against the fastest peer, and against the program in C.
 const FASTEST: f64 = 1.0;
 const FASTEST_BY_FAR: f64 = 0.25;
@@ -439,7 +441,11 @@ fn show(bench: &mut Bench, query: &Query, found: &[(String, Samples)]) {
     }
     if let Some(http) = of("http") {
         let against = format!("inside: {}", ms(ours));
-        let bar = Bar::AtMost(HTTP_MS);
+        let bar = if ours < SMALL_MS {
+            Bar::AtMost(HTTP_MS)
+        } else {
+            Bar::None
+        };
         bench.report.figure(
             &format!("{}, added by HTTP, ms", query.name),
             ms(http),

@@ -147,13 +147,12 @@ fn number(value: f64) -> String {
     }
 }
 
-/// A time in milliseconds.
+/// A time, from milliseconds.
 pub(crate) fn ms(value: f64) -> String {
-    if value < 0.1 {
-        format!("{value:.4} ms")
-    } else if value < 100.0 {
-        format!("{value:.3} ms")
-    } else {
-        format!("{value:.0} ms")
+    match value {
+        value if value < 0.1 => format!("{:.2} us", value * 1e3),
+        value if value < 10.0 => format!("{value:.3} ms"),
+        value if value < 1e3 => format!("{value:.1} ms"),
+        value => format!("{:.2} s", value / 1e3),
     }
 }
