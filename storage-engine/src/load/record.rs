@@ -235,7 +235,7 @@ fn end_identity(node_type: &NodeType, json: &Json) -> Result<Arc<str>, String> {
     let Some(id) = node_type.property(ID) else {
         return identity(&node_type.name, json);
     };
-    let value = id.value_type.from_json(json).map_err(|e| e.to_string())?;
+    let value = id.value_type.parse_json(json).map_err(|e| e.to_string())?;
     identity::of_value(&value).ok_or_else(|| format!("{}: an `id` is never null", node_type.name))
 }
 
