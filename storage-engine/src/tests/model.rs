@@ -179,7 +179,7 @@ fn candidate(property: &Property, seed: Seed) -> Value {
             Value::Float(-0.0),
             Value::Float(f64::NAN),
             Value::Float(f64::INFINITY),
-            Value::Float(31.25),
+            Value::Float(31.245_270_191_439_438),
             Value::Int(3),
         ]),
         T::Date => of(&[null, Value::Date(0), Value::Date(-1), Value::Date(20_000)]),
