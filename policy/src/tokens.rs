@@ -69,6 +69,14 @@ pub enum TokenError {
         /// Whose token it is.
         principal: String,
     },
+    /// A token for nothing; whoever reads an empty list elsewhere takes it for no limit.
+    #[error(
+        "the token of principal `{principal}` is limited to no scope at all: leave `scopes` out, or name some"
+    )]
+    NoScopes {
+        /// Whose token it is.
+        principal: String,
+    },
     /// Two tokens for one name would be two principals with one identity.
     #[error("principal `{principal}` has a token in {first} and another in {second}")]
     DuplicatePrincipal {
@@ -178,6 +186,9 @@ impl Tokens {
             let digest = parse_digest(&id, &entry.sha256)?;
             if digest == sha256("") {
                 return Err(TokenError::Unpresentable { principal: id });
+            }
+            if entry.scopes.as_ref().is_some_and(Vec::is_empty) {
+                return Err(TokenError::NoScopes { principal: id });
             }
             let principal = Principal {
                 kind: entry.kind,

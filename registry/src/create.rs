@@ -524,7 +524,7 @@ mod tests {
                     folder.join("graph.json"),
                     &format!("{{\"uuid\":\"{uuid}\"}}"),
                 );
-                write(folder.join("more"), "more");
+                write(folder.join("writer.lock"), "more");
                 Err(full())
             })
             .expect_err("fails");

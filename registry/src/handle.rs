@@ -6,6 +6,7 @@
 //! [`policy::Authorized`], by a permit for that very graph.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -224,9 +225,26 @@ impl Handles {
     }
 }
 
-/// Whether the next request may find the graph well.
+/// Whether the next request may find the graph well: another process has it, or the system refused
+/// something (too many open files, say) without a word on what is in the files.
 fn passes(error: &OpenError) -> bool {
-    matches!(error, OpenError::Locked { .. } | OpenError::File(_))
+    if matches!(error, OpenError::Locked { .. } | OpenError::File(_)) {
+        return true;
+    }
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return !matches!(
+                error.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::InvalidData
+                    | io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::Other
+            );
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// An error and its causes in one line.

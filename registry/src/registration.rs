@@ -40,11 +40,20 @@ struct Facing {
     broken_policy: Option<String>,
 }
 
+/// As the file has it; whether its policy was read yet makes no difference.
 impl PartialEq for Registration {
     fn eq(&self, other: &Self) -> bool {
-        (&self.graph_id, &self.entry, &self.uri) == (&other.graph_id, &other.entry, &other.uri)
-            && self.graph_id.as_str() == other.graph_id.as_str()
-            && self.position == other.position
+        let Self {
+            graph_id,
+            entry,
+            uri,
+            policy_file,
+            position,
+            facing: _,
+        } = self;
+        graph_id.as_str() == other.graph_id.as_str()
+            && (entry, uri) == (&other.entry, &other.uri)
+            && (policy_file, position) == (&other.policy_file, &other.position)
     }
 }
 

@@ -93,6 +93,22 @@ fn a_strangers_folder_survives_a_recovery() {
             .to_owned();
         assert_eq!(name.len(), 8);
     }
+    // What somebody has put beside the attempt's own files stays, though those go.
+    let place = Place::new(CONFIG);
+    place
+        .halting(Step::StorageInitialised)
+        .create(&permit(), named("one"))
+        .expect_err("halted");
+    let folder = place.base.join("data/one");
+    fs::create_dir(folder.join("mine")).expect("created");
+    fs::write(folder.join("mine/notes.txt"), "mine").expect("written");
+    place.open();
+    let left: Vec<_> = fs::read_dir(&folder)
+        .expect("listed")
+        .map(|item| item.expect("listed").file_name())
+        .collect();
+    assert_eq!(left, ["mine"]);
+    assert!(folder.join("mine/notes.txt").exists());
     // A folder that the operator has since declared under another id is theirs.
     let place = Place::new(CONFIG);
     place
