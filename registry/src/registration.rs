@@ -7,11 +7,12 @@ use std::sync::{Arc, OnceLock};
 
 use policy::{GraphPolicy, GraphRef, PolicyDocument, PolicySource};
 
+use crate::config::store::ConfigText;
 use crate::config::{Config, ConfigFile, GraphEntry};
 use crate::handle::with_causes;
 use crate::policy_file::{PolicyFileError, read_policy};
 use crate::uri::GraphUri;
-use crate::{Digest, GraphId};
+use crate::{Digest, Error, GraphId};
 
 /// The own policy of a graph whose policy file cannot be used: a forbid wins over every permit.
 const CLOSED: &str = "@id(\"unreadable-policy\") forbid (principal, action, resource);";
@@ -74,6 +75,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The version that one reading of the file would be served as. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] with every problem.
+    pub fn of(file: &ConfigFile, read: &ConfigText) -> Result<Self, Error> {
+        crate::registry::snapshot(file, read, &Graphs::new())
+    }
+
     /// The graphs in order of id, those after `after` when it is given.
     pub fn list(&self, after: Option<&GraphId>) -> impl Iterator<Item = &Arc<Registration>> {
         use std::ops::Bound;

@@ -260,7 +260,7 @@ impl Graph {
             result: None,
             reply: Some(reply),
         };
-        {
+        let nobody_leads = {
             let mut queue = unpoisoned(&self.inner.queue);
             if queue.waiting.len() >= self.inner.options.queue {
                 return Err(CommitError::Busy {
@@ -268,12 +268,13 @@ impl Graph {
                 });
             }
             queue.waiting.push_back(Box::new(job));
-            if !queue.led {
-                queue.led = true;
-                let inner = self.inner.clone();
-                let lead = Lead { inner, done: false };
-                tokio::task::spawn_blocking(move || lead.run());
-            }
+            !std::mem::replace(&mut queue.led, true)
+        };
+        if nobody_leads {
+            let inner = self.inner.clone();
+            // A runtime that is shutting down drops it here and now, and it takes the queue then.
+            let lead = Lead { inner, done: false };
+            tokio::task::spawn_blocking(move || lead.run());
         }
         answer.await.unwrap_or(Err(CommitError::Panicked))
     }
