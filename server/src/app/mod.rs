@@ -163,7 +163,12 @@ impl App {
         let registration = self.find(target.graph_id);
         let graph = match &registration {
             Some(registration) => registration.reference().clone(),
-            None => GraphRef::new(target.graph_id, None, BTreeMap::new(), None),
+            // Refusals are kept, and a name that no graph can have may be as long as a path.
+            None => {
+                let graph_id = GraphId::parse(target.graph_id);
+                let graph_id = graph_id.as_ref().map_or("-", GraphId::as_str);
+                GraphRef::new(graph_id, None, BTreeMap::new(), None)
+            }
         };
         let branch = target.branch.map(|name| BranchRef {
             name: name.to_owned(),

@@ -67,6 +67,7 @@ async fn a_path_names_a_graph_in_any_case_and_encoding() {
         "..",
         "admin",
         "alpha%20",
+        &"a".repeat(5000),
     ] {
         let shown = site
             .send("reader", &format!("GET /graphs/{name}"), None)

@@ -38,6 +38,8 @@ async fn the_served_document_is_the_mounted_one() {
     assert_eq!(served.body, expected);
     let absent = site.send("", "GET /docs/there-is-no-such-page", None).await;
     check_problem(&absent, 404, "not_found");
+    let wrong = site.send("", "POST /docs/", None).await;
+    check_problem(&wrong, 405, "method_not_allowed");
     let page = site.send("", "GET /docs/", None).await;
     assert_eq!(page.status, StatusCode::OK);
 }
