@@ -175,6 +175,10 @@ impl Intent {
 
     /// As [`Intent::undo`], for the attempt itself while it still runs: a folder that it made a
     /// moment ago, and in which the engine did not come as far as its mark, goes as it is.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this attempt made the folder a moment ago, and nothing in it says that it is another's"
+    )]
     pub(crate) fn undo_attempt(&self, made_folder: bool) -> Result<(), DiskError> {
         let found = settlement(self, Named::No, look(&self.folder)?);
         if found != Settlement::LeftAlone {
@@ -195,6 +199,10 @@ impl Intent {
 
 /// The identity file goes last, so that a crash on the way leaves a folder that still says whose it
 /// is.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the folder carries the intent's own uuid, and only what the engine makes is removed"
+)]
 fn remove_graph(folder: &Path, keep_folder: bool) -> Result<(), DiskError> {
     for path in OURS.map(|name| folder.join(name)) {
         let removed = match fs::symlink_metadata(&path) {

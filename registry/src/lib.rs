@@ -35,6 +35,13 @@
 //! assert!(registry.writer(&permit).is_err(), "a permit to read");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests make the files that people and crashes leave"
+    )
+)]
 
 pub mod config;
 mod create;

@@ -316,7 +316,11 @@ fn is_read_only(error: &io::Error) -> bool {
 }
 
 /// What one reading of the file says, with every place settled. Changes nothing on the disk.
-pub(crate) fn snapshot(file: &ConfigFile, read: &ConfigText, known: &Graphs) -> Result<Snapshot, Error> {
+pub(crate) fn snapshot(
+    file: &ConfigFile,
+    read: &ConfigText,
+    known: &Graphs,
+) -> Result<Snapshot, Error> {
     let invalid = |problems| Error::InvalidConfig {
         path: file.path().to_owned(),
         problems,

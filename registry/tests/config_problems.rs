@@ -1,6 +1,10 @@
 //! What is wrong with a config file is said all at once, each with its path and its place.
 
-#![allow(clippy::panic, reason = "a test that fails says why")]
+#![allow(
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that fails says why, and makes the files that people and crashes leave"
+)]
 
 use registry::config::{GraphKind, LogFormat, parse};
 use registry::{Error, Options, Registry};

@@ -1,4 +1,8 @@
 //! A real server on a real socket: what must stop stops, and what races stays whole.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests write the files that people would"
+)]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

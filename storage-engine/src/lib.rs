@@ -23,6 +23,13 @@
 //! assert_eq!(written.counts.nodes_created, 1);
 //! # Ok(()) }
 //! ```
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests make the files that people and crashes leave"
+    )
+)]
 
 mod checkpoint;
 mod clock;

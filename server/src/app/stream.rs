@@ -86,9 +86,9 @@ impl<T> Outlet<T> {
     fn push(&self, piece: Result<Bytes, Error>, deadline: Instant) -> Result<(), Closed> {
         let runtime = Handle::current();
         loop {
-            let place = tokio::time::timeout(LOOK, self.pieces.reserve());
             // `timeout` takes the runtime's clock when it is made, so it is made inside.
-            match runtime.block_on(async { place.await }) {
+            let place = async { tokio::time::timeout(LOOK, self.pieces.reserve()).await };
+            match runtime.block_on(place) {
                 Ok(Ok(place)) => {
                     place.send(piece);
                     return Ok(());
