@@ -53,5 +53,5 @@ pub(in crate::http) async fn run(
     Body(request): Body<QueryRequest>,
 ) -> Result<Response, Failure> {
     let answer = app::query::run(&site.app, &principal, graph_id, request, format.layout()).await?;
-    Ok(rows::response(answer, format).await?)
+    rows::response(answer, format).await
 }
