@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use policy::{PolicyDocument, PolicySource};
 use registry::config::{self, ConfigFile};
+/// Is this graph's folder sound, and what can be saved of it?
+pub use storage_engine::doctor;
 
 use crate::app::{PolicyFileError, read_policy, with_causes};
 use crate::boot;

@@ -4,6 +4,7 @@
 //!   `http/graphs/create.rs` here. They talk HTTP to a server in this process, on a free port, with
 //!   a folder of its own ([`harness`]).
 //! - [`authorization`] asks every operation as everybody, against a table.
+//! - [`doctor`] examines and repairs a folder that a server left.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
 //! - [`readme`] and [`demo`] run what is promised to users.
 //! - [`house`] holds the rules about the sources themselves.
@@ -17,6 +18,7 @@
 mod authorization;
 mod crash;
 mod demo;
+mod doctor;
 mod harness;
 mod house;
 mod http;

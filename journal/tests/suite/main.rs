@@ -10,5 +10,6 @@ mod faults;
 mod fuzz;
 mod life;
 mod model;
+mod salvage;
 mod support;
 mod torn;

@@ -1,19 +1,20 @@
 //! Checkpoints: each by itself, then against the log.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use journal::Point;
 use uuid::Uuid;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::doctor::Chart;
-use crate::doctor::finding::{Finding, with_causes, within};
+use crate::doctor::finding::{Finding, told, within};
 use crate::doctor::reading::Reading;
 use crate::graph::{self, UnusableCheckpoint};
 use crate::tables::TableError;
 
 const PART: &str = "checkpoints";
-const HARMLESS: &str = "nothing is lost by it: opening takes an older checkpoint or the log alone";
+const PASSED_OVER: &str = "opening passes over it, to an older one or the log alone";
+const STUMBLED_ON: &str = "opening stops at it";
 const DROP: &str = "`trellis repair` takes it away; the next fold makes a new one";
 
 /// A checkpoint whose file and tables are whole.
@@ -30,7 +31,7 @@ pub(super) fn examine(chart: &mut Chart) -> Vec<Candidate> {
     let paths = match checkpoint::list(&folder) {
         Ok(paths) => paths,
         Err(error) => {
-            let finding = Finding::damage(PART, with_causes(&error));
+            let finding = Finding::damage(PART, told(&chart.folder, &error));
             chart.findings.push(
                 finding
                     .means("the graph does not open")
@@ -51,21 +52,22 @@ fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
             // A writer at work removes old ones.
             if !(error.is_missing() && chart.held) {
                 chart.findings.push(
-                    Finding::damage(PART, with_causes(&error)).at(within(&chart.folder, &path)),
+                    Finding::damage(PART, told(&chart.folder, &error))
+                        .at(within(&chart.folder, &path)),
                 );
                 chart.block("a checkpoint cannot be read");
             }
             return None;
         }
-        Err(error) => {
-            chart.drop_checkpoint(&path, &with_causes(&error));
+        Err(_) => {
+            chart.unusable(&path, "its checksum does not hold");
             return None;
         }
     };
     if checkpoint.format != checkpoint::FORMAT {
         let what = format!("its format {} is not known", checkpoint.format);
         let finding = Finding::warning(PART, what).at(within(&chart.folder, &path));
-        chart.findings.push(finding.means(HARMLESS));
+        chart.findings.push(finding.means(PASSED_OVER));
         return None;
     }
     let named = path
@@ -76,7 +78,7 @@ fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
             "its name or digest does not fit what it says, lsn {}",
             checkpoint.lsn
         );
-        chart.drop_checkpoint(&path, &what);
+        chart.unusable(&path, &what);
         return None;
     };
     let point = Point {
@@ -100,9 +102,9 @@ fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
         Err(error) => {
             let what = format!(
                 "a table that it names cannot be used: {}",
-                with_causes(&error)
+                told(&chart.folder, &error)
             );
-            chart.drop_checkpoint(&path, &what);
+            chart.unusable(&path, &what);
             None
         }
     }
@@ -155,17 +157,17 @@ fn belongs(
     }
     if !own && identity.is_some() {
         let what = format!("it belongs to another graph, {}", checkpoint.graph);
-        chart.drop_checkpoint(&candidate.path, &what);
+        chart.unusable(&candidate.path, &what);
         return false;
     }
     if logged.is_some() && !proven {
         let what = format!("at lsn {lsn} the log has another digest than it says");
-        chart.drop_checkpoint(&candidate.path, &what);
+        chart.unfitting(&candidate.path, &what);
         return false;
     }
     if entry.is_some_and(|(_, info)| *info != checkpoint.head) {
         let what = format!("at lsn {lsn} the log has another commit than it says");
-        chart.drop_checkpoint(&candidate.path, &what);
+        chart.unfitting(&candidate.path, &what);
         return false;
     }
     let tables: u64 = checkpoint.tables.values().map(|table| table.rows).sum();
@@ -179,11 +181,20 @@ fn belongs(
 }
 
 impl Chart {
-    /// A checkpoint that opening passes over or stumbles on.
-    pub(super) fn drop_checkpoint(&mut self, path: &std::path::Path, what: &str) {
+    /// A checkpoint that is not whole, or another graph's.
+    fn unusable(&mut self, path: &Path, what: &str) {
+        self.drop_checkpoint(path, what, PASSED_OVER);
+    }
+
+    /// A checkpoint that is whole, and does not fit the log.
+    pub(super) fn unfitting(&mut self, path: &Path, what: &str) {
+        self.drop_checkpoint(path, what, STUMBLED_ON);
+    }
+
+    fn drop_checkpoint(&mut self, path: &Path, what: &str, meaning: &str) {
         let file = within(&self.folder, path);
         let finding = Finding::damage(PART, what).at(&file);
-        self.findings.push(finding.means(HARMLESS).saved_by(DROP));
+        self.findings.push(finding.means(meaning).saved_by(DROP));
         self.treatment.drops.push((file, what.to_owned()));
     }
 

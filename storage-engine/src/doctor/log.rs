@@ -6,7 +6,7 @@ use journal::{End, Lsn, Point, Reason, Stop};
 
 use crate::doctor::Chart;
 use crate::doctor::checkpoints::Candidate;
-use crate::doctor::finding::{CommitMark, Finding, counted, with_causes, within};
+use crate::doctor::finding::{CommitMark, Finding, counted, told, within};
 use crate::doctor::reading::{Reading, Refusal};
 use crate::graph::{self, EntryError};
 use crate::record::RecordError;
@@ -29,13 +29,13 @@ pub(super) fn conclude(
     tail: Option<&Reading>,
     usable: &[Candidate],
 ) -> Option<CommitMark> {
-    let sound_segments = segments(chart);
+    let report = segments(chart);
     let history = match history {
         Ok(history) => Some(history),
         Err(error) => {
             chart
                 .findings
-                .push(Finding::damage(PART, with_causes(error)));
+                .push(Finding::damage(PART, told(&chart.folder, error)));
             if !matches!(error, journal::Error::Missing { .. }) {
                 chart.block("the log cannot be read");
             }
@@ -44,9 +44,10 @@ pub(super) fn conclude(
     };
     refusals(chart, history, tail);
     breaches(chart, history);
+    damage_after(chart, report.as_ref(), tail);
 
     let checkpoint = usable.first();
-    let by_log = history.map_or(0, Reading::last);
+    let by_log = by_log(history, checkpoint);
     // Without a tail to read (there is no log at all) the checkpoint itself is what there is.
     let by_checkpoint = match (tail, checkpoint) {
         (Some(tail), _) => tail.last(),
@@ -54,16 +55,34 @@ pub(super) fn conclude(
         (None, None) => 0,
     };
     let last = last_commit(history, tail, checkpoint, by_log, by_checkpoint);
-    let complete = sound_segments
+    let complete = by_log > 0
         && history.is_some_and(Reading::is_complete)
-        && tail.is_none_or(Reading::is_complete)
-        && history.is_some() >= checkpoint.is_some();
+        && tail.is_none_or(Reading::is_complete);
     if complete {
-        ending(chart, history, last.as_ref());
+        let end = report.and_then(|mut report| Some(report.segments.pop()?.path));
+        ending(chart, history, last.as_ref(), end.unwrap_or_default());
     } else {
         plan(chart, history, tail, checkpoint, last.as_ref());
     }
     last
+}
+
+/// How far the log gives the graph: one that begins later needs a checkpoint to begin from.
+fn by_log(history: Option<&Reading>, checkpoint: Option<&Candidate>) -> u64 {
+    let enough = history.filter(|it| it.is_whole() || checkpoint.is_some());
+    enough.map_or(0, Reading::last)
+}
+
+/// What is wrong behind a checkpoint, where something before it was reported already.
+fn damage_after(chart: &mut Chart, report: Option<&journal::Report>, tail: Option<&Reading>) {
+    let Some(Stop::Damaged(problem)) = tail.map(|it| &it.followed.stop) else {
+        return;
+    };
+    if report.is_none_or(|report| !report.problems.contains(problem)) {
+        let finding = Finding::damage(PART, problem.reason.to_string());
+        let file = within(&chart.folder, &problem.segment);
+        chart.findings.push(finding.at(file).byte(problem.offset));
+    }
 }
 
 fn last_commit(
@@ -73,7 +92,9 @@ fn last_commit(
     by_log: u64,
     by_checkpoint: u64,
 ) -> Option<CommitMark> {
-    let of_log = history.and_then(|it| it.reader.last.clone());
+    let of_log = history
+        .filter(|_| by_log > 0)
+        .and_then(|it| it.reader.last.clone());
     let at_checkpoint = checkpoint.map(|candidate| CommitMark {
         lsn: candidate.checkpoint.lsn,
         info: Some(candidate.checkpoint.head.clone()),
@@ -87,11 +108,9 @@ fn last_commit(
 }
 
 /// Every segment by itself and the chain through them.
-fn segments(chart: &mut Chart) -> bool {
-    let Ok(report) = journal::verify(&chart.folder.join("log")) else {
-        // Reading it says why.
-        return false;
-    };
+fn segments(chart: &mut Chart) -> Option<journal::Report> {
+    // When there is none, reading it says why.
+    let report = journal::verify(&chart.folder.join("log")).ok()?;
     for problem in &report.problems {
         let finding = Finding::damage(PART, problem.reason.to_string());
         let finding = finding
@@ -123,10 +142,10 @@ fn segments(chart: &mut Chart) -> bool {
             .findings
             .push(finding.means("it holds no commit; opening removes it"));
     }
-    let ignored: u64 = report
-        .segments
-        .iter()
-        .map(|segment| segment.ignored_bytes)
+    // The footer of a clean close, which a later segment has outlived, takes one sector.
+    let ignored = report.segments.iter().map(|segment| segment.ignored_bytes);
+    let ignored: u64 = ignored
+        .filter(|bytes| *bytes > journal::SECTOR_BYTES as u64)
         .sum();
     if ignored > 0 {
         let what = format!(
@@ -138,7 +157,7 @@ fn segments(chart: &mut Chart) -> bool {
             .findings
             .push(Finding::note(PART, what).means(meaning));
     }
-    report.problems.is_empty()
+    Some(report)
 }
 
 /// Commits that are whole as far as the log goes, and cannot be carried out.
@@ -155,7 +174,7 @@ fn refusals(chart: &mut Chart, history: Option<&Reading>, tail: Option<&Reading>
                 let what = format!(
                     "the commit at lsn {} needs it: {}",
                     refusal.lsn,
-                    with_causes(&refusal.error)
+                    told(&chart.folder, &refusal.error)
                 );
                 Finding::damage("files", what).at(PathBuf::from("files").join(name))
             }
@@ -163,7 +182,7 @@ fn refusals(chart: &mut Chart, history: Option<&Reading>, tail: Option<&Reading>
                 let what = format!(
                     "the commit at lsn {}: {}",
                     refusal.lsn,
-                    with_causes(&refusal.error)
+                    told(&chart.folder, &refusal.error)
                 );
                 Finding::damage(PART, what)
             }
@@ -220,7 +239,7 @@ fn breaches(chart: &mut Chart, history: Option<&Reading>) {
 }
 
 /// A log that can be read to its end: how it ends.
-fn ending(chart: &mut Chart, history: Option<&Reading>, last: Option<&CommitMark>) {
+fn ending(chart: &mut Chart, history: Option<&Reading>, last: Option<&CommitMark>, end: PathBuf) {
     let Some(followed) = history.map(|it| &it.followed) else {
         return;
     };
@@ -264,6 +283,7 @@ fn ending(chart: &mut Chart, history: Option<&Reading>, last: Option<&CommitMark
         };
         chart.findings.push(
             finding
+                .at(within(&chart.folder, &end))
                 .byte(offset)
                 .saved_by("opening the graph cuts it off and keeps a copy"),
         );
@@ -280,14 +300,17 @@ fn plan(
 ) {
     let Some(last) = last else {
         chart.findings.push(
-            Finding::damage(PART, "no commit can be read")
-                .means("nothing of the graph can be had from this folder")
-                .saved_by("restore the folder from a backup"),
+            Finding::damage(
+                PART,
+                "no commit can be read from the graph's beginning, nor from a checkpoint on",
+            )
+            .means("nothing of the graph can be had from this folder")
+            .saved_by("restore the folder from a backup"),
         );
         chart.block("no commit can be read");
         return;
     };
-    let by_log = history.map_or(0, Reading::last);
+    let by_log = by_log(history, checkpoint);
     chart.treatment.lost = lost(chart, last.lsn, checkpoint);
     let lost = match (chart.treatment.lost.first(), chart.treatment.lost.last()) {
         (Some(first), Some(end)) if first.lsn < end.lsn => {
@@ -308,7 +331,11 @@ fn plan(
                 chart.treatment.log.push(end_after(tail));
             }
             let at = candidate.checkpoint.lsn;
-            Finding::damage(PART, format!("it can be read up to lsn {by_log}, and again after lsn {at}, up to which a checkpoint holds the data"))
+            let on = match last.lsn {
+                lsn if lsn > at => format!(", and from there the log goes on to lsn {lsn}"),
+                _ => String::new(),
+            };
+            Finding::damage(PART, format!("it cannot be read after lsn {by_log}, but a checkpoint holds the data up to lsn {at}{on}"))
                 .means(format!("the last acknowledged commit that can be read is {last}; {lost}"))
                 .saved_by(format!("`trellis repair` lets the log begin after lsn {at}; of the commits before, the data stays and the history goes"))
         }
@@ -323,7 +350,12 @@ fn plan(
                 .saved_by("`trellis repair` ends the log there")
         }
     };
-    chart.findings.push(finding);
+    // Something is to be settled first, and `repair` refuses until it is.
+    let blocked = !chart.treatment.blocked.is_empty();
+    chart.findings.push(Finding {
+        rescue: finding.rescue.filter(|_| !blocked),
+        ..finding
+    });
 }
 
 fn end_after(reading: &Reading) -> LogStep {

@@ -29,6 +29,7 @@ mod tests;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use journal::Stop;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -36,7 +37,7 @@ pub use finding::{CommitMark, Finding, Severity};
 pub use repair::{Prescription, RepairError, Repaired, prescribe, repair};
 
 use crate::doctor::checkpoints::Candidate;
-use crate::doctor::finding::{counted, with_causes};
+use crate::doctor::finding::{counted, told};
 use crate::doctor::log::LogStep;
 use crate::doctor::reading::Reading;
 use crate::graph::{self, OpenError, Replay};
@@ -139,14 +140,22 @@ pub fn examine(folder: &Path, depth: Depth) -> Result<Diagnosis, ExamineError> {
         .collect();
     let mut history = history(&chart, identity, deep || candidates.is_empty(), &lsns);
     let readable = history.as_ref().ok();
-    let usable = checkpoints::judge(&mut chart, candidates, readable, identity);
-    let tail = usable
-        .first()
-        .and_then(|candidate| tail(&mut chart, candidate));
-    let unsure = usable.is_empty() || tail.as_ref().is_some_and(|tail| !tail.is_complete());
-    if unsure && !deep && !lsns.is_empty() {
-        history = self::history(&chart, identity, true, &lsns);
-    }
+    let mut usable = checkpoints::judge(&mut chart, candidates, readable, identity);
+    let mut replayed = deep || lsns.is_empty();
+    let tail = loop {
+        let tail = tail(&mut chart, &mut usable);
+        if !replayed && tail.as_ref().is_none_or(|tail| !tail.is_complete()) {
+            history = self::history(&chart, identity, true, &lsns);
+            replayed = true;
+        }
+        match (&tail, &history) {
+            (Some(tail), Ok(history)) if contradicts(history, tail) => {
+                let what = "the commits after it cannot be carried out on its tables";
+                chart.unfitting(&usable.remove(0).path, what);
+            }
+            _ => break tail,
+        }
+    };
     let checkpoint_findings = chart.findings.split_off(at);
     let last_commit = log::conclude(&mut chart, &history, tail.as_ref(), &usable);
     if let Ok(history) = &history {
@@ -183,7 +192,11 @@ fn identity(chart: &mut Chart) -> Option<Uuid> {
             Some(identity.uuid)
         }
         Err(error) => {
-            let finding = Finding::damage("graph.json", with_causes(&error)).at("graph.json");
+            let what = match &error {
+                OpenError::Missing { source, .. } => told(&chart.folder, source.as_ref()),
+                other => told(&chart.folder, other),
+            };
+            let finding = Finding::damage("graph.json", what).at("graph.json");
             let newer = matches!(error, OpenError::Format { .. });
             chart
                 .findings
@@ -216,7 +229,7 @@ fn holder(chart: &mut Chart) {
         Err(error) => {
             chart
                 .findings
-                .push(Finding::warning("writer.lock", with_causes(&error)));
+                .push(Finding::warning("writer.lock", told(&chart.folder, &error)));
         }
     }
 }
@@ -233,25 +246,35 @@ fn history(
     Reading::new(&chart.folder, None, replay, lsns.iter().copied())
 }
 
-/// What opening does: the state at a checkpoint, and the records after it.
-fn tail(chart: &mut Chart, candidate: &Candidate) -> Option<Reading> {
-    let graph = candidate.checkpoint.graph;
-    let (_, snapshot) = graph::load(&chart.folder, graph, &candidate.path).ok()?;
-    let replay = Replay::from(&chart.folder, graph, Some(snapshot));
-    Reading::new(
-        &chart.folder,
-        Some(candidate.point),
-        Some(replay),
-        std::iter::empty(),
-    )
-    .ok()
+/// What opening does: the state at the newest checkpoint, and the records after it. One that turns
+/// out not to be of this log is taken from `usable`.
+fn tail(chart: &mut Chart, usable: &mut Vec<Candidate>) -> Option<Reading> {
+    loop {
+        let candidate = usable.first()?;
+        let (graph, from) = (candidate.checkpoint.graph, candidate.point);
+        let (_, snapshot) = graph::load(&chart.folder, graph, &candidate.path).ok()?;
+        let replay = Replay::from(&chart.folder, graph, Some(snapshot));
+        let tail =
+            Reading::new(&chart.folder, Some(from), Some(replay), std::iter::empty()).ok()?;
+        if !matches!(tail.followed.stop, Stop::Contradicted) {
+            return Some(tail);
+        }
+        let what = format!("after lsn {} the log goes on from another digest", from.lsn);
+        chart.unfitting(&usable.remove(0).path, &what);
+    }
+}
+
+/// Whether the log alone gives more than with the checkpoint.
+fn contradicts(history: &Reading, tail: &Reading) -> bool {
+    let refused = !tail.reader.refusals.is_empty();
+    refused && history.state().is_some() && history.last() > tail.last()
 }
 
 /// The state that the log alone gives, against that which opening gives.
 fn compare(chart: &mut Chart, history: Option<&Reading>, tail: Option<&Reading>) {
     let rows =
         |snapshot: &crate::Snapshot| counted(snapshot.tables().map(|rows| rows.count).sum(), "row");
-    let log = history.filter(|it| it.followed.from.lsn.0 == 0 && it.is_complete());
+    let log = history.filter(|it| it.is_whole() && it.is_complete());
     let finding = match (log.and_then(Reading::state), tail.and_then(Reading::state)) {
         (None, _) => Finding::note("state", "the log alone does not give the graph's state")
             .means("whether the checkpoint holds the same cannot be told"),
@@ -262,6 +285,10 @@ fn compare(chart: &mut Chart, history: Option<&Reading>, tail: Option<&Reading>)
                 rows(log)
             ),
         ),
+        (Some(log), Some(opened)) if log.lsn() < opened.lsn() => {
+            let what = format!("the log alone gives the state at lsn {} only", log.lsn());
+            Finding::note("state", what).means("the checkpoint goes further")
+        }
         (Some(log), Some(opened)) => {
             let found = state::differences(log, opened);
             if found.is_empty() {

@@ -85,6 +85,11 @@ impl Reading {
         Ok(Self { followed, reader })
     }
 
+    /// Whether it began with the graph's first commit.
+    pub(super) fn is_whole(&self) -> bool {
+        self.followed.from.lsn == Lsn::ZERO
+    }
+
     /// The last commit that can be had from here: those after it are unreadable.
     pub(super) fn last(&self) -> u64 {
         let refused = self.reader.refusals.first();
@@ -155,6 +160,10 @@ impl Reader {
         self.check_ids(&header, &changes);
         // After a commit that is missing, what follows cannot be carried out any more.
         if self.refusals.is_empty() {
+            // A log that begins later gives no state by itself.
+            if self.replay.as_ref().is_some_and(|it| it.snapshot.is_none()) && header.lsn > 1 {
+                self.replay = None;
+            }
             if let Some(replay) = &mut self.replay {
                 replay.apply(&header, &changes)?;
             }

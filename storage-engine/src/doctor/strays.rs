@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::doctor::Chart;
-use crate::doctor::finding::{Finding, counted, with_causes};
+use crate::doctor::finding::{Finding, counted, told};
 use crate::files::{FileError, failed};
 
 /// What a graph's folder holds by itself.
@@ -43,10 +43,10 @@ fn orphans(
             Some((all, names))
         }
         Err(error) => {
-            let finding = Finding::damage(part, with_causes(&error));
-            chart.findings.push(finding.saved_by(
-                "when the folder is missing and nothing of it is missed elsewhere: make it again, empty",
-            ));
+            let finding = Finding::damage(part, told(&chart.folder, &error));
+            let meaning = "the next large commit or fold fails";
+            let rescue = "make the folder again; what is missing of its files is said of each";
+            chart.findings.push(finding.means(meaning).saved_by(rescue));
             chart.block(&format!("the folder {part} cannot be listed"));
             None
         }
