@@ -72,6 +72,9 @@ pub(crate) enum Failure {
     /// A check found something; the findings have been printed.
     #[error("{0}")]
     Found(String),
+    /// A graph's folder could not be repaired.
+    #[error(transparent)]
+    Repair(server::offline::doctor::RepairError),
     /// The server could not start, or stopped.
     #[error("the server cannot run")]
     Serve(#[source] Box<dyn Error + Send + Sync>),

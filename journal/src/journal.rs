@@ -132,13 +132,27 @@ impl Journal {
                 parent
             })?;
         }
+        Journal::begin(folder, options, Lsn::ZERO, Digest::ZERO)
+    }
+
+    /// Starts a segment after `after`, whose frame has the digest `chain`. What it knows of segments
+    /// is this one.
+    pub(crate) fn begin(
+        folder: &Path,
+        options: Options,
+        after: Lsn,
+        chain: Digest,
+    ) -> Result<Journal, Error> {
+        let disk = Disk {
+            faults: options.faults.clone(),
+        };
         let mut journal = Journal {
             folder: folder.to_owned(),
             options,
             disk,
             tail: Tail::Stale,
-            next: Lsn(1),
-            chain: Digest::ZERO,
+            next: after.next(),
+            chain,
             segments: Vec::new(),
             buffer: Vec::new(),
         };

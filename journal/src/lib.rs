@@ -107,6 +107,7 @@ mod limits;
 mod lsn;
 mod read;
 mod repair;
+mod salvage;
 mod segment;
 mod verify;
 mod walk;
@@ -121,5 +122,6 @@ pub use limits::{
 pub use lsn::{Digest, Lsn};
 pub use read::{ReadEnd, read};
 pub use repair::{Recovery, Torn};
+pub use salvage::{Followed, Point, Salvage, Stop, follow, scan};
 pub use verify::{Problem, Report, SegmentReport, verify};
 pub use walk::{End, Entry};

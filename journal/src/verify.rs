@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::folder::{self, SegmentFile};
+use crate::format::SEGMENT_HEADER_BYTES;
 use crate::segment::Segment;
 use crate::walk::{Cursor, End, check_link, walk_segment};
 use crate::{Digest, Error, Lsn, Reason};
@@ -108,6 +109,7 @@ fn examine(
     let (mut frames, mut entries) = (0, 0);
     let walked = walk_segment(
         &mut segment,
+        SEGMENT_HEADER_BYTES as u64,
         &mut cursor,
         successor.as_ref().map(|successor| &successor.header),
         &mut |header, _, _, _| {
@@ -142,29 +144,39 @@ fn examine(
 
 /// Takes an error of one segment into the report; any other is passed on.
 fn note<T>(report: &mut Report, result: Result<T, Error>) -> Result<Option<T>, Error> {
-    let problem = match result {
-        Ok(value) => return Ok(Some(value)),
-        Err(Error::Damaged {
-            segment,
-            offset,
-            reason,
-        }) => Problem {
-            segment,
-            offset,
-            reason,
-        },
-        Err(Error::Version { segment, found, .. }) => Problem {
-            segment,
-            offset: 0,
-            reason: Reason::Version(found),
-        },
-        Err(Error::Io { path, source, .. }) => Problem {
-            segment: path,
-            offset: 0,
-            reason: Reason::Unreadable(source.kind()),
-        },
-        Err(other) => return Err(other),
-    };
-    report.problems.push(problem);
-    Ok(None)
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => {
+            report.problems.push(Problem::of(error)?);
+            Ok(None)
+        }
+    }
+}
+
+impl Problem {
+    /// An error of one segment; any other is given back.
+    pub(crate) fn of(error: Error) -> Result<Problem, Error> {
+        match error {
+            Error::Damaged {
+                segment,
+                offset,
+                reason,
+            } => Ok(Problem {
+                segment,
+                offset,
+                reason,
+            }),
+            Error::Version { segment, found, .. } => Ok(Problem {
+                segment,
+                offset: 0,
+                reason: Reason::Version(found),
+            }),
+            Error::Io { path, source, .. } => Ok(Problem {
+                segment: path,
+                offset: 0,
+                reason: Reason::Unreadable(source.kind()),
+            }),
+            other => Err(other),
+        }
+    }
 }

@@ -83,10 +83,11 @@ pub(crate) struct SegmentEnd {
 /// Takes each sound frame: header, digest, bytes, offset.
 pub(crate) type OnFrame<'a> = dyn FnMut(&FrameHeader, Digest, &[u8], u64) -> Result<(), Error> + 'a;
 
-/// Walks one segment from its header to where `successor` begins, or to its end when it is the
-/// last. `cursor` stands at the segment's beginning and is moved to its end.
+/// Walks one segment from `offset`, where a frame begins, to where `successor` begins, or to its
+/// end when it is the last. `cursor` stands at `offset` and is moved to the end.
 pub(crate) fn walk_segment(
     segment: &mut Segment,
+    mut offset: u64,
     cursor: &mut Cursor,
     successor: Option<&SegmentHeader>,
     on_frame: &mut OnFrame<'_>,
@@ -100,7 +101,6 @@ pub(crate) fn walk_segment(
         };
         return Err(segment.damaged(0, reason));
     }
-    let mut offset = SEGMENT_HEADER_BYTES as u64;
     let mut last_frame = None;
     loop {
         if successor.is_some_and(|successor| successor.first == cursor.next) {
@@ -267,6 +267,7 @@ pub(crate) fn walk(
         let path = segment.path.clone();
         let walked = walk_segment(
             &mut segment,
+            SEGMENT_HEADER_BYTES as u64,
             &mut cursor,
             successor.as_ref().map(|successor| &successor.header),
             &mut |header, digest, frame, offset| {

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use policy::{PolicyDocument, PolicySource};
 use registry::config::ConfigFile;
 use registry::{PolicyFileError, Snapshot, read_policy, with_causes};
+/// Is this graph's folder sound, and what can be saved of it?
+pub use storage_engine::doctor;
 
 use crate::boot;
 

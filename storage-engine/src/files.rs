@@ -17,6 +17,13 @@ pub struct FileError {
     source: io::Error,
 }
 
+impl FileError {
+    /// The file is not there.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
 /// Names the operation that an IO error came from.
 pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
     let path = path.to_owned();

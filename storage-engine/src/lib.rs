@@ -34,6 +34,7 @@
 mod checkpoint;
 mod clock;
 mod columns;
+pub mod doctor;
 pub mod executor;
 mod files;
 mod finish;

@@ -39,6 +39,27 @@ pub(crate) enum LockError {
     File(#[from] FileError),
 }
 
+/// Who holds the graph for writing, if anybody does. Changes nothing; for the moment of asking, a
+/// writer that comes is refused.
+pub(crate) fn holder(folder: &Path) -> Result<Option<Holder>, FileError> {
+    let path = folder.join("writer.lock");
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("open", &path)(error)),
+    };
+    match FileExt::try_lock_shared(&file) {
+        Ok(()) => Ok(None),
+        Err(error) if error.kind() == fs2::lock_contended_error().kind() => {
+            let mut text = String::new();
+            file.read_to_string(&mut text)
+                .map_err(failed("read", &path))?;
+            Ok(Some(serde_json::from_str(&text).unwrap_or_default()))
+        }
+        Err(error) => Err(failed("lock", &path)(error)),
+    }
+}
+
 impl WriterLock {
     pub(crate) fn acquire(folder: &Path) -> Result<Self, LockError> {
         let path = folder.join("writer.lock");

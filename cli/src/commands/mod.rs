@@ -3,12 +3,14 @@
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod export;
 mod graph;
 mod load;
 mod mutate;
 mod policy;
 mod query;
+mod repair;
 mod schema;
 mod serve;
 mod token;
@@ -47,6 +49,10 @@ pub(crate) enum Command {
     /// Check policies without a server
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Examine one graph's folder without a server, and change nothing
+    Doctor(doctor::Arguments),
+    /// Make a damaged graph's folder open again, after a copy of what is changed
+    Repair(repair::Arguments),
     /// Say who the credential stands for
     Whoami(whoami::Arguments),
     /// Print the completions of a shell
@@ -71,6 +77,8 @@ impl Command {
             Self::Token(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Policy(command) => command.run(),
+            Self::Doctor(arguments) => doctor::run(&arguments),
+            Self::Repair(arguments) => repair::run(&arguments),
             Self::Whoami(arguments) => whoami::run(&arguments, &client()?),
             Self::Completions(arguments) => completions::run(&arguments),
             Self::Demo(command) => command.run(),

@@ -11,5 +11,6 @@ mod faults;
 mod fuzz;
 mod life;
 mod model;
+mod salvage;
 mod support;
 mod torn;

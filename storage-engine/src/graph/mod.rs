@@ -28,23 +28,24 @@ pub use commit::{CommitError, WriteRequest, Written};
 pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;
 pub use open::OpenError;
+pub(crate) use open::{EntryError, Replay, UnusableCheckpoint, changes, decode, identity, load};
 pub use status::{CheckpointStatus, Status};
 
 use crate::lock::WriterLock;
 use crate::snapshot::Snapshot;
 
 /// The format of a graph's folder that this version writes.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// On a local file system the lock keeps writers apart, not the epoch.
-const LOCAL_EPOCH: u64 = 1;
+pub(crate) const LOCAL_EPOCH: u64 = 1;
 
 /// `graph.json`: written before anything else in a graph's folder, so that whoever made the folder can
 /// tell that it is theirs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Identity {
-    format: u32,
-    uuid: Uuid,
+pub(crate) struct Identity {
+    pub(crate) format: u32,
+    pub(crate) uuid: Uuid,
 }
 
 /// How a graph is kept.

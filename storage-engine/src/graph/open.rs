@@ -60,7 +60,7 @@ pub enum OpenError {
 
 /// A log entry that cannot be replayed.
 #[derive(Debug, thiserror::Error)]
-enum EntryError {
+pub(crate) enum EntryError {
     #[error(transparent)]
     Record(#[from] RecordError),
     #[error(transparent)]
@@ -81,7 +81,7 @@ enum EntryError {
 
 /// A checkpoint that cannot be used; the one before it is tried.
 #[derive(Debug, thiserror::Error)]
-enum UnusableCheckpoint {
+pub(crate) enum UnusableCheckpoint {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
@@ -165,7 +165,7 @@ impl Graph {
     }
 }
 
-fn identity(folder: &Path) -> Result<Identity, OpenError> {
+pub(crate) fn identity(folder: &Path) -> Result<Identity, OpenError> {
     let missing = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Missing {
         folder: folder.to_owned(),
         source,
@@ -196,7 +196,7 @@ fn newest_usable(folder: &Path, graph: Uuid) -> Result<Option<(Checkpoint, Snaps
     Ok(None)
 }
 
-fn load(
+pub(crate) fn load(
     folder: &Path,
     graph: Uuid,
     path: &Path,
@@ -233,16 +233,17 @@ fn load(
 }
 
 /// The state that the log's entries build up.
-struct Replay {
+#[derive(Debug)]
+pub(crate) struct Replay {
     files: PathBuf,
     graph: Uuid,
-    snapshot: Option<Snapshot>,
+    pub(crate) snapshot: Option<Snapshot>,
     /// Names of the side files that were met.
     side_files: HashSet<String>,
 }
 
 impl Replay {
-    fn from(folder: &Path, graph: Uuid, snapshot: Option<Snapshot>) -> Self {
+    pub(crate) fn from(folder: &Path, graph: Uuid, snapshot: Option<Snapshot>) -> Self {
         Self {
             files: folder.join("files"),
             graph,
@@ -252,24 +253,37 @@ impl Replay {
     }
 
     fn visit(&mut self, entry: journal::Entry<'_>) -> Result<(), EntryError> {
-        let Record::Commit(header, body) = Record::decode(entry.bytes)?;
-        if header.lsn != entry.lsn.0 {
-            return Err(EntryError::OutOfOrder(header.lsn));
+        let (header, body) = decode(entry)?;
+        if let Body::File(file) = &body {
+            self.side_files.insert(file.name.clone());
         }
-        let changes = match body {
-            Body::Inline(changes) => changes,
-            Body::File(file) => {
-                let changes = read_side_file(&self.files, &file)?;
-                self.side_files.insert(file.name);
-                changes
-            }
-        };
+        self.apply(&header, &changes(&self.files, body)?)
+    }
+
+    pub(crate) fn apply(&mut self, header: &Header, changes: &Changes) -> Result<(), EntryError> {
         match &mut self.snapshot {
-            None => self.snapshot = Some(first(self.graph, &header, &changes)?),
+            None => self.snapshot = Some(first(self.graph, header, changes)?),
             Some(_) if !changes.catalogue.is_empty() => return Err(EntryError::SchemaChange),
-            Some(snapshot) => snapshot.replay(&header, &changes.rows)?,
+            Some(snapshot) => snapshot.replay(header, &changes.rows)?,
         }
         Ok(())
+    }
+}
+
+/// The record of a log entry, which must be the one of its place.
+pub(crate) fn decode(entry: journal::Entry<'_>) -> Result<(Header, Body), EntryError> {
+    let Record::Commit(header, body) = Record::decode(entry.bytes)?;
+    if header.lsn != entry.lsn.0 {
+        return Err(EntryError::OutOfOrder(header.lsn));
+    }
+    Ok((header, body))
+}
+
+/// The changes of a commit, wherever they are kept.
+pub(crate) fn changes(files: &Path, body: Body) -> Result<Changes, EntryError> {
+    match body {
+        Body::Inline(changes) => Ok(changes),
+        Body::File(file) => read_side_file(files, &file),
     }
 }
 

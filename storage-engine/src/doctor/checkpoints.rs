@@ -1,0 +1,222 @@
+//! Checkpoints: each by itself, then against the log.
+
+use std::path::{Path, PathBuf};
+
+use journal::Point;
+use uuid::Uuid;
+
+use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::doctor::Chart;
+use crate::doctor::finding::{Finding, told, within};
+use crate::doctor::reading::Reading;
+use crate::graph::{self, UnusableCheckpoint};
+use crate::tables::TableError;
+
+const PART: &str = "checkpoints";
+const PASSED_OVER: &str = "opening passes over it, to an older one or the log alone";
+const STUMBLED_ON: &str = "opening stops at it";
+const DROP: &str = "`trellis repair` takes it away; the next fold makes a new one";
+
+/// A checkpoint whose file and tables are whole.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) path: PathBuf,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) point: Point,
+}
+
+/// Every checkpoint by itself, newest first.
+pub(super) fn examine(chart: &mut Chart) -> Vec<Candidate> {
+    let folder = chart.folder.join("checkpoints");
+    let paths = match checkpoint::list(&folder) {
+        Ok(paths) => paths,
+        Err(error) => {
+            let finding = Finding::damage(PART, told(&chart.folder, &error));
+            chart.findings.push(
+                finding
+                    .means("the graph does not open")
+                    .saved_by("make the folder again, empty: checkpoints only save time"),
+            );
+            chart.block("the folder checkpoints cannot be listed");
+            return Vec::new();
+        }
+    };
+    let examined = paths.into_iter().filter_map(|path| one(chart, path));
+    examined.collect()
+}
+
+fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
+    let checkpoint = match Checkpoint::load(&path) {
+        Ok(checkpoint) => checkpoint,
+        Err(CheckpointError::File(error)) => {
+            // A writer at work removes old ones.
+            if !(error.is_missing() && chart.held) {
+                chart.findings.push(
+                    Finding::damage(PART, told(&chart.folder, &error))
+                        .at(within(&chart.folder, &path)),
+                );
+                chart.block("a checkpoint cannot be read");
+            }
+            return None;
+        }
+        Err(_) => {
+            chart.unusable(&path, "its checksum does not hold");
+            return None;
+        }
+    };
+    if checkpoint.format != checkpoint::FORMAT {
+        let what = format!("its format {} is not known", checkpoint.format);
+        let finding = Finding::warning(PART, what).at(within(&chart.folder, &path));
+        chart.findings.push(finding.means(PASSED_OVER));
+        return None;
+    }
+    let named = path
+        .file_stem()
+        .is_some_and(|stem| stem.to_str() == Some(format!("{:020}", checkpoint.lsn).as_str()));
+    let Some(digest) = checkpoint.digest().filter(|_| named) else {
+        let what = format!(
+            "its name or digest does not fit what it says, lsn {}",
+            checkpoint.lsn
+        );
+        chart.unusable(&path, &what);
+        return None;
+    };
+    let point = Point {
+        lsn: journal::Lsn(checkpoint.lsn),
+        digest,
+    };
+    match graph::load(&chart.folder, checkpoint.graph, &path) {
+        Ok(_) => Some(Candidate {
+            path,
+            checkpoint,
+            point,
+        }),
+        Err(UnusableCheckpoint::Table(TableError::Runtime(error))) => {
+            chart.findings.push(Finding::warning(
+                PART,
+                format!("its tables cannot be tried: {error}"),
+            ));
+            chart.block("the tables cannot be tried");
+            None
+        }
+        Err(error) => {
+            let what = format!(
+                "a table that it names cannot be used: {}",
+                told(&chart.folder, &error)
+            );
+            chart.unusable(&path, &what);
+            None
+        }
+    }
+}
+
+/// Those that belong to this graph and its log, newest first. `identity` is what `graph.json` says.
+pub(super) fn judge(
+    chart: &mut Chart,
+    candidates: Vec<Candidate>,
+    history: Option<&Reading>,
+    identity: Option<Uuid>,
+) -> Vec<Candidate> {
+    let mut usable = Vec::new();
+    for candidate in candidates {
+        if belongs(chart, &candidate, history, identity) {
+            usable.push(candidate);
+        }
+    }
+    usable
+}
+
+fn belongs(
+    chart: &mut Chart,
+    candidate: &Candidate,
+    history: Option<&Reading>,
+    identity: Option<Uuid>,
+) -> bool {
+    let (checkpoint, point) = (&candidate.checkpoint, candidate.point);
+    let file = within(&chart.folder, &candidate.path);
+    let lsn = checkpoint.lsn;
+    let begins = history.map_or(0, |history| history.followed.from.lsn.0);
+    if lsn < begins {
+        let what = format!("it stands for lsn {lsn}, and the log begins after lsn {begins}");
+        let finding = Finding::note(PART, what).at(file);
+        chart
+            .findings
+            .push(finding.means("it is of no use any more"));
+        return false;
+    }
+    let entry = history.and_then(|history| history.at(lsn));
+    let start = history.filter(|history| lsn > 0 && history.followed.from.lsn.0 == lsn);
+    let logged = entry
+        .map(|(digest, _)| *digest)
+        .or(start.map(|it| it.followed.from.digest));
+    let proven = logged == Some(point.digest);
+    let own = identity == Some(checkpoint.graph);
+    if !own && proven {
+        chart.mistaken_identity(identity, checkpoint.graph, file);
+        return true;
+    }
+    if !own && identity.is_some() {
+        let what = format!("it belongs to another graph, {}", checkpoint.graph);
+        chart.unusable(&candidate.path, &what);
+        return false;
+    }
+    if logged.is_some() && !proven {
+        let what = format!("at lsn {lsn} the log has another digest than it says");
+        chart.unfitting(&candidate.path, &what);
+        return false;
+    }
+    if entry.is_some_and(|(_, info)| *info != checkpoint.head) {
+        let what = format!("at lsn {lsn} the log has another commit than it says");
+        chart.unfitting(&candidate.path, &what);
+        return false;
+    }
+    let tables: u64 = checkpoint.tables.values().map(|table| table.rows).sum();
+    let what = format!(
+        "it stands for lsn {lsn} and names {} with {}",
+        super::finding::counted(checkpoint.tables.len() as u64, "table"),
+        super::finding::counted(tables, "row"),
+    );
+    chart.findings.push(Finding::ok(PART, what).at(file));
+    true
+}
+
+impl Chart {
+    /// A checkpoint that is not whole, or another graph's.
+    fn unusable(&mut self, path: &Path, what: &str) {
+        self.drop_checkpoint(path, what, PASSED_OVER);
+    }
+
+    /// A checkpoint that is whole, and does not fit the log.
+    pub(super) fn unfitting(&mut self, path: &Path, what: &str) {
+        self.drop_checkpoint(path, what, STUMBLED_ON);
+    }
+
+    fn drop_checkpoint(&mut self, path: &Path, what: &str, meaning: &str) {
+        let file = within(&self.folder, path);
+        let finding = Finding::damage(PART, what).at(&file);
+        self.findings.push(finding.means(meaning).saved_by(DROP));
+        self.treatment.drops.push((file, what.to_owned()));
+    }
+
+    fn mistaken_identity(&mut self, said: Option<Uuid>, proven: Uuid, by: PathBuf) {
+        if !self.mistaken {
+            self.mistaken = true;
+            let said = said.map_or("is missing".to_owned(), |said| format!("says {said}"));
+            let what = format!(
+                "it {said}, but the log is that of graph {proven}, as {} proves",
+                by.display()
+            );
+            let rescue = format!(
+                "put the identity back by hand: {{\"format\":{},\"uuid\":\"{proven}\"}}",
+                graph::FORMAT
+            );
+            let finding = Finding::damage("graph.json", what).at("graph.json");
+            self.findings.push(
+                finding
+                    .means("the data is whole; edges would show other identities than before")
+                    .saved_by(rescue),
+            );
+            self.block("graph.json does not name this graph");
+        }
+    }
+}

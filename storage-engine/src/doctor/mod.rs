@@ -1,0 +1,315 @@
+//! Examines one graph's folder without changing it, and says what is wrong and what can be saved.
+//!
+//! It decodes nothing by itself: the log is walked by `journal`, records, side files, checkpoints and
+//! tables are read by what opens a graph. So what the doctor calls sound opens, and what does not
+//! open it explains. [`repair`] is the other half: it does the least that makes a graph open again,
+//! and only after copying what it changes.
+//!
+//! ```no_run
+//! use storage_engine::doctor::{Depth, examine};
+//!
+//! let diagnosis = examine(std::path::Path::new("data/people"), Depth::Usual)?;
+//! for finding in &diagnosis.findings {
+//!     println!("{finding}");
+//! }
+//! # Ok::<(), storage_engine::doctor::ExamineError>(())
+//! ```
+
+mod checkpoints;
+mod finding;
+mod log;
+mod reading;
+mod repair;
+mod state;
+mod strays;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use journal::Stop;
+use serde::Serialize;
+use uuid::Uuid;
+
+pub use finding::{CommitMark, Finding, Severity};
+pub use repair::{Prescription, RepairError, Repaired, prescribe, repair};
+
+use crate::doctor::checkpoints::Candidate;
+use crate::doctor::finding::{counted, told};
+use crate::doctor::log::LogStep;
+use crate::doctor::reading::Reading;
+use crate::graph::{self, OpenError, Replay};
+use crate::lock;
+
+/// How much is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// Every file, every record, and that the graph opens.
+    #[default]
+    Usual,
+    /// Also that the log alone gives the same state as the newest checkpoint and what follows it.
+    /// Holds the graph in memory twice.
+    Deep,
+}
+
+/// What was found in a graph's folder.
+#[derive(Clone, Debug, Serialize)]
+pub struct Diagnosis {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Whether there is no damage.
+    pub sound: bool,
+    /// The last acknowledged commit that can be read.
+    pub last_commit: Option<CommitMark>,
+    /// In the order of the parts: `graph.json`, log, files, checkpoints, tables.
+    pub findings: Vec<Finding>,
+    #[serde(skip)]
+    treatment: Treatment,
+}
+
+/// What would have to be done.
+#[derive(Clone, Debug, Default)]
+struct Treatment {
+    /// Why nothing may be done.
+    blocked: Vec<String>,
+    /// Checkpoints to take away, and why.
+    drops: Vec<(PathBuf, String)>,
+    log: Vec<LogStep>,
+    /// Acknowledged commits that are lost by it.
+    lost: Vec<CommitMark>,
+}
+
+/// Why a folder could not be examined at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ExamineError {
+    /// There is no such folder.
+    #[error("{} is not a folder", folder.display())]
+    NotAFolder {
+        /// What was given.
+        folder: PathBuf,
+    },
+}
+
+/// What is noted while the examination goes on.
+#[derive(Debug)]
+struct Chart {
+    folder: PathBuf,
+    findings: Vec<Finding>,
+    treatment: Treatment,
+    /// A process has the graph open for writing.
+    held: bool,
+    /// `graph.json` was already found to be another graph's.
+    mistaken: bool,
+}
+
+impl Chart {
+    fn block(&mut self, why: &str) {
+        if !self.treatment.blocked.iter().any(|known| known == why) {
+            self.treatment.blocked.push(why.to_owned());
+        }
+    }
+}
+
+/// Examines the folder of one graph. Blocks; not to be called from an async context.
+///
+/// # Errors
+/// When there is no such folder; everything else is a finding.
+pub fn examine(folder: &Path, depth: Depth) -> Result<Diagnosis, ExamineError> {
+    if !folder.is_dir() {
+        let folder = folder.to_owned();
+        return Err(ExamineError::NotAFolder { folder });
+    }
+    let mut chart = Chart {
+        folder: folder.to_owned(),
+        findings: Vec::new(),
+        treatment: Treatment::default(),
+        held: false,
+        mistaken: false,
+    };
+    let identity = identity(&mut chart);
+    holder(&mut chart);
+    // Before the log, so that the log has everything that they stand for.
+    let at = chart.findings.len();
+    let candidates = checkpoints::examine(&mut chart);
+    let deep = depth == Depth::Deep;
+    let lsns: Vec<u64> = candidates
+        .iter()
+        .map(|candidate| candidate.checkpoint.lsn)
+        .collect();
+    let mut history = history(&chart, identity, deep || candidates.is_empty(), &lsns);
+    let readable = history.as_ref().ok();
+    let mut usable = checkpoints::judge(&mut chart, candidates, readable, identity);
+    let mut replayed = deep || lsns.is_empty();
+    let tail = loop {
+        let tail = tail(&mut chart, &mut usable);
+        if !replayed && tail.as_ref().is_none_or(|tail| !tail.is_complete()) {
+            history = self::history(&chart, identity, true, &lsns);
+            replayed = true;
+        }
+        match (&tail, &history) {
+            (Some(tail), Ok(history)) if contradicts(history, tail) => {
+                let what = "the commits after it cannot be carried out on its tables";
+                chart.unfitting(&usable.remove(0).path, what);
+            }
+            _ => break tail,
+        }
+    };
+    let checkpoint_findings = chart.findings.split_off(at);
+    let last_commit = log::conclude(&mut chart, &history, tail.as_ref(), &usable);
+    if let Ok(history) = &history {
+        strays::side_files(&mut chart, &history.reader.named, history.is_complete());
+    }
+    chart.findings.extend(checkpoint_findings);
+    let named = usable.iter().flat_map(|it| it.checkpoint.tables.values());
+    let named: HashSet<String> = named.map(|table| table.folder.clone()).collect();
+    strays::tables(&mut chart, &named);
+    if deep {
+        compare(&mut chart, history.as_ref().ok(), tail.as_ref());
+    }
+    strays::strangers(&mut chart);
+    let sound = chart
+        .findings
+        .iter()
+        .all(|finding| finding.severity < Severity::Damage);
+    Ok(Diagnosis {
+        folder: chart.folder,
+        sound,
+        last_commit,
+        findings: chart.findings,
+        treatment: chart.treatment,
+    })
+}
+
+/// What `graph.json` says.
+fn identity(chart: &mut Chart) -> Option<Uuid> {
+    let rescue = "take it from a backup: it is one line, the format and the graph's uuid";
+    match graph::identity(&chart.folder) {
+        Ok(identity) => {
+            let what = format!("format {}, graph {}", identity.format, identity.uuid);
+            chart.findings.push(Finding::ok("graph.json", what));
+            Some(identity.uuid)
+        }
+        Err(error) => {
+            let what = match &error {
+                OpenError::Missing { source, .. } => told(&chart.folder, source.as_ref()),
+                other => told(&chart.folder, other),
+            };
+            let finding = Finding::damage("graph.json", what).at("graph.json");
+            let newer = matches!(error, OpenError::Format { .. });
+            chart
+                .findings
+                .push(finding.means("the graph does not open").saved_by(if newer {
+                    "use the version of Trellis that wrote it"
+                } else {
+                    rescue
+                }));
+            chart.block("graph.json cannot be used");
+            None
+        }
+    }
+}
+
+fn holder(chart: &mut Chart) {
+    match lock::holder(&chart.folder) {
+        Ok(None) => {}
+        Ok(Some(holder)) => {
+            let since = jiff::Timestamp::from_microsecond(holder.since_micros).unwrap_or_default();
+            let what = format!(
+                "process {} on {} holds the graph for writing since {since}",
+                holder.pid, holder.host
+            );
+            let finding = Finding::note("writer.lock", what);
+            chart.findings.push(finding.means(
+                "what it writes meanwhile may look unfinished here; ask again after it has closed",
+            ));
+            chart.held = true;
+        }
+        Err(error) => {
+            chart
+                .findings
+                .push(Finding::warning("writer.lock", told(&chart.folder, &error)));
+        }
+    }
+}
+
+/// All records of the log, from its beginning.
+fn history(
+    chart: &Chart,
+    identity: Option<Uuid>,
+    replay: bool,
+    lsns: &[u64],
+) -> Result<Reading, journal::Error> {
+    let graph = identity.unwrap_or_default();
+    let replay = replay.then(|| Replay::from(&chart.folder, graph, None));
+    Reading::new(&chart.folder, None, replay, lsns.iter().copied())
+}
+
+/// What opening does: the state at the newest checkpoint, and the records after it. One that turns
+/// out not to be of this log is taken from `usable`.
+fn tail(chart: &mut Chart, usable: &mut Vec<Candidate>) -> Option<Reading> {
+    loop {
+        let candidate = usable.first()?;
+        let (graph, from) = (candidate.checkpoint.graph, candidate.point);
+        let (_, snapshot) = graph::load(&chart.folder, graph, &candidate.path).ok()?;
+        let replay = Replay::from(&chart.folder, graph, Some(snapshot));
+        let tail =
+            Reading::new(&chart.folder, Some(from), Some(replay), std::iter::empty()).ok()?;
+        if !matches!(tail.followed.stop, Stop::Contradicted) {
+            return Some(tail);
+        }
+        let what = format!("after lsn {} the log goes on from another digest", from.lsn);
+        chart.unfitting(&usable.remove(0).path, &what);
+    }
+}
+
+/// Whether the log alone gives more than with the checkpoint.
+fn contradicts(history: &Reading, tail: &Reading) -> bool {
+    let refused = !tail.reader.refusals.is_empty();
+    refused && history.state().is_some() && history.last() > tail.last()
+}
+
+/// The state that the log alone gives, against that which opening gives.
+fn compare(chart: &mut Chart, history: Option<&Reading>, tail: Option<&Reading>) {
+    let rows =
+        |snapshot: &crate::Snapshot| counted(snapshot.tables().map(|rows| rows.count).sum(), "row");
+    let log = history.filter(|it| it.is_whole() && it.is_complete());
+    let finding = match (log.and_then(Reading::state), tail.and_then(Reading::state)) {
+        (None, _) => Finding::note("state", "the log alone does not give the graph's state")
+            .means("whether the checkpoint holds the same cannot be told"),
+        (Some(log), None) => Finding::ok(
+            "state",
+            format!(
+                "the log alone gives {}; there is no checkpoint to compare",
+                rows(log)
+            ),
+        ),
+        (Some(log), Some(opened)) if log.lsn() < opened.lsn() => {
+            let what = format!("the log alone gives the state at lsn {} only", log.lsn());
+            Finding::note("state", what).means("the checkpoint goes further")
+        }
+        (Some(log), Some(opened)) => {
+            let found = state::differences(log, opened);
+            if found.is_empty() {
+                let what = format!(
+                    "the log alone gives the same {} as the newest checkpoint and what follows it",
+                    rows(log)
+                );
+                Finding::ok("state", what)
+            } else {
+                Finding::damage("state", format!("the log and the newest checkpoint differ: {found}"))
+                    .means("the log is right, the checkpoint's tables are not")
+                    .saved_by("with the server stopped, move the files in checkpoints/ away: the graph opens from the log alone")
+            }
+        }
+    };
+    chart.findings.push(finding);
+}
+
+#[cfg(test)]
+impl Diagnosis {
+    fn texts(&self) -> Vec<String> {
+        self.findings.iter().map(ToString::to_string).collect()
+    }
+}
