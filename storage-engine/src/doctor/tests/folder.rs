@@ -130,7 +130,7 @@ fn a_checkpoint_of_another_history() {
     let mut checkpoint = Checkpoint::load(&path).expect("loaded");
     checkpoint.digest = "0".repeat(64);
     checkpoint
-        .publish(&fixture.folder().join("checkpoints"))
+        .publish(&fixture.folder().join("checkpoints"), None)
         .expect("published");
     check(
         &fixture.examine(),
@@ -148,7 +148,7 @@ fn a_checkpoint_that_says_something_else_than_the_log() {
     let old = Checkpoint::load(&fixture.file("checkpoints", "2.json")).expect("loaded");
     let mut new = Checkpoint::load(&fixture.file("checkpoints", "3.json")).expect("loaded");
     new.tables = old.tables;
-    new.publish(&fixture.folder().join("checkpoints"))
+    new.publish(&fixture.folder().join("checkpoints"), None)
         .expect("published");
     assert!(
         examine(&fixture.folder(), Depth::Usual)
@@ -183,7 +183,7 @@ fn a_checkpoint_that_the_log_does_not_continue() {
     let load = |name: &str| Checkpoint::load(&fixture.file("checkpoints", name)).expect("loaded");
     let mut new = load("3.json");
     new.tables = load("2.json").tables;
-    new.publish(&fixture.folder().join("checkpoints"))
+    new.publish(&fixture.folder().join("checkpoints"), None)
         .expect("published");
     assert!(Graph::open(&fixture.folder(), Options::default()).is_err());
     check(

@@ -173,7 +173,7 @@ fn a_truncated_tail_that_a_checkpoint_knows_of() {
     check(
         &fixture.examine(),
         &[
-            "damage   log: it cannot be read after lsn 2, but a checkpoint holds the data up to lsn 3; the last acknowledged commit that can be read is commit 3 (lsn 3, <id>, <time>, by test); no commit is lost; `trellis repair` lets the log begin after lsn 3; of the commits before, the data stays and the history goes",
+            "damage   log: it cannot be read after lsn 2, but a checkpoint holds the data up to lsn 3; the last acknowledged commit that can be read is commit 3 (lsn 3, <id>, <time>, by test); whether others came after it cannot be told; `trellis repair` lets the log begin after lsn 3; of the commits before, the data stays and the history goes",
         ],
     );
     let repaired = fixture.repair_to(3);
@@ -205,7 +205,7 @@ fn a_log_that_is_gone() {
         &fixture.examine(),
         &[
             "damage   log: log holds no journal (no `<first lsn>.seg` file)",
-            "damage   log: it cannot be read after lsn 0, but a checkpoint holds the data up to lsn 2; the last acknowledged commit that can be read is commit 2 (lsn 2, <id>, <time>, by test); no commit is lost; `trellis repair` lets the log begin after lsn 2; of the commits before, the data stays and the history goes",
+            "damage   log: it cannot be read after lsn 0, but a checkpoint holds the data up to lsn 2; the last acknowledged commit that can be read is commit 2 (lsn 2, <id>, <time>, by test); whether others came after it cannot be told; `trellis repair` lets the log begin after lsn 2; of the commits before, the data stays and the history goes",
         ],
     );
     fixture.repair_to(2);
