@@ -243,11 +243,11 @@ pub fn scan(folder: &Path, after: Lsn, visit: &mut dyn FnMut(Entry<'_>)) -> Resu
     let files = folder::list(folder)?.segments;
     let mut last = Lsn::ZERO;
     for (index, file) in files.iter().enumerate() {
-        last = last.max(file.first.before());
         let end = files.get(index + 1).map(|next| next.first);
         let Ok(mut segment) = Segment::open(file) else {
             continue;
         };
+        last = last.max(file.first.before());
         let mut offset = SEGMENT_HEADER_BYTES as u64;
         loop {
             match segment.frame_at(offset)? {

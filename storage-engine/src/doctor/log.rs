@@ -317,7 +317,8 @@ fn plan(
             format!("those from lsn {} to lsn {} are lost", first.lsn, end.lsn)
         }
         (Some(only), _) => format!("that at lsn {} is lost", only.lsn),
-        _ => "none after it is known".to_owned(),
+        _ if tail.is_some_and(Reading::is_complete) => "no commit is lost".to_owned(),
+        _ => "whether others came after it cannot be told".to_owned(),
     };
     let finding = match checkpoint.filter(|_| by_log < last.lsn) {
         Some(candidate) => {

@@ -74,7 +74,7 @@ fn a_flipped_byte_before_the_checkpoint_costs_history_only() {
         &fixture.examine(),
         &[
             "damage   log/00000000000000000002.seg at byte 512: a frame's body does not match its checksum, although the journal goes on at lsn 5 in the next segment",
-            "damage   log: it cannot be read after lsn 1, but a checkpoint holds the data up to lsn 3, and from there the log goes on to lsn 5; the last acknowledged commit that can be read is commit 5 (lsn 5, <id>, <time>, by test); none after it is known; `trellis repair` lets the log begin after lsn 3; of the commits before, the data stays and the history goes",
+            "damage   log: it cannot be read after lsn 1, but a checkpoint holds the data up to lsn 3, and from there the log goes on to lsn 5; the last acknowledged commit that can be read is commit 5 (lsn 5, <id>, <time>, by test); no commit is lost; `trellis repair` lets the log begin after lsn 3; of the commits before, the data stays and the history goes",
         ],
     );
     assert!(Graph::open(&fixture.folder(), Options::default()).is_err());
@@ -115,7 +115,7 @@ fn damage_in_a_segment_that_opening_does_not_read() {
         &fixture.examine(),
         &[
             "damage   log/00000000000000000002.seg at byte 512: a frame's body does not match its checksum, although the journal goes on at lsn 3 in the next segment",
-            "damage   log: it cannot be read after lsn 1, but a checkpoint holds the data up to lsn 3, and from there the log goes on to lsn 4; the last acknowledged commit that can be read is commit 4 (lsn 4, <id>, <time>, by test); none after it is known; `trellis repair` lets the log begin after lsn 3; of the commits before, the data stays and the history goes",
+            "damage   log: it cannot be read after lsn 1, but a checkpoint holds the data up to lsn 3, and from there the log goes on to lsn 4; the last acknowledged commit that can be read is commit 4 (lsn 4, <id>, <time>, by test); no commit is lost; `trellis repair` lets the log begin after lsn 3; of the commits before, the data stays and the history goes",
         ],
     );
     drop(fixture.open());
@@ -173,7 +173,7 @@ fn a_truncated_tail_that_a_checkpoint_knows_of() {
     check(
         &fixture.examine(),
         &[
-            "damage   log: it cannot be read after lsn 2, but a checkpoint holds the data up to lsn 3; the last acknowledged commit that can be read is commit 3 (lsn 3, <id>, <time>, by test); none after it is known; `trellis repair` lets the log begin after lsn 3; of the commits before, the data stays and the history goes",
+            "damage   log: it cannot be read after lsn 2, but a checkpoint holds the data up to lsn 3; the last acknowledged commit that can be read is commit 3 (lsn 3, <id>, <time>, by test); whether others came after it cannot be told; `trellis repair` lets the log begin after lsn 3; of the commits before, the data stays and the history goes",
         ],
     );
     let repaired = fixture.repair_to(3);
@@ -205,7 +205,7 @@ fn a_log_that_is_gone() {
         &fixture.examine(),
         &[
             "damage   log: log holds no journal (no `<first lsn>.seg` file)",
-            "damage   log: it cannot be read after lsn 0, but a checkpoint holds the data up to lsn 2; the last acknowledged commit that can be read is commit 2 (lsn 2, <id>, <time>, by test); none after it is known; `trellis repair` lets the log begin after lsn 2; of the commits before, the data stays and the history goes",
+            "damage   log: it cannot be read after lsn 0, but a checkpoint holds the data up to lsn 2; the last acknowledged commit that can be read is commit 2 (lsn 2, <id>, <time>, by test); whether others came after it cannot be told; `trellis repair` lets the log begin after lsn 2; of the commits before, the data stays and the history goes",
         ],
     );
     fixture.repair_to(2);
@@ -249,7 +249,7 @@ fn a_side_file_that_a_checkpoint_makes_up_for() {
         &fixture.examine(),
         &[
             "damage   files/<id>.changes: the commit at lsn 3 needs it: the side file <id>.changes is damaged",
-            "damage   log: it cannot be read after lsn 2, but a checkpoint holds the data up to lsn 3, and from there the log goes on to lsn 4; the last acknowledged commit that can be read is commit 4 (lsn 4, <id>, <time>, by test); none after it is known; `trellis repair` lets the log begin after lsn 3; of the commits before, the data stays and the history goes",
+            "damage   log: it cannot be read after lsn 2, but a checkpoint holds the data up to lsn 3, and from there the log goes on to lsn 4; the last acknowledged commit that can be read is commit 4 (lsn 4, <id>, <time>, by test); no commit is lost; `trellis repair` lets the log begin after lsn 3; of the commits before, the data stays and the history goes",
         ],
     );
     assert_eq!(contents(&fixture.open().snapshot()), fixture.after[&4]);
