@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use server::offline::doctor::{self, RepairError};
+use server::offline::doctor::{self, Depth, RepairError};
 
 use crate::failure::Failure;
 use crate::table;
@@ -13,6 +13,9 @@ use crate::table;
 pub(crate) struct Arguments {
     /// The graph's folder, the one with graph.json in it
     folder: PathBuf,
+    /// Also take away tables that do not hold what the log says, as `doctor --deep` finds them
+    #[arg(long)]
+    deep: bool,
     /// Do it; without this, only say what would be done
     #[arg(long)]
     yes: bool,
@@ -20,7 +23,12 @@ pub(crate) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folder = arguments.folder.display();
-    let prescription = doctor::prescribe(&arguments.folder).map_err(failure)?;
+    let depth = if arguments.deep {
+        Depth::Deep
+    } else {
+        Depth::Usual
+    };
+    let prescription = doctor::prescribe(&arguments.folder, depth).map_err(failure)?;
     if prescription.is_empty() {
         let diagnosis = &prescription.diagnosis;
         if !diagnosis.sound {
@@ -37,7 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "nothing was changed: say --yes to have this done".to_owned(),
         ));
     }
-    let repaired = doctor::repair(&arguments.folder).map_err(failure)?;
+    let repaired = doctor::repair(&arguments.folder, depth).map_err(failure)?;
     table::print(repaired.before.to_string().trim_end())?;
     if let Some(copies) = &repaired.copies {
         table::print(&format!("copies are kept in {}", copies.display()))?;

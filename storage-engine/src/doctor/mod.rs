@@ -37,7 +37,7 @@ pub use finding::{CommitMark, Finding, Severity};
 pub use repair::{Prescription, RepairError, Repaired, prescribe, repair};
 
 use crate::doctor::checkpoints::Candidate;
-use crate::doctor::finding::{counted, told};
+use crate::doctor::finding::{counted, told, within};
 use crate::doctor::log::LogStep;
 use crate::doctor::reading::Reading;
 use crate::graph::{self, OpenError, Replay};
@@ -166,7 +166,7 @@ pub fn examine(folder: &Path, depth: Depth) -> Result<Diagnosis, ExamineError> {
     let named: HashSet<String> = named.map(|table| table.folder.clone()).collect();
     strays::tables(&mut chart, &named);
     if deep {
-        compare(&mut chart, history.as_ref().ok(), tail.as_ref());
+        compare(&mut chart, history.as_ref().ok(), tail.as_ref(), &usable);
     }
     strays::strangers(&mut chart);
     let sound = chart
@@ -271,7 +271,12 @@ fn contradicts(history: &Reading, tail: &Reading) -> bool {
 }
 
 /// The state that the log alone gives, against that which opening gives.
-fn compare(chart: &mut Chart, history: Option<&Reading>, tail: Option<&Reading>) {
+fn compare(
+    chart: &mut Chart,
+    history: Option<&Reading>,
+    tail: Option<&Reading>,
+    usable: &[Candidate],
+) {
     let rows =
         |snapshot: &crate::Snapshot| counted(snapshot.tables().map(|rows| rows.count).sum(), "row");
     let log = history.filter(|it| it.is_whole() && it.is_complete());
@@ -298,9 +303,15 @@ fn compare(chart: &mut Chart, history: Option<&Reading>, tail: Option<&Reading>)
                 );
                 Finding::ok("state", what)
             } else {
-                Finding::damage("state", format!("the log and the newest checkpoint differ: {found}"))
+                for candidate in usable {
+                    let path = within(&chart.folder, &candidate.path);
+                    let why = "the tables that it names do not hold what the log says";
+                    chart.treatment.drops.push((path, why.to_owned()));
+                }
+                let what = format!("the log and the newest checkpoint differ: {found}");
+                Finding::damage("state", what)
                     .means("the log is right, the checkpoint's tables are not")
-                    .saved_by("with the server stopped, move the files in checkpoints/ away: the graph opens from the log alone")
+                    .saved_by("`trellis repair --deep` takes the checkpoints away: the graph opens from the log alone")
             }
         }
     };

@@ -161,8 +161,8 @@ impl LogStep {
 ///
 /// # Errors
 /// [`RepairError`] when a process holds the graph, or when nothing may be done.
-pub fn prescribe(folder: &Path) -> Result<Prescription, RepairError> {
-    let diagnosis = examine(folder, Depth::Usual)?;
+pub fn prescribe(folder: &Path, depth: Depth) -> Result<Prescription, RepairError> {
+    let diagnosis = examine(folder, depth)?;
     if let Some(holder) = lock::holder(folder)? {
         return Err(RepairError::Locked { holder });
     }
@@ -173,14 +173,14 @@ pub fn prescribe(folder: &Path) -> Result<Prescription, RepairError> {
 ///
 /// # Errors
 /// [`RepairError`]; it says whether anything was changed.
-pub fn repair(folder: &Path) -> Result<Repaired, RepairError> {
+pub fn repair(folder: &Path, depth: Depth) -> Result<Repaired, RepairError> {
     // First without the lock, whose file is made by taking it.
-    prescribe(folder)?;
+    prescribe(folder, depth)?;
     let lock = WriterLock::acquire(folder).map_err(|error| match error {
         LockError::Held(holder) => RepairError::Locked { holder },
         LockError::File(error) => error.into(),
     })?;
-    let mut diagnosis = examine(folder, Depth::Usual)?;
+    let mut diagnosis = examine(folder, depth)?;
     // The process that holds it is this one.
     diagnosis
         .findings
@@ -192,7 +192,7 @@ pub fn repair(folder: &Path) -> Result<Repaired, RepairError> {
         apply(folder, &before)?;
     }
     drop(lock);
-    let after = examine(folder, Depth::Usual)?;
+    let after = examine(folder, depth)?;
     Ok(Repaired {
         before,
         after,

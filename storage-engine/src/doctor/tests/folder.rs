@@ -33,7 +33,7 @@ fn a_graph_with_commits_folds_and_side_files_is_sound() {
             .all(|it| it.severity == Severity::Ok),
         "{texts:#?}"
     );
-    let nothing = repair(&fixture.folder()).expect("nothing to do");
+    let nothing = repair(&fixture.folder(), Depth::Deep).expect("nothing to do");
     assert!(nothing.before.is_empty() && nothing.copies.is_none());
 }
 
@@ -54,7 +54,7 @@ fn a_graph_that_is_open_is_examined_beside_its_writer() {
         "{lock}"
     );
     assert!(matches!(
-        repair(&fixture.folder()),
+        repair(&fixture.folder(), Depth::Usual),
         Err(RepairError::Locked { .. })
     ));
     drop(graph);
@@ -159,9 +159,41 @@ fn a_checkpoint_that_says_something_else_than_the_log() {
     check(
         &deep,
         &[
-            "damage   state: the log and the newest checkpoint differ: Person has 2 rows by the log, 1 by the checkpoint, row 2 of Person is not in the checkpoint, Knows has 2 rows by the log, 1 by the checkpoint, row 2 of Knows is not in the checkpoint; the log is right, the checkpoint's tables are not; with the server stopped, move the files in checkpoints/ away: the graph opens from the log alone",
+            "damage   state: the log and the newest checkpoint differ: Person has 2 rows by the log, 1 by the checkpoint, row 2 of Person is not in the checkpoint, Knows has 2 rows by the log, 1 by the checkpoint, row 2 of Knows is not in the checkpoint; the log is right, the checkpoint's tables are not; `trellis repair --deep` takes the checkpoints away: the graph opens from the log alone",
         ],
     );
+}
+
+#[test]
+fn a_table_that_rots() {
+    let fixture = Fixture::new(&[Person("first@x"), Person("second@x"), Fold, Person("c")]);
+    let mut rotten = 0;
+    for path in files(&fixture.folder().join("tables")) {
+        change(&path, |bytes| {
+            let found = bytes.windows(8).position(|part| part == b"second@x");
+            if let Some(at) = found {
+                bytes[at] = b'X';
+                rotten += 1;
+            }
+        });
+    }
+    assert_eq!(rotten, 1);
+    // A table has no checksums of its own, so that only the log can tell.
+    assert!(
+        examine(&fixture.folder(), Depth::Usual)
+            .expect("examined")
+            .sound
+    );
+    let deep = examine(&fixture.folder(), Depth::Deep).expect("examined");
+    check(
+        &deep,
+        &[
+            "damage   state: the log and the newest checkpoint differ: row 2 of Person differs; the log is right, the checkpoint's tables are not; `trellis repair --deep` takes the checkpoints away: the graph opens from the log alone",
+        ],
+    );
+    let nothing = repair(&fixture.folder(), Depth::Usual).expect("examined");
+    assert!(nothing.before.is_empty());
+    fixture.repair_to(4);
 }
 
 #[test]

@@ -103,7 +103,7 @@ impl Fixture {
         let usual = examine(&self.folder(), Depth::Usual).expect("examined");
         let texts = || (usual.texts(), diagnosis.texts());
         assert_eq!(usual.sound, diagnosis.sound, "{:#?}", texts());
-        let _dry = prescribe(&self.folder());
+        let _dry = prescribe(&self.folder(), Depth::Deep);
         assert_eq!(self.hash(), before, "the doctor changes nothing");
         diagnosis
     }
@@ -121,7 +121,7 @@ impl Fixture {
     /// everything that was changed is kept.
     fn repair_to(&self, lsn: u64) -> Repaired {
         let before = self.hash();
-        let repaired = repair(&self.folder()).expect("repaired");
+        let repaired = repair(&self.folder(), Depth::Deep).expect("repaired");
         assert!(repaired.after.sound, "{:#?}", repaired.after.texts());
         let copies = repaired.copies.clone().expect("copies");
         let now = self.hash();
@@ -152,7 +152,7 @@ impl Fixture {
 
     fn cannot_repair(&self, reason: &str) {
         let before = self.hash();
-        let error = repair(&self.folder()).expect_err("beyond repair");
+        let error = repair(&self.folder(), Depth::Deep).expect_err("beyond repair");
         assert!(matches!(error, RepairError::Beyond { .. }), "{error:?}");
         assert!(error.to_string().contains(reason), "{error}");
         assert_eq!(self.hash(), before);
