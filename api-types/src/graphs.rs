@@ -31,7 +31,11 @@ pub struct CreateGraphRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     /// Names and values of your own: attributes for policies and for filtering the list.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "crate::unique::map",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub labels: BTreeMap<String, String>,
 }
 
@@ -136,9 +140,9 @@ pub struct GraphDetails {
     pub schema_version: u64,
     /// The newest commit.
     pub head: Commit,
-    /// How many nodes, per node type.
+    /// How many nodes, per node type that the caller may read.
     pub nodes: BTreeMap<String, u64>,
-    /// How many relationships, per edge type.
+    /// How many relationships, per edge type that the caller may read.
     pub edges: BTreeMap<String, u64>,
     /// What is on disk and in memory.
     pub storage: StorageDetails,

@@ -21,6 +21,7 @@ mod problem;
 mod query;
 mod schema;
 mod server;
+mod unique;
 
 pub use commit::*;
 pub use data::*;

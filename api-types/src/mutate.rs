@@ -18,7 +18,11 @@ pub struct MutateRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
     /// Values for the parameters of `query`, by name without `$`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "crate::unique::map",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     #[schema(value_type = Object)]
     pub params: Parameters,
     /// Several statements; each sees the effects of those before it. Not together with `query`.
@@ -42,7 +46,11 @@ pub struct Statement {
     /// The statement, in Cypher.
     pub query: String,
     /// Values for its parameters, by name without `$`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "crate::unique::map",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     #[schema(value_type = Object)]
     pub params: Parameters,
 }

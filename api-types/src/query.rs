@@ -21,7 +21,11 @@ pub struct QueryRequest {
     /// The statement, in Cypher.
     pub query: String,
     /// Values for its parameters, by name without `$`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "crate::unique::map",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     #[schema(value_type = Object)]
     pub params: Parameters,
     /// The branch to read; `main` when left out.

@@ -36,11 +36,11 @@ pub struct Readiness {
 /// The graphs in short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GraphsReadiness {
-    /// How many are open.
+    /// How many are open, of those that the caller may see.
     pub open: u64,
-    /// How many the server knows.
+    /// How many the caller may see.
     pub registered: u64,
-    /// Those that were set aside, as far as the caller may see them.
+    /// Those of them that were set aside.
     pub quarantined: Vec<QuarantinedGraph>,
 }
 

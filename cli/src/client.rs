@@ -32,10 +32,10 @@ const MAX_PROBLEM_BYTES: u64 = 1 << 20;
 #[derive(Args)]
 pub(crate) struct Connection {
     /// Address of the server [env: TRELLIS_SERVER] [default: http://127.0.0.1:8080]
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Connection")]
     server: Option<String>,
     /// File that holds the token and nothing else [env: TRELLIS_TOKEN holds the token itself]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
     token_file: Option<PathBuf>,
 }
 
@@ -59,14 +59,13 @@ impl Connection {
             .clone()
             .or_else(|| variable("TRELLIS_SERVER"))
             .unwrap_or_else(|| DEFAULT_SERVER.to_owned());
-        let url = Url::parse(text.trim()).map_err(|error| {
-            Failure::Usage(format!("`{text}` is not the address of a server: {error}"))
-        })?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(Failure::Usage(format!(
-                "`{text}` is not the address of a server: it must begin with http:// or https://"
-            )));
+        let wrong =
+            |why: &str| Failure::Usage(format!("`{text}` is not the address of a server: {why}"));
+        let scheme = text.trim().split_once("://").map(|(scheme, _)| scheme);
+        if !matches!(scheme, Some("http" | "https")) {
+            return Err(wrong("it must begin with http:// or https://"));
         }
+        let url = Url::parse(text.trim()).map_err(|error| wrong(&error.to_string()))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Failure::Usage(
                 "the address must not hold a password; put a token into a file and name it with --token-file"
@@ -172,9 +171,9 @@ impl Client {
 
     /// The failure of an answer that broke off.
     pub(crate) fn broken_answer(&self, source: io::Error) -> Failure {
-        Failure::Answer {
+        Failure::BrokenOff {
             server: self.server.to_string(),
-            source: source.into(),
+            source,
         }
     }
 

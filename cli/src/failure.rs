@@ -31,7 +31,16 @@ pub(crate) enum Failure {
         #[source]
         source: reqwest::Error,
     },
-    /// An answer broke off or was not what the contract says.
+    /// An answer broke off.
+    #[error("the answer of {server} broke off")]
+    BrokenOff {
+        /// Who answered.
+        server: String,
+        /// What happened on the way.
+        #[source]
+        source: io::Error,
+    },
+    /// An answer was not what the contract says.
     #[error("cannot read the answer of {server}; is a Trellis server of this version behind it?")]
     Answer {
         /// Who answered.
@@ -99,22 +108,45 @@ impl Failure {
         eprint!("error: {}", self.report());
     }
 
-    fn report(&self) -> String {
-        let mut text = self.to_string();
+    /// The causes, outermost first. Of what happened on the way only the root says anything: those
+    /// above it name layers of the HTTP client.
+    fn causes(&self) -> Vec<String> {
+        let mut causes: Vec<String> = Vec::new();
         let mut cause = self.source();
-        let mut last = text.clone();
         while let Some(error) = cause {
             let message = error.to_string();
-            if message != last {
-                let _infallible = write!(text, "\n  because: {message}");
+            if causes.last() != Some(&message) {
+                causes.push(message);
             }
-            last = message;
             cause = error.source();
         }
-        if let Self::Unreachable { source, .. } = self
-            && source.is_connect()
-        {
-            text.push_str("\n  hint: start one with `trellis serve --config <file>`, or name another with --server");
+        if matches!(self, Self::Unreachable { .. } | Self::BrokenOff { .. }) {
+            causes.drain(..causes.len().saturating_sub(1));
+        }
+        causes
+    }
+
+    /// What to do about it, where that is known.
+    fn hint(&self) -> Option<&'static str> {
+        let Self::Unreachable { server, source } = self else {
+            return None;
+        };
+        Some(if !source.is_connect() {
+            "the connection broke off: a change that was under way may have been made all the same"
+        } else if server.starts_with("https:") {
+            "a server without TLS in front of it has an address that begins with http://"
+        } else {
+            "start one with `trellis serve --config <file>`, or name another with --server"
+        })
+    }
+
+    fn report(&self) -> String {
+        let mut text = self.to_string();
+        for cause in self.causes() {
+            let _infallible = write!(text, "\n  because: {cause}");
+        }
+        if let Some(hint) = self.hint() {
+            let _infallible = write!(text, "\n  hint: {hint}");
         }
         if !text.ends_with('\n') {
             text.push('\n');

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use api_types::Parameters;
+use clap::Args;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -43,12 +44,29 @@ pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// A statement given on the command line, or read from standard input for `-`.
-pub(crate) fn statement(argument: &str) -> Result<String, Failure> {
-    if argument == STANDARD_INPUT {
-        read(Path::new(argument))
-    } else {
-        Ok(argument.to_owned())
+/// A statement and its parameters, as arguments of a command.
+#[derive(Args)]
+pub(crate) struct Statement {
+    /// The statement in Cypher, `-` for standard input
+    cypher: String,
+    /// A parameter: JSON, or else a string; may be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
+    parameters: Vec<(String, String)>,
+}
+
+impl Statement {
+    /// Its text, read from standard input when that was asked for.
+    pub(crate) fn text(&self) -> Result<String, Failure> {
+        if self.cypher == STANDARD_INPUT {
+            read(Path::new(STANDARD_INPUT))
+        } else {
+            Ok(self.cypher.clone())
+        }
+    }
+
+    /// Its parameters, typed.
+    pub(crate) fn parameters(&self) -> Parameters {
+        parameters(&self.parameters)
     }
 }
 
@@ -62,7 +80,7 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
 
 /// Parameters of a statement: what reads as JSON is JSON, anything else is a string. So `n=3` is
 /// a number, `name=Ada` a string, and `code='"3"'` the string 3.
-pub(crate) fn parameters(pairs: &[(String, String)]) -> Parameters {
+fn parameters(pairs: &[(String, String)]) -> Parameters {
     let value =
         |text: &String| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()));
     pairs

@@ -5,6 +5,7 @@ use std::fmt;
 
 use api_types::{Finding, Problem};
 use reqwest::StatusCode;
+use unicode_width::UnicodeWidthChar;
 
 use crate::failure::Failure;
 use crate::value::printable;
@@ -62,7 +63,9 @@ fn write_problem(f: &mut fmt::Formatter<'_>, problem: &Problem, text: Option<&st
         problem.status,
         problem.code.as_str()
     )?;
-    if !problem.detail.is_empty() {
+    // Where the text can be quoted, the detail only repeats the first finding.
+    let repeats = |finding: &Finding| text.is_some() && problem.detail.contains(&finding.message);
+    if !(problem.detail.is_empty() || problem.errors.first().is_some_and(repeats)) {
         writeln!(f, "  {}", printable(&problem.detail))?;
     }
     for finding in problem.errors.iter().take(MAX_FINDINGS) {
@@ -106,7 +109,7 @@ fn write_finding(f: &mut fmt::Formatter<'_>, finding: &Finding, text: Option<&st
     }
 }
 
-/// The line that a finding points at, and a caret under each character of it.
+/// The line that a finding points at, and carets under it, as wide as a terminal shows it.
 fn quote(text: &str, finding: &Finding) -> Option<String> {
     let (line, column) = (
         usize::try_from(finding.line?).ok()?,
@@ -127,18 +130,22 @@ fn quote(text: &str, finding: &Finding) -> Option<String> {
         None => start,
     };
     // A tab takes the width that it takes above, whatever the terminal makes of it.
-    let indent: String = quoted
-        .chars()
-        .take(start)
-        .map(|c| if c == '\t' { '\t' } else { ' ' })
-        .collect();
+    let width = |c: char| c.width().unwrap_or(1);
+    let mut indent = String::new();
+    for c in quoted.chars().take(start) {
+        match c {
+            '\t' => indent.push('\t'),
+            _ => indent.extend(std::iter::repeat_n(' ', width(c))),
+        }
+    }
     let shown: String = quoted
         .chars()
         .map(|c| if c.is_control() && c != '\t' { '?' } else { c })
         .collect();
     let number = line.to_string();
     let margin = " ".repeat(number.len());
-    let carets = "^".repeat(end.saturating_sub(start).max(1));
+    let pointed_at = quoted.chars().take(end).skip(start);
+    let carets = "^".repeat(pointed_at.map(width).sum::<usize>().max(1));
     Some(format!(
         "  {margin} |\n  {number} | {shown}\n  {margin} | {indent}{carets}\n"
     ))
@@ -231,6 +238,8 @@ The schema has errors (400 invalid_schema)
             ("abc", finding(1, 4, 1, 4), Some("    |    ^")),
             ("añb", finding(1, 3, 1, 4), Some("    |   ^")),
             ("\tx", finding(1, 2, 1, 3), Some("    | \t^")),
+            ("漢字x", finding(1, 3, 1, 4), Some("    |     ^")),
+            ("a漢字", finding(1, 2, 1, 4), Some("    |  ^^^^")),
             ("abc", finding(9, 1, 9, 2), None),
             ("abc", finding(0, 0, 0, 0), None),
             ("abc", finding(1, 77, 1, 78), None),

@@ -19,17 +19,23 @@ pub(crate) fn cell(value: &Value) -> String {
 }
 
 /// The text with control characters shown instead of obeyed: a stored name must not be able to
-/// rewrite somebody's terminal.
+/// rewrite somebody's terminal, nor to turn around the order in which it is read.
 pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() {
+        if character.is_control() || is_direction_mark(character) {
             shown.extend(character.escape_default());
         } else {
             shown.push(character);
         }
     }
     shown
+}
+
+/// The marks of Unicode's bidirectional algorithm (UAX #9, section 2).
+fn is_direction_mark(character: char) -> bool {
+    matches!(character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn object(members: &Map<String, Value>) -> String {
@@ -94,6 +100,7 @@ mod tests {
             (json!(1.5), "1.5"),
             (json!("plain"), "plain"),
             (json!("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n"),
+            (json!("a\u{202e}b"), "a\\u{202e}b"),
             (json!([1, "two", null]), "[1, two, null]"),
             (json!({"a": 1, "b": [true]}), "{a: 1, b: [true]}"),
             (node("syn@2"), "(:Crate syn@2)"),

@@ -143,7 +143,7 @@ impl FrameHeader {
             Kind::Footer => entries == 0 && body_bytes == 0,
         };
         // The lsn after the last is within the limit too: nothing later has to ask again.
-        let lsns = first >= 1 && first <= MAX_LSN && MAX_LSN - first >= u64::from(count);
+        let lsns = (1..=MAX_LSN).contains(&first) && MAX_LSN - first >= u64::from(count);
         (fits && lsns).then(|| FrameHeader {
             segment: array(bytes, 16),
             kind,

@@ -90,6 +90,13 @@
 //!   fit is *damage*: an error, and nothing is changed on disk.
 //!
 //! One process writes; the caller holds the lock that makes it so. Any number may [`read`].
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests make the files that people and crashes leave"
+    )
+)]
 
 mod disk;
 mod error;

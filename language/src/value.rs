@@ -321,7 +321,7 @@ fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
 )]
 fn exact_int(value: f64) -> Option<i64> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    (value.fract() == 0.0 && value >= -LIMIT && value < LIMIT).then_some(value as i64)
+    (value.fract() == 0.0 && (-LIMIT..LIMIT).contains(&value)).then_some(value as i64)
 }
 
 /// Compares without losing bits of large integers; `None` for NaN.

@@ -308,6 +308,29 @@ impl Authorizer {
         }
     }
 
+    /// Those of the types that the principal of `permit` may touch so, in order. For answers that leave
+    /// out what may not be seen; refusals are not recorded.
+    pub fn allowed_types<'t>(
+        &self,
+        permit: &Permit,
+        touches: impl IntoIterator<Item = TypeTouch<'t>>,
+    ) -> Authorized<Vec<TypeTouch<'t>>> {
+        let touches: BTreeSet<_> = touches.into_iter().collect();
+        let verdicts = match self.about_types(permit, &touches) {
+            Ok(verdicts) => verdicts,
+            Err(error) => touches.iter().map(|_| Verdict::unaskable(&error)).collect(),
+        };
+        let mut allowed = Vec::new();
+        for (touch, verdict) in touches.iter().zip(verdicts) {
+            let principal = &permit.principal().id;
+            self.note_errors(&verdict, principal, touch.action(), permit.decision_id());
+            if verdict.allowed() {
+                allowed.push(*touch);
+            }
+        }
+        Authorized::new(allowed, permit.shared())
+    }
+
     fn about_types(
         &self,
         permit: &Permit,

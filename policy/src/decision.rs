@@ -61,6 +61,12 @@ impl Permit {
         self.graph().map(GraphRef::graph_id)
     }
 
+    /// Whether it was decided for this very graph, with the attributes and the own policy that it has in
+    /// `graph`. A graph that has changed since has another reference.
+    pub fn is_for(&self, graph: &GraphRef) -> bool {
+        self.graph().is_some_and(|decided| decided.is(graph))
+    }
+
     /// The branch that was named when it was decided.
     pub fn branch(&self) -> Option<&str> {
         self.0

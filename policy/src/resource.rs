@@ -45,6 +45,11 @@ impl GraphRef {
         }))
     }
 
+    /// Whether both are copies of one reference.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The id, as registered.
     pub fn graph_id(&self) -> &str {
         &self.0.graph_id

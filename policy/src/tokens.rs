@@ -48,7 +48,7 @@ pub enum TokenError {
         /// How many characters were found.
         found: usize,
     },
-    /// A principal id that is empty, too long, or has control characters.
+    /// A principal id that is blank, too long, or has control characters.
     #[error(
         "`{principal}` cannot name a principal: 1 to {MAX_PRINCIPAL_BYTES} bytes without control characters"
     )]
@@ -66,6 +66,14 @@ pub enum TokenError {
         "the token of principal `{principal}` is empty or has blanks or other than printable ASCII characters"
     )]
     Unpresentable {
+        /// Whose token it is.
+        principal: String,
+    },
+    /// A token for nothing; whoever reads an empty list elsewhere takes it for no limit.
+    #[error(
+        "the token of principal `{principal}` is limited to no scope at all: leave `scopes` out, or name some"
+    )]
+    NoScopes {
         /// Whose token it is.
         principal: String,
     },
@@ -176,6 +184,12 @@ impl Tokens {
         let mut tokens = Self::default();
         for (id, entry) in file.0 {
             let digest = parse_digest(&id, &entry.sha256)?;
+            if digest == sha256("") {
+                return Err(TokenError::Unpresentable { principal: id });
+            }
+            if entry.scopes.as_ref().is_some_and(Vec::is_empty) {
+                return Err(TokenError::NoScopes { principal: id });
+            }
             let principal = Principal {
                 kind: entry.kind,
                 groups: groups.of(&id).chain(entry.groups).collect(),
@@ -322,7 +336,7 @@ fn check_id(id: &str) -> Result<(), TokenError> {
     if id == ANONYMOUS {
         return Err(TokenError::Anonymous);
     }
-    if id.is_empty() || id.len() > MAX_PRINCIPAL_BYTES || id.chars().any(char::is_control) {
+    if id.trim().is_empty() || id.len() > MAX_PRINCIPAL_BYTES || id.chars().any(char::is_control) {
         return Err(TokenError::PrincipalId {
             principal: id.escape_debug().collect(),
         });

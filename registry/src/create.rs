@@ -10,28 +10,33 @@
 //! All of it is synchronous. Run it where nobody's going away can end it half-way.
 
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use language::schema::Schema;
+use policy::{Action, Permit};
+use storage_engine::Graph;
 use uuid::Uuid;
 
 use crate::config::store::ConfigText;
 use crate::config::{GraphEntry, GraphKind, PolicyFile, edit};
 use crate::durable::{self, Naming};
+use crate::handle::WrongPermit;
 use crate::intent::{self, Found, Intent};
+use crate::policy_file::read_policy;
 use crate::registration::{self, Registration, Snapshot};
 use crate::registry::{Registry, Step};
 use crate::uri::{self, GraphUri, UriError};
-use crate::{Digest, Error, GraphId};
+use crate::{Digest, Error, GraphId, StorageError};
 
 /// A graph that somebody asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NewGraph {
     /// Its id.
     pub graph_id: GraphId,
+    /// What it may contain.
+    pub schema: Schema,
     /// Where to keep it; below `server.storage` when not given.
     pub uri: Option<String>,
     /// Whose it is.
@@ -47,9 +52,10 @@ pub struct NewGraph {
 impl NewGraph {
     /// A graph with this id and nothing else said.
     #[must_use]
-    pub fn named(graph_id: GraphId) -> Self {
+    pub fn new(graph_id: GraphId, schema: Schema) -> Self {
         Self {
             graph_id,
+            schema,
             uri: None,
             tenant: None,
             labels: BTreeMap::new(),
@@ -79,6 +85,9 @@ impl NewGraph {
     }
 }
 
+/// What is said of every policy file outside, whatever is there.
+const OUTSIDE: &str = "is outside the folders that server.allow_roots names";
+
 /// Everything decided, nothing done.
 struct Plan {
     entry: GraphEntry,
@@ -88,19 +97,26 @@ struct Plan {
 }
 
 impl Registry {
-    /// Creates the graph: storage, config file, served version; all of them or none.
-    ///
+    /// Creates the graph: storage, config file, served version; all of them or none. The permit is
+    /// for `graph_create` on the server; its principal is who made the first commit.
+    pub fn create(&self, permit: &Permit, request: NewGraph) -> Result<Arc<Registration>, Error> {
+        let is_it = permit.action() == Action::GraphCreate && permit.graph_id().is_none();
+        WrongPermit::unless(is_it, permit)?;
+        let schema = request.schema.clone();
+        let principal = permit.principal().id.clone();
+        self.create_with(request, |folder, graph| {
+            initialise(folder, graph, schema, principal)
+        })
+    }
+
     /// `initialise` puts an empty graph with that uuid into the folder, which is there and empty.
     /// It must write `graph.json`, holding the uuid, before anything else: that is how a folder
     /// left by a crash is known to be this attempt's.
-    pub fn create<E>(
+    fn create_with(
         &self,
         request: NewGraph,
-        initialise: impl FnOnce(&Path, Uuid) -> Result<(), E>,
-    ) -> Result<Arc<Registration>, Error>
-    where
-        E: StdError + Send + Sync + 'static,
-    {
+        initialise: impl FnOnce(&Path, Uuid) -> Result<(), StorageError>,
+    ) -> Result<Arc<Registration>, Error> {
         request.check_texts()?;
         let _turn = self.take_turn();
         let _lock = self.lock()?;
@@ -159,10 +175,11 @@ impl Registry {
         let graph_uuid = Uuid::new_v4();
         let roots = self.roots(snapshot)?;
         let uri = self.place(request, graph_uuid, snapshot, &roots)?;
-        let policy = match &request.policy_file {
-            Some(written) => Some(self.policy_file(written, &roots)?),
-            None => None,
-        };
+        let policy = request
+            .policy_file
+            .as_deref()
+            .map(|written| self.policy_file(written, &roots))
+            .transpose()?;
         let entry = GraphEntry {
             uri: uri.written().to_owned(),
             tenant: request.tenant.clone(),
@@ -214,12 +231,17 @@ impl Registry {
         let folder = self.file().folder();
         let uri = match &request.uri {
             Some(written) => {
-                let uri = GraphUri::parse(written, folder)?;
+                let outside = || UriError::OutsideRoots {
+                    written: written.clone(),
+                };
+                let uri =
+                    GraphUri::parse(written, folder).map_err(|error| match error.place() {
+                        // What the disk says of places outside is not the caller's to know.
+                        Some(place) if !uri::is_inside(place, roots) => outside(),
+                        _ => error,
+                    })?;
                 if !uri.inside(roots) {
-                    return Err(UriError::OutsideRoots {
-                        written: written.clone(),
-                    }
-                    .into());
+                    return Err(outside().into());
                 }
                 uri
             }
@@ -271,8 +293,8 @@ impl Registry {
         }
     }
 
-    /// A policy file given over HTTP: within the roots, a file, readable. Its content is the
-    /// caller's to judge and is not told here.
+    /// A policy file given over HTTP: within the roots, a file, readable, and a sound policy. Of one
+    /// that is outside nothing is told, not even whether it is there.
     fn policy_file(&self, written: &str, roots: &[PathBuf]) -> Result<PolicyFile, Error> {
         let refuse = |reason| Error::InvalidPolicyFile {
             written: written.to_owned(),
@@ -281,39 +303,41 @@ impl Registry {
         if written.trim().is_empty() || written.chars().any(char::is_control) {
             return Err(refuse("is no file name"));
         }
-        let path =
-            uri::canonical(&self.file().resolve(written)).map_err(|_| refuse("cannot be found"))?;
+        let path = match uri::canonical(&self.file().resolve(written)) {
+            Ok(path) => path,
+            Err(error) if error.place().is_some_and(|at| uri::is_inside(at, roots)) => {
+                return Err(refuse("cannot be found"));
+            }
+            Err(_) => return Err(refuse(OUTSIDE)),
+        };
         if !uri::is_inside(&path, roots) {
-            return Err(refuse(
-                "is outside the folders that server.allow_roots names",
-            ));
+            return Err(refuse(OUTSIDE));
         }
         match fs::metadata(&path) {
             Ok(found) if found.is_file() => {}
             Ok(_) => return Err(refuse("is no file")),
             Err(_) => return Err(refuse("cannot be found")),
         }
-        fs::File::open(&path).map_err(|_| refuse("cannot be read by the server"))?;
+        read_policy(&path).map_err(Error::InvalidPolicy)?;
         Ok(PolicyFile {
             file: written.to_owned(),
         })
     }
 
     /// The effects up to the moment from which the graph exists.
-    fn replace_config<E>(
+    fn replace_config(
         &self,
         plan: &Plan,
         made_folder: &mut bool,
-        initialise: impl FnOnce(&Path, Uuid) -> Result<(), E>,
-    ) -> Result<(), Failure>
-    where
-        E: StdError + Send + Sync + 'static,
-    {
+        initialise: impl FnOnce(&Path, Uuid) -> Result<(), StorageError>,
+    ) -> Result<(), Failure> {
         let intent = &plan.intent;
         *made_folder = durable::create_folder(&intent.folder)?;
         self.after(Step::FolderMade)?;
         let listing = fs::read_dir(&intent.folder).naming("list", &intent.folder)?;
         if listing.take(1).count() > 0 {
+            // Somebody was quicker: what is in there is theirs, even if the folder is ours.
+            *made_folder = false;
             return Err(Error::UriNotEmpty {
                 path: intent.folder.clone(),
             }
@@ -321,7 +345,7 @@ impl Registry {
         }
         initialise(&intent.folder, intent.graph_uuid).map_err(|error| Error::Storage {
             graph_id: intent.graph_id.clone(),
-            source: Box::new(error),
+            source: error,
         })?;
         self.after(Step::StorageInitialised)?;
         self.check_identity(intent)?;
@@ -349,10 +373,9 @@ impl Registry {
         if intent::look(&intent.folder)? == Found::Graph(intent.graph_uuid) {
             return Ok(());
         }
-        let missing = io::Error::other("graph.json does not carry the graph's uuid");
         Err(Error::Storage {
             graph_id: intent.graph_id.clone(),
-            source: Box::new(missing),
+            source: StorageError::Unmarked,
         })
     }
 
@@ -393,6 +416,24 @@ impl Registry {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that makes a graph, and `create` asks for a permit first"
+)]
+fn initialise(
+    folder: &Path,
+    graph: Uuid,
+    schema: Schema,
+    principal: String,
+) -> Result<(), StorageError> {
+    let new = storage_engine::NewGraph {
+        graph,
+        schema,
+        principal,
+    };
+    Ok(Graph::create(folder, new)?)
+}
+
 /// Why the effects stopped, and whether the config had been replaced by then.
 struct Failure {
     error: Error,
@@ -415,4 +456,89 @@ fn missing_above(folder: &Path) -> Vec<PathBuf> {
         .take_while(|above| !above.exists())
         .map(Path::to_owned)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+
+    /// A registry on `data/` in a temporary folder, and every path below that folder.
+    fn place() -> (Registry, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = folder.path().join("trellis.yaml");
+        let text = "version: 1\nserver: { storage: data }\n";
+        durable::write(&config, text.as_bytes()).expect("written");
+        fs::create_dir_all(folder.path().join("data/empty")).expect("created");
+        let registry = Registry::open(&config, Options::default()).expect("sound");
+        (registry, folder)
+    }
+
+    fn listing(folder: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for item in fs::read_dir(folder).expect("listed") {
+            let path = item.expect("listed").path();
+            if path.is_dir() && !path.ends_with(".trellis") {
+                found.extend(listing(&path));
+            }
+            found.push(path);
+        }
+        found.sort();
+        found
+    }
+
+    fn at(graph_id: &str, uri: &str) -> NewGraph {
+        let schema = Schema::parse("node Person { email: String @key }").expect("sound");
+        NewGraph {
+            uri: Some(uri.to_owned()),
+            ..NewGraph::new(GraphId::parse(graph_id).expect("valid"), schema)
+        }
+    }
+
+    fn write(path: PathBuf, text: &str) {
+        durable::write(&path, text.as_bytes()).expect("written");
+    }
+
+    #[test]
+    fn a_failing_engine_leaves_nothing() {
+        let (registry, folder) = place();
+        let full = || {
+            StorageError::Engine(storage_engine::CreateError::NotEmpty {
+                folder: PathBuf::new(),
+            })
+        };
+        let _ = registry.create_with(at("warm-up", "data/x"), |_, _| Err(full()));
+        let before = listing(folder.path());
+        let error = registry
+            .create_with(at("one", "data/some/where/one"), |folder, _| {
+                write(folder.join("half"), "half");
+                Err(full())
+            })
+            .expect_err("fails");
+        assert!(matches!(error, Error::Storage { .. }), "{error}");
+        assert_eq!(listing(folder.path()), before);
+        // A folder that was there before stays; what carries the attempt's uuid goes.
+        registry
+            .create_with(at("two", "data/empty"), |folder, uuid| {
+                write(
+                    folder.join("graph.json"),
+                    &format!("{{\"uuid\":\"{uuid}\"}}"),
+                );
+                write(folder.join("writer.lock"), "more");
+                Err(full())
+            })
+            .expect_err("fails");
+        assert_eq!(listing(folder.path()), before);
+        // An engine that leaves no mark is refused.
+        let error = registry.create_with(at("three", "data/three"), |_, _| Ok(()));
+        let unmarked = matches!(
+            error,
+            Err(Error::Storage {
+                source: StorageError::Unmarked,
+                ..
+            })
+        );
+        assert!(unmarked);
+        assert_eq!(listing(folder.path()), before);
+    }
 }

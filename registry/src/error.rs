@@ -1,13 +1,16 @@
 //! What can go wrong in the registry. The server maps each variant to one status and code.
 
-use std::error::Error as StdError;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use storage_engine::CreateError;
 
 use crate::config::Problem;
 use crate::config::edit::EditError;
 use crate::config::lock::LockError;
 use crate::durable::DiskError;
+use crate::handle::WrongPermit;
+use crate::policy_file::PolicyFileError;
 use crate::uri::UriError;
 use crate::{Digest, GraphId, GraphIdError, Step};
 
@@ -31,6 +34,13 @@ pub enum Error {
         /// Why, to be read after the file's name: `is outside server.allow_roots`.
         reason: &'static str,
     },
+    /// The policy file is in its place and no sound policy (400 `invalid_policy`). Tell its summary, not
+    /// its text, which quotes the file.
+    #[error("the policy file cannot be used: {}", .0.summary())]
+    InvalidPolicy(#[source] PolicyFileError),
+    /// The permit is not one to create graphs: a defect of the caller.
+    #[error(transparent)]
+    WrongPermit(#[from] WrongPermit),
     /// A tenant or a label that cannot be kept (400).
     #[error("the {field} must not be empty, nor be <<, nor contain a control character")]
     InvalidText {
@@ -90,14 +100,14 @@ pub enum Error {
     /// The config file's YAML cannot be edited with certainty.
     #[error(transparent)]
     Edit(#[from] EditError),
-    /// The engine did not initialise the graph's storage; downcast for its own error.
+    /// The graph's storage was not made.
     #[error("cannot initialise the storage of the graph {graph_id:?}")]
     Storage {
         /// The graph that was to be.
         graph_id: GraphId,
         /// The engine's reason.
         #[source]
-        source: Box<dyn StdError + Send + Sync>,
+        source: StorageError,
     },
     /// A step on the disk failed.
     #[error(transparent)]
@@ -105,6 +115,17 @@ pub enum Error {
     /// A fault hook ended the attempt after this step, as a crash would have. Tests only.
     #[error("ended after the step {0:?}")]
     Halted(Step),
+}
+
+/// Why the storage of a new graph was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] CreateError),
+    /// The engine left no mark, without which a crash could not be told from a stranger's folder.
+    #[error("graph.json does not carry the graph's uuid")]
+    Unmarked,
 }
 
 fn first(problems: &[Problem]) -> String {

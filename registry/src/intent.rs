@@ -21,6 +21,10 @@ pub const IDENTITY_FILE: &str = "graph.json";
 
 pub(crate) const FOLDER: &str = "intents";
 
+/// What the engine puts into a new graph's folder beside [`IDENTITY_FILE`]. Nothing else is removed
+/// there: whatever it is, somebody else has put it in.
+const OURS: [&str; 5] = ["log", "files", "tables", "checkpoints", "writer.lock"];
+
 /// One create, from before its first effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
@@ -170,45 +174,42 @@ impl Intent {
     }
 
     /// As [`Intent::undo`], for the attempt itself while it still runs: a folder that it made a
-    /// moment ago goes with whatever is in it.
+    /// moment ago, and in which the engine did not come as far as its mark, goes as it is.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this attempt made the folder a moment ago, and nothing in it says that it is another's"
+    )]
     pub(crate) fn undo_attempt(&self, made_folder: bool) -> Result<(), DiskError> {
+        let found = settlement(self, Named::No, look(&self.folder)?);
+        if found != Settlement::LeftAlone {
+            return self.undo(found);
+        }
         if made_folder {
-            match fs::remove_dir_all(&self.folder) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(DiskError {
-                        action: "remove",
-                        path: self.folder.clone(),
-                        source: error,
-                    });
-                }
-                _ => durable::sync_folder(durable::parent(&self.folder))?,
-            }
+            fs::remove_dir_all(&self.folder).naming("remove", &self.folder)?;
+            durable::sync_folder(durable::parent(&self.folder))?;
+            return self.undo(Settlement::NothingLeft);
         }
-        let settlement = settlement(self, Named::No, look(&self.folder)?);
-        if settlement == Settlement::LeftAlone {
-            tracing::warn!(
-                graph_id = %self.graph_id, folder = %self.folder.display(),
-                "a failed create left files behind that it cannot be shown to have made; they stay"
-            );
-        }
-        self.undo(settlement)
+        tracing::warn!(
+            graph_id = %self.graph_id, folder = %self.folder.display(),
+            "a failed create left files behind that it cannot be shown to have made; they stay"
+        );
+        Ok(())
     }
 }
 
-/// Everything that is not the identity file goes first, so that a crash on the way leaves a folder
-/// that still says whose it is.
+/// The identity file goes last, so that a crash on the way leaves a folder that still says whose it
+/// is.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the folder carries the intent's own uuid, and only what the engine makes is removed"
+)]
 fn remove_graph(folder: &Path, keep_folder: bool) -> Result<(), DiskError> {
-    for item in fs::read_dir(folder).naming("list", folder)? {
-        let item = item.naming("list", folder)?;
-        if item.file_name() == IDENTITY_FILE {
-            continue;
-        }
-        let path = item.path();
-        let is_folder = item.file_type().naming("look at", &path)?.is_dir();
-        let removed = if is_folder {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
+    for path in OURS.map(|name| folder.join(name)) {
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
+            Ok(_) => fs::remove_file(&path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
         };
         removed.naming("remove", &path)?;
     }

@@ -6,23 +6,42 @@
 //! that every process of ours takes, and never beyond the entry that was asked for. This crate
 //! knows nothing of HTTP nor of Cedar's own types.
 //!
+//! No permit, no handle: only this crate opens the engine's graphs, and only for a
+//! [`policy::Permit`], which nothing but a decision makes.
+//!
 //! ```
+//! use std::sync::Arc;
+//! use policy::{Action, Authorizer, Context, Principal, Resource};
 //! use registry::{GraphId, NewGraph, Options, Registry};
-//! let folder = tempfile::tempdir().unwrap();
+//!
+//! let folder = tempfile::tempdir()?;
 //! let path = folder.path().join("trellis.yaml");
-//! std::fs::write(&path, "version: 1\nserver: { storage: data } # here\n").unwrap();
-//! let registry = Registry::open(&path, Options::default()).unwrap();
-//! let graph_id = GraphId::parse("alpha").unwrap();
-//! registry
-//!     .create(NewGraph::named(graph_id), |folder, uuid| {
-//!         std::fs::write(folder.join("graph.json"), format!("{{\"uuid\":\"{uuid}\"}}"))
-//!     })
-//!     .unwrap();
+//! std::fs::write(&path, "version: 1\nserver: { storage: data } # here\n")?;
+//! let registry = Registry::open(&path, Options::default())?;
+//!
+//! let authorizer = Authorizer::unauthenticated();
+//! let anyone = Arc::new(Principal::anonymous());
+//! let permit = authorizer.decide(&anyone, Action::GraphCreate, &Resource::Server, &Context::now())?;
+//! let schema = language::schema::Schema::parse("node Person { email: String @key }").map_err(|e| e[0].to_string())?;
+//! let graph = registry.create(&permit, NewGraph::new(GraphId::parse("alpha")?, schema))?;
 //! assert_eq!(
-//!     std::fs::read_to_string(&path).unwrap(),
+//!     std::fs::read_to_string(&path)?,
 //!     "version: 1\nserver: { storage: data } # here\ngraphs:\n  alpha:\n    uri: data/alpha\n"
 //! );
+//!
+//! let alpha = Resource::Graph(graph.reference().clone());
+//! let permit = authorizer.decide(&anyone, Action::SchemaRead, &alpha, &Context::now())?;
+//! assert_eq!(registry.reader(&permit)?.schema().node_types.len(), 1);
+//! assert!(registry.writer(&permit).is_err(), "a permit to read");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests make the files that people and crashes leave"
+    )
+)]
 
 pub mod config;
 mod create;
@@ -30,7 +49,9 @@ mod digest;
 mod durable;
 mod error;
 mod graph_id;
+mod handle;
 pub mod intent;
+mod policy_file;
 mod registration;
 mod registry;
 pub mod uri;
@@ -38,7 +59,11 @@ pub mod uri;
 pub use create::NewGraph;
 pub use digest::Digest;
 pub use durable::DiskError;
-pub use error::Error;
+pub use error::{Error, StorageError};
 pub use graph_id::{GraphId, GraphIdError, MAX_LENGTH, RESERVED};
+pub use handle::{
+    AccessError, Counts, HandleError, Reader, Standing, Writer, WrongPermit, with_causes,
+};
+pub use policy_file::{PolicyFileError, read_policy};
 pub use registration::{Graphs, Registration, Snapshot};
 pub use registry::{FaultHook, Options, Registry, Step};

@@ -3,14 +3,22 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use policy::{GraphPolicy, GraphRef, PolicyDocument, PolicySource};
+
+use crate::config::store::ConfigText;
 use crate::config::{Config, ConfigFile, GraphEntry};
-use crate::uri::{GraphUri, UriError};
-use crate::{Digest, GraphId};
+use crate::handle::with_causes;
+use crate::policy_file::{PolicyFileError, read_policy};
+use crate::uri::GraphUri;
+use crate::{Digest, Error, GraphId};
+
+/// The own policy of a graph whose policy file cannot be used: a forbid wins over every permit.
+const CLOSED: &str = "@id(\"unreadable-policy\") forbid (principal, action, resource);";
 
 /// One declared graph.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Registration {
     /// Its id, in the case the file has it.
     pub graph_id: GraphId,
@@ -22,7 +30,35 @@ pub struct Registration {
     pub policy_file: Option<PathBuf>,
     /// Its place among the graphs of the file, from 0.
     pub position: usize,
+    /// Made on first use, for that reads the policy file.
+    facing: OnceLock<Facing>,
 }
+
+/// What a graph shows to policies.
+#[derive(Debug)]
+struct Facing {
+    reference: GraphRef,
+    broken_policy: Option<String>,
+}
+
+/// As the file has it; whether its policy was read yet makes no difference.
+impl PartialEq for Registration {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            graph_id,
+            entry,
+            uri,
+            policy_file,
+            position,
+            facing: _,
+        } = self;
+        graph_id.as_str() == other.graph_id.as_str()
+            && (entry, uri) == (&other.entry, &other.uri)
+            && (policy_file, position) == (&other.policy_file, &other.position)
+    }
+}
+
+impl Eq for Registration {}
 
 /// Graphs by id.
 pub type Graphs = BTreeMap<GraphId, Arc<Registration>>;
@@ -39,6 +75,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The version that one reading of the file would be served as. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] with every problem.
+    pub fn of(file: &ConfigFile, read: &ConfigText) -> Result<Self, Error> {
+        crate::registry::snapshot(file, read, &Graphs::new())
+    }
+
     /// The graphs in order of id, those after `after` when it is given.
     pub fn list(&self, after: Option<&GraphId>) -> impl Iterator<Item = &Arc<Registration>> {
         use std::ops::Bound;
@@ -68,15 +112,69 @@ impl Registration {
             uri,
             policy_file,
             position,
+            facing: OnceLock::new(),
         }
     }
+
+    /// As policies see it: an opaque reference, which opens nothing; only a permit does. A graph whose
+    /// own policy cannot be used is closed to everybody, for that policy might forbid what the
+    /// server's permits.
+    #[must_use]
+    pub fn reference(&self) -> &GraphRef {
+        &self.facing().reference
+    }
+
+    /// Why its own policy cannot be used, without a word of what is in the file.
+    #[must_use]
+    pub fn broken_policy(&self) -> Option<&str> {
+        self.facing().broken_policy.as_deref()
+    }
+
+    fn facing(&self) -> &Facing {
+        self.facing.get_or_init(|| {
+            let graph_id = self.graph_id.as_str();
+            let (policy, broken_policy) = match self.own_policy() {
+                Ok(policy) => (policy, None),
+                Err(error) => {
+                    let causes = with_causes(&error);
+                    tracing::error!(
+                        graph_id,
+                        error = causes,
+                        "the graph is closed: its policy cannot be used"
+                    );
+                    (Some(closed()), Some(error.summary()))
+                }
+            };
+            let GraphEntry { tenant, labels, .. } = &self.entry;
+            Facing {
+                reference: GraphRef::new(graph_id, tenant.clone(), labels.clone(), policy),
+                broken_policy,
+            }
+        })
+    }
+
+    fn own_policy(&self) -> Result<Option<Arc<GraphPolicy>>, PolicyFileError> {
+        let document = self.policy_file.as_deref().map(read_policy).transpose()?;
+        Ok(document.map(GraphPolicy::new))
+    }
+}
+
+fn closed() -> Arc<GraphPolicy> {
+    let source = PolicySource {
+        name: "closed".to_owned(),
+        text: CLOSED.to_owned(),
+    };
+    let document = PolicyDocument::parse(source)
+        .expect("the closing policy is a constant, and a test reads it");
+    GraphPolicy::new(document)
 }
 
 /// Problems as (path, message).
 type Findings = Vec<(Vec<String>, String)>;
 
-/// Settles the place of every graph. `known` spares following links again for graphs that have not
-/// moved. The error holds every graph whose place cannot be used.
+/// Settles the place of every graph. One that is as it is in `known` is that very one, so that links
+/// are not followed and its policy is not read again. The error holds every graph whose place cannot
+/// be used.
 pub(crate) fn register(
     file: &ConfigFile,
     graphs: Vec<(GraphId, GraphEntry)>,
@@ -109,7 +207,11 @@ pub(crate) fn register(
         }
         places.insert(uri.canonical().to_owned(), graph_id.clone());
         let registration = Registration::new(file, graph_id.clone(), entry, uri, position);
-        registered.insert(graph_id, Arc::new(registration));
+        let registration = match known.get(&graph_id) {
+            Some(known) if **known == registration => known.clone(),
+            _ => Arc::new(registration),
+        };
+        registered.insert(graph_id, registration);
     }
     for (folder, graph_id) in &places {
         if let Some(outer) = folder
@@ -130,16 +232,6 @@ pub(crate) fn register(
     }
 }
 
-fn with_causes(error: &UriError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 /// The graph that has this very folder.
 pub(crate) fn occupant<'a>(graphs: &'a Graphs, folder: &Path) -> Option<&'a Registration> {
     graphs
@@ -157,4 +249,47 @@ pub(crate) fn neighbour<'a>(
         uri.overlap(graph.uri.canonical())
             .map(|relation| (relation, graph.as_ref()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unchanged_graph_is_not_read_again_and_a_broken_policy_closes_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).expect("written");
+        };
+        write("trellis.yaml", "version: 1\n");
+        write("own.cedar", "permit (principal, action, resource);");
+        let file = ConfigFile::find(&folder.path().join("trellis.yaml")).expect("found");
+        let entry = |tenant: &str| GraphEntry {
+            uri: "data/alpha".to_owned(),
+            tenant: Some(tenant.to_owned()),
+            policy: Some(crate::config::PolicyFile {
+                file: "own.cedar".to_owned(),
+            }),
+            ..GraphEntry::default()
+        };
+        let alpha = GraphId::parse("alpha").expect("valid");
+        let registered = |tenant: &str, known: &Graphs| {
+            let graphs = vec![(alpha.clone(), entry(tenant))];
+            register(&file, graphs, known).expect("sound")
+        };
+        let first = registered("acme", &Graphs::new());
+        assert_eq!(first[&alpha].broken_policy(), None);
+        write("own.cedar", "permit (sekret");
+        let again = registered("acme", &first);
+        assert!(Arc::ptr_eq(&first[&alpha], &again[&alpha]));
+        assert_eq!(again[&alpha].broken_policy(), None);
+        let moved = registered("rival", &first);
+        assert_eq!(moved[&alpha].reference().tenant(), Some("rival"));
+        let reason = moved[&alpha].broken_policy().expect("not Cedar");
+        assert!(!reason.contains("sekret"), "{reason}");
+        assert!(
+            moved[&alpha].reference().policy().is_some(),
+            "the closing one"
+        );
+    }
 }

@@ -1,11 +1,13 @@
 //! Which graphs exist: the served version of the config file, and the one way to change it.
 //!
 //! ```no_run
-//! use registry::{GraphId, NewGraph, Options, Registry};
-//! # fn initialise(_: &std::path::Path, _: uuid::Uuid) -> std::io::Result<()> { Ok(()) }
-//! let registry = Registry::open("config/trellis.yaml".as_ref(), Options::default()).unwrap();
-//! let graph = registry.create(NewGraph::named(GraphId::parse("alpha").unwrap()), initialise).unwrap();
-//! assert_eq!(registry.get(&graph.graph_id).unwrap().position, 0);
+//! # fn example(permit: &policy::Permit) -> Result<(), Box<dyn std::error::Error>> {
+//! use registry::{GraphId, Options, Registry};
+//! let registry = Registry::open("config/trellis.yaml".as_ref(), Options::default())?;
+//! let graph = registry.get(&GraphId::parse("alpha")?).expect("declared");
+//! println!("{} is kept in {}", graph.graph_id, graph.uri.written());
+//! println!("its head is {}", registry.reader(permit)?.head().id);
+//! # Ok(()) }
 //! ```
 
 use std::fmt;
@@ -14,13 +16,19 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
+use policy::Permit;
+
 use crate::config::lock::{ConfigLock, LockError};
 use crate::config::store::{self, ConfigText};
 use crate::config::{self, ConfigFile, Drift};
 use crate::durable;
+use crate::handle::{HandleError, Handles, Reader, Standing, Writer, WrongPermit};
 use crate::intent::{self, Intent, Named, Settlement};
 use crate::registration::{self, Graphs, Registration, Snapshot};
 use crate::{Digest, Error, GraphId};
+
+/// How often a file is read that changes while it is looked at.
+const READINGS: usize = 5;
 
 /// An effect of a create; what a fault hook is asked after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,6 +105,7 @@ pub struct Registry {
     served: RwLock<Arc<Snapshot>>,
     /// Threads of this process queue here, so that only one at a time polls for the file lock.
     turn: Mutex<()>,
+    handles: Handles,
 }
 
 impl Registry {
@@ -124,6 +133,7 @@ impl Registry {
             options,
             served: RwLock::new(Arc::new(snapshot)),
             turn: Mutex::new(()),
+            handles: Handles::default(),
         })
     }
 
@@ -148,10 +158,43 @@ impl Registry {
         self.snapshot().graphs.get(graph_id).cloned()
     }
 
+    /// One snapshot of the graph that the permit is for. Blocks while the graph is opened.
+    pub fn reader(&self, permit: &Permit) -> Result<Reader, HandleError> {
+        let registration = self.permitted(permit)?;
+        self.handles.reader(permit, &registration)
+    }
+
+    /// The way to write to the graph that the permit is for. Blocks while the graph is opened.
+    pub fn writer(&self, permit: &Permit) -> Result<Writer, HandleError> {
+        let registration = self.permitted(permit)?;
+        self.handles.writer(permit, &registration)
+    }
+
+    fn permitted(&self, permit: &Permit) -> Result<Arc<Registration>, HandleError> {
+        let graph_id = permit.graph_id();
+        WrongPermit::unless(graph_id.is_some(), permit)?;
+        let graph_id = graph_id.and_then(|graph_id| GraphId::parse(graph_id).ok());
+        graph_id
+            .and_then(|graph_id| self.get(&graph_id))
+            .ok_or(HandleError::Absent)
+    }
+
+    /// How a graph stands, without opening it.
+    #[must_use]
+    pub fn standing(&self, registration: &Registration) -> Standing {
+        self.handles.standing(registration)
+    }
+
+    /// Closes every graph for good. What was acknowledged is durable whether or not this succeeds.
+    /// Blocks.
+    pub fn close(&self) {
+        self.handles.close();
+    }
+
     /// How the file on the disk stands to the served version, and its digest.
     pub fn drift(&self) -> Result<(Drift, Digest), Error> {
-        let read = self.file.read()?;
-        Ok((self.judge(&read)?, read.digest))
+        let (read, drift) = self.look()?;
+        Ok((drift, read.digest))
     }
 
     /// Takes over what another process of ours wrote, and says what was found. Changes by anyone
@@ -163,12 +206,29 @@ impl Registry {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(Drift::Same),
         };
-        let read = self.file.read()?;
-        let drift = self.judge(&read)?;
+        let (read, drift) = self.look()?;
         if drift == Drift::AdoptedFromPeer {
             self.adopt(&read)?;
         }
         Ok(drift)
+    }
+
+    /// Without the lock: what another process writes between the reading of the file and that of its
+    /// record looks like drift, so a file that still changes is read again.
+    fn look(&self) -> Result<(ConfigText, Drift), Error> {
+        let mut read = self.file.read()?;
+        for _ in 0..READINGS {
+            let drift = self.judge(&read)?;
+            let again = match drift {
+                Drift::Drifted => self.file.read()?,
+                Drift::Same | Drift::AdoptedFromPeer => return Ok((read, drift)),
+            };
+            if again.digest == read.digest {
+                return Ok((read, drift));
+            }
+            read = again;
+        }
+        Ok((read, Drift::Drifted))
     }
 
     /// Serves the file as it is on the disk, whoever changed it; the old version stays when the
@@ -255,8 +315,12 @@ fn is_read_only(error: &io::Error) -> bool {
     )
 }
 
-/// What one reading of the file says, with every place settled.
-fn snapshot(file: &ConfigFile, read: &ConfigText, known: &Graphs) -> Result<Snapshot, Error> {
+/// What one reading of the file says, with every place settled. Changes nothing on the disk.
+pub(crate) fn snapshot(
+    file: &ConfigFile,
+    read: &ConfigText,
+    known: &Graphs,
+) -> Result<Snapshot, Error> {
     let invalid = |problems| Error::InvalidConfig {
         path: file.path().to_owned(),
         problems,

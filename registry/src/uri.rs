@@ -104,6 +104,26 @@ pub enum UriError {
     NoStorage,
 }
 
+impl UriError {
+    /// The place on the disk that it tells something about.
+    #[must_use]
+    pub fn place(&self) -> Option<&Path> {
+        match self {
+            Self::NotAFolder { path } | Self::BrokenLink { path } | Self::Io { path, .. } => {
+                Some(path)
+            }
+            Self::Empty
+            | Self::BadCharacter
+            | Self::UnsupportedScheme { .. }
+            | Self::BadFileUri { .. }
+            | Self::OutsideRoots { .. }
+            | Self::BelongsToTheRegistry { .. }
+            | Self::Overlaps { .. }
+            | Self::NoStorage => None,
+        }
+    }
+}
+
 impl GraphUri {
     /// Reads a location; a relative one is taken from `folder`, the config file's own.
     ///

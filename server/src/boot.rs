@@ -17,12 +17,12 @@ use std::time::Duration;
 use axum::serve::ListenerExt;
 use policy::{Authorizer, NothingConfigured, Principal, TokenError, Tokens};
 use registry::config::{Config, ConfigFile, Drift};
-use registry::{Options, Registry};
+use registry::{Options, Registry, read_policy, with_causes};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::app::{Access, App, Directory, Limits, read_policy};
+use crate::app::{Access, App, Limits};
 use crate::http::{self, Security};
 use crate::logging::{self, LogFormat, LoggingError};
 
@@ -118,22 +118,9 @@ pub enum AccessError {
     /// The tokens contradict each other.
     #[error(transparent)]
     Tokens(#[from] TokenError),
-    /// An attribute of a principal is neither text, number, flag nor list of texts.
-    #[error(
-        "the attribute `{attribute}` of principal `{principal}` must be a text, a whole number, true or false, or a list of texts"
-    )]
-    Attribute {
-        /// Whose.
-        principal: String,
-        /// Which.
-        attribute: String,
-        /// What is wrong with it.
-        #[source]
-        source: serde_json::Error,
-    },
     /// The server's policy.
     #[error("cannot use the server's policy")]
-    Policy(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Policy(#[source] registry::PolicyFileError),
     /// Nobody could come in, or everybody.
     #[error(transparent)]
     NothingConfigured(#[from] NothingConfigured),
@@ -164,7 +151,8 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
 
-    let app = App::new(Directory::new(Arc::new(registry)), access, limits(&config));
+    let graphs = registry.snapshot().graphs.len();
+    let app = App::new(registry, access, limits(&config));
     let router = http::router(app.clone(), security);
     let (stop, stopped) = oneshot::channel::<()>();
     let listener = listener.tap_io(|connection| {
@@ -177,8 +165,8 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
         let _ = stopped.await;
     });
     let serving = tokio::spawn(async move { serving.await });
-    tracing::info!(%address, graphs = app.directory.count(), ?security, "listening");
-    let following = tokio::spawn(follow(Arc::downgrade(app.directory.registry())));
+    tracing::info!(%address, graphs, ?security, "listening");
+    let following = tokio::spawn(follow(Arc::downgrade(&app.registry)));
     Ok(Running {
         address,
         app,
@@ -189,25 +177,28 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
     })
 }
 
-/// Takes over graphs that other processes create in the same config file, and says once when the
-/// file was changed by hand.
+/// Takes over graphs that other processes create in the same config file, and says once when that
+/// cannot be done any more.
 async fn follow(registry: Weak<Registry>) {
-    let mut has_drifted = false;
+    let mut before = Ok(Drift::Same);
     loop {
         tokio::time::sleep(FOLLOW).await;
         let Some(worker) = registry.upgrade() else {
             return;
         };
-        match tokio::task::spawn_blocking(move || worker.refresh()).await {
-            Ok(Ok(Drift::Drifted)) if has_drifted => {}
-            Ok(Ok(Drift::Drifted)) => {
-                has_drifted = true;
+        let found = match tokio::task::spawn_blocking(move || worker.refresh()).await {
+            Ok(found) => found.map_err(|error| with_causes(&error)),
+            Err(error) => Err(with_causes(&error)),
+        };
+        match &found {
+            same if *same == before => {}
+            Ok(Drift::Drifted) => {
                 tracing::warn!("the config file was changed by hand; graphs cannot be created");
             }
-            Ok(Ok(Drift::Same | Drift::AdoptedFromPeer)) => has_drifted = false,
-            Ok(Err(error)) => tracing::debug!(%error, "the config file cannot be compared now"),
-            Err(error) => tracing::error!(%error, "comparing the config file failed"),
+            Ok(Drift::Same | Drift::AdoptedFromPeer) => {}
+            Err(error) => tracing::error!(error, "the config file cannot be read any more"),
         }
+        before = found;
     }
 }
 
@@ -264,11 +255,14 @@ impl Running {
                 self.serving.abort();
             }
         }
-        if tokio::time::timeout(LAST_GRACE, self.app.directory.close())
-            .await
-            .is_err()
-        {
-            tracing::warn!("graphs did not close in time; their logs are whole all the same");
+        let registry = self.app.registry.clone();
+        let closing = tokio::task::spawn_blocking(move || registry.close());
+        match tokio::time::timeout(LAST_GRACE, closing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "closing the graphs failed"),
+            Err(_) => {
+                tracing::warn!("graphs did not close in time; their logs are whole all the same");
+            }
         }
         tracing::info!("stopped");
         Ok(())
@@ -322,8 +316,7 @@ pub(crate) fn access(
     let tokens = tokens(config, file)?;
     let policy = match &config.server.policy {
         Some(policy) => {
-            let document = read_policy(&file.resolve(&policy.file))
-                .map_err(|error| AccessError::Policy(error.into()))?;
+            let document = read_policy(&file.resolve(&policy.file)).map_err(AccessError::Policy)?;
             for warning in document.warnings() {
                 tracing::warn!(policy = document.name(), %warning, "in the server's policy");
             }
@@ -367,11 +360,8 @@ fn tokens(config: &Config, file: &ConfigFile) -> Result<Tokens, AccessError> {
     );
     let of_file = match &config.auth.tokens_file {
         Some(written) => {
-            let entries = registry::config::tokens::read(&file.resolve(written))?;
-            let entries = entries
-                .into_iter()
-                .map(token_entry)
-                .collect::<Result<_, _>>()?;
+            let path = file.resolve(written);
+            let entries = registry::config::tokens::read_as::<policy::TokenEntry>(&path)?;
             Tokens::from_file(policy::Unique(entries), &groups)?
         }
         None => Tokens::default(),
@@ -382,30 +372,4 @@ fn tokens(config: &Config, file: &ConfigFile) -> Result<Tokens, AccessError> {
         Err(VarError::NotUnicode(_)) => return Err(AccessError::NotUnicode),
     };
     Ok(of_file.merge(of_environment)?)
-}
-
-fn token_entry(
-    (principal, entry): (String, registry::config::tokens::TokenEntry),
-) -> Result<(String, policy::TokenEntry), AccessError> {
-    let mut attributes = std::collections::BTreeMap::new();
-    for (attribute, value) in entry.attributes {
-        let value = serde_json::from_value(value).map_err(|source| AccessError::Attribute {
-            principal: principal.clone(),
-            attribute: attribute.clone(),
-            source,
-        })?;
-        attributes.insert(attribute, value);
-    }
-    let entry = policy::TokenEntry {
-        sha256: entry.sha256.to_string(),
-        kind: match entry.kind {
-            registry::config::tokens::PrincipalKind::User => policy::PrincipalKind::User,
-            registry::config::tokens::PrincipalKind::Service => policy::PrincipalKind::Service,
-        },
-        groups: entry.groups.into_iter().collect(),
-        tenant: entry.tenant,
-        attributes,
-        scopes: entry.scopes,
-    };
-    Ok((principal, entry))
 }

@@ -12,6 +12,13 @@
 //! running.until_signalled().await
 //! # }
 //! ```
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests make the files that people and crashes leave"
+    )
+)]
 
 mod app;
 mod boot;

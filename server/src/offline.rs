@@ -11,11 +11,11 @@
 use std::path::{Path, PathBuf};
 
 use policy::{PolicyDocument, PolicySource};
-use registry::config::{self, ConfigFile};
+use registry::config::ConfigFile;
+use registry::{PolicyFileError, Snapshot, read_policy, with_causes};
 /// Is this graph's folder sound, and what can be saved of it?
 pub use storage_engine::doctor;
 
-use crate::app::{PolicyFileError, read_policy, with_causes};
 use crate::boot;
 
 /// What was found. Sound when there is no finding.
@@ -48,37 +48,38 @@ impl Report {
 #[must_use]
 pub fn check_config(path: &Path) -> Report {
     let read = ConfigFile::find(path).and_then(|file| Ok((file.read()?, file)));
-    let (text, file) = match read {
-        Ok((read, file)) => (read.text, file),
+    let (read, file) = match read {
+        Ok(found) => found,
         Err(error) => return Report::of(with_causes(&error)),
     };
-    let parsed = match config::parse(&text) {
-        Ok(parsed) => parsed.config,
-        Err(problems) => {
+    let snapshot = match Snapshot::of(&file, &read) {
+        Ok(snapshot) => snapshot,
+        Err(registry::Error::InvalidConfig { problems, .. }) => {
             let findings = problems.iter().map(ToString::to_string).collect();
             return Report {
                 findings,
                 ..Report::default()
             };
         }
+        Err(error) => return Report::of(with_causes(&error)),
     };
     let mut report = Report {
-        count: parsed.graphs.len(),
+        count: snapshot.graphs.len(),
         ..Report::default()
     };
-    match boot::access(&parsed, &file, false) {
+    match boot::access(&snapshot.config, &file, false) {
         Ok(_) => {}
         Err(boot::AccessError::NothingConfigured(_)) => report.warnings.push(
             "neither tokens nor a policy: this starts with --unauthenticated only".to_owned(),
         ),
         Err(error) => report.findings.push(with_causes(&error)),
     }
-    let policies = parsed.graphs.iter().filter_map(|(graph_id, entry)| {
-        let policy = entry.policy.as_ref()?;
-        Some((graph_id, file.resolve(&policy.file)))
-    });
-    for (graph_id, path) in policies {
-        if let Err(error) = read_policy(&path) {
+    for graph in snapshot.list(None) {
+        let Some(policy_file) = &graph.policy_file else {
+            continue;
+        };
+        if let Err(error) = read_policy(policy_file) {
+            let graph_id = graph.graph_id.as_str();
             report
                 .findings
                 .push(format!("graphs.{graph_id}.policy: {}", with_causes(&error)));
@@ -170,6 +171,13 @@ mod tests {
         assert!(report.is_sound() && report.count == 1, "{report:?}");
         write("tokens.yaml", "alice: { sha256: abc }");
         assert!(!check_config(&config).is_sound());
+        write("tokens.yaml", "");
+        write(
+            "trellis.yaml",
+            "version: 1\nserver: { storage: data, policy: { file: server.cedar } }\ngraphs:\n  a: { uri: data/a }\n  b: { uri: data/a/ }\n",
+        );
+        let report = check_config(&config);
+        assert_eq!(report.findings.len(), 1, "what serve refuses: {report:?}");
         assert!(!check_config(&folder.path().join("none.yaml")).is_sound());
     }
 

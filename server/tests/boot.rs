@@ -1,4 +1,8 @@
 //! What starts, what refuses to, and how it ends.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests write the files that people would"
+)]
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

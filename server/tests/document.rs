@@ -1,6 +1,10 @@
 //! The committed document is the one that the server gives, and says everything that it must.
 //!
 //! `UPDATE_OPENAPI=1 cargo nextest run --workspace -E 'package(trellis-server)'` writes it.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests write the files that people would"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! Checkpoints: which version of each table stands for which commit.
 //!
 //! `checkpoints/<lsn>.json` is one line of JSON and, on the next, the SHA-256 of the first. It is
-//! written only after everything that it names is synced, and read back before it counts. The two
-//! newest are kept.
+//! written only after everything that it names is synced, and read back before it counts. It and the
+//! one before it are kept.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,9 +16,6 @@ use uuid::Uuid;
 use crate::files::{self, FileError, failed};
 use crate::record::CommitInfo;
 use crate::tables::Tables;
-
-/// How many are kept.
-const KEPT: usize = 2;
 
 /// A point where the log has been folded into tables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,19 +67,35 @@ impl Checkpoint {
         self.next_ids.get(&type_id.0).copied().unwrap_or(1)
     }
 
-    /// Writes it durably, reads it back and removes all but the newest.
-    pub(crate) fn publish(&self, folder: &Path) -> Result<(), CheckpointError> {
-        let path = folder.join(format!("{:020}.json", self.lsn));
+    /// Writes it durably, reads it back, and removes all others but `previous`, the one that was in
+    /// use: the newest by name need not be any that can be used.
+    pub(crate) fn publish(
+        &self,
+        folder: &Path,
+        previous: Option<&Self>,
+    ) -> Result<(), CheckpointError> {
+        let path = self.path(folder);
         let line = serde_json::to_vec(self)?;
         let digest = hex::encode(Sha256::digest(&line));
         files::write_durably(&path, &[&line, b"\n", digest.as_bytes(), b"\n"])?;
         if Self::load(&path)? != *self {
             return Err(CheckpointError::Damaged { path });
         }
-        for old in list(folder)?.into_iter().skip(KEPT) {
-            fs::remove_file(&old).map_err(failed("remove", &old))?;
+        let kept = [Some(path), previous.map(|previous| previous.path(folder))];
+        for old in list(folder)? {
+            if kept.iter().flatten().any(|kept| *kept == old) {
+                continue;
+            }
+            // It is in nobody's way; the next fold tries again.
+            if let Err(error) = fs::remove_file(&old) {
+                tracing::warn!(path = %old.display(), %error, "an old checkpoint stays");
+            }
         }
         Ok(())
+    }
+
+    fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{:020}.json", self.lsn))
     }
 
     pub(crate) fn load(path: &Path) -> Result<Self, CheckpointError> {

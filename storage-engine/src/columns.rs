@@ -22,6 +22,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema as ArrowSchema, SchemaRef
 use language::schema::{Property, PropertyId, PropertyType, Schema, TypeId};
 use language::value::Value;
 
+use crate::identity;
 use crate::rows::Row;
 
 /// Column of internal ids.
@@ -48,6 +49,8 @@ pub(crate) struct Layout {
     pub(crate) properties: Vec<Property>,
     /// Positions of the key's properties; empty for edges and for types without a key.
     pub(crate) key: Vec<usize>,
+    /// The property that is the identity of the rows: a declared `id`, where there is no key.
+    pub(crate) declared_id: Option<usize>,
     /// Source and target type, for edges.
     pub(crate) ends: Option<(TypeId, TypeId)>,
     /// The columns on disk.
@@ -73,6 +76,11 @@ impl Layout {
                     .iter()
                     .filter_map(|id| position(*id))
                     .collect(),
+                declared_id: node_type
+                    .key
+                    .is_empty()
+                    .then(|| identity::position(&node_type.properties))
+                    .flatten(),
                 ends: None,
                 stored: stored_schema(&node_type.properties, false),
             }
@@ -82,6 +90,7 @@ impl Layout {
             name: edge_type.name.clone(),
             properties: edge_type.properties.clone(),
             key: Vec::new(),
+            declared_id: identity::position(&edge_type.properties),
             ends: Some((edge_type.source, edge_type.target)),
             stored: stored_schema(&edge_type.properties, true),
         });

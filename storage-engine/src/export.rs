@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use language::diagnostic::closest;
-use language::schema::{EdgeType, NodeType, scalar_to_json};
+use language::schema::{EdgeType, NodeType, Property, scalar_to_json};
 use language::value::{NodeRef, Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -107,7 +107,7 @@ fn node_record(snapshot: &Snapshot, node_type: &NodeType, node: NodeRef) -> Json
     for property in &node_type.properties {
         put(
             &mut data,
-            &property.name,
+            property,
             &snapshot.node_property(node, property.id),
         );
     }
@@ -130,7 +130,7 @@ fn edge_records<'a>(
         for property in &edge_type.properties {
             put(
                 &mut data,
-                &property.name,
+                property,
                 &snapshot.edge_property(edge, property.id),
             );
         }
@@ -143,8 +143,9 @@ fn edge_records<'a>(
     })
 }
 
-fn put(data: &mut Map<String, Json>, name: &str, value: &Value) {
-    if !value.is_null() {
-        data.insert(name.to_owned(), scalar_to_json(value));
+/// Null is left out, unless a load would put a default in its place.
+fn put(data: &mut Map<String, Json>, property: &Property, value: &Value) {
+    if !value.is_null() || property.default.is_some() {
+        data.insert(property.name.clone(), scalar_to_json(value));
     }
 }

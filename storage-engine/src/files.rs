@@ -4,6 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// How the names of files begin that are not finished; readers never look at them.
+pub(crate) const UNFINISHED: &str = ".unfinished-";
+
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}", path.display())]
@@ -34,8 +37,10 @@ pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
 /// Writes `parts` to a temporary file beside `path`, syncs it, renames it and syncs the folder.
 pub(crate) fn write_durably(path: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file =
-        tempfile::NamedTempFile::new_in(folder).map_err(failed("create a file in", folder))?;
+    let mut file = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempfile_in(folder)
+        .map_err(failed("create a file in", folder))?;
     for part in parts {
         file.write_all(part).map_err(failed("write", path))?;
     }
@@ -52,10 +57,22 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
         .map_err(failed("sync the folder", folder))
 }
 
-/// Makes a folder and its name durable.
+/// Makes a folder, those above it that are missing, and the names of all of them durable.
 pub(crate) fn create_folder(folder: &Path) -> Result<(), FileError> {
+    let mut named = Vec::new();
+    for above in folder.ancestors() {
+        let parent = match above.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+            None => break,
+        };
+        named.push(parent);
+        if parent.exists() {
+            break;
+        }
+    }
     fs::create_dir_all(folder).map_err(failed("create the folder", folder))?;
-    folder.parent().map_or(Ok(()), sync_folder)
+    named.into_iter().try_for_each(sync_folder)
 }
 
 /// Syncs every file below `folder` that `synced` does not have yet, then the folders themselves.

@@ -23,6 +23,13 @@
 //! assert_eq!(written.counts.nodes_created, 1);
 //! # Ok(()) }
 //! ```
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests make the files that people and crashes leave"
+    )
+)]
 
 mod checkpoint;
 mod clock;
@@ -30,11 +37,13 @@ mod columns;
 pub mod doctor;
 pub mod executor;
 mod files;
+mod finish;
 mod graph;
 mod identity;
 mod keys;
 mod lock;
 mod record;
+mod replay;
 mod rows;
 mod tables;
 mod topology;
@@ -54,4 +63,8 @@ pub use snapshot::{Neighbour, Snapshot};
 pub use transaction::{Transaction, WriteError};
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the engine's own tests open its graphs"
+)]
 mod tests;

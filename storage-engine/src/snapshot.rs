@@ -12,9 +12,10 @@ use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 use crate::columns::Layout;
+use crate::identity;
 use crate::keys::Keys;
-use crate::record::{Change, CommitInfo, Header, RowChange};
-use crate::rows::{Base, Entry, Row, Rows};
+use crate::record::CommitInfo;
+use crate::rows::{Base, Entry, Rows};
 use crate::topology::{Adjacency, Link};
 
 /// An immutable view of a graph.
@@ -277,15 +278,16 @@ impl Snapshot {
         }
     }
 
-    /// What people know an edge by: the identity it was given, else one derived from the graph's.
+    /// What people know an edge by: its `id`, where the type declares one, else the identity it was
+    /// given, else one derived from the graph's.
     #[must_use]
     pub fn edge_identity(&self, edge: EdgeRef) -> Value {
-        let given = self
-            .edge_table(edge.type_id)
-            .and_then(|table| table.rows.identity(edge.id));
-        match given {
+        let rows = self.edge_table(edge.type_id).map(|table| &table.rows);
+        let declared = rows
+            .and_then(|rows| identity::of_value(&rows.value(edge.id, rows.layout.declared_id?)));
+        match declared.or_else(|| rows?.identity(edge.id)) {
             Some(identity) => Value::String(identity),
-            None => Value::string(crate::identity::of_edge(self.graph, edge).to_string()),
+            None => Value::string(identity::of_edge(self.graph, edge).to_string()),
         }
     }
 
@@ -373,72 +375,8 @@ impl Snapshot {
         self.lsn = lsn;
     }
 
-    /// Applies a commit read from the log. The rows' layouts are those of the commit's schema.
-    pub(crate) fn replay(
-        &mut self,
-        header: &Header,
-        changes: &[Change],
-    ) -> Result<(), ReplayError> {
-        for change in changes {
-            let type_id = change.type_id;
-            let rows = self
-                .rows(type_id)
-                .ok_or(ReplayError::UnknownType(type_id))?;
-            let row = match &change.row {
-                RowChange::Delete { .. } => None,
-                RowChange::Insert {
-                    values,
-                    identity,
-                    ends,
-                } => {
-                    let mut row = Row {
-                        values: vec![Value::Null; rows.layout.properties.len()],
-                        identity: identity.clone(),
-                        ends: *ends,
-                        lsn: header.lsn,
-                        run: header.run,
-                    };
-                    set(
-                        &mut row,
-                        rows,
-                        values.iter().map(|(id, value)| (*id, value)),
-                    )?;
-                    Some(row)
-                }
-                RowChange::Update { values } => {
-                    let old = rows
-                        .row(change.id)
-                        .ok_or(ReplayError::MissingRow(type_id, change.id))?;
-                    let mut row = Row {
-                        lsn: header.lsn,
-                        run: header.run,
-                        ..(*old).clone()
-                    };
-                    set(
-                        &mut row,
-                        rows,
-                        values.iter().map(|change| (change.property, &change.after)),
-                    )?;
-                    Some(row)
-                }
-            };
-            self.put(
-                type_id,
-                change.id,
-                Entry {
-                    lsn: header.lsn,
-                    row: row.map(Arc::new),
-                },
-            );
-        }
-        for (type_id, next_id) in &header.next_ids {
-            self.reserve(*type_id, *next_id);
-        }
-        self.advance(header.info(), header.lsn);
-        Ok(())
-    }
-
-    fn reserve(&mut self, type_id: TypeId, next_id: u64) {
+    /// Notes that the ids of a type before `next_id` have been given.
+    pub(crate) fn reserve(&mut self, type_id: TypeId, next_id: u64) {
         let rows = match self.places.get(&type_id).copied() {
             Some(Place::Node(at)) => self.nodes.get_mut(at).map(|table| &mut table.rows),
             Some(Place::Edge(at)) => self.edges.get_mut(at).map(|table| &mut table.rows),
@@ -600,31 +538,4 @@ impl EdgeTable {
             .filter(move |link| !check_base || self.rows.contains(link.edge));
         base.chain(added.filter(|link| self.rows.contains(link.edge)))
     }
-}
-
-fn set<'a>(
-    row: &mut Row,
-    rows: &Rows,
-    values: impl Iterator<Item = (PropertyId, &'a Value)>,
-) -> Result<(), ReplayError> {
-    for (property, value) in values {
-        let position = rows.layout.position(property);
-        let place = position.and_then(|position| row.values.get_mut(position));
-        *place.ok_or(ReplayError::UnknownProperty(property))? = value.clone();
-    }
-    Ok(())
-}
-
-/// A record that does not fit the graph that the records before it made.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// The record changes rows of a type that the schema does not have.
-    #[error("the record changes type {0:?}, which the schema does not have")]
-    UnknownType(TypeId),
-    /// The record sets a property that its type does not have.
-    #[error("the record sets property {0:?}, which its type does not have")]
-    UnknownProperty(PropertyId),
-    /// The record updates a row that is not there.
-    #[error("the record updates row {1} of type {0:?}, which is not there")]
-    MissingRow(TypeId, u64),
 }

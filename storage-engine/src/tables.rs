@@ -4,19 +4,23 @@
 //! detached commit on the version before it, so that the table's HEAD never moves and is never
 //! read: what a crash leaves behind does not exist, because no checkpoint names it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
 use arrow_array::{RecordBatch, RecordBatchIterator};
 use futures::TryStreamExt;
 use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
 use lance::dataset::transaction::{Operation, Transaction, UpdateMode};
-use lance::dataset::{
-    CommitBuilder, DeleteBuilder, InsertBuilder, WriteDestination, WriteMode, WriteParams,
-};
+use lance::dataset::{CommitBuilder, InsertBuilder, WriteDestination, WriteMode, WriteParams};
 use lance::session::Session;
+use lance_core::ROW_ADDR;
+use lance_core::utils::address::RowAddress;
+use lance_table::format::Fragment;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
@@ -70,6 +74,9 @@ pub enum TableError {
         #[source]
         source: Box<lance::Error>,
     },
+    /// Lance panicked, as it does on some files that are cut short.
+    #[error("a table cannot be read or written: Lance panicked")]
+    Panicked,
     /// The version opened is not the one named, or does not hold what it should.
     #[error("the table {folder} has {found}, the checkpoint says {expected}")]
     Mismatch {
@@ -85,7 +92,9 @@ pub enum TableError {
 /// Runs one table operation to its end. Not to be called from an async context.
 fn run<T>(future: impl Future<Output = Result<T, TableError>>) -> Result<T, TableError> {
     match &*RUNTIME {
-        Ok(runtime) => runtime.block_on(future),
+        // Nothing of ours is shared with the future; what it has written, no checkpoint names.
+        Ok(runtime) => catch_unwind(AssertUnwindSafe(|| runtime.block_on(future)))
+            .unwrap_or(Err(TableError::Panicked)),
         Err(error) => Err(TableError::Runtime(error)),
     }
 }
@@ -104,7 +113,7 @@ pub(crate) struct Fold<'a> {
     pub(crate) layout: &'a Layout,
     /// The version to go on from; `None` for a table that does not exist yet.
     pub(crate) parent: Option<&'a TableVersion>,
-    /// Ids of rows of the parent that are gone or replaced.
+    /// Ids of rows of the parent that are gone or replaced, ascending.
     pub(crate) removed: &'a [u64],
     /// Rows that are new or replace others.
     pub(crate) added: RecordBatch,
@@ -226,11 +235,10 @@ async fn create(tables: &Path, folder: &str, layout: &Layout) -> Result<Dataset,
 
 /// Writes the files of a fold and says, in one operation, what they change.
 async fn stage(folder: &str, parent: &Dataset, fold: &Fold<'_>) -> Result<Operation, TableError> {
-    let parent = Arc::new(parent.clone());
     let mut new_fragments = Vec::new();
     if fold.added.num_rows() > 0 {
         let params = write_params(WriteMode::Append);
-        let staged = InsertBuilder::new(WriteDestination::Dataset(parent.clone()))
+        let staged = InsertBuilder::new(WriteDestination::Dataset(Arc::new(parent.clone())))
             .with_params(&params)
             .execute_uncommitted(vec![fold.added.clone()])
             .await
@@ -245,28 +253,10 @@ async fn stage(folder: &str, parent: &Dataset, fold: &Fold<'_>) -> Result<Operat
             fragments: new_fragments,
         });
     }
-    let staged = DeleteBuilder::new(parent, removal(fold.removed))
-        .execute_uncommitted()
-        .await
-        .map_err(lance(folder, "deleted from"))?;
-    if staged.num_deleted_rows != fold.removed.len() as u64 {
-        return Err(TableError::Mismatch {
-            folder: folder.to_owned(),
-            found: format!("{} of the rows to remove", staged.num_deleted_rows),
-            expected: format!("{}", fold.removed.len()),
-        });
-    }
-    let Operation::Delete {
-        updated_fragments,
-        deleted_fragment_ids,
-        ..
-    } = staged.transaction.operation
-    else {
-        return Err(unexpected(folder, "a deletion"));
-    };
+    let removal = remove(folder, parent, fold.removed).await?;
     Ok(Operation::Update {
-        removed_fragment_ids: deleted_fragment_ids,
-        updated_fragments,
+        removed_fragment_ids: removal.emptied,
+        updated_fragments: removal.updated,
         new_fragments,
         fields_modified: Vec::new(),
         compacted_sstables: Vec::new(),
@@ -277,17 +267,66 @@ async fn stage(folder: &str, parent: &Dataset, fold: &Fold<'_>) -> Result<Operat
     })
 }
 
+/// Fragments as a removal leaves them.
+struct Removal {
+    updated: Vec<Fragment>,
+    emptied: Vec<u64>,
+}
+
+/// Writes the deletion files that take rows out. They are found by reading all ids once; a predicate
+/// would list them all in text, and there may be as many as the table has.
+async fn remove(folder: &str, parent: &Dataset, removed: &[u64]) -> Result<Removal, TableError> {
+    let failed = lance(folder, "deleted from");
+    let mut scan = parent.scan();
+    scan.with_row_address().project(&[ID]).map_err(&failed)?;
+    let mut batches = scan.try_into_stream().await.map_err(&failed)?;
+    let mut places: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    let mut found = 0;
+    while let Some(batch) = batches.try_next().await.map_err(&failed)? {
+        let column = |name: &str| {
+            let column = batch.column_by_name(name);
+            let numbers = column.and_then(|column| column.as_primitive_opt::<UInt64Type>());
+            numbers.ok_or_else(|| unexpected(folder, name))
+        };
+        let (ids, addresses) = (column(ID)?, column(ROW_ADDR)?);
+        for (id, address) in ids.values().iter().zip(addresses.values()) {
+            if removed.binary_search(id).is_ok() {
+                let address = RowAddress::from(*address);
+                let rows = places.entry(address.fragment_id()).or_default();
+                rows.push(address.row_offset());
+                found += 1;
+            }
+        }
+    }
+    if found != removed.len() {
+        return Err(TableError::Mismatch {
+            folder: folder.to_owned(),
+            found: format!("{found} of the rows to remove"),
+            expected: format!("{}", removed.len()),
+        });
+    }
+    let mut removal = Removal {
+        updated: Vec::new(),
+        emptied: Vec::new(),
+    };
+    for fragment in parent.get_fragments() {
+        let id = fragment.metadata().id;
+        let rows = u32::try_from(id).ok().and_then(|id| places.remove(&id));
+        let Some(rows) = rows else { continue };
+        match fragment.extend_deletions(rows).await.map_err(&failed)? {
+            Some(left) => removal.updated.push(left.metadata().clone()),
+            None => removal.emptied.push(id),
+        }
+    }
+    Ok(removal)
+}
+
 fn unexpected(folder: &str, expected: &str) -> TableError {
     TableError::Mismatch {
         folder: folder.to_owned(),
         found: "another operation".to_owned(),
         expected: expected.to_owned(),
     }
-}
-
-fn removal(ids: &[u64]) -> String {
-    let list = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
-    format!("{ID} IN ({list})")
 }
 
 /// The tables of a checkpoint by type.

@@ -1,5 +1,10 @@
 //! Tests of the engine as a whole, on a real folder.
 
+mod crash;
+mod model;
+mod transfer;
+mod writing;
+
 use std::path::Path;
 
 use language::schema::{PropertyId, Schema, TypeId};

@@ -12,31 +12,23 @@ use language::value::{EdgeRef, NodeRef, Value};
 use uuid::Uuid;
 
 use crate::columns::Layout;
+use crate::finish::same;
+use crate::identity;
 use crate::keys;
-use crate::record::{Change, ChangeCounts, Changes, RowChange, ValueChange};
 use crate::rows::{Entry, Row, Rows};
 use crate::snapshot::Snapshot;
 
 /// Changes that are being made.
 #[derive(Debug)]
 pub struct Transaction {
-    snapshot: Snapshot,
+    pub(crate) snapshot: Snapshot,
     lsn: u64,
     run: Uuid,
     /// What each touched row was before; `None` when it is new.
-    before: BTreeMap<(TypeId, u64), Option<Arc<Row>>>,
+    pub(crate) before: BTreeMap<(TypeId, u64), Option<Arc<Row>>>,
     /// Rows whose required properties have not been checked yet.
     unchecked: Vec<(TypeId, u64)>,
-    properties_set: u64,
-}
-
-/// What a finished transaction leaves.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) snapshot: Snapshot,
-    pub(crate) changes: Changes,
-    pub(crate) counts: ChangeCounts,
-    pub(crate) next_ids: Vec<(TypeId, u64)>,
+    pub(crate) properties_set: u64,
 }
 
 /// A change that the schema or the graph does not allow.
@@ -156,10 +148,10 @@ impl Transaction {
         let layout = rows.layout.clone();
         let mut row = self.new_row(&layout, properties)?;
         if layout.key.is_empty() {
-            row.identity = Some(identity.unwrap_or_else(|| Uuid::now_v7().to_string().into()));
+            row.identity = Some(identify(&layout, &mut row, identity)?);
         }
         for position in &layout.key {
-            if row.values.get(*position).is_none_or(Value::is_null) {
+            if null_at(&row, *position) {
                 return Err(missing(&layout, *position));
             }
         }
@@ -214,8 +206,17 @@ impl Transaction {
         let mut row = self.new_row(&layout, properties)?;
         row.identity = identity;
         row.ends = Some((source.id, target.id));
+        let edge = EdgeRef { type_id, id };
+        if let Some(position) = layout.declared_id.filter(|at| null_at(&row, *at)) {
+            let made = identity::of_edge(self.snapshot.graph(), edge).to_string();
+            let text = row.identity.clone().unwrap_or_else(|| made.into());
+            // A declared `id` that holds no text stays empty.
+            if let Ok(value) = accept(&layout, position, Value::String(text)) {
+                put_at(&mut row.values, position, value);
+            }
+        }
         self.insert(type_id, id, row);
-        Ok(EdgeRef { type_id, id })
+        Ok(edge)
     }
 
     /// Sets properties of a node; null removes one.
@@ -308,73 +309,6 @@ impl Transaction {
             }
         }
         Ok(())
-    }
-
-    /// The changes as they go into the log, and the graph with them.
-    pub(crate) fn finish(mut self) -> Result<Finished, WriteError> {
-        self.end_statement()?;
-        let mut counts = ChangeCounts {
-            properties_set: self.properties_set,
-            ..Default::default()
-        };
-        let mut rows = Vec::with_capacity(self.before.len());
-        let mut next_ids = BTreeMap::new();
-        for ((type_id, id), before) in &self.before {
-            let Some(table) = self.snapshot.rows(*type_id) else {
-                continue;
-            };
-            let after = table.row(*id);
-            let edge = table.layout.ends.is_some();
-            let change = match (before, after) {
-                (None, None) => continue,
-                (None, Some(after)) => {
-                    *(if edge {
-                        &mut counts.edges_created
-                    } else {
-                        &mut counts.nodes_created
-                    }) += 1;
-                    next_ids.insert(*type_id, table.next_id);
-                    RowChange::Insert {
-                        values: present(&table.layout, &after),
-                        identity: after.identity.clone(),
-                        ends: after.ends,
-                    }
-                }
-                (Some(before), None) => {
-                    *(if edge {
-                        &mut counts.edges_deleted
-                    } else {
-                        &mut counts.nodes_deleted
-                    }) += 1;
-                    RowChange::Delete {
-                        values: present(&table.layout, before),
-                        identity: before.identity.clone(),
-                        ends: before.ends,
-                    }
-                }
-                (Some(before), Some(after)) => {
-                    let values = differences(&table.layout, before, &after);
-                    if values.is_empty() {
-                        continue;
-                    }
-                    RowChange::Update { values }
-                }
-            };
-            rows.push(Change {
-                type_id: *type_id,
-                id: *id,
-                row: change,
-            });
-        }
-        Ok(Finished {
-            changes: Changes {
-                catalogue: Vec::new(),
-                rows,
-            },
-            counts,
-            next_ids: next_ids.into_iter().collect(),
-            snapshot: self.snapshot,
-        })
     }
 
     fn node_rows(&self, type_id: TypeId) -> Result<&Rows, WriteError> {
@@ -473,7 +407,9 @@ impl Transaction {
         for (property, value) in changes {
             let position = position(&layout, property)?;
             let value = accept(&layout, position, value)?;
-            if layout.key.contains(&position) && row.values.get(position) != Some(&value) {
+            let fixed = layout.key.contains(&position)
+                || layout.ends.is_none() && layout.declared_id == Some(position);
+            if fixed && row.values.get(position) != Some(&value) {
                 return Err(WriteError::KeyChange {
                     type_name: layout.name.clone(),
                     property: property_name(&layout, position),
@@ -481,6 +417,10 @@ impl Transaction {
             }
             put_at(&mut row.values, position, value);
             self.properties_set += 1;
+        }
+        if row.values.iter().zip(&old.values).all(|(a, b)| same(a, b)) {
+            // The row stays as it is, down to the commit that it names.
+            return Ok(());
         }
         self.before.entry((type_id, id)).or_insert(Some(old));
         self.unchecked.push((type_id, id));
@@ -511,6 +451,28 @@ impl Transaction {
     }
 }
 
+/// The identity of a new node of a type without a key: the `id` that the type declares, else the one
+/// given, else a new one. What the type can hold of it, stands in the declared property too, so that
+/// there are never two.
+fn identify(
+    layout: &Layout,
+    row: &mut Row,
+    given: Option<Arc<str>>,
+) -> Result<Arc<str>, WriteError> {
+    if let Some(declared) = identity::declared(layout, row) {
+        return Ok(declared);
+    }
+    let identity = given.unwrap_or_else(|| Uuid::now_v7().to_string().into());
+    if let Some(position) = layout.declared_id {
+        let text = Value::String(identity.clone());
+        match accept(layout, position, text) {
+            Ok(value) => put_at(&mut row.values, position, value),
+            Err(_) => return Err(missing(layout, position)),
+        }
+    }
+    Ok(identity)
+}
+
 fn position(layout: &Layout, id: PropertyId) -> Result<usize, WriteError> {
     layout
         .position(id)
@@ -531,6 +493,10 @@ fn accept(layout: &Layout, position: usize, value: Value) -> Result<Value, Write
             }),
         None => Ok(Value::Null),
     }
+}
+
+fn null_at(row: &Row, position: usize) -> bool {
+    row.values.get(position).is_none_or(Value::is_null)
 }
 
 fn put_at<T>(values: &mut [T], position: usize, value: T) {
@@ -565,27 +531,4 @@ pub(crate) fn describe_key(layout: &Layout, row: &Row) -> String {
         format!("{} = {value}", property_name(layout, *position))
     };
     layout.key.iter().map(part).collect::<Vec<_>>().join(", ")
-}
-
-fn present(layout: &Layout, row: &Row) -> Vec<(PropertyId, Value)> {
-    let pairs = layout.properties.iter().zip(&row.values);
-    pairs
-        .filter(|(_, value)| !value.is_null())
-        .map(|(property, value)| (property.id, value.clone()))
-        .collect()
-}
-
-fn differences(layout: &Layout, before: &Row, after: &Row) -> Vec<ValueChange> {
-    let pairs = layout
-        .properties
-        .iter()
-        .zip(before.values.iter().zip(&after.values));
-    pairs
-        .filter(|(_, (before, after))| before != after)
-        .map(|(property, (before, after))| ValueChange {
-            property: property.id,
-            before: before.clone(),
-            after: after.clone(),
-        })
-        .collect()
 }

@@ -2,7 +2,7 @@
 //! by hand: who may is a decision of people, and this is where it is read. An operation without a row
 //! fails, and so does a row without an operation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -175,22 +175,56 @@ fn everybody_gets_what_the_table_says() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+
+    // What was refused was not done either: three may mutate, three may load, one may create.
+    let people = server.rows("people", "MATCH (p:Person) RETURN count(*)");
+    assert_eq!(people, [[json!(6)]]);
+    let graphs = server.get(Who::ServerAdmin, "/graphs");
+    assert_eq!(graphs.body["graphs"].as_array().map(Vec::len), Some(2));
+}
+
+/// What stands in only one of the two: the table's rows and the operations of a document.
+fn unmatched(table: &[Row], document: &Value) -> Vec<String> {
+    let served = operations(document);
+    let rows: BTreeMap<_, _> = table
+        .iter()
+        .map(|row| {
+            let pattern = row.path.replace("/people", "/{graph_id}");
+            let method = row.method.as_str().to_lowercase();
+            (row.operation.to_owned(), format!("{method} {pattern}"))
+        })
+        .collect();
+    assert_eq!(rows.len(), table.len(), "an operation has two rows");
+    let only = |what, these: &BTreeMap<String, String>, those: &BTreeMap<String, String>| {
+        these
+            .iter()
+            .filter(|(id, at)| those.get(*id) != Some(at))
+            .map(|(id, at)| format!("{what}: {id} ({at})"))
+            .collect::<Vec<_>>()
+    };
+    let mut found = only("no row", &served, &rows);
+    found.extend(only("no operation", &rows, &served));
+    found
 }
 
 #[test]
 fn the_table_is_the_document() {
     let server = Harness::start();
     let document = server.get(Who::Nobody, "/openapi.json").body;
-    let served = operations(&document);
-    let rows: BTreeSet<_> = table().iter().map(|row| row.operation.to_owned()).collect();
+    assert_eq!(unmatched(&table(), &document), [""; 0]);
+}
+
+#[test]
+fn a_new_operation_without_a_row_fails() {
+    let server = Harness::start();
+    let mut document = server.get(Who::Nobody, "/openapi.json").body;
+    document["paths"]["/graphs/{graph_id}"]["delete"] =
+        json!({"operationId": "graphs_delete", "x-cedar-action": "graph_delete"});
     assert_eq!(
-        rows,
-        served.keys().cloned().collect(),
-        "left: the table, right: the document"
+        unmatched(&table(), &document),
+        ["no row: graphs_delete (delete /graphs/{graph_id})"]
     );
-    for row in table() {
-        let pattern = row.path.replace("/people", "/{graph_id}");
-        let written = format!("{} {pattern}", row.method.as_str().to_lowercase());
-        assert_eq!(served.get(row.operation), Some(&written));
-    }
+    let mut shorter = table();
+    shorter.retain(|row| row.operation != "cluster_export_run");
+    assert_eq!(unmatched(&shorter, &document).len(), 2);
 }

@@ -1,6 +1,9 @@
 //! The server process is killed in the middle of a stream of writes, again and again: every
 //! acknowledged write is there afterwards, and none is half there.
 //!
+//! In two rounds of three, one more statement changes as many rows as make a fold due, so that kills
+//! fall into it and into the fold of its rows.
+//!
 //! 30 rounds, 1,000 with `TRELLIS_LONG`. The moments of the kills follow from a seed, which a failure
 //! prints and `TRELLIS_SEED` sets.
 
@@ -12,17 +15,21 @@ use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
 use crate::harness::Setup;
-use crate::program::Server;
+use crate::program::{self, Server};
 
 /// Writers that share a connection pool, so that commits are grouped.
 const WRITERS: usize = 4;
-/// The longest that a round writes, in milliseconds.
+/// The longest that an ordinary round writes, in milliseconds.
 const LONGEST: u64 = 400;
 /// Two halves and what joins them are one statement: none may ever be seen without the others.
 const HALVES: &str = "
 node Half { id: String @key, round: I64 @index }
 edge Twin: Half -> Half
+node Bulk { id: I64 @key, round: I64 }
 ";
+/// As many rows as make a fold due (docs/architecture.md).
+const BULK_ROWS: usize = 50_000;
+const SET: &str = "MATCH (b:Bulk) SET b.round = $round";
 const CREATE: &str =
     "CREATE (:Half {id: $left, round: $round})-[:Twin]->(:Half {id: $right, round: $round})";
 
@@ -85,8 +92,37 @@ fn write(
     acknowledged
 }
 
+/// What a round does besides many small writes.
+#[derive(Clone, Copy, PartialEq)]
+enum Bulk {
+    None,
+    /// One statement changes every row of [`BULK_ROWS`], and is most likely killed.
+    Killed,
+    /// The same, and the kill comes after it was acknowledged, while its rows are folded.
+    Acknowledged,
+}
+
+impl Bulk {
+    fn of(round: u64) -> Self {
+        match round % 3 {
+            0 => Self::Acknowledged,
+            1 => Self::Killed,
+            _ => Self::None,
+        }
+    }
+
+    /// The longest that the round goes on, in milliseconds.
+    fn longest(self) -> u64 {
+        match self {
+            Self::Acknowledged => 4 * LONGEST,
+            Self::Killed | Self::None => LONGEST,
+        }
+    }
+}
+
 /// Starts a server, lets it take writes, kills it; gives back what it acknowledged.
 fn killed_while_writing(config: &std::path::Path, round: u64, delay: Duration) -> Vec<String> {
+    let kind = Bulk::of(round);
     let server = Server::start(config, &["--unauthenticated"]);
     let address = server.address().to_owned();
     let http = client();
@@ -98,6 +134,17 @@ fn killed_while_writing(config: &std::path::Path, round: u64, delay: Duration) -
                 scope.spawn(move || write(http, address, round, writer, killed))
             })
             .collect();
+        let bulk = scope.spawn(|| match kind {
+            Bulk::None => None,
+            Bulk::Killed | Bulk::Acknowledged => {
+                let body = json!({"query": SET, "params": {"round": round}});
+                post(&http, &address, "/graphs/halves/mutate", &body)
+            }
+        });
+        if kind == Bulk::Acknowledged {
+            let answer = bulk.join().expect("the bulk ends");
+            assert!(matches!(answer, Some((200, _))), "{answer:?}");
+        }
         std::thread::sleep(delay);
         server.kill();
         killed.store(true, Ordering::Release);
@@ -147,6 +194,16 @@ fn check(config: &std::path::Path, round: u64, acknowledged: &[String]) {
         json!(2 * pairs.len()),
         "half of a write is there"
     );
+    let bulk = ask("MATCH (b:Bulk) RETURN b.round AS round, count(*) AS rows");
+    assert_eq!(bulk.len(), 1, "a part of the bulk is there: {bulk:?}");
+    assert_eq!(
+        bulk[0]["rows"],
+        json!(BULK_ROWS),
+        "a part of the bulk is gone"
+    );
+    if Bulk::of(round) == Bulk::Acknowledged {
+        assert_eq!(bulk[0]["round"], json!(round), "the bulk was acknowledged");
+    }
     assert!(server.terminate().success(), "an orderly end after a crash");
 }
 
@@ -169,11 +226,25 @@ fn nothing_that_was_acknowledged_is_lost_and_nothing_is_half_there() {
         Some(201),
         "{created:?}"
     );
+    let lines: String = (0..BULK_ROWS)
+        .map(|id| format!("{{\"type\":\"Bulk\",\"data\":{{\"id\":{id},\"round\":-1}}}}\n"))
+        .collect();
+    let loaded = client()
+        .post(format!("{}/graphs/halves/load", first.address()))
+        .header("content-type", "application/x-ndjson")
+        .body(lines)
+        .send()
+        .expect("an answer");
+    assert_eq!(loaded.status().as_u16(), 200, "{:?}", loaded.text());
+    let checkpoints = folder.path().join("data/halves/checkpoints");
+    program::wait_until("so many rows are folded", || {
+        std::fs::read_dir(&checkpoints).is_ok_and(|mut folder| folder.next().is_some())
+    });
     first.kill();
 
     let mut total = 0;
     for round in 0..rounds {
-        let delay = Duration::from_millis(next(&mut state) % LONGEST);
+        let delay = Duration::from_millis(next(&mut state) % Bulk::of(round).longest());
         let acknowledged = killed_while_writing(&config, round, delay);
         check(&config, round, &acknowledged);
         total += acknowledged.len();

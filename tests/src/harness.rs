@@ -21,6 +21,8 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::listing::{self, Listing};
+
 /// The tenant of everyone who may reach the graphs that [`Harness::create_graph`] makes.
 pub(crate) const TENANT: &str = "acme";
 
@@ -225,6 +227,18 @@ impl Harness {
     /// The folder that holds `config/`, `policies/` and `data/`.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Everything in it.
+    pub(crate) fn listing(&self) -> Listing {
+        listing::of(self.folder())
+    }
+
+    /// Asserts that nothing in it has changed.
+    #[track_caller]
+    pub(crate) fn assert_unchanged(&self, before: &Listing, since: &str) {
+        let differences = listing::differences(before, &self.listing());
+        assert!(differences.is_empty(), "{since}: {differences:#?}");
     }
 
     /// The config file.

@@ -5,6 +5,7 @@
 //!   a folder of its own ([`harness`]).
 //! - [`authorization`] asks every operation as everybody, against a table.
 //! - [`doctor`] examines and repairs a folder that a server left.
+//! - [`bad_input`] sends every operation what it must refuse, and looks at the disk afterwards.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
 //! - [`readme`] and [`demo`] run what is promised to users.
 //! - [`house`] holds the rules about the sources themselves.
@@ -16,11 +17,13 @@
 )]
 
 mod authorization;
+mod bad_input;
 mod crash;
 mod demo;
 mod doctor;
 mod harness;
 mod house;
 mod http;
+mod listing;
 mod program;
 mod readme;

@@ -85,7 +85,7 @@ impl Server {
     /// SIGTERM, and how it ended.
     pub(crate) fn terminate(mut self) -> ExitStatus {
         signal(&self.child, rustix::process::Signal::TERM);
-        ended(&mut self.child).expect("it stops within a bounded time")
+        ended(&mut self.child)
     }
 }
 
@@ -103,14 +103,21 @@ pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(id, signal).expect("the process is ours");
 }
 
-/// How a child ended, or nothing when it takes too long.
-pub(crate) fn ended(child: &mut Child) -> Option<ExitStatus> {
+/// Asks until the answer is yes; panics when that takes too long.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
-        if let Some(status) = child.try_wait().expect("a child of ours") {
-            return Some(status);
-        }
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
-    None
+}
+
+/// How a child ended; panics when it takes too long.
+pub(crate) fn ended(child: &mut Child) -> ExitStatus {
+    let mut status = None;
+    wait_until("the process ends", || {
+        status = child.try_wait().expect("a child of ours");
+        status.is_some()
+    });
+    status.expect("it has ended")
 }

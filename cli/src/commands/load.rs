@@ -54,24 +54,21 @@ pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure>
         body,
     )?;
     let elapsed = begun.elapsed();
-    let kinds = [
-        ("node", ":", &loaded.nodes),
-        ("relationship", ":", &loaded.edges),
-    ];
+    let kinds = [("node", &loaded.nodes), ("relationship", &loaded.edges)];
     let counts: Vec<_> = kinds
         .iter()
-        .flat_map(|(noun, mark, counts)| {
+        .flat_map(|(noun, counts)| {
             counts
                 .iter()
-                .map(move |(name, count)| format!("{} {mark}{name}", table::counted(*count, noun)))
+                .map(move |(name, count)| format!("{} :{name}", table::counted(*count, noun)))
         })
         .collect();
-    let what = if counts.is_empty() {
-        "nothing".to_owned()
-    } else {
-        counts.join(", ")
+    let what = match (counts.is_empty(), arguments.mode) {
+        (false, _) => format!("loaded {} in", counts.join(", ")),
+        (true, Mode::Overwrite) => "emptied the graph: there is no record in the input;".to_owned(),
+        (true, _) => "loaded nothing: there is no record in the input;".to_owned(),
     };
-    table::print(&format!("loaded {what} in commit {}", loaded.commit.id))?;
+    table::print(&format!("{what} commit {}", loaded.commit.id))?;
     eprintln!("{:.0} ms", elapsed.as_secs_f64() * 1e3);
     Ok(())
 }

@@ -5,19 +5,16 @@ use clap::Args;
 
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::table::Format;
-use crate::{input, table};
+use crate::input::Statement;
+use crate::table::{self, Format};
 
 /// Arguments of `trellis mutate`.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The graph
     graph: String,
-    /// The statement in Cypher, `-` for standard input
-    cypher: String,
-    /// A parameter: JSON, or else a string; may be repeated
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = input::pair)]
-    parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    statement: Statement,
     /// What the commit says of itself
     #[arg(long)]
     message: Option<String>,
@@ -30,10 +27,10 @@ pub(crate) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments, client: &Client) -> Result<(), Failure> {
-    let query = input::statement(&arguments.cypher)?;
+    let query = arguments.statement.text()?;
     let request = MutateRequest {
         query: Some(query.clone()),
-        params: input::parameters(&arguments.parameters),
+        params: arguments.statement.parameters(),
         message: arguments.message,
         if_commit: arguments.if_commit,
         ..MutateRequest::default()

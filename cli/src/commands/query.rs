@@ -5,24 +5,21 @@ use clap::Args;
 
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::table::Format;
-use crate::{input, table};
+use crate::input::Statement;
+use crate::table::{self, Format};
 
 /// Arguments of `trellis query`.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The graph
     graph: String,
-    /// The statement in Cypher, `-` for standard input
-    cypher: String,
-    /// A parameter: JSON, or else a string; may be repeated
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = input::pair)]
-    parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    statement: Statement,
     /// How long it may run, in milliseconds
     #[arg(long, value_name = "MS")]
     timeout_ms: Option<u64>,
     /// Fail when there are more rows than this
-    #[arg(long)]
+    #[arg(long, value_name = "ROWS")]
     max_rows: Option<u64>,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
@@ -31,8 +28,8 @@ pub(crate) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure> {
     let request = QueryRequest {
-        query: input::statement(&arguments.cypher)?,
-        params: input::parameters(&arguments.parameters),
+        query: arguments.statement.text()?,
+        params: arguments.statement.parameters(),
         timeout_ms: arguments.timeout_ms,
         max_rows: arguments.max_rows,
         ..QueryRequest::default()

@@ -32,7 +32,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|source| Failure::Serve(source.into()))?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let running = server::start(options)
             .await
             .map_err(|error| Failure::Serve(error.into()))?;
@@ -42,5 +42,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             .until_signalled()
             .await
             .map_err(|error| Failure::Serve(error.into()))
-    })
+    });
+    // What still runs has had its time, and its log is whole; dropping would wait for it.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    served
 }

@@ -61,7 +61,7 @@ impl Compiler<'_> {
         if reference {
             return Ok(());
         }
-        let children = walk::children_mut(expr).into_iter();
+        let children = expr.children_mut().into_iter();
         all(children.map(|child| self.regroup(child, keys, aggregates))).map(|_| ())
     }
 
@@ -88,7 +88,7 @@ impl Compiler<'_> {
             );
             return self.fail(Code::UnknownVariable, expr.span, message);
         }
-        let children = walk::children_mut(expr).into_iter();
+        let children = expr.children_mut().into_iter();
         all(children.map(|child| self.settle(child, items, visible, what))).map(|_| ())
     }
 }

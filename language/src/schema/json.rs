@@ -14,12 +14,12 @@ use crate::value::{EdgeRef, NodeRef, Path, Value};
 const EXACT_IN_DOUBLE: f64 = 9_007_199_254_740_992.0;
 
 impl Property {
-    /// [`PropertyType::from_json`], then [`Property::accept`].
+    /// [`PropertyType::parse_json`], then [`Property::accept`].
     ///
     /// # Errors
     /// [`InvalidValue`] says what was expected and what came.
     pub fn accept_json(&self, json: &Json) -> Result<Value, InvalidValue> {
-        self.accept(self.value_type.from_json(json)?)
+        self.accept(self.value_type.parse_json(json)?)
     }
 }
 
@@ -30,13 +30,13 @@ impl PropertyType {
     ///
     /// # Errors
     /// [`InvalidValue`] says what was expected and what came.
-    pub fn from_json(&self, json: &Json) -> Result<Value, InvalidValue> {
+    pub fn parse_json(&self, json: &Json) -> Result<Value, InvalidValue> {
         let value = match (self, json) {
             (_, Json::Null) => Some(Value::Null),
             (Self::String | Self::Enum(_), Json::String(text)) => Some(Value::string(text)),
             (Self::Bool, Json::Bool(value)) => Some(Value::Bool(*value)),
-            (Self::I32 | Self::I64 | Self::U32 | Self::U64, _) => return self.int_from_json(json),
-            (Self::F32 | Self::F64, _) => float_from_json(json).map(Value::Float),
+            (Self::I32 | Self::I64 | Self::U32 | Self::U64, _) => return self.parse_int(json),
+            (Self::F32 | Self::F64, _) => parse_float(json).map(Value::Float),
             (Self::Date, Json::String(text)) => {
                 let days = calendar::parse_date(text);
                 Some(Value::Date(days.ok_or_else(|| InvalidValue::NotADate {
@@ -54,7 +54,7 @@ impl PropertyType {
                 let values: Result<Vec<_>, _> = values
                     .iter()
                     .enumerate()
-                    .map(|(index, value)| in_list(index, element.from_json(value)))
+                    .map(|(index, value)| in_list(index, element.parse_json(value)))
                     .collect();
                 return Ok(Value::list(values?));
             }
@@ -63,7 +63,7 @@ impl PropertyType {
         self.accept(value.ok_or_else(|| self.wrong_type(show_json(json)))?)
     }
 
-    fn int_from_json(&self, json: &Json) -> Result<Value, InvalidValue> {
+    fn parse_int(&self, json: &Json) -> Result<Value, InvalidValue> {
         let int = match json {
             Json::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
             Json::String(text) if !text.starts_with('+') => text.parse().ok(),
@@ -152,7 +152,7 @@ fn is_whole_number(json: &Json) -> bool {
     }
 }
 
-fn float_from_json(json: &Json) -> Option<f64> {
+fn parse_float(json: &Json) -> Option<f64> {
     match json {
         Json::Number(number) => number.as_f64(),
         Json::String(text) => match text.as_str() {

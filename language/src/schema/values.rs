@@ -1,16 +1,16 @@
 //! Whether a value may stand in a property.
 //!
 //! Both ways in end in [`Property::accept`]: Cypher's values directly, those of a load after
-//! [`PropertyType::from_json`]. What they give is what is stored, so a value read from memory and
+//! [`PropertyType::parse_json`]. What they give is what is stored, so a value read from memory and
 //! one read from disk are the same. Null is accepted everywhere: whether a row must have the
 //! property is asked where the whole row is known.
 //!
 //! ```
 //! use language::schema::PropertyType;
 //!
-//! let stored = PropertyType::F64.from_json(&serde_json::json!(3)).expect("a number");
+//! let stored = PropertyType::F64.parse_json(&serde_json::json!(3)).expect("a number");
 //! assert_eq!(stored, language::Value::Float(3.0));
-//! let error = PropertyType::I32.from_json(&serde_json::json!("x")).unwrap_err();
+//! let error = PropertyType::I32.parse_json(&serde_json::json!("x")).unwrap_err();
 //! assert_eq!(error.to_string(), "expected I32, got string \"x\"");
 //! ```
 

@@ -13,7 +13,7 @@ pub(crate) fn document(name: &str, text: &str) -> PolicyDocument {
         name: name.to_owned(),
         text: text.to_owned(),
     };
-    PolicyDocument::parse(source).unwrap_or_else(|error| panic!("{error}"))
+    PolicyDocument::parse(source).expect("a policy that is valid")
 }
 
 pub(crate) fn authorizer(text: &str) -> Authorizer {

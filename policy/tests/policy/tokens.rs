@@ -103,6 +103,19 @@ fn what_is_wrong_is_named_and_no_secret_is() {
             "`a\\nb` cannot name a principal: 1 to 256 bytes without control characters",
         ),
         (
+            r#"{" ": {"sha256": "$A"}}"#,
+            "` ` cannot name a principal: 1 to 256 bytes without control characters",
+        ),
+        // The digest of nothing: a header without a token would do.
+        (
+            r#"{"alice": {"sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}}"#,
+            "the token of principal `alice` is empty or has blanks or other than printable ASCII characters",
+        ),
+        (
+            r#"{"alice": {"sha256": "$A", "scopes": []}}"#,
+            "the token of principal `alice` is limited to no scope at all: leave `scopes` out, or name some",
+        ),
+        (
             r#"{"anonymous": {"sha256": "$A"}}"#,
             "the principal `anonymous` is reserved for a server without authentication, and may have no token",
         ),

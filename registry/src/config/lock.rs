@@ -106,6 +106,10 @@ impl ConfigLock {
                     waited,
                 });
             };
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "callers are on a thread that may block, and flock has no wait with a limit"
+            )]
             std::thread::sleep(pause.min(left));
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

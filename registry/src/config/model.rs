@@ -42,8 +42,6 @@ pub struct Server {
     pub limits: Limits,
     /// What is logged, and how.
     pub log: Log,
-    /// Refuse to start when one graph cannot be opened.
-    pub require_all_graphs: bool,
 }
 
 impl Default for Server {
@@ -55,7 +53,6 @@ impl Default for Server {
             policy: None,
             limits: Limits::default(),
             log: Log::default(),
-            require_all_graphs: false,
         }
     }
 }

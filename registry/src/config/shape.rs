@@ -44,7 +44,6 @@ pub(super) const ROOT: Shape = Shape::Keys(&[
                 "log",
                 Shape::Keys(&[("level", Shape::Leaf), ("format", Shape::Leaf)]),
             ),
-            ("require_all_graphs", Shape::Leaf),
         ]),
     ),
     (

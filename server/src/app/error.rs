@@ -2,11 +2,11 @@
 
 use language::Diagnostics;
 use policy::{Denial, TypeDenial};
+use registry::{AccessError, HandleError, WrongPermit};
 use storage_engine::CommitError;
 use storage_engine::executor::ExecuteError;
 use storage_engine::export::ExportError;
 
-use super::HandleError;
 use super::load::LineErrors;
 use super::mutate::StepError;
 
@@ -70,6 +70,9 @@ pub(crate) enum Error {
     /// The registry.
     #[error(transparent)]
     Registry(#[from] registry::Error),
+    /// A decision was carried on to where it does not belong: a defect.
+    #[error(transparent)]
+    WrongPermit(WrongPermit),
     /// The graph cannot be reached.
     #[error(transparent)]
     Handle(#[from] HandleError),
@@ -78,10 +81,10 @@ pub(crate) enum Error {
     Execute(#[source] ExecuteError),
     /// A write was not made.
     #[error("the statements were not carried out")]
-    Mutate(#[from] CommitError<StepError>),
+    Mutate(#[source] CommitError<StepError>),
     /// A load was not made.
     #[error("the file was not loaded")]
-    Load(#[from] CommitError<LineErrors>),
+    Load(#[source] CommitError<LineErrors>),
     /// The file of a load has errors.
     #[error(transparent)]
     Lines(#[from] LineErrors),
@@ -97,12 +100,44 @@ pub(crate) enum Error {
     /// The server is told to stop.
     #[error("the server is stopping; nothing was changed")]
     ShuttingDown,
-    /// The thread of a statement ended without a word: a panic.
-    #[error("the statement's thread ended without an answer")]
-    WorkerGone,
+    /// The thread that made the answer ended without a word: a panic.
+    #[error("the thread that made the answer ended before the answer did")]
+    BrokenOff,
+    /// The caller took nothing of a streamed answer for too long.
+    #[error("the caller took nothing of the answer for too long")]
+    Stalled,
     /// A panic in a use case.
     #[error("a use case panicked")]
     Panicked(#[source] tokio::task::JoinError),
+}
+
+/// What came of a graph that was reached, by use case.
+impl Error {
+    pub(crate) fn of_query(error: AccessError<ExecuteError>) -> Self {
+        Self::of(error, Self::Execute)
+    }
+
+    pub(crate) fn of_export(error: AccessError<ExportError>) -> Self {
+        Self::of(error, Self::Export)
+    }
+
+    pub(crate) fn of_mutate(error: AccessError<CommitError<StepError>>) -> Self {
+        Self::of(error, Self::Mutate)
+    }
+
+    pub(crate) fn of_load(error: AccessError<CommitError<LineErrors>>) -> Self {
+        Self::of(error, Self::Load)
+    }
+
+    fn of<E: std::error::Error + 'static>(
+        error: AccessError<E>,
+        engine: impl FnOnce(E) -> Self,
+    ) -> Self {
+        match error {
+            AccessError::WrongPermit(error) => Self::WrongPermit(error),
+            AccessError::Engine(error) => engine(error),
+        }
+    }
 }
 
 /// Why a body did not arrive whole.
@@ -114,11 +149,13 @@ pub(crate) enum UploadError {
         /// In bytes.
         limit: u64,
     },
-    /// Nothing came for too long.
-    #[error("nothing of the body came for {seconds} seconds")]
+    /// Nothing came for too long, or too little altogether.
+    #[error("the body came too slowly: {bytes} bytes in {seconds} seconds")]
     TooSlow {
-        /// How long was waited.
+        /// How long it has taken so far.
         seconds: u64,
+        /// What had come by then.
+        bytes: u64,
     },
     /// The connection ended before the body did.
     #[error("the body broke off")]

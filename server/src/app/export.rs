@@ -2,41 +2,35 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use api_types::ExportParameters;
 use bytes::Bytes;
 use language::diagnostic::closest;
 use language::schema::Schema;
-use policy::{Action, Principal};
-use tokio::sync::mpsc;
+use policy::{Action, Authorized, Principal};
+use registry::Reader;
 
-use super::{App, CancelOnDrop, Error, Target, blocking, refuse_past, statement};
+use super::stream::{self, Closed, Outlet, PIECE, Pieces};
+use super::{App, Error, Target, blocking, refuse_past, statement};
 
-/// Bytes of lines that are collected before they are handed on.
-const CHUNK: usize = 64 << 10;
-/// Chunks that may wait for the caller.
-const WAITING: usize = 4;
-
-/// Lines as they are made. Dropping them stops the making. An error is the last.
-pub(crate) struct Lines {
-    pub(crate) chunks: mpsc::Receiver<Result<Bytes, Error>>,
-    pub(crate) cancel: CancelOnDrop,
-}
+/// How long the caller may take nothing.
+const STALL: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(
     app: &Arc<App>,
     principal: &Arc<Principal>,
     graph_id: String,
     parameters: ExportParameters,
-) -> Result<Lines, Error> {
+) -> Result<Pieces<()>, Error> {
     let target = Target::branch(&graph_id, parameters.branch.as_deref());
-    let (known, permit) = app.permit_graph(principal, Action::Export, target)?;
+    let permit = app.permit_graph(principal, Action::Export, target)?;
     target.check_branch()?;
     refuse_past(parameters.at.as_deref())?;
     let worker = app.clone();
     let (reader, authorized) = blocking(move || {
-        let reader = worker.directory.reader(&permit, &known)?;
-        let schema = reader.snapshot().schema().clone();
+        let reader = worker.registry.reader(&permit)?;
+        let schema = reader.schema().clone();
         let mut touches = statement::all_types(&schema, false);
         if let Some(name) = &parameters.type_name {
             touches.retain(|touch| touch.name == name);
@@ -53,34 +47,41 @@ pub(crate) async fn run(
     })
     .await?;
     let (cancelled, cancel) = app.running.begin();
-    let (sender, chunks) = mpsc::channel(WAITING);
+    let (outlet, pieces) = stream::channel(cancelled, cancel);
     let span = tracing::Span::current();
     tokio::task::spawn_blocking(move || {
-        span.in_scope(|| {
-            let mut collected = Vec::with_capacity(CHUNK);
-            let made = reader.export(&authorized, &mut |lines| {
-                collected.extend_from_slice(lines);
-                if collected.len() < CHUNK {
-                    return ControlFlow::Continue(());
-                }
-                let full = std::mem::replace(&mut collected, Vec::with_capacity(CHUNK));
-                let sent = sender.blocking_send(Ok(Bytes::from(full)));
-                if sent.is_err() || cancelled.load(std::sync::atomic::Ordering::Acquire) {
-                    return ControlFlow::Break(());
-                }
-                ControlFlow::Continue(())
-            });
-            let cancelled = cancelled.load(std::sync::atomic::Ordering::Acquire);
-            let last = match made {
-                _ if cancelled => Err(Error::ShuttingDown),
-                Ok(()) => Ok(Bytes::from(collected)),
-                Err(error) => Err(Error::Export(error)),
-            };
-            // A caller that has gone away needs no end.
-            let _ = sender.blocking_send(last);
+        span.in_scope(|| match make(&reader, &authorized, &outlet) {
+            Ok(()) => outlet.end(()),
+            Err(error) => outlet.fail(error, Instant::now() + STALL),
         });
     });
-    Ok(Lines { chunks, cancel })
+    Ok(pieces)
+}
+
+fn make(
+    reader: &Reader,
+    only: &Authorized<Option<String>>,
+    outlet: &Outlet<()>,
+) -> Result<(), Error> {
+    let mut collected = Vec::with_capacity(PIECE);
+    let mut sent = Ok(());
+    let made = reader.export(only, &mut |lines| {
+        collected.extend_from_slice(lines);
+        if collected.len() >= PIECE {
+            let full = std::mem::replace(&mut collected, Vec::with_capacity(PIECE));
+            sent = outlet.send(Bytes::from(full), Instant::now() + STALL);
+        }
+        match sent {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    });
+    made.map_err(Error::of_export)?;
+    sent.and_then(|()| outlet.send(Bytes::from(collected), Instant::now() + STALL))
+        .map_err(|closed| match closed {
+            Closed::Cancelled => Error::ShuttingDown,
+            Closed::Late => Error::Stalled,
+        })
 }
 
 fn unknown_type(name: &str, schema: &Schema) -> String {

@@ -34,7 +34,7 @@ pub(crate) async fn run(
     lines: impl Stream<Item = Result<Bytes, UploadError>> + Send,
 ) -> Result<LoadResponse, Error> {
     let target = Target::branch(&graph_id, parameters.branch.as_deref());
-    let (known, permit) = app.permit_graph(&origin.principal, Action::Load, target)?;
+    let permit = app.permit_graph(&origin.principal, Action::Load, target)?;
     target.check_branch()?;
     app.refuse_when_stopping()?;
     let mode = match parameters.mode {
@@ -45,18 +45,20 @@ pub(crate) async fn run(
     let file = spool(lines, app.limits().load_body_bytes).await?;
     let write = WriteRequest {
         request: Some(origin.request_id),
-        decision: Some(permit.decision_id()),
-        ..WriteRequest::by(origin.principal.id.clone())
+        ..WriteRequest::default()
     };
     let worker = app.clone();
     let (writer, authorized) = blocking(move || {
-        let writer = worker.directory.writer(&permit, &known)?;
-        let schema = writer.snapshot().schema().clone();
+        let writer = worker.registry.writer(&permit)?;
+        let schema = writer.schema();
         let batch = load::parse(BufReader::new(file), &schema).map_err(LineErrors)?;
-        let touches = match mode {
+        let touches: Vec<_> = match mode {
             // What is not in the file is deleted.
             Mode::Overwrite => statement::all_types(&schema, true),
-            Mode::Append | Mode::Merge => statement::written_types(batch.types(), &schema),
+            // An edge changes nothing in the nodes that it joins; they are looked up.
+            Mode::Append | Mode::Merge => statement::types(batch.types(), &schema, true)
+                .chain(statement::types(batch.end_types(), &schema, false))
+                .collect(),
         };
         let access = worker.access.load();
         let authorized = access
@@ -69,7 +71,8 @@ pub(crate) async fn run(
         .write(authorized, write, move |batch, transaction| {
             load::apply(batch, mode, transaction).map_err(LineErrors)
         })
-        .await?;
+        .await
+        .map_err(Error::of_load)?;
     Ok(LoadResponse {
         commit: outcome::commit(&written.commit),
         nodes: written.value.nodes,

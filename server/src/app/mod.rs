@@ -4,11 +4,9 @@
 //! [`api_types`] or an [`Error`]. A graph is reached only with a permit of `policy`.
 
 mod cancel;
-mod directory;
 mod error;
 pub(crate) mod export;
 pub(crate) mod graphs;
-mod handle;
 pub(crate) mod load;
 pub(crate) mod mutate;
 mod outcome;
@@ -16,20 +14,22 @@ pub(crate) mod query;
 pub(crate) mod readiness;
 pub(crate) mod schema;
 mod statement;
+pub(crate) mod stream;
 mod values;
 pub(crate) mod whoami;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use policy::{Action, Authorizer, BranchRef, Context, Permit, Principal, Resource, Tokens};
+use policy::{
+    Action, Authorizer, BranchRef, Context, Denial, GraphRef, Permit, Principal, Resource, Tokens,
+};
+use registry::{GraphId, Registration, Registry};
 
 pub(crate) use cancel::{CancelOnDrop, Cancellations};
-pub(crate) use directory::{Directory, Known, PolicyFileError, read_policy};
 pub(crate) use error::{Error, UploadError};
-pub(crate) use graphs::create::InitialiseError;
-pub(crate) use handle::{HandleError, with_causes};
 pub(crate) use mutate::StepError;
 
 /// The one branch until branches come.
@@ -39,7 +39,7 @@ pub(crate) const MAIN: &str = "main";
 pub(crate) struct App {
     /// Replaced whole by a reload.
     pub(crate) access: ArcSwap<Access>,
-    pub(crate) directory: Directory,
+    pub(crate) registry: Arc<Registry>,
     limits: Limits,
     pub(crate) running: Cancellations,
     stopping: AtomicBool,
@@ -96,10 +96,10 @@ pub(crate) struct Origin {
 }
 
 impl App {
-    pub(crate) fn new(directory: Directory, access: Access, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(registry: Registry, access: Access, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             access: ArcSwap::from_pointee(access),
-            directory,
+            registry: Arc::new(registry),
             limits,
             running: Cancellations::default(),
             stopping: AtomicBool::new(false),
@@ -152,17 +152,24 @@ impl App {
     }
 
     /// May `principal` do `action` to the graph of that name, on this branch? One that may not be
-    /// seen and one that does not exist give the same error.
+    /// seen and one that does not exist give the same error, after the same work: the policies are
+    /// asked in either case.
     pub(crate) fn permit_graph(
         &self,
         principal: &Arc<Principal>,
         action: Action,
         target: Target<'_>,
-    ) -> Result<(Known, Permit), Error> {
-        let absent = || Error::NoSuchGraph {
-            graph_id: target.graph_id.to_owned(),
+    ) -> Result<Permit, Error> {
+        let registration = self.find(target.graph_id);
+        let graph = match &registration {
+            Some(registration) => registration.reference().clone(),
+            // Refusals are kept, and a name that no graph can have may be as long as a path.
+            None => {
+                let graph_id = GraphId::parse(target.graph_id);
+                let graph_id = graph_id.as_ref().map_or("-", GraphId::as_str);
+                GraphRef::new(graph_id, None, BTreeMap::new(), None)
+            }
         };
-        let known = self.directory.find(target.graph_id).ok_or_else(absent)?;
         let branch = target.branch.map(|name| BranchRef {
             name: name.to_owned(),
             protected: false,
@@ -171,19 +178,23 @@ impl App {
             branch,
             ..Context::now()
         };
-        let resource = Resource::Graph(known.reference().clone());
         let access = self.access.load();
-        match access
+        let resource = Resource::Graph(graph);
+        let decided = access
             .authorizer
-            .decide(principal, action, &resource, &context)
-        {
-            Ok(permit) => Ok((known, permit)),
-            Err(policy::Denial::Hidden(refusal)) => {
-                tracing::debug!(%refusal, "answered as absent");
-                Err(absent())
-            }
-            Err(denial) => Err(denial.into()),
+            .decide(principal, action, &resource, &context);
+        match (registration, decided) {
+            (Some(_), Ok(permit)) => Ok(permit),
+            (Some(_), Err(denial @ Denial::Forbidden(_))) => Err(denial.into()),
+            (Some(_), Err(Denial::Hidden(_))) | (None, _) => Err(Error::NoSuchGraph {
+                graph_id: target.graph_id.to_owned(),
+            }),
         }
+    }
+
+    /// The graph of that name in any case; a name that no graph can have finds none.
+    fn find(&self, name: &str) -> Option<Arc<Registration>> {
+        self.registry.get(&GraphId::parse(name).ok()?)
     }
 }
 

@@ -12,7 +12,7 @@ use policy::Action;
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::{CommitId, Transaction, WriteRequest};
 
-use super::values::value_to_json;
+use super::values::{Budget, TooLarge, Values};
 use super::{App, Error, Origin, Target, blocking, outcome, statement};
 
 /// The most statements in one request.
@@ -44,16 +44,15 @@ pub(crate) async fn run(
     request: MutateRequest,
 ) -> Result<MutateResponse, Error> {
     let target = Target::branch(&graph_id, request.branch.as_deref());
-    let (known, permit) = app.permit_graph(&origin.principal, Action::Mutate, target)?;
+    let permit = app.permit_graph(&origin.principal, Action::Mutate, target)?;
     target.check_branch()?;
     app.refuse_when_stopping()?;
     let several = request.statements.is_some();
     let write = WriteRequest {
-        principal: origin.principal.id.clone(),
         message: message(request.message)?,
         if_commit: request.if_commit.as_deref().map(commit_id).transpose()?,
         request: Some(origin.request_id),
-        decision: Some(permit.decision_id()),
+        ..WriteRequest::default()
     };
     let statements = statements(request.query, request.params, request.statements)?;
     let (cancelled, _cancel) = app.running.begin();
@@ -65,8 +64,8 @@ pub(crate) async fn run(
     };
     let worker = app.clone();
     let (writer, authorized, columns) = blocking(move || {
-        let writer = worker.directory.writer(&permit, &known)?;
-        let schema = writer.snapshot().schema().clone();
+        let writer = worker.registry.writer(&permit)?;
+        let schema = writer.schema();
         let mut steps = Vec::with_capacity(statements.len());
         for (index, Statement { query, params }) in statements.into_iter().enumerate() {
             let plan = statement::compile(&query, &schema, several.then_some(index))?;
@@ -96,7 +95,8 @@ pub(crate) async fn run(
         .write(authorized, write, move |steps, transaction| {
             carry_out(steps, several, &names, &limits, transaction)
         })
-        .await?;
+        .await
+        .map_err(Error::of_mutate)?;
     Ok(MutateResponse {
         commit: outcome::commit(&written.commit),
         stats: outcome::changes(&written.counts),
@@ -126,16 +126,23 @@ fn carry_out(
         })
         .map_err(failed)?;
     }
-    let snapshot = transaction.snapshot();
-    let row = |values: &Vec<language::Value>| {
-        let values = values.iter().map(|value| value_to_json(snapshot, value));
-        columns
-            .iter()
-            .map(|column| column.name.clone())
-            .zip(values)
-            .collect()
+    // Refused before the commit, not after it.
+    let budget = Budget::new(limits.max_bytes);
+    let values = Values::new(transaction.snapshot(), &budget);
+    let row = |row: &Vec<language::Value>| {
+        let names = columns.iter().map(|column| column.name.clone());
+        let cells = names
+            .zip(row)
+            .map(|(name, value)| Ok((name, values.json(value)?)));
+        cells.collect::<Result<Row, TooLarge>>()
     };
-    Ok(last.iter().map(row).collect())
+    let rows: Result<_, TooLarge> = last.iter().map(row).collect();
+    rows.map_err(|TooLarge| StepError {
+        statement: several.then(|| steps.len() - 1),
+        error: ExecuteError::MemoryLimit {
+            limit: limits.max_bytes,
+        },
+    })
 }
 
 fn statements(

@@ -1,11 +1,9 @@
 //! What the engine says of commits, graphs and schemas, in the words of the wire.
 
-use std::collections::BTreeMap;
-
 use api_types::{ChangeStats, Commit};
 use jiff::Timestamp;
 use language::schema::{PropertyType, Schema};
-use storage_engine::{ChangeCounts, CommitInfo, Snapshot};
+use storage_engine::{ChangeCounts, CommitInfo};
 
 /// A commit.
 pub(crate) fn commit(info: &CommitInfo) -> Commit {
@@ -29,22 +27,6 @@ pub(crate) fn changes(counts: &ChangeCounts) -> ChangeStats {
         edges_deleted: counts.edges_deleted,
         properties_set: counts.properties_set,
     }
-}
-
-/// How many nodes there are, by node type.
-pub(crate) fn node_counts(snapshot: &Snapshot) -> BTreeMap<String, u64> {
-    let types = snapshot.schema().node_types.iter();
-    types
-        .map(|node| (node.name.clone(), snapshot.node_count(node.id)))
-        .collect()
-}
-
-/// How many relationships there are, by edge type.
-pub(crate) fn edge_counts(snapshot: &Snapshot) -> BTreeMap<String, u64> {
-    let types = snapshot.schema().edge_types.iter();
-    types
-        .map(|edge| (edge.name.clone(), snapshot.edge_count(edge.id)))
-        .collect()
 }
 
 /// The types of a schema.

@@ -10,17 +10,14 @@ use std::time::Instant;
 use api_types::{Column, Commit, QueryRequest, QueryStats};
 use bytes::Bytes;
 use language::Value;
-use policy::{Action, Principal};
-use storage_engine::executor::{ExecuteError, Limits};
-use tokio::sync::{mpsc, oneshot};
+use policy::{Action, Permit, Principal};
+use storage_engine::Snapshot;
+use storage_engine::executor::{ExecuteError, Limits, Parameters};
+use tokio::sync::oneshot;
 
-use super::values::value_to_json;
-use super::{App, CancelOnDrop, Error, Target, outcome, refuse_past, statement};
-
-/// Bytes of rows that are collected before they are handed on.
-const CHUNK: usize = 64 << 10;
-/// Chunks that may wait for the caller.
-const WAITING: usize = 4;
+use super::stream::{self, Closed, Outlet, PIECE, Pieces};
+use super::values::{Budget, TooLarge, Values};
+use super::{App, Error, Target, outcome, refuse_past, statement};
 
 /// What stands between rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +32,14 @@ pub(crate) enum Layout {
 pub(crate) struct Answer {
     pub(crate) columns: Vec<Column>,
     pub(crate) commit: Commit,
-    /// Rows as JSON in the layout that was asked for. An error is the last.
-    pub(crate) chunks: mpsc::Receiver<Result<Bytes, Error>>,
-    /// Given when the last chunk was.
-    pub(crate) stats: oneshot::Receiver<QueryStats>,
+    /// Rows as JSON in the layout that was asked for, and at the end how it went.
+    pub(crate) rows: Pieces<QueryStats>,
     /// The most bytes that an answer in one piece may have.
     pub(crate) max_bytes: u64,
-    pub(crate) cancel: CancelOnDrop,
 }
+
+/// What an answer begins with.
+type Head = (Vec<Column>, Commit);
 
 pub(crate) async fn run(
     app: &Arc<App>,
@@ -52,56 +49,49 @@ pub(crate) async fn run(
     layout: Layout,
 ) -> Result<Answer, Error> {
     let target = Target::branch(&graph_id, request.branch.as_deref());
-    let (known, permit) = app.permit_graph(principal, Action::Query, target)?;
+    let permit = app.permit_graph(principal, Action::Query, target)?;
     target.check_branch()?;
     refuse_past(request.at.as_deref())?;
     refuse_zero("timeout_ms", request.timeout_ms)?;
     refuse_zero("max_rows", request.max_rows)?;
     let parameters = statement::parameters(request.params)?;
     let (cancelled, cancel) = app.running.begin();
+    let deadline = statement::deadline(app.limits(), request.timeout_ms);
     let limits = Limits {
-        deadline: Some(statement::deadline(app.limits(), request.timeout_ms)),
+        deadline: Some(deadline),
         max_rows: Some(statement::max_rows(app.limits(), request.max_rows)),
         max_bytes: usize::try_from(app.limits().query_memory_bytes).unwrap_or(usize::MAX),
-        cancelled,
+        cancelled: cancelled.clone(),
     };
-    let (head, began) = oneshot::channel();
-    let (chunks, received) = mpsc::channel(WAITING);
-    let (ended, stats) = oneshot::channel();
-    let output = Output {
-        head: Some(head),
-        chunks,
-    };
-    let (worker, span, query) = (app.clone(), tracing::Span::current(), request.query);
+    let (head, begun) = oneshot::channel();
+    let (outlet, rows) = stream::channel(cancelled, cancel);
+    let (worker, span) = (app.clone(), tracing::Span::current());
     tokio::task::spawn_blocking(move || {
         span.in_scope(|| {
-            let start = Instant::now();
             let work = Work {
                 app: &worker,
-                known: &known,
                 permit: &permit,
                 layout,
+                limits: &limits,
+                deadline,
             };
-            output.finish(
-                |output| work.run(&query, &parameters, &limits, output),
-                |rows| {
-                    // A caller that has gone away needs no statistics.
-                    let elapsed_ms = start.elapsed().as_secs_f64() * 1000.0;
-                    let _ = ended.send(QueryStats { rows, elapsed_ms });
-                },
-            );
+            let mut output = Output {
+                head: Some(head),
+                outlet,
+            };
+            let start = Instant::now();
+            let ran = work.run(&request.query, &parameters, &mut output);
+            let elapsed_ms = start.elapsed().as_secs_f64() * 1000.0;
+            output.finish(ran.map(|rows| QueryStats { rows, elapsed_ms }), deadline);
         });
     });
     // The sender is dropped without a word only by a panic.
-    let (columns, commit) = began.await.unwrap_or(Err(Error::WorkerGone))?;
-    let max_bytes = app.limits().query_memory_bytes;
+    let (columns, commit) = begun.await.unwrap_or(Err(Error::BrokenOff))?;
     Ok(Answer {
         columns,
         commit,
-        chunks: received,
-        stats,
-        max_bytes,
-        cancel,
+        rows,
+        max_bytes: app.limits().query_memory_bytes,
     })
 }
 
@@ -117,8 +107,8 @@ fn refuse_zero(name: &str, value: Option<u64>) -> Result<(), Error> {
 /// The statement's side of an answer.
 struct Output {
     /// Until the answer has begun.
-    head: Option<oneshot::Sender<Result<(Vec<Column>, Commit), Error>>>,
-    chunks: mpsc::Sender<Result<Bytes, Error>>,
+    head: Option<oneshot::Sender<Result<Head, Error>>>,
+    outlet: Outlet<QueryStats>,
 }
 
 impl Output {
@@ -129,36 +119,28 @@ impl Output {
         }
     }
 
-    fn finish(
-        mut self,
-        work: impl FnOnce(&mut Self) -> Result<u64, Error>,
-        ended: impl FnOnce(u64),
-    ) {
-        match (work(&mut self), self.head.take()) {
-            (Ok(rows), _) => ended(rows),
+    fn finish(self, ran: Result<QueryStats, Error>, deadline: Instant) {
+        match (ran, self.head) {
+            (Ok(stats), _) => self.outlet.end(stats),
             (Err(error), Some(head)) => drop(head.send(Err(error))),
-            (Err(error), None) => drop(self.chunks.blocking_send(Err(error))),
+            (Err(error), None) => self.outlet.fail(error, deadline),
         }
     }
 }
 
 struct Work<'a> {
     app: &'a App,
-    known: &'a super::Known,
-    permit: &'a policy::Permit,
+    permit: &'a Permit,
     layout: Layout,
+    limits: &'a Limits,
+    deadline: Instant,
 }
 
 impl Work<'_> {
-    fn run(
-        &self,
-        text: &str,
-        parameters: &storage_engine::executor::Parameters,
-        limits: &Limits,
-        output: &mut Output,
-    ) -> Result<u64, Error> {
-        let reader = self.app.directory.reader(self.permit, self.known)?;
-        let schema = reader.snapshot().schema().clone();
+    /// Returns how many rows there were.
+    fn run(&self, text: &str, parameters: &Parameters, output: &mut Output) -> Result<u64, Error> {
+        let reader = self.app.registry.reader(self.permit)?;
+        let schema = reader.schema().clone();
         let plan = statement::compile(text, &schema, None)?;
         if plan.writes() {
             return Err(Error::WriteInReadQuery);
@@ -172,32 +154,60 @@ impl Work<'_> {
             .authorizer
             .authorize_types(self.permit, plan, &touches)?;
         let mut rows = RowWriter::new(&columns, self.layout);
-        let mut gone = false;
-        let executed = reader.query(&plan, parameters, limits, &mut |values| {
-            rows.push(values, |value| value_to_json(reader.snapshot(), value));
-            if rows.bytes.len() >= CHUNK {
+        let mut pushed = Ok(());
+        let executed = reader.query(&plan, parameters, self.limits, &mut |snapshot, values| {
+            pushed = self.push(&mut rows, snapshot, values).and_then(|()| {
+                if rows.bytes.len() < PIECE {
+                    return Ok(());
+                }
                 output.begin(&columns, &commit);
-                gone = output.chunks.blocking_send(Ok(rows.take())).is_err();
-            }
-            if gone {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
+                self.send(rows.take(), output)
+            });
+            match pushed {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
             }
         });
-        executed.map_err(|error| self.failed(error))?;
+        pushed?;
+        executed.map_err(|error| self.failed(Error::of_query(error)))?;
         output.begin(&columns, &commit);
-        if !gone && !rows.bytes.is_empty() {
-            // As above: nobody is there to be told.
-            let _ = output.chunks.blocking_send(Ok(rows.take()));
-        }
+        self.send(rows.take(), output)?;
         Ok(rows.count)
     }
 
-    fn failed(&self, error: ExecuteError) -> Error {
+    fn push(
+        &self,
+        rows: &mut RowWriter,
+        snapshot: &Snapshot,
+        values: &[Value],
+    ) -> Result<(), Error> {
+        let budget = Budget::new(self.limits.max_bytes);
+        let json = Values::new(snapshot, &budget);
+        rows.push(values, |value| json.json(value))
+            .map_err(|TooLarge| Error::ResultTooLarge {
+                limit: self.app.limits().query_memory_bytes,
+            })
+    }
+
+    fn send(&self, piece: Bytes, output: &Output) -> Result<(), Error> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        output
+            .outlet
+            .send(piece, self.deadline)
+            .map_err(|closed| match closed {
+                Closed::Cancelled => self.failed(Error::Execute(ExecuteError::Cancelled)),
+                Closed::Late => Error::Execute(ExecuteError::Deadline),
+            })
+    }
+
+    fn failed(&self, error: Error) -> Error {
         match error {
-            ExecuteError::Cancelled if self.app.is_stopping() => Error::ShuttingDown,
-            error => Error::Execute(error),
+            Error::Execute(ExecuteError::Cancelled) if self.app.is_stopping() => {
+                Error::ShuttingDown
+            }
+            error => error,
         }
     }
 }
@@ -228,7 +238,12 @@ impl RowWriter {
         }
     }
 
-    fn push(&mut self, values: &[Value], json: impl Fn(&Value) -> serde_json::Value) {
+    /// After an error the row is half written: nothing more may be taken.
+    fn push(
+        &mut self,
+        values: &[Value],
+        json: impl Fn(&Value) -> Result<serde_json::Value, TooLarge>,
+    ) -> Result<(), TooLarge> {
         if self.layout == Layout::Array && self.count > 0 {
             self.bytes.push(b',');
         }
@@ -236,7 +251,7 @@ impl RowWriter {
         for (label, value) in self.labels.iter().zip(values) {
             self.bytes.push(before);
             self.bytes.extend_from_slice(label);
-            serde_json::to_writer(&mut self.bytes, &json(value))
+            serde_json::to_writer(&mut self.bytes, &json(value)?)
                 .expect("a JSON value with text as keys goes into memory");
             before = b',';
         }
@@ -248,6 +263,7 @@ impl RowWriter {
             self.bytes.push(b'\n');
         }
         self.count += 1;
+        Ok(())
     }
 
     fn take(&mut self) -> Bytes {
@@ -270,10 +286,12 @@ mod tests {
         let write = |layout| {
             let mut rows = RowWriter::new(&columns, layout);
             for number in [1, 2] {
-                rows.push(&[Value::Int(number), Value::Null], |value| match value {
-                    Value::Int(number) => (*number).into(),
-                    _ => serde_json::Value::Null,
-                });
+                let json = |value: &Value| match value {
+                    Value::Int(number) => Ok((*number).into()),
+                    _ => Ok(serde_json::Value::Null),
+                };
+                rows.push(&[Value::Int(number), Value::Null], json)
+                    .expect("small");
             }
             String::from_utf8(rows.take().to_vec()).expect("UTF-8")
         };

@@ -1,10 +1,12 @@
 //! Whether requests should be sent here, and for those who are known, how the server is.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use api_types::{ConfigReadiness, GraphsReadiness, QuarantinedGraph, Readiness};
-use policy::{Action, Context, Principal};
+use policy::{Action, Context, GraphRef, Principal};
 use registry::config::Drift;
+use registry::{Registration, Standing};
 
 use super::App;
 
@@ -24,36 +26,48 @@ pub(crate) fn run(app: &App, principal: Option<&Arc<Principal>>) -> Readiness {
     }
 }
 
+/// Of the graphs that the caller may see: how many others there are is nobody's business, except of
+/// those who may read the configuration, which names them all.
 fn graphs(app: &App, principal: &Arc<Principal>) -> GraphsReadiness {
-    let quarantined = app.directory.quarantined();
-    let access = app.access.load();
-    let references = quarantined.iter().map(|(known, _)| known.reference());
-    let visible = access
-        .authorizer
-        .visible(principal, &Context::now(), references);
-    // Whoever may read the configuration knows every graph from there.
-    let runs_server = app.permit_server(principal, Action::ConfigRead).is_ok();
-    let visible: Vec<_> = visible
-        .into_iter()
-        .map(policy::GraphRef::graph_id)
-        .collect();
-    GraphsReadiness {
-        open: app.directory.open_count() as u64,
-        registered: app.directory.count() as u64,
-        quarantined: quarantined
-            .iter()
-            .filter(|(known, _)| runs_server || visible.contains(&known.reference().graph_id()))
-            .map(|(known, reason)| QuarantinedGraph {
-                graph_id: known.reference().graph_id().to_owned(),
-                reason: reason.clone(),
-            })
-            .collect(),
+    let snapshot = app.registry.snapshot();
+    let mut graphs: Vec<&Registration> = snapshot.graphs.values().map(Arc::as_ref).collect();
+    if app.permit_server(principal, Action::ConfigRead).is_err() {
+        let access = app.access.load();
+        let references = graphs.iter().map(|graph| graph.reference());
+        let visible: HashSet<&str> = access
+            .authorizer
+            .visible(principal, &Context::now(), references)
+            .into_iter()
+            .map(GraphRef::graph_id)
+            .collect();
+        graphs.retain(|graph| visible.contains(graph.graph_id.as_str()));
     }
+    let mut readiness = GraphsReadiness {
+        open: 0,
+        registered: graphs.len() as u64,
+        quarantined: Vec::new(),
+    };
+    for graph in graphs {
+        let reason = match (graph.broken_policy(), app.registry.standing(graph)) {
+            (Some(reason), _) => reason.to_owned(),
+            (None, Standing::Broken(reason)) => reason,
+            (None, Standing::Open) => {
+                readiness.open += 1;
+                continue;
+            }
+            (None, Standing::Closed) => continue,
+        };
+        readiness.quarantined.push(QuarantinedGraph {
+            graph_id: graph.graph_id.to_string(),
+            reason,
+        });
+    }
+    readiness
 }
 
 /// A file that cannot be read now is not the one that was read.
 fn config(app: &App) -> ConfigReadiness {
-    let registry = app.directory.registry();
+    let registry = &app.registry;
     let drifted = match registry.drift() {
         Ok((drift, _)) => drift == Drift::Drifted,
         Err(error) => {

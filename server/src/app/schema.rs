@@ -13,12 +13,11 @@ pub(crate) async fn run(
     principal: &Arc<Principal>,
     graph_id: String,
 ) -> Result<SchemaResponse, Error> {
-    let (known, permit) =
-        app.permit_graph(principal, Action::SchemaRead, Target::graph(&graph_id))?;
-    let worker = app.clone();
+    let permit = app.permit_graph(principal, Action::SchemaRead, Target::graph(&graph_id))?;
+    let registry = app.registry.clone();
     blocking(move || {
-        let reader = worker.directory.reader(&permit, &known)?;
-        let schema = reader.snapshot().schema();
+        let reader = registry.reader(&permit)?;
+        let schema = reader.schema();
         let (node_types, edge_types) = outcome::types(schema);
         Ok(SchemaResponse {
             source: schema.source.clone(),

@@ -58,21 +58,20 @@ pub(crate) fn all_types(schema: &Schema, write: bool) -> Vec<TypeTouch<'_>> {
         .collect()
 }
 
-/// These types, written.
-pub(crate) fn written_types(
+/// These types, read or written.
+pub(crate) fn types(
     types: impl IntoIterator<Item = TypeId>,
     schema: &Schema,
-) -> Vec<TypeTouch<'_>> {
+    write: bool,
+) -> impl Iterator<Item = TypeTouch<'_>> {
     let named = types
         .into_iter()
         .filter_map(|id| Some((id, schema.type_name(id)?)));
-    named
-        .map(|(id, name)| TypeTouch {
-            kind: kind(id, schema),
-            name,
-            write: true,
-        })
-        .collect()
+    named.map(move |(id, name)| TypeTouch {
+        kind: kind(id, schema),
+        name,
+        write,
+    })
 }
 
 fn kind(type_id: TypeId, schema: &Schema) -> TypeKind {

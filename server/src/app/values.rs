@@ -2,57 +2,160 @@
 //!
 //! A node is `{id, labels, properties}`, a relationship `{id, type, start, end, properties}`, a path
 //! `{nodes, relationships}`; everything else is as `language` writes it.
+//!
+//! The executor holds a text or a node once, however often it stands in a result; JSON repeats it. So
+//! what is made here is counted again, while it is made.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use language::Value;
-use language::schema::{Entity, scalar_to_json, to_json};
-use language::value::{EdgeRef, NodeRef};
-use serde_json::{Value as Json, json};
+use language::schema::scalar_to_json;
+use language::value::{EdgeRef, NodeRef, Path};
+use serde_json::{Map, Value as Json};
 use storage_engine::Snapshot;
 
-/// The value as it stands in a row.
-pub(crate) fn value_to_json(snapshot: &Snapshot, value: &Value) -> Json {
-    to_json(value, &|entity| match entity {
-        Entity::Node(node) => node_to_json(snapshot, node),
-        Entity::Relationship(edge) => edge_to_json(snapshot, edge),
-        Entity::Path(path) => {
-            let nodes = path.nodes.iter().map(|node| node_to_json(snapshot, *node));
-            let edges = path.edges.iter().map(|edge| edge_to_json(snapshot, *edge));
-            json!({"nodes": nodes.collect::<Json>(), "relationships": edges.collect::<Json>()})
-        }
-    })
+/// What a value costs besides its text.
+const EACH: usize = size_of::<Json>();
+
+/// More than the budget.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooLarge;
+
+/// Bytes that may still be made.
+pub(crate) struct Budget(Cell<usize>);
+
+impl Budget {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(Cell::new(bytes))
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), TooLarge> {
+        let left = self.0.get().checked_sub(bytes).ok_or(TooLarge)?;
+        self.0.set(left);
+        Ok(())
+    }
 }
 
-fn node_to_json(snapshot: &Snapshot, node: NodeRef) -> Json {
-    let node_type = snapshot.schema().node_type(node.type_id);
-    let labels = node_type.map(|node_type| node_type.labels().map(Json::from).collect::<Json>());
-    json!({
-        "id": scalar_to_json(&snapshot.node_identity(node)),
-        "labels": labels.unwrap_or_else(|| json!([])),
-        "properties": properties(snapshot.node_properties(node)),
-    })
+/// Makes JSON of values of one snapshot, within a budget.
+pub(crate) struct Values<'a> {
+    snapshot: &'a Snapshot,
+    budget: &'a Budget,
 }
 
-fn edge_to_json(snapshot: &Snapshot, edge: EdgeRef) -> Json {
-    let identity = |node| scalar_to_json(&snapshot.node_identity(node));
-    let (start, end) = match snapshot.edge_ends(edge) {
-        Some((start, end)) => (identity(start), identity(end)),
-        // A relationship that the statement itself deleted.
-        None => (Json::Null, Json::Null),
-    };
-    json!({
-        "id": scalar_to_json(&snapshot.edge_identity(edge)),
-        "type": snapshot.schema().type_name(edge.type_id),
-        "start": start,
-        "end": end,
-        "properties": properties(snapshot.edge_properties(edge)),
-    })
+impl<'a> Values<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, budget: &'a Budget) -> Self {
+        Self { snapshot, budget }
+    }
+
+    /// The value as it stands in a row.
+    pub(crate) fn json(&self, value: &Value) -> Result<Json, TooLarge> {
+        self.budget.take(EACH)?;
+        Ok(match value {
+            Value::List(values) => self.list(values.iter(), |value| self.json(value))?,
+            Value::Map(map) => {
+                self.object(map.iter().map(|(name, value)| (name.as_str(), value)))?
+            }
+            Value::Node(node) => self.node(*node)?,
+            Value::Relationship(edge) => self.edge(*edge)?,
+            Value::Path(path) => self.path(path)?,
+            Value::String(text) => {
+                self.budget.take(text.len())?;
+                scalar_to_json(value)
+            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Date(_)
+            | Value::DateTime(_) => scalar_to_json(value),
+        })
+    }
+
+    fn node(&self, node: NodeRef) -> Result<Json, TooLarge> {
+        let node_type = self.snapshot.schema().node_type(node.type_id);
+        let labels: Vec<_> = node_type
+            .iter()
+            .flat_map(|node_type| node_type.labels())
+            .collect();
+        let properties = self.snapshot.node_properties(node);
+        Ok(object([
+            ("id", self.json(&self.snapshot.node_identity(node))?),
+            (
+                "labels",
+                self.list(labels.iter(), |label| self.text(label))?,
+            ),
+            ("properties", self.properties(&properties)?),
+        ]))
+    }
+
+    fn edge(&self, edge: EdgeRef) -> Result<Json, TooLarge> {
+        let identity = |node| self.json(&self.snapshot.node_identity(node));
+        let (start, end) = match self.snapshot.edge_ends(edge) {
+            Some((start, end)) => (identity(start)?, identity(end)?),
+            // A relationship that the statement itself deleted.
+            None => (Json::Null, Json::Null),
+        };
+        let properties = self.snapshot.edge_properties(edge);
+        let name = self.snapshot.schema().type_name(edge.type_id);
+        Ok(object([
+            ("id", self.json(&self.snapshot.edge_identity(edge))?),
+            ("type", name.map_or(Ok(Json::Null), |name| self.text(name))?),
+            ("start", start),
+            ("end", end),
+            ("properties", self.properties(&properties)?),
+        ]))
+    }
+
+    fn path(&self, path: &Path) -> Result<Json, TooLarge> {
+        Ok(object([
+            (
+                "nodes",
+                self.list(path.nodes.iter(), |node| self.json(&Value::Node(*node)))?,
+            ),
+            (
+                "relationships",
+                self.list(path.edges.iter(), |edge| {
+                    self.json(&Value::Relationship(*edge))
+                })?,
+            ),
+        ]))
+    }
+
+    fn properties(&self, properties: &BTreeMap<String, Value>) -> Result<Json, TooLarge> {
+        self.object(
+            properties
+                .iter()
+                .map(|(name, value)| (name.as_str(), value)),
+        )
+    }
+
+    fn object<'v>(
+        &self,
+        members: impl Iterator<Item = (&'v str, &'v Value)>,
+    ) -> Result<Json, TooLarge> {
+        let members = members.map(|(name, value)| {
+            self.budget.take(name.len())?;
+            Ok((name.to_owned(), self.json(value)?))
+        });
+        Ok(Json::Object(members.collect::<Result<Map<_, _>, _>>()?))
+    }
+
+    fn list<T>(
+        &self,
+        items: impl Iterator<Item = T>,
+        json: impl Fn(T) -> Result<Json, TooLarge>,
+    ) -> Result<Json, TooLarge> {
+        items.map(json).collect()
+    }
+
+    fn text(&self, text: &str) -> Result<Json, TooLarge> {
+        self.budget.take(EACH + text.len())?;
+        Ok(Json::from(text))
+    }
 }
 
-fn properties(properties: BTreeMap<String, Value>) -> Json {
-    let members = properties
-        .into_iter()
-        .map(|(name, value)| (name, scalar_to_json(&value)));
-    Json::Object(members.collect())
+fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
+    let members = members.map(|(name, json)| (name.to_owned(), json));
+    Json::Object(members.into_iter().collect())
 }

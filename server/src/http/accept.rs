@@ -41,6 +41,18 @@ impl FromRequestParts<Site> for RowFormat {
     }
 }
 
+/// Records: NDJSON is the one form so far, and nobody gets it for another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RecordFormat;
+
+impl FromRequestParts<Site> for RecordFormat {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Site) -> Result<Self, Failure> {
+        choose(&parts.headers, &[("application/x-ndjson", Self)])
+    }
+}
+
 impl FromRequestParts<Site> for SchemaFormat {
     type Rejection = Failure;
 
@@ -99,8 +111,11 @@ fn range(text: &str) -> (String, f32) {
     let mut parts = text.split(';').map(str::trim);
     let name = parts.next().unwrap_or_default().to_ascii_lowercase();
     let quality = parts
-        .find_map(|part| part.strip_prefix("q="))
-        .map_or(1.0, |quality| quality.parse().unwrap_or(0.0));
+        .find_map(|part| {
+            part.split_once('=')
+                .filter(|(name, _)| name.eq_ignore_ascii_case("q"))
+        })
+        .map_or(1.0, |(_, quality)| quality.parse().unwrap_or(0.0));
     (name, quality)
 }
 
@@ -148,5 +163,7 @@ mod tests {
         check("text/html, */*;q=0.1", Some("json"));
         check("application/vnd.apache.arrow.stream", None);
         check("text/csv", None);
+        check("application/json;Q=0.1, */*;q=0.2", Some("lines"));
+        check("application/json;q=nan, application/x-ndjson;q=0", None);
     }
 }

@@ -123,10 +123,6 @@ pub(super) async fn no_such_method(request: Request) -> Failure {
 }
 
 /// For a panic inside a handler: a defect, reported as one.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature that the layer asks for"
-)]
 pub(super) fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response {
     // The panic hook has logged what and where; the payload is nobody else's business.
     defect().into_response()

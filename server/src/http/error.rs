@@ -6,6 +6,8 @@
 use api_types::{ErrorCode, Finding};
 use language::{Code, Diagnostics};
 use policy::{Denial, TypeDenial};
+use registry::uri::UriError;
+use registry::{HandleError, with_causes};
 use storage_engine::executor::ExecuteError;
 use storage_engine::export::ExportError;
 use storage_engine::load::LineError;
@@ -13,7 +15,7 @@ use storage_engine::{CommitError, OpenError, WriteError};
 
 use super::envelope::defect;
 use super::failure::Failure;
-use crate::app::{Error, HandleError, InitialiseError, StepError, UploadError, with_causes};
+use crate::app::{Error, StepError, UploadError};
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
@@ -35,6 +37,7 @@ impl From<Error> for Failure {
             Error::ResultTooLarge { .. } => Self::new(ErrorCode::MemoryLimit, words),
             Error::Registry(error) => registry(error),
             Error::Handle(error) => handle(&error),
+            Error::WrongPermit(error) => internal(&error),
             Error::Execute(error) => execute(&error, String::new()),
             Error::Mutate(error) => commit(error, step),
             Error::Load(error) => commit(error, |errors| lines(errors.0)),
@@ -48,7 +51,9 @@ impl From<Error> for Failure {
                 unavailable(&error, "the server cannot keep the body on its disk")
             }
             Error::ShuttingDown => Self::new(ErrorCode::ShuttingDown, words),
-            Error::WorkerGone => defect(),
+            // The panic hook has logged what and where.
+            Error::BrokenOff => defect(),
+            Error::Stalled => Self::new(ErrorCode::RequestTimeout, words),
             Error::Panicked(error) => internal(&error),
         }
     }
@@ -141,18 +146,16 @@ fn registry(error: registry::Error) -> Failure {
         E::InvalidGraphId(_) | E::ReservedGraphId(_) => {
             Failure::new(ErrorCode::InvalidGraphId, words)
         }
-        E::InvalidUri(_) | E::InvalidPolicyFile { .. } => {
-            Failure::new(ErrorCode::InvalidUri, words)
-        }
+        E::InvalidUri(error) => invalid_uri(&error),
+        E::InvalidPolicyFile { .. } => Failure::new(ErrorCode::InvalidUri, words),
+        E::InvalidPolicy(_) => Failure::new(ErrorCode::InvalidPolicy, words),
         E::InvalidText { .. } => Failure::new(ErrorCode::InvalidRequest, words),
-        E::GraphExists(graph_id) => Failure::new(
+        // Neither the case in which it is written there, nor whose it is, is the caller's to know.
+        E::GraphExists(_) => Failure::new(
             ErrorCode::GraphExists,
-            format!(
-                "there is a graph {:?} already; ids are the same in any case",
-                graph_id.as_str()
-            ),
+            "there is a graph of this id already; ids are the same in any case",
         ),
-        // Which graph has the uri is not the caller's to know.
+        // Nor which graph has the uri.
         E::UriInUse { uri, by } => {
             tracing::info!(uri, by = by.as_str(), "the uri is in use");
             Failure::new(
@@ -172,35 +175,54 @@ fn registry(error: registry::Error) -> Failure {
             tracing::warn!(%baseline, %on_disk, "the config file was changed outside the server");
             Failure::new(
                 ErrorCode::ConfigDrift,
-                "the config file was changed outside the server; nothing was changed. Reload it first",
+                "the config file was changed outside the server; nothing was changed. Restart the server on it first",
             )
         }
         E::LockTimeout { .. } => Failure::new(
             ErrorCode::Unavailable,
             "the config file is being changed by another request for too long; nothing was changed",
         ),
-        E::Storage { source, .. } => match source.downcast::<InitialiseError>() {
-            Ok(error) => initialise(&error),
-            Err(error) => internal(error.as_ref()),
-        },
+        E::Storage { .. } => unavailable(&error, "the storage of the graph cannot be made"),
         E::InvalidConfig { .. } | E::Edit(_) => {
             unavailable(&error, "the config file cannot be edited as it is")
         }
         E::Lock(_) | E::Io(_) => unavailable(&error, "the config file cannot be changed"),
-        E::Halted(_) => internal(&error),
+        E::WrongPermit(_) | E::Halted(_) => internal(&error),
     }
 }
 
-fn initialise(error: &InitialiseError) -> Failure {
-    match error {
-        InitialiseError::Policy(_) => Failure::new(ErrorCode::InvalidPolicy, error.to_string()),
-        InitialiseError::Engine(_) => unavailable(error, "the storage of the graph cannot be made"),
-    }
+/// The caller's own words and the rule, but neither another graph's id nor the server's own paths.
+fn invalid_uri(error: &UriError) -> Failure {
+    let words = match error {
+        UriError::Overlaps {
+            written, relation, ..
+        } => format!("{written:?} is {relation} the folder of another graph"),
+        UriError::NotAFolder { .. } | UriError::BrokenLink { .. } | UriError::Io { .. } => {
+            tracing::info!(error = with_causes(error), "a uri cannot be followed");
+            "the uri cannot be followed: something on its way is no folder".to_owned()
+        }
+        UriError::Empty
+        | UriError::BadCharacter
+        | UriError::UnsupportedScheme { .. }
+        | UriError::BadFileUri { .. }
+        | UriError::OutsideRoots { .. }
+        | UriError::BelongsToTheRegistry { .. }
+        | UriError::NoStorage => error.to_string(),
+    };
+    Failure::new(ErrorCode::InvalidUri, words)
 }
 
 fn handle(error: &HandleError) -> Failure {
     match error {
-        HandleError::WrongPermit { .. } => internal(error),
+        HandleError::WrongPermit(_) => internal(error),
+        HandleError::Absent | HandleError::Changed => Failure::new(
+            ErrorCode::Unavailable,
+            "the graph was changed or removed meanwhile; nothing was changed by this request",
+        ),
+        HandleError::Closed => Failure::new(
+            ErrorCode::ShuttingDown,
+            "the server is stopping; nothing was changed",
+        ),
         HandleError::NotNow(cause) => match cause.as_ref() {
             OpenError::Locked { holder } => Failure::new(
                 ErrorCode::GraphLocked,

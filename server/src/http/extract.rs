@@ -1,10 +1,10 @@
 //! What handlers take apart a request with. Every refusal is a [`Failure`].
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api_types::ErrorCode;
-use axum::body::Body as RawBody;
+use axum::body::{Body as RawBody, BodyDataStream};
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -24,6 +24,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long nothing of a streamed body may arrive.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bytes of a streamed body that must come in a second, after the first [`CHUNK_TIMEOUT`] and on the
+/// whole: a byte now and then would hold a connection and a file for ever.
+const SLOWEST: u64 = 16 << 10;
 
 /// Who asks, proven.
 pub(super) struct Caller(pub(super) Arc<Principal>);
@@ -45,6 +49,9 @@ pub(super) struct Lines(pub(super) BoxStream<'static, Result<bytes::Bytes, Uploa
 
 /// The query string.
 pub(super) struct Parameters<T>(pub(super) T);
+
+/// No query string: what stood there would be taken for heard.
+pub(super) struct NoParameters;
 
 impl FromRequestParts<Site> for Caller {
     type Rejection = Failure;
@@ -121,6 +128,20 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Site> for Parameters<T> {
     }
 }
 
+impl FromRequestParts<Site> for NoParameters {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Site) -> Result<Self, Failure> {
+        match parts.uri.query() {
+            None | Some("") => Ok(Self),
+            Some(_) => Err(Failure::new(
+                ErrorCode::InvalidRequest,
+                "in the query string: this operation takes no parameters there",
+            )),
+        }
+    }
+}
+
 impl<T: DeserializeOwned + Send> FromRequest<Site> for Body<T> {
     type Rejection = Failure;
 
@@ -147,25 +168,63 @@ impl FromRequest<Site> for Lines {
 
     async fn from_request(request: Request, _: &Site) -> Result<Self, Failure> {
         media_type(request.headers(), &["application/x-ndjson"])?;
-        let body = request.into_body().into_data_stream();
-        let chunks = futures::stream::unfold(Some(body), |body| async move {
-            let mut body = body?;
-            match tokio::time::timeout(CHUNK_TIMEOUT, body.next()).await {
-                Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(body))),
-                Ok(Some(Err(error))) => Some((Err(UploadError::BrokenOff(error.into())), None)),
-                Ok(None) => None,
-                Err(_) => {
-                    let seconds = CHUNK_TIMEOUT.as_secs();
-                    Some((Err(UploadError::TooSlow { seconds }), None))
-                }
+        let arriving = Arriving {
+            body: request.into_body().into_data_stream(),
+            begun: Instant::now(),
+            bytes: 0,
+        };
+        let chunks = futures::stream::unfold(Some(arriving), |arriving| async move {
+            let mut arriving = arriving?;
+            match arriving.next().await? {
+                Ok(chunk) => Some((Ok(chunk), Some(arriving))),
+                Err(error) => Some((Err(error), None)),
             }
         });
         Ok(Self(chunks.boxed()))
     }
 }
 
-/// Refuses a body whose `Content-Type` is none of `accepted`.
-pub(super) fn media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Failure> {
+/// A streamed body, and how fast it comes.
+struct Arriving {
+    body: BodyDataStream,
+    begun: Instant,
+    bytes: u64,
+}
+
+impl Arriving {
+    async fn next(&mut self) -> Option<Result<bytes::Bytes, UploadError>> {
+        let patience = patience(self.begun.elapsed(), self.bytes);
+        match tokio::time::timeout(patience, self.body.next()).await {
+            Ok(Some(Ok(chunk))) => {
+                self.bytes += chunk.len() as u64;
+                Some(Ok(chunk))
+            }
+            Ok(Some(Err(error))) => Some(Err(UploadError::BrokenOff(error.into()))),
+            Ok(None) => None,
+            Err(_) => Some(Err(UploadError::TooSlow {
+                seconds: self.begun.elapsed().as_secs(),
+                bytes: self.bytes,
+            })),
+        }
+    }
+}
+
+/// How long to wait for more of a body of which so much has come in that time.
+fn patience(elapsed: Duration, bytes: u64) -> Duration {
+    let allowed = CHUNK_TIMEOUT + Duration::from_secs(bytes / SLOWEST);
+    allowed.saturating_sub(elapsed).min(CHUNK_TIMEOUT)
+}
+
+/// Refuses a body whose `Content-Type` is none of `accepted`, or that is encoded.
+fn media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Failure> {
+    if let Some(coding) = headers.get(header::CONTENT_ENCODING)
+        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(Failure::new(
+            ErrorCode::UnsupportedMediaType,
+            "Content-Encoding: a body is taken as it is, without any",
+        ));
+    }
     let given = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -204,7 +263,7 @@ async fn whole(body: RawBody, limit: u64) -> Result<bytes::Bytes, Failure> {
 }
 
 /// A body over the limit.
-pub(super) fn too_large(limit: u64) -> Failure {
+fn too_large(limit: u64) -> Failure {
     Failure::new(
         ErrorCode::BodyTooLarge,
         format!("the body is larger than the {limit} bytes that the server accepts here"),
@@ -227,7 +286,9 @@ fn credential(headers: &HeaderMap) -> Credential<'_> {
     };
     let bearer = value.to_str().ok().and_then(|text| text.split_once(' '));
     match (bearer, more) {
-        (Some((scheme, token)), None) if scheme.eq_ignore_ascii_case("bearer") => {
+        (Some((scheme, token)), None)
+            if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() =>
+        {
             Credential::Bearer(token.trim())
         }
         _ => Credential::Unreadable,
@@ -274,10 +335,23 @@ mod tests {
             &["Basic abc"][..],
             &["Bearer"],
             &["Bearer a", "Bearer a"],
+            &["Bearer "],
+            &["Bearer\ta"],
+            &["Bearer", "Bearer a"],
+            &["Bearera"],
             &[""],
         ] {
             assert_eq!(of(odd), "Unreadable", "{odd:?}");
         }
+    }
+
+    #[test]
+    fn a_byte_now_and_then_is_too_slow() {
+        let seconds = Duration::from_secs;
+        assert_eq!(patience(seconds(0), 0), CHUNK_TIMEOUT);
+        assert_eq!(patience(seconds(50), 10), seconds(10));
+        assert_eq!(patience(seconds(61), 61), Duration::ZERO);
+        assert_eq!(patience(seconds(3600), 3600 * SLOWEST), CHUNK_TIMEOUT);
     }
 
     #[test]

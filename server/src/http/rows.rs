@@ -3,14 +3,13 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use tokio::sync::mpsc;
+use tracing::Span;
 
 use super::accept::RowFormat;
 use super::failure::Failure;
-use crate::app::export::Lines;
+use crate::app::Error;
 use crate::app::query::{Answer, Layout};
-use crate::app::{CancelOnDrop, Error};
+use crate::app::stream::Pieces;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
@@ -29,21 +28,16 @@ impl RowFormat {
 pub(super) async fn response(answer: Answer, format: RowFormat) -> Result<Response, Failure> {
     match format {
         RowFormat::Json => one_object(answer).await,
-        RowFormat::Lines => Ok(streamed(answer.chunks, answer.cancel)),
+        RowFormat::Lines => Ok(lines(answer.rows)),
     }
-}
-
-/// An export.
-pub(super) fn lines(lines: Lines) -> Response {
-    streamed(lines.chunks, lines.cancel)
 }
 
 async fn one_object(mut answer: Answer) -> Result<Response, Failure> {
     let mut body = b"{\"columns\":".to_vec();
     append(&mut body, &answer.columns);
     body.extend_from_slice(b",\"rows\":[");
-    while let Some(chunk) = answer.chunks.recv().await {
-        body.extend_from_slice(&chunk?);
+    while let Some(piece) = answer.rows.next().await {
+        body.extend_from_slice(&piece?);
         if body.len() as u64 > answer.max_bytes {
             return Err(Error::ResultTooLarge {
                 limit: answer.max_bytes,
@@ -54,10 +48,7 @@ async fn one_object(mut answer: Answer) -> Result<Response, Failure> {
     body.extend_from_slice(b"],\"commit\":");
     append(&mut body, &answer.commit);
     body.extend_from_slice(b",\"stats\":");
-    let stats = answer
-        .stats
-        .await
-        .map_err(|_| Failure::from(Error::WorkerGone))?;
+    let stats = answer.rows.last().await.unwrap_or(Err(Error::BrokenOff))?;
     append(&mut body, &stats);
     body.push(b'}');
     Ok(([(header::CONTENT_TYPE, JSON)], body).into_response())
@@ -68,17 +59,26 @@ fn append(body: &mut Vec<u8>, value: &impl serde::Serialize) {
         .expect("columns, commits and numbers go into memory as JSON");
 }
 
-/// Hands chunks on. An error breaks the connection off, for the status is long sent.
-fn streamed(chunks: mpsc::Receiver<Result<Bytes, Error>>, cancel: CancelOnDrop) -> Response {
-    let stream = futures::stream::unfold((chunks, cancel), |(mut chunks, cancel)| async move {
-        let chunk = chunks.recv().await?;
-        if let Err(error) = &chunk {
-            tracing::warn!(
-                error = crate::app::with_causes(error),
-                "an answer breaks off"
-            );
+/// Hands lines on. An error breaks the connection off, for the status is long sent.
+pub(super) fn lines<T: Send + 'static>(pieces: Pieces<T>) -> Response {
+    // The request's span has ended when the lines go out, and its log line was written.
+    let span = Span::current();
+    let stream = futures::stream::unfold(pieces, move |mut pieces| {
+        let span = span.clone();
+        async move {
+            let piece = match pieces.next().await {
+                Some(piece) => piece,
+                None => match pieces.last().await? {
+                    Ok(_) => return None,
+                    Err(error) => Err(error),
+                },
+            };
+            if let Err(error) = &piece {
+                let error = registry::with_causes(error);
+                span.in_scope(|| tracing::warn!(error, "an answer breaks off"));
+            }
+            Some((piece, pieces))
         }
-        Some((chunk, (chunks, cancel)))
     });
     ([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(stream)).into_response()
 }

@@ -1,9 +1,11 @@
 //! The whole router, without a socket, on a config in a temporary folder.
 
 mod access;
+mod bodies;
 mod data;
 mod envelope;
 mod graphs;
+mod types;
 
 use std::path::PathBuf;
 
@@ -17,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
 use super::router;
-use crate::app::{App, Directory, Limits};
+use crate::app::{App, Limits};
 use crate::boot::access;
 
 const SCHEMA: &str =
@@ -27,6 +29,10 @@ permit (principal == User::"root", action, resource);
 permit (principal == User::"reader", action in Action::"read", resource)
 when { !(resource is Graph) || (resource has tenant && resource.tenant == "open") };
 permit (principal == User::"reader", action == Action::"type_read", resource);
+permit (principal == User::"linker", action in [Action::"read", Action::"write"], resource);
+forbid (principal == User::"linker", action == Action::"type_write", resource is NodeType);
+permit (principal == User::"operator", action in [Action::"graph_list", Action::"graph_show"], resource);
+permit (principal == User::"maker", action == Action::"graph_create", resource);
 "#;
 
 struct Site {
@@ -49,10 +55,10 @@ impl Site {
         let token = |token: &str| hex::encode(Sha256::digest(token));
         write(
             "trellis.yaml",
-            "version: 1\nserver:\n  storage: data # mine\n  policy: { file: p.cedar }\n  limits: { json_body_bytes: 2000, load_body_bytes: 100 }\nauth: { tokens_file: t.yaml }\n",
+            "version: 1\nserver:\n  storage: data # mine\n  policy: { file: p.cedar }\n  limits: { json_body_bytes: 2000 }\nauth: { tokens_file: t.yaml }\n",
         );
         write("p.cedar", POLICY);
-        let entries = ["root", "reader", "nobody"]
+        let entries = ["root", "reader", "nobody", "linker", "operator", "maker"]
             .map(|name| format!("{name}: {{ sha256: {} }}\n", token(name)));
         write("t.yaml", &entries.concat());
         let router = serving(&folder.path().join("trellis.yaml"));
@@ -79,6 +85,15 @@ impl Site {
         answer(&self.router, request.body(body).expect("a request")).await
     }
 
+    async fn load(&self, token: &str, graph_id: &str, mode: &str, lines: &str) -> Answer {
+        let request = Request::post(format!("/graphs/{graph_id}/load?mode={mode}"))
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::CONTENT_TYPE, "application/x-ndjson")
+            .body(Body::from(lines.to_owned()))
+            .expect("a request");
+        answer(&self.router, request).await
+    }
+
     async fn create(&self, graph_id: &str, tenant: &str) -> Answer {
         let body = json!({"graph_id": graph_id, "schema": {"source": SCHEMA}, "tenant": tenant});
         self.send("root", "POST /graphs", Some(body)).await
@@ -97,7 +112,7 @@ fn serving(config: &std::path::Path) -> Router {
         max_rows: 1000,
         query_memory_bytes: 1 << 24,
     };
-    let app = App::new(Directory::new(registry.into()), access, limits);
+    let app = App::new(registry, access, limits);
     router(app, security)
 }
 

@@ -71,7 +71,7 @@ impl<'a> Statement<'a> {
     pub(crate) fn step(&self) -> Result<(), ExecuteError> {
         let steps = self.steps.get().wrapping_add(1);
         self.steps.set(steps);
-        if steps % STEPS_PER_CHECK == 0 {
+        if steps.is_multiple_of(STEPS_PER_CHECK) {
             self.check()
         } else {
             Ok(())

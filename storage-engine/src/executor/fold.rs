@@ -18,14 +18,16 @@ pub(crate) fn constants(context: Context<'_>, clauses: &[Clause]) -> Vec<Clause>
 }
 
 fn fold(context: Context<'_>, expr: &mut Expr) {
-    walk::children_mut(expr, &mut |child| fold(context, child));
+    for child in expr.children_mut() {
+        fold(context, child);
+    }
     if matches!(expr.kind, ExprKind::Literal(_) | ExprKind::Variable(_)) {
         return;
     }
-    let mut constant = true;
-    walk::children(expr, &mut |child| {
-        constant &= matches!(child.kind, ExprKind::Literal(_))
-    });
+    let children = expr.children();
+    let constant = children
+        .iter()
+        .all(|child| matches!(child.kind, ExprKind::Literal(_)));
     if constant && let Ok(value) = context.evaluate(expr, &[]) {
         expr.kind = ExprKind::Literal(value);
     }

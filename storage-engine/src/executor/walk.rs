@@ -136,82 +136,8 @@ pub(crate) fn variables(expr: &Expr, out: &mut SlotSet) {
     if let ExprKind::Variable(slot) = &expr.kind {
         out.insert(*slot);
     }
-    children(expr, &mut |child| variables(child, out));
-}
-
-/// Calls `visit` with each expression directly below `expr`.
-pub(crate) fn children<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
-    match &expr.kind {
-        ExprKind::Literal(_) | ExprKind::Parameter(_) | ExprKind::Variable(_) => {}
-        ExprKind::Property {
-            object: operand, ..
-        }
-        | ExprKind::Unary { operand, .. }
-        | ExprKind::IsNull { operand, .. }
-        | ExprKind::HasType { operand, .. } => visit(operand),
-        ExprKind::Binary { left, right, .. } => {
-            visit(left);
-            visit(right);
-        }
-        ExprKind::List(elements) => elements.iter().for_each(visit),
-        ExprKind::Map(entries) => entries.iter().for_each(|(_, value)| visit(value)),
-        ExprKind::Index { object, index } => {
-            visit(object);
-            visit(index);
-        }
-        ExprKind::Slice { object, from, to } => {
-            visit(object);
-            from.iter().chain(to).for_each(|bound| visit(bound));
-        }
-        ExprKind::Case {
-            branches,
-            otherwise,
-        } => {
-            for (condition, value) in branches {
-                visit(condition);
-                visit(value);
-            }
-            otherwise.iter().for_each(|value| visit(value));
-        }
-        ExprKind::Call { arguments, .. } => arguments.iter().for_each(visit),
-    }
-}
-
-/// As [`children`], to change them.
-pub(crate) fn children_mut(expr: &mut Expr, visit: &mut dyn FnMut(&mut Expr)) {
-    match &mut expr.kind {
-        ExprKind::Literal(_) | ExprKind::Parameter(_) | ExprKind::Variable(_) => {}
-        ExprKind::Property {
-            object: operand, ..
-        }
-        | ExprKind::Unary { operand, .. }
-        | ExprKind::IsNull { operand, .. }
-        | ExprKind::HasType { operand, .. } => visit(operand),
-        ExprKind::Binary { left, right, .. } => {
-            visit(left);
-            visit(right);
-        }
-        ExprKind::List(elements) => elements.iter_mut().for_each(visit),
-        ExprKind::Map(entries) => entries.iter_mut().for_each(|(_, value)| visit(value)),
-        ExprKind::Index { object, index } => {
-            visit(object);
-            visit(index);
-        }
-        ExprKind::Slice { object, from, to } => {
-            visit(object);
-            from.iter_mut().chain(to).for_each(|bound| visit(bound));
-        }
-        ExprKind::Case {
-            branches,
-            otherwise,
-        } => {
-            for (condition, value) in branches {
-                visit(condition);
-                visit(value);
-            }
-            otherwise.iter_mut().for_each(|value| visit(value));
-        }
-        ExprKind::Call { arguments, .. } => arguments.iter_mut().for_each(visit),
+    for child in expr.children() {
+        variables(child, out);
     }
 }
 

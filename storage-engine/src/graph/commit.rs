@@ -4,12 +4,16 @@
 //! write on the state that the writes before it leave, appends all their records as one frame of
 //! the log, publishes the snapshot, and only then answers. A write runs alone at its place in the
 //! log, so its effect is serializable by construction. One that fails leaves nothing: its working
-//! snapshot is dropped.
+//! snapshot is dropped. Its answer waits with the others all the same: what it failed on may be
+//! the work of a neighbour that is not durable yet.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use journal::{AppendError, Journal};
 use sha2::{Digest as _, Sha256};
@@ -18,19 +22,28 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::files::{self, FileError};
+use crate::finish::Finished;
 use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published};
 use crate::record::{
     Body, ChangeCounts, Changes, CommitId, CommitInfo, Encoding, Header, Record, RecordError,
     SideFile,
 };
 use crate::snapshot::Snapshot;
-use crate::transaction::{Finished, Transaction, WriteError};
+use crate::transaction::{Transaction, WriteError};
 
 /// Bodies above this many bytes go to a side file.
 const INLINE_BYTES: usize = 1 << 20;
 
 /// How many writes share one durable write at most.
 const GROUP: usize = 256;
+
+/// A group that has this many bytes takes no more: well below what one frame of the log holds, so
+/// that writes which fit alone never fail together.
+const GROUP_BYTES: usize = 16 << 20;
+
+/// A group whose first write has waited for this long takes no more, so that a quick write does not
+/// wait for all the slow ones behind it.
+const GROUP_TIME: Duration = Duration::from_millis(10);
 
 /// Who writes and on what condition.
 #[derive(Clone, Debug, Default)]
@@ -144,21 +157,84 @@ enum Failure {
     Unknown(Arc<AppendError>),
 }
 
+/// How a write went, apart from what its work returned.
+type Outcome = Result<(CommitInfo, ChangeCounts), Failure>;
+
 /// One waiting write, whatever it returns.
 trait Job: Send {
     fn request(&self) -> &WriteRequest;
     /// The caller has gone away.
     fn abandoned(&self) -> bool;
-    /// Runs the work; `None` when it failed, which is answered at once.
+    /// Runs the work; `None` when it failed, which [`Self::settle`] then tells.
     fn run(&mut self, transaction: Transaction) -> Option<Finished>;
-    fn settle(self: Box<Self>, outcome: Result<(CommitInfo, ChangeCounts), Failure>);
+    /// Answers: with what the work returned or failed with, or with what befell its group.
+    fn settle(self: Box<Self>, outcome: Outcome);
 }
 
 struct Write<R, E: std::error::Error + 'static, F> {
     request: WriteRequest,
     work: Option<F>,
-    value: Option<R>,
+    result: Option<Result<R, CommitError<E>>>,
     reply: Option<oneshot::Sender<Result<Written<R>, CommitError<E>>>>,
+}
+
+/// Writes that become durable together.
+struct Group {
+    /// When its first entry was ready.
+    started: Option<Instant>,
+    /// The state that they leave.
+    working: Snapshot,
+    entries: Vec<Vec<u8>>,
+    bytes: usize,
+    side_files: Vec<PathBuf>,
+    members: Vec<(Box<dyn Job>, Outcome)>,
+}
+
+impl Group {
+    fn on(working: Snapshot) -> Self {
+        Self {
+            started: None,
+            working,
+            entries: Vec::new(),
+            bytes: 0,
+            side_files: Vec::new(),
+            members: Vec::new(),
+        }
+    }
+
+    fn takes_more(&self) -> bool {
+        let waited = self.started.map(|started| started.elapsed());
+        self.bytes < GROUP_BYTES && waited.is_none_or(|waited| waited < GROUP_TIME)
+    }
+}
+
+/// The duty to lead. When it goes without having emptied the queue, because the runtime shut down
+/// before it began, those who wait are told, and the next write finds nobody leading.
+struct Lead {
+    inner: Arc<Inner>,
+    done: bool,
+}
+
+impl Lead {
+    fn run(mut self) {
+        self.inner.lead();
+        self.done = true;
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let mut queue = unpoisoned(&self.inner.queue);
+        queue.led = false;
+        let waiting = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        for job in waiting {
+            job.settle(Err(Failure::Closed));
+        }
+    }
 }
 
 impl Graph {
@@ -181,10 +257,10 @@ impl Graph {
         let job = Write {
             request,
             work: Some(work),
-            value: None,
+            result: None,
             reply: Some(reply),
         };
-        {
+        let nobody_leads = {
             let mut queue = unpoisoned(&self.inner.queue);
             if queue.waiting.len() >= self.inner.options.queue {
                 return Err(CommitError::Busy {
@@ -192,13 +268,15 @@ impl Graph {
                 });
             }
             queue.waiting.push_back(Box::new(job));
-            if !queue.led {
-                queue.led = true;
-                let inner = self.inner.clone();
-                tokio::task::spawn_blocking(move || inner.lead());
-            }
+            !std::mem::replace(&mut queue.led, true)
+        };
+        if nobody_leads {
+            let inner = self.inner.clone();
+            // A runtime that is shutting down drops it here and now, and it takes the queue then.
+            let lead = Lead { inner, done: false };
+            tokio::task::spawn_blocking(move || lead.run());
         }
-        answer.await.unwrap_or(Err(CommitError::Closed))
+        answer.await.unwrap_or(Err(CommitError::Panicked))
     }
 
     /// Closes the log cleanly. Waiting writes are answered first; later ones find it closed.
@@ -219,7 +297,7 @@ impl Inner {
     fn lead(self: &Arc<Self>) {
         loop {
             let mut writer = unpoisoned(&self.writer);
-            let group: Vec<_> = {
+            let mut waiting: VecDeque<_> = {
                 let mut queue = unpoisoned(&self.queue);
                 if queue.waiting.is_empty() {
                     queue.led = false;
@@ -228,87 +306,108 @@ impl Inner {
                 let count = queue.waiting.len().min(GROUP);
                 queue.waiting.drain(..count).collect()
             };
-            match writer.as_mut() {
-                Some(writer) => self.commit(writer, group),
-                None => group
-                    .into_iter()
-                    .for_each(|job| job.settle(Err(Failure::Closed))),
+            while !waiting.is_empty() {
+                self.commit(&mut writer, &mut waiting);
             }
             drop(writer);
             self.plan_fold();
         }
     }
 
-    /// Carries out a group of writes.
-    fn commit(&self, writer: &mut Writer, group: Vec<Box<dyn Job>>) {
-        let published = self.published.load_full();
-        let mut working = published.snapshot.as_ref().clone();
-        let mut entries = Vec::with_capacity(group.len());
-        let mut members = Vec::with_capacity(group.len());
-        for mut job in group.into_iter().filter(|job| !job.abandoned()) {
-            let head = working.head().id;
-            if let Some(expected) = job.request().if_commit.filter(|expected| *expected != head) {
-                job.settle(Err(Failure::NotHead { expected, head }));
-                continue;
-            }
-            let lsn = writer.log.last_lsn().0 + 1 + entries.len() as u64;
-            let run = Uuid::now_v7();
-            let transaction = Transaction::new(working.clone(), lsn, run);
-            let Some(finished) = job.run(transaction) else {
-                continue;
-            };
-            if finished.counts.is_empty() && finished.changes.rows.is_empty() {
-                members.push((job, working.head().clone(), finished.counts));
-                continue;
-            }
-            let header = header(&working, lsn, run, job.request(), &finished);
-            let (counts, info) = (finished.counts, header.info());
-            match self.encode(header, finished.changes) {
-                Ok(entry) => entries.push(entry),
-                Err(failure) => {
-                    job.settle(Err(failure));
-                    continue;
-                }
-            }
-            working = finished.snapshot;
-            working.advance(info.clone(), lsn);
-            members.push((job, info, counts));
+    /// Carries out as many writes as make a group.
+    fn commit(&self, open: &mut Option<Writer>, waiting: &mut VecDeque<Box<dyn Job>>) {
+        let Some(writer) = open.as_mut() else {
+            return waiting
+                .drain(..)
+                .for_each(|job| job.settle(Err(Failure::Closed)));
+        };
+        let committed = catch_unwind(AssertUnwindSafe(|| self.commit_group(writer, waiting)));
+        let published = self.published.load();
+        if committed.is_err() && writer.log.last_lsn().0 != published.snapshot.lsn() {
+            // Only opening it again tells what the log has. Nothing is built on a guess.
+            tracing::error!(folder = %self.folder.display(), "a defect: the graph is closed");
+            *open = None;
         }
-        match self.append(writer, &entries, working, &published) {
-            Ok(()) => {
-                members
-                    .into_iter()
-                    .for_each(|(job, info, counts)| job.settle(Ok((info, counts))));
+    }
+
+    fn commit_group(&self, writer: &mut Writer, waiting: &mut VecDeque<Box<dyn Job>>) {
+        let before = self.published.load_full();
+        let mut group = Group::on(before.snapshot.as_ref().clone());
+        while group.takes_more()
+            && let Some(mut job) = waiting.pop_front()
+        {
+            if job.abandoned() {
+                continue;
             }
-            Err(failure) => {
-                members
-                    .into_iter()
-                    .for_each(|(job, ..)| job.settle(Err(failure.clone())));
+            let lsn = writer.log.last_lsn().0 + 1 + group.entries.len() as u64;
+            let outcome = self.carry_out(job.as_mut(), lsn, &mut group);
+            if group.entries.is_empty() {
+                job.settle(outcome);
+            } else {
+                group.members.push((job, outcome));
             }
         }
+        let appended = self.append(writer, &group, &before);
+        for (job, outcome) in group.members {
+            match &appended {
+                Ok(()) => job.settle(outcome),
+                Err(failure) => job.settle(Err(failure.clone())),
+            }
+        }
+    }
+
+    /// Runs one write on the state that the group has come to, and takes it into the group.
+    fn carry_out(&self, job: &mut dyn Job, lsn: u64, group: &mut Group) -> Outcome {
+        let before = &group.working;
+        let head = before.head().clone();
+        if let Some(expected) = job.request().if_commit
+            && expected != head.id
+        {
+            let head = head.id;
+            return Err(Failure::NotHead { expected, head });
+        }
+        let run = Uuid::now_v7();
+        let Some(finished) = job.run(Transaction::new(before.clone(), lsn, run)) else {
+            return Ok((head, ChangeCounts::default()));
+        };
+        if finished.is_empty() {
+            return Ok((head, finished.counts));
+        }
+        let header = header(before, lsn, run, job.request(), &finished);
+        let (counts, info) = (finished.counts, header.info());
+        let entry = self.encode(header, finished.changes, &mut group.side_files)?;
+        group.started.get_or_insert_with(Instant::now);
+        group.bytes += entry.len();
+        group.entries.push(entry);
+        group.working = finished.snapshot;
+        group.working.advance(info.clone(), lsn);
+        Ok((info, counts))
     }
 
     /// Makes a group durable, then visible.
     fn append(
         &self,
         writer: &mut Writer,
-        entries: &[Vec<u8>],
-        working: Snapshot,
+        group: &Group,
         before: &Published,
     ) -> Result<(), Failure> {
-        if entries.is_empty() {
+        if group.entries.is_empty() {
             return Ok(());
         }
-        let appended = writer.log.append(entries).map_err(|error| {
+        let appended = writer.log.append(&group.entries).map_err(|error| {
             let error = Arc::new(error);
             match *error {
+                // The group may be in the log after a crash, so its files stay.
                 AppendError::Unknown(_) => Failure::Unknown(error),
-                _ => Failure::NotWritten(error),
+                _ => {
+                    group.side_files.iter().for_each(discard);
+                    Failure::NotWritten(error)
+                }
             }
         })?;
         self.log_bytes.fetch_add(appended.bytes, Ordering::Relaxed);
         self.published.store(Arc::new(Published {
-            snapshot: Arc::new(working),
+            snapshot: Arc::new(group.working.clone()),
             digest: appended.digest,
             tail_bytes: before.tail_bytes + appended.bytes,
         }));
@@ -316,24 +415,56 @@ impl Inner {
     }
 
     /// The log entry of a commit; a large body is stored beside the log first.
-    fn encode(&self, header: Header, changes: Changes) -> Result<Vec<u8>, Failure> {
+    fn encode(
+        &self,
+        header: Header,
+        changes: Changes,
+        side_files: &mut Vec<PathBuf>,
+    ) -> Result<Vec<u8>, Failure> {
         let record = |error| Failure::Record(Arc::new(error));
         let bytes = changes.encode().map_err(record)?;
-        let body = if bytes.len() <= INLINE_BYTES {
-            Body::Inline(changes)
-        } else {
-            let name = format!("{}.changes", Uuid::new_v4().simple());
-            files::write_durably(&self.files().join(&name), &[&bytes])
-                .map_err(|error| Failure::SideFile(Arc::new(error)))?;
-            Body::File(SideFile {
-                name,
-                bytes: bytes.len() as u64,
-                digest: Sha256::digest(&bytes).into(),
-                encoding: Encoding::Changes,
-                rows: changes.rows.len() as u64,
-            })
-        };
-        Record::Commit(header, body).encode().map_err(record)
+        if bytes.len() <= INLINE_BYTES {
+            let entry = Record::Commit(header, Body::Inline(changes)).encode();
+            return within_limit(entry.map_err(record)?);
+        }
+        let name = SideFile::name(header.lsn);
+        let path = self.files().join(&name);
+        let body = Body::File(SideFile {
+            name,
+            bytes: bytes.len() as u64,
+            digest: Sha256::digest(&bytes).into(),
+            encoding: Encoding::Changes,
+            rows: changes.rows.len() as u64,
+        });
+        let entry = within_limit(Record::Commit(header, body).encode().map_err(record)?)?;
+        if let Err(error) = files::write_durably(&path, &[&bytes]) {
+            discard(&path);
+            return Err(Failure::SideFile(Arc::new(error)));
+        }
+        side_files.push(path);
+        Ok(entry)
+    }
+}
+
+/// Refuses alone what would make the whole group fail.
+fn within_limit(entry: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    if entry.len() <= journal::MAX_ENTRY_BYTES {
+        return Ok(entry);
+    }
+    let error = AppendError::EntryTooLarge {
+        index: 0,
+        bytes: entry.len(),
+        max: journal::MAX_ENTRY_BYTES,
+    };
+    Err(Failure::NotWritten(Arc::new(error)))
+}
+
+/// Removes a side file that no record names. One that stays is removed when the graph is opened.
+fn discard(path: &PathBuf) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "an unused file stays");
     }
 }
 
@@ -387,35 +518,23 @@ where
             Ok(value) => Ok((value, transaction.finish()?)),
             Err(error) => Err(CommitError::Work(error)),
         }));
-        match outcome.unwrap_or(Err(CommitError::Panicked)) {
-            Ok((value, finished)) => {
-                self.value = Some(value);
-                Some(finished)
-            }
-            Err(error) => {
-                self.answer(Err(error));
-                None
-            }
-        }
+        let (result, finished) = match outcome.unwrap_or(Err(CommitError::Panicked)) {
+            Ok((value, finished)) => (Ok(value), Some(finished)),
+            Err(error) => (Err(error), None),
+        };
+        self.result = Some(result);
+        finished
     }
 
-    fn settle(mut self: Box<Self>, outcome: Result<(CommitInfo, ChangeCounts), Failure>) {
-        let value = self.value.take();
-        let answer = match (outcome, value) {
-            (Ok((commit, counts)), Some(value)) => Ok(Written {
+    fn settle(mut self: Box<Self>, outcome: Outcome) {
+        let answer = outcome.map_err(Into::into).and_then(|(commit, counts)| {
+            let value = self.result.take().unwrap_or(Err(CommitError::Panicked))?;
+            Ok(Written {
                 commit,
                 counts,
                 value,
-            }),
-            (Ok(_), None) => Err(CommitError::Panicked),
-            (Err(failure), _) => Err(failure.into()),
-        };
-        self.answer(answer);
-    }
-}
-
-impl<R, E: std::error::Error + 'static, F> Write<R, E, F> {
-    fn answer(&mut self, answer: Result<Written<R>, CommitError<E>>) {
+            })
+        });
         if let Some(reply) = self.reply.take() {
             // A caller that has gone away does not need it.
             let _ = reply.send(answer);

@@ -35,6 +35,10 @@ pub enum FoldError {
     Checkpoint(#[from] CheckpointError),
 }
 
+/// After a fold has failed, none is started in the background for this long: it has much to do for
+/// nothing, and every commit would start it anew.
+const RETRY_AFTER_MICROS: i64 = 30_000_000;
+
 /// How far folding has come.
 #[derive(Debug, Default)]
 pub(super) struct Folding {
@@ -69,16 +73,19 @@ impl Inner {
         let published = self.published.load();
         let due = published.tail_bytes >= self.options.fold_bytes
             || published.snapshot.changed_rows() >= self.options.fold_rows;
-        if !due || self.fold_planned.swap(true, Ordering::AcqRel) {
+        let waits = clock::now_micros() < self.fold_not_before.load(Ordering::Relaxed);
+        if !due || waits || self.fold_planned.swap(true, Ordering::AcqRel) {
             return;
         }
-        let inner = self.clone();
+        let planned = Planned(self.clone());
         tokio::task::spawn_blocking(move || {
+            let inner = &planned.0;
             if let Err(error) = inner.fold() {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(folder = %inner.folder.display(), error, "folding failed");
+                let later = clock::now_micros().saturating_add(RETRY_AFTER_MICROS);
+                inner.fold_not_before.store(later, Ordering::Relaxed);
             }
-            inner.fold_planned.store(false, Ordering::Release);
         });
     }
 
@@ -131,9 +138,18 @@ impl Inner {
             tables: versions,
             next_ids,
         };
-        checkpoint.publish(&self.checkpoints())?;
+        // Everything that can fail comes before the checkpoint counts: then the tables that it names
+        // and the bases in memory are never of different positions.
+        let prepared = Snapshot::at_checkpoint(
+            snapshot.graph(),
+            snapshot.schema().clone(),
+            snapshot.head().clone(),
+            snapshot.lsn(),
+            &bases,
+        )?;
+        checkpoint.publish(&self.checkpoints(), folding.checkpoint.as_ref())?;
         folding.checkpoint = Some(checkpoint);
-        self.swap(&published, &bases)?;
+        self.swap(&published, &prepared);
         Ok(())
     }
 
@@ -166,22 +182,22 @@ impl Inner {
     }
 
     /// Puts the newest snapshot onto the new bases. What was committed meanwhile stays a change.
-    fn swap(&self, folded: &Published, bases: &Bases) -> Result<(), FoldError> {
-        let then = &folded.snapshot;
-        let prepared = Snapshot::at_checkpoint(
-            then.graph(),
-            then.schema().clone(),
-            then.head().clone(),
-            then.lsn(),
-            bases,
-        )?;
+    fn swap(&self, folded: &Published, prepared: &Snapshot) {
         let _writer = unpoisoned(&self.writer);
         let now = self.published.load_full();
         self.published.store(Arc::new(Published {
-            snapshot: Arc::new(now.snapshot.rebased(&prepared)),
+            snapshot: Arc::new(now.snapshot.rebased(prepared)),
             digest: now.digest,
             tail_bytes: now.tail_bytes - folded.tail_bytes,
         }));
-        Ok(())
+    }
+}
+
+/// A fold that is to run or runs; the next may be planned when this is gone, however it ends.
+struct Planned(Arc<Inner>);
+
+impl Drop for Planned {
+    fn drop(&mut self) {
+        self.0.fold_planned.store(false, Ordering::Release);
     }
 }

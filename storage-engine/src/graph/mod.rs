@@ -17,7 +17,7 @@ mod open;
 mod status;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -59,6 +59,9 @@ pub struct Options {
     pub segment_bytes: u64,
     /// How many writes may wait; more are refused with [`CommitError::Busy`].
     pub queue: usize,
+    /// Makes effects on the log's disk fail.
+    #[cfg(test)]
+    pub(crate) faults: Option<Arc<dyn journal::Faults>>,
 }
 
 impl Default for Options {
@@ -68,6 +71,8 @@ impl Default for Options {
             fold_bytes: 64 << 20,
             segment_bytes: journal::DEFAULT_SEGMENT_BYTES,
             queue: 1_024,
+            #[cfg(test)]
+            faults: None,
         }
     }
 }
@@ -90,6 +95,8 @@ struct Inner {
     writer: Mutex<Option<commit::Writer>>,
     folding: Mutex<fold::Folding>,
     fold_planned: AtomicBool,
+    /// Microseconds since 1970 before which no fold is planned.
+    fold_not_before: AtomicI64,
     log_bytes: AtomicU64,
     _lock: WriterLock,
 }

@@ -1,7 +1,9 @@
 //! Opening a graph: the newest checkpoint, then the log's tail.
 
+use std::collections::HashSet;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -16,8 +18,9 @@ use crate::graph::fold::Folding;
 use crate::graph::{FORMAT, Graph, Identity, Inner, LOCAL_EPOCH, Options, Published, commit};
 use crate::lock::{Holder, LockError, WriterLock};
 use crate::record::{Body, CatalogueChange, Changes, Header, Record, RecordError, SideFile};
+use crate::replay::ReplayError;
 use crate::rows::Base;
-use crate::snapshot::{Bases, ReplayError, Snapshot};
+use crate::snapshot::{Bases, Snapshot};
 use crate::tables::{self, TableError};
 
 /// Why a graph could not be opened. Nothing but torn, unacknowledged bytes was changed on disk.
@@ -124,6 +127,9 @@ impl Graph {
         let journal_options = journal::Options {
             segment_bytes: options.segment_bytes,
             epoch: LOCAL_EPOCH,
+            #[cfg(test)]
+            faults: options.faults.clone(),
+            #[cfg(not(test))]
             faults: None,
         };
         let (log, recovery) =
@@ -134,6 +140,7 @@ impl Graph {
             tracing::warn!(folder = %folder.display(), ?torn, "an unfinished write was cut off the log");
         }
         let snapshot = replay.snapshot.ok_or(OpenError::Unfinished)?;
+        remove_leftovers(folder, start.after, &replay.side_files);
         let published = Published {
             snapshot: Arc::new(snapshot),
             digest: recovery.digest,
@@ -148,6 +155,7 @@ impl Graph {
             writer: Mutex::new(Some(commit::Writer { log })),
             folding: Mutex::new(Folding::after(checkpoint)),
             fold_planned: AtomicBool::new(false),
+            fold_not_before: AtomicI64::new(0),
             log_bytes: AtomicU64::new(log_bytes),
             _lock: lock,
         };
@@ -230,6 +238,8 @@ pub(crate) struct Replay {
     files: PathBuf,
     graph: Uuid,
     pub(crate) snapshot: Option<Snapshot>,
+    /// Names of the side files that were met.
+    side_files: HashSet<String>,
 }
 
 impl Replay {
@@ -238,12 +248,19 @@ impl Replay {
             files: folder.join("files"),
             graph,
             snapshot,
+            side_files: HashSet::new(),
         }
     }
 
     fn visit(&mut self, entry: journal::Entry<'_>) -> Result<(), EntryError> {
         let (header, body) = decode(entry)?;
-        self.apply(&header, &changes(&self.files, body)?)
+        let side_file = match &body {
+            Body::Inline(_) => None,
+            Body::File(file) => Some(file.name.clone()),
+        };
+        self.apply(&header, &changes(&self.files, body)?)?;
+        self.side_files.extend(side_file);
+        Ok(())
     }
 
     pub(crate) fn apply(&mut self, header: &Header, changes: &Changes) -> Result<(), EntryError> {
@@ -286,6 +303,26 @@ fn first(graph: Uuid, header: &Header, changes: &Changes) -> Result<Snapshot, En
         header.lsn,
         &Bases::default(),
     )?)
+}
+
+/// Removes what writes that never came to an end have left: files that were not yet renamed, and
+/// side files after `replayed` that no record names. What cannot be removed stays.
+fn remove_leftovers(folder: &Path, replayed: Lsn, named: &HashSet<String>) {
+    let leftover = |name: &str| {
+        let unnamed = |lsn| lsn > replayed.0 && !named.contains(name);
+        name.starts_with(files::UNFINISHED) || SideFile::lsn(name).is_some_and(unnamed)
+    };
+    for below in [folder.join("files"), folder.join("checkpoints")] {
+        for entry in fs::read_dir(&below).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if !entry.file_name().to_str().is_some_and(leftover) {
+                continue;
+            }
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "an unfinished file stays");
+            }
+        }
+    }
 }
 
 fn read_side_file(folder: &Path, file: &SideFile) -> Result<Changes, EntryError> {

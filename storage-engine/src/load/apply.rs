@@ -38,6 +38,9 @@ pub fn apply(
     let mut loaded = Loaded::default();
     let mut errors = Errors::default();
     for record in &batch.nodes {
+        if errors.full() {
+            break;
+        }
         match put_node(record, mode, transaction) {
             Ok(()) => {
                 *loaded
@@ -49,6 +52,9 @@ pub fn apply(
         }
     }
     for record in &batch.edges {
+        if errors.full() {
+            break;
+        }
         match put_edge(record, mode, transaction) {
             Ok(()) => {
                 *loaded

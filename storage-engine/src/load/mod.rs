@@ -12,6 +12,7 @@
 mod apply;
 mod record;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, Read};
 use std::sync::Arc;
 
@@ -80,16 +81,21 @@ struct End {
 }
 
 impl Batch {
-    /// The types that the records are of, ascending.
+    /// The types that the records are of: what is written.
     #[must_use]
-    pub fn types(&self) -> Vec<TypeId> {
+    pub fn types(&self) -> BTreeSet<TypeId> {
         let nodes = self.nodes.iter().map(|node| node.type_id);
-        let edges = self
-            .edges
-            .iter()
-            .flat_map(|edge| [edge.type_id, edge.source.type_id, edge.target.type_id]);
-        let types: std::collections::BTreeSet<_> = nodes.chain(edges).collect();
-        types.into_iter().collect()
+        nodes
+            .chain(self.edges.iter().map(|edge| edge.type_id))
+            .collect()
+    }
+
+    /// The node types that edges end at: what is looked up.
+    #[must_use]
+    pub fn end_types(&self) -> BTreeSet<TypeId> {
+        let ends = self.edges.iter();
+        ends.flat_map(|edge| [edge.source.type_id, edge.target.type_id])
+            .collect()
     }
 }
 

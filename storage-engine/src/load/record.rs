@@ -9,9 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::{Batch, EdgeRecord, End, NodeRecord};
-
-/// The name under which `data` carries an identity.
-const ID: &str = "id";
+use crate::identity::{self, ID};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,11 +99,10 @@ fn node(
         return Err(unknown("node type", name, known));
     };
     let (properties, id) = properties(name, &node_type.properties, data)?;
-    let given = id.map(|id| identity(name, id)).transpose()?;
     let identity = match node_type.key.as_slice() {
-        [] => given.or_else(|| declared_id(node_type, &properties)),
+        [] => given_identity(name, id, &node_type.properties, &properties)?,
         key => {
-            if let Some(id) = data.get(ID).filter(|_| given.is_some()) {
+            if let Some(id) = id {
                 require_equal(node_type, key, id, &properties)?;
             }
             None
@@ -137,7 +134,7 @@ fn edge(
     Ok(EdgeRecord {
         line,
         type_id: edge_type.id,
-        identity: id.map(|id| identity(name, id)).transpose()?,
+        identity: given_identity(name, id, &edge_type.properties, &properties)?,
         source: end(schema, edge_type.source, from).map_err(|error| format!("from: {error}"))?,
         target: end(schema, edge_type.target, to).map_err(|error| format!("to: {error}"))?,
         properties,
@@ -184,15 +181,20 @@ fn identity(type_name: &str, json: &Json) -> Result<Arc<str>, String> {
     }
 }
 
-/// In a type without a key that declares `id`, that property is the identity.
-fn declared_id(node_type: &NodeType, properties: &Properties) -> Option<Arc<str>> {
-    let id = node_type.property(ID)?.id;
-    let (_, value) = properties.iter().find(|(property, _)| *property == id)?;
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Int(number) => Some(Arc::from(number.to_string())),
-        _ => None,
-    }
+/// The identity that a record gives: the declared property `id`, or the `id` that is none.
+fn given_identity(
+    type_name: &str,
+    id: Option<&Json>,
+    declared: &[Property],
+    properties: &Properties,
+) -> Result<Option<Arc<str>>, String> {
+    let Some(position) = identity::position(declared) else {
+        return id.map(|id| identity(type_name, id)).transpose();
+    };
+    let wanted = declared.get(position).map(|property| property.id);
+    let mut values = properties.iter();
+    let value = values.find(|(property, _)| Some(*property) == wanted);
+    Ok(value.and_then(|(_, value)| identity::of_value(value)))
 }
 
 fn require_equal(
@@ -222,10 +224,19 @@ fn end(schema: &Schema, type_id: TypeId, json: &Json) -> Result<End, String> {
         return Err("the type of this end does not exist".to_owned());
     };
     let key = match node_type.key.as_slice() {
-        [] => vec![Value::String(identity(&node_type.name, json)?)],
+        [] => vec![Value::String(end_identity(node_type, json)?)],
         key => key_values(node_type, key, json)?,
     };
     Ok(End { type_id, key })
+}
+
+/// The identity of a node of a type without a key.
+fn end_identity(node_type: &NodeType, json: &Json) -> Result<Arc<str>, String> {
+    let Some(id) = node_type.property(ID) else {
+        return identity(&node_type.name, json);
+    };
+    let value = id.value_type.parse_json(json).map_err(|e| e.to_string())?;
+    identity::of_value(&value).ok_or_else(|| format!("{}: an `id` is never null", node_type.name))
 }
 
 /// The values of a key: one, or an array of as many as the key has properties.
@@ -242,7 +253,7 @@ fn key_values(node_type: &NodeType, key: &[PropertyId], json: &Json) -> Result<V
             .properties
             .iter()
             .find(|property| property.id == *id);
-        let value = property.map(|property| property.value_type.from_json(json));
+        let value = property.map(|property| property.value_type.parse_json(json));
         match value {
             Some(Ok(value)) if !value.is_null() => Ok(value),
             Some(Err(error)) => Err(error.to_string()),

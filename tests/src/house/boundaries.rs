@@ -1,5 +1,7 @@
 //! What a folder must not even mention.
 
+use std::collections::BTreeSet;
+
 use super::sources::{Source, rust};
 
 /// Beginning of a path, words that must not occur below it outside comments, and why.
@@ -13,6 +15,11 @@ const SILENT: &[(&str, &[&str], &str)] = &[
         "server/src/",
         &["lance", "arrow_array", "arrow_schema"],
         "tables are the engine's own business",
+    ),
+    (
+        "server/src/",
+        &["storage_engine::Graph"],
+        "no permit, no handle: graphs are reached through registry",
     ),
     (
         "server/src/",
@@ -79,6 +86,33 @@ fn offences(source: &Source) -> Vec<String> {
 fn folders_do_not_mention_what_they_must_not_know() {
     let found: Vec<_> = rust().iter().flat_map(offences).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// No permit, no handle: who opens or makes graphs of the engine asks for a permit first.
+#[test]
+fn graphs_are_opened_and_made_in_one_place_each() {
+    let found: BTreeSet<_> = rust()
+        .iter()
+        .filter(|source| !source.path.starts_with("storage-engine/"))
+        .filter(|source| !source.path.starts_with("tests/src/house/"))
+        .flat_map(|source| {
+            let calls = ["Graph::open", "Graph::create"];
+            let lines = source.text.lines().map(code).collect::<Vec<_>>();
+            calls
+                .into_iter()
+                .filter(|call| lines.iter().any(|line| mentions(line, call)))
+                .map(|call| format!("{} {call}", source.path))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let expected = [
+        "registry/src/create.rs Graph::create",
+        "registry/src/handle.rs Graph::open",
+    ];
+    assert_eq!(
+        found.iter().map(String::as_str).collect::<Vec<_>>(),
+        expected
+    );
 }
 
 #[test]

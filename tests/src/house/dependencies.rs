@@ -5,7 +5,7 @@ use std::fs;
 
 use toml::Table;
 
-use super::sources::root;
+use crate::harness::repository;
 
 /// Folder of each crate, and which of ours it may know.
 const OURS: &[(&str, &[&str])] = &[
@@ -106,7 +106,7 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
 
 /// Names of everything that a manifest depends on, in every manner, under the name that code uses.
 fn named(folder: &str) -> BTreeSet<String> {
-    let path = root().join(folder).join("Cargo.toml");
+    let path = repository().join(folder).join("Cargo.toml");
     let text =
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let manifest: Table = text
@@ -132,7 +132,7 @@ fn belongs_to(name: &str, library: &str) -> bool {
 
 #[test]
 fn the_workspace_is_the_list() {
-    let text = fs::read_to_string(root().join("Cargo.toml")).expect("the root manifest");
+    let text = fs::read_to_string(repository().join("Cargo.toml")).expect("the root manifest");
     let manifest: Table = text.parse().expect("the root manifest is TOML");
     let members: BTreeSet<_> = manifest["workspace"]["members"]
         .as_array()
@@ -195,7 +195,8 @@ fn libraries_are_named_only_where_they_belong() {
 #[test]
 fn every_dependency_is_the_workspaces() {
     for (folder, _) in OURS {
-        let text = fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("a manifest");
+        let text =
+            fs::read_to_string(repository().join(folder).join("Cargo.toml")).expect("a manifest");
         let manifest: Table = text.parse().expect("TOML");
         for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
             let Some(dependencies) = manifest.get(kind).and_then(toml::Value::as_table) else {

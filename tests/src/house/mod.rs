@@ -3,6 +3,7 @@
 
 mod boundaries;
 mod dependencies;
+mod mirror;
 mod sizes;
 mod sources;
 mod unfinished;

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::harness::repository;
+
 /// A source file.
 pub(super) struct Source {
     /// Relative to the repository, with `/`.
@@ -11,25 +13,17 @@ pub(super) struct Source {
     pub(super) text: String,
 }
 
-/// The folder of the repository.
-pub(super) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ has a parent")
-        .to_owned()
-}
-
 /// Every Rust file of ours, sorted by path.
 pub(super) fn rust() -> Vec<Source> {
-    let root = root();
+    let root = repository();
     let mut paths = Vec::new();
-    walk(&root, &mut paths);
+    walk(root, &mut paths);
     paths.sort();
     let sources: Vec<_> = paths
         .into_iter()
         .map(|path| Source {
             path: path
-                .strip_prefix(&root)
+                .strip_prefix(root)
                 .expect("below the root")
                 .display()
                 .to_string(),

@@ -5,6 +5,8 @@ mod graphs;
 mod health;
 mod load;
 mod mutate;
+mod openapi;
 mod query;
+mod ready;
 mod schema;
 mod whoami;

@@ -17,5 +17,5 @@ pub(crate) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let found = offline::check_config(&arguments.file);
-    report::print(&found, &arguments.file.display().to_string(), "graph")
+    report::print(&found, &[&arguments.file], "graph")
 }

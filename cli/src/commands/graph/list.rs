@@ -27,10 +27,13 @@ pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure>
     match arguments.format {
         Format::Json => table::print_json(&graphs),
         Format::Ndjson => table::print_ndjson(&graphs),
-        Format::Table => table::print_lines(
-            ["graph", "state", "tenant", "labels", "uri"],
-            graphs.into_iter().map(line),
-        ),
+        Format::Table => {
+            let number = u64::try_from(graphs.len()).unwrap_or(u64::MAX);
+            let header = ["graph", "state", "tenant", "labels", "uri"];
+            table::print_lines(header, graphs.into_iter().map(line))?;
+            eprintln!("{}", table::counted(number, "graph"));
+            Ok(())
+        }
     }
 }
 

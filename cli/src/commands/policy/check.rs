@@ -18,10 +18,6 @@ pub(crate) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let found = offline::check_policies(&arguments.files);
-    let names: Vec<_> = arguments
-        .files
-        .iter()
-        .map(|file| file.display().to_string())
-        .collect();
-    report::print(&found, &names.join(", "), "policy rule")
+    let files: Vec<_> = arguments.files.iter().map(PathBuf::as_path).collect();
+    report::print(&found, &files, "policy rule")
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use api_types::{GraphList, ListGraphsParameters};
 use policy::{Action, Context, GraphRef, Principal};
+use registry::{GraphId, Registration};
 
-use crate::app::{App, Error, Known};
+use crate::app::{App, Error};
 
 /// Graphs in a page when the caller names no number.
 const DEFAULT_PAGE: u64 = 100;
@@ -26,10 +27,18 @@ pub(crate) fn run(
         )));
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut candidates = app.directory.list(parameters.cursor.as_deref())?;
-    candidates.retain(|known| wanted(known, &parameters));
+    let after = parameters.cursor.as_deref().map(GraphId::parse);
+    let after = after.transpose().map_err(|_| {
+        Error::InvalidRequest("cursor must be the next_cursor of the page before".to_owned())
+    })?;
+    let snapshot = app.registry.snapshot();
+    let candidates: Vec<&Registration> = snapshot
+        .list(after.as_ref())
+        .map(Arc::as_ref)
+        .filter(|graph| wanted(graph.reference(), &parameters))
+        .collect();
     let access = app.access.load();
-    let references = candidates.iter().map(Known::reference);
+    let references = candidates.iter().map(|graph| graph.reference());
     let visible: HashSet<&str> = access
         .authorizer
         .visible(principal, &Context::now(), references)
@@ -38,11 +47,11 @@ pub(crate) fn run(
         .collect();
     let mut shown = candidates
         .iter()
-        .filter(|known| visible.contains(known.reference().graph_id()));
+        .filter(|graph| visible.contains(graph.graph_id.as_str()));
     let page: Vec<_> = shown
         .by_ref()
         .take(limit)
-        .map(|known| app.directory.summary(known))
+        .map(|graph| super::summary(&app.registry, graph))
         .collect();
     let more = shown.next().is_some();
     let next_cursor = page
@@ -55,8 +64,7 @@ pub(crate) fn run(
     })
 }
 
-fn wanted(known: &Known, parameters: &ListGraphsParameters) -> bool {
-    let reference = known.reference();
+fn wanted(reference: &GraphRef, parameters: &ListGraphsParameters) -> bool {
     let tenant = parameters.tenant.as_deref();
     let label = parameters
         .label

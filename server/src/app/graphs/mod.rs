@@ -3,3 +3,23 @@
 pub(crate) mod create;
 pub(crate) mod list;
 pub(crate) mod show;
+
+use api_types::{GraphState, GraphSummary};
+use registry::{Registration, Registry, Standing};
+
+/// What is told of a graph in a list.
+fn summary(registry: &Registry, registration: &Registration) -> GraphSummary {
+    let standing = registry.standing(registration);
+    GraphSummary {
+        graph_id: registration.graph_id.to_string(),
+        uri: registration.entry.uri.clone(),
+        tenant: registration.entry.tenant.clone(),
+        labels: registration.entry.labels.clone(),
+        state: match standing {
+            _ if registration.broken_policy().is_some() => GraphState::Quarantined,
+            Standing::Broken(_) => GraphState::Quarantined,
+            Standing::Open => GraphState::Open,
+            Standing::Closed => GraphState::Closed,
+        },
+    }
+}

@@ -1,4 +1,4 @@
-//! A graph in full.
+//! A graph in full, as far as its types may be read.
 
 use std::sync::Arc;
 
@@ -6,34 +6,41 @@ use api_types::{GraphDetails, GraphType, StorageDetails};
 use policy::{Action, Principal};
 use registry::config::GraphKind;
 
-use crate::app::{App, Error, Target, blocking, outcome};
+use crate::app::{App, Error, Target, blocking, outcome, statement};
 
 pub(crate) async fn run(
     app: &Arc<App>,
     principal: &Arc<Principal>,
     graph_id: String,
 ) -> Result<GraphDetails, Error> {
-    let (known, permit) =
-        app.permit_graph(principal, Action::GraphShow, Target::graph(&graph_id))?;
+    let permit = app.permit_graph(principal, Action::GraphShow, Target::graph(&graph_id))?;
     let worker = app.clone();
     blocking(move || {
-        let reader = worker.directory.reader(&permit, &known)?;
-        let snapshot = reader.snapshot();
+        let reader = worker.registry.reader(&permit)?;
+        let registration = worker
+            .find(&graph_id)
+            .ok_or(Error::NoSuchGraph { graph_id })?;
+        let schema = reader.schema();
+        let access = worker.access.load();
+        let readable = access
+            .authorizer
+            .allowed_types(&permit, statement::all_types(schema, false));
+        let (nodes, edges) = reader.counts(&readable).map_err(Error::WrongPermit)?;
         let status = reader.status();
-        let summary = worker.directory.summary(&known);
+        let summary = super::summary(&worker.registry, &registration);
         Ok(GraphDetails {
             graph_id: summary.graph_id,
             uri: summary.uri,
             tenant: summary.tenant,
             labels: summary.labels,
-            graph_type: match known.registration().entry.graph_type.unwrap_or_default() {
+            graph_type: match registration.entry.graph_type.unwrap_or_default() {
                 GraphKind::Closed => GraphType::Closed,
                 GraphKind::Open => GraphType::Open,
             },
-            schema_version: snapshot.schema().version,
+            schema_version: schema.version,
             head: outcome::commit(reader.head()),
-            nodes: outcome::node_counts(snapshot),
-            edges: outcome::edge_counts(snapshot),
+            nodes,
+            edges,
             storage: StorageDetails {
                 log_bytes: status.log_bytes,
                 log_bytes_since_checkpoint: status.tail_bytes,

@@ -6,6 +6,7 @@ use axum::response::Response;
 
 use crate::app;
 use crate::http::Site;
+use crate::http::accept::RecordFormat;
 use crate::http::document::problems;
 use crate::http::extract::{Caller, GraphName, Parameters};
 use crate::http::failure::Failure;
@@ -13,7 +14,7 @@ use crate::http::rows;
 
 problems!(
     Problems: InvalidRequest, Unsupported, Unauthenticated, Forbidden, GraphNotFound, BranchNotFound,
-    Internal, GraphLocked, GraphQuarantined, Unavailable, ShuttingDown
+    NotAcceptable, Internal, GraphLocked, GraphQuarantined, Unavailable, ShuttingDown
 );
 
 /// Gives everything that `load` takes back.
@@ -43,6 +44,7 @@ pub(in crate::http) async fn run(
     Caller(principal): Caller,
     GraphName(graph_id): GraphName,
     Parameters(parameters): Parameters<ExportParameters>,
+    _: RecordFormat,
 ) -> Result<Response, Failure> {
     let lines = app::export::run(&site.app, &principal, graph_id, parameters).await?;
     Ok(rows::lines(lines))

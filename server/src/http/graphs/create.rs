@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use crate::app;
 use crate::http::Site;
 use crate::http::document::problems;
-use crate::http::extract::{Body, Caller};
+use crate::http::extract::{Body, Caller, NoParameters};
 use crate::http::failure::Failure;
 
 problems!(
@@ -50,9 +50,10 @@ problems!(
 pub(in crate::http) async fn create(
     State(site): State<Site>,
     Caller(principal): Caller,
+    _: NoParameters,
     Body(request): Body<CreateGraphRequest>,
 ) -> Result<impl IntoResponse, Failure> {
-    let graph = app::graphs::create::run(&site.app, principal, request).await?;
+    let graph = app::graphs::create::run(&site.app, &principal, request).await?;
     let etag = super::etag((&graph.graph_id, &graph.uri, &graph.tenant, &graph.labels));
     let location = format!("/graphs/{}", graph.graph_id);
     let headers = [(header::LOCATION, location), (header::ETAG, etag)];

@@ -9,11 +9,11 @@ use axum::response::IntoResponse;
 use crate::app;
 use crate::http::Site;
 use crate::http::document::problems;
-use crate::http::extract::{Caller, GraphName};
+use crate::http::extract::{Caller, GraphName, NoParameters};
 use crate::http::failure::Failure;
 
 problems!(
-    Problems: Unauthenticated, GraphNotFound, Internal, GraphLocked, GraphQuarantined, Unavailable
+    Problems: InvalidRequest, Unauthenticated, GraphNotFound, Internal, GraphLocked, GraphQuarantined, Unavailable
 );
 
 /// Shows a graph.
@@ -42,6 +42,7 @@ pub(in crate::http) async fn show(
     State(site): State<Site>,
     Caller(principal): Caller,
     GraphName(graph_id): GraphName,
+    _: NoParameters,
 ) -> Result<impl IntoResponse, Failure> {
     let graph = app::graphs::show::run(&site.app, &principal, graph_id).await?;
     let etag = super::etag((&graph.graph_id, &graph.uri, &graph.tenant, &graph.labels));

@@ -7,7 +7,7 @@ use axum::extract::State;
 use crate::app;
 use crate::http::Site;
 use crate::http::document::problems;
-use crate::http::extract::{Body, Caller, GraphName, Id};
+use crate::http::extract::{Body, Caller, GraphName, Id, NoParameters};
 use crate::http::failure::Failure;
 
 problems!(
@@ -40,6 +40,7 @@ pub(in crate::http) async fn run(
     State(site): State<Site>,
     Caller(principal): Caller,
     GraphName(graph_id): GraphName,
+    _: NoParameters,
     Id(request_id): Id,
     Body(request): Body<MutateRequest>,
 ) -> Result<Json<MutateResponse>, Failure> {

@@ -8,7 +8,7 @@ use crate::app;
 use crate::http::Site;
 use crate::http::accept::RowFormat;
 use crate::http::document::problems;
-use crate::http::extract::{Body, Caller, GraphName};
+use crate::http::extract::{Body, Caller, GraphName, NoParameters};
 use crate::http::failure::Failure;
 use crate::http::rows;
 
@@ -48,9 +48,10 @@ pub(in crate::http) async fn run(
     State(site): State<Site>,
     Caller(principal): Caller,
     GraphName(graph_id): GraphName,
+    _: NoParameters,
     format: RowFormat,
     Body(request): Body<QueryRequest>,
 ) -> Result<Response, Failure> {
     let answer = app::query::run(&site.app, &principal, graph_id, request, format.layout()).await?;
-    Ok(rows::response(answer, format).await?)
+    rows::response(answer, format).await
 }

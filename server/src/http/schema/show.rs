@@ -8,11 +8,11 @@ use crate::app;
 use crate::http::Site;
 use crate::http::accept::SchemaFormat;
 use crate::http::document::problems;
-use crate::http::extract::{Caller, GraphName};
+use crate::http::extract::{Caller, GraphName, NoParameters};
 use crate::http::failure::Failure;
 
 problems!(
-    Problems: Unauthenticated, Forbidden, GraphNotFound, NotAcceptable, Internal, GraphLocked,
+    Problems: InvalidRequest, Unauthenticated, Forbidden, GraphNotFound, NotAcceptable, Internal, GraphLocked,
     GraphQuarantined, Unavailable
 );
 
@@ -38,6 +38,7 @@ pub(in crate::http) async fn show(
     State(site): State<Site>,
     Caller(principal): Caller,
     GraphName(graph_id): GraphName,
+    _: NoParameters,
     format: SchemaFormat,
 ) -> Result<Response, Failure> {
     let schema = app::schema::run(&site.app, &principal, graph_id).await?;

@@ -9,7 +9,6 @@ use language::value::Value;
 use crate::executor::Row;
 use crate::executor::context::Context;
 use crate::executor::error::ExecuteError;
-use crate::executor::walk;
 
 /// A test that a step makes once its slots are bound.
 #[derive(Clone, Copy, Debug)]
@@ -105,9 +104,7 @@ pub(crate) fn conjuncts(filter: &Expr) -> Vec<&Expr> {
 /// Whether evaluating cannot fail, so that it may be done earlier, and on more rows, than the text
 /// says.
 pub(crate) fn is_infallible(expr: &Expr) -> bool {
-    let mut below = true;
-    walk::children(expr, &mut |child| below &= is_infallible(child));
-    below && cannot_fail_itself(expr)
+    expr.children().into_iter().all(is_infallible) && cannot_fail_itself(expr)
 }
 
 fn cannot_fail_itself(expr: &Expr) -> bool {

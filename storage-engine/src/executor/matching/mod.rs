@@ -8,7 +8,9 @@
 //! up by its key; walk incoming KNOWS to `a`, test `a.age > 30`.
 
 mod condition;
+mod cost;
 mod expand;
+mod gathering;
 mod planning;
 mod search;
 mod shortest;

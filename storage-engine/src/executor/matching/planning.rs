@@ -9,18 +9,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use language::plan::{
-    BinaryOperator, Direction, EdgePattern, Expr, ExprKind, Match, NodePattern, PathPattern,
-    Shortest, Slot,
+    Direction, EdgePattern, Expr, Match, NodePattern, PathPattern, Shortest, Slot,
 };
 use language::schema::{PropertyType, TypeId};
 
-use super::condition::{self, Condition};
+use super::condition::Condition;
 use super::expand::{BoundEdge, Expand, Ways};
 use super::search::Operation;
 use super::shortest::ShortestPath;
 use super::variable_length::{BoundList, VariableLength};
 use crate::executor::context::Context;
-use crate::executor::walk::{self, SlotSet};
+use crate::executor::walk::SlotSet;
 
 /// A step and what is tested after it.
 pub(crate) struct Planned<'a> {
@@ -36,31 +35,31 @@ pub(crate) struct MatchPlan<'a> {
 }
 
 /// One relationship pattern and its ends.
-struct Link<'a> {
-    left: Slot,
-    edge: &'a EdgePattern,
-    right: Slot,
-    shortest: Option<Shortest>,
-    list_wanted: bool,
+pub(super) struct Link<'a> {
+    pub(super) left: Slot,
+    pub(super) edge: &'a EdgePattern,
+    pub(super) right: Slot,
+    pub(super) shortest: Option<Shortest>,
+    pub(super) list_wanted: bool,
 }
 
 /// What is known of a node variable.
-struct NodeFacts<'a> {
-    types: BTreeSet<TypeId>,
-    occurrences: Vec<&'a NodePattern>,
+pub(super) struct NodeFacts<'a> {
+    pub(super) types: BTreeSet<TypeId>,
+    pub(super) occurrences: Vec<&'a NodePattern>,
 }
 
-struct Planner<'a> {
-    context: Context<'a>,
-    matching: &'a Match,
-    nodes: BTreeMap<Slot, NodeFacts<'a>>,
-    links: Vec<Link<'a>>,
-    bound: SlotSet,
+pub(super) struct Planner<'a> {
+    pub(super) context: Context<'a>,
+    pub(super) matching: &'a Match,
+    pub(super) nodes: BTreeMap<Slot, NodeFacts<'a>>,
+    pub(super) links: Vec<Link<'a>>,
+    pub(super) bound: SlotSet,
     /// What this clause binds at some time.
-    own: SlotSet,
-    pending: Vec<(SlotSet, Condition<'a>)>,
-    last: Vec<Condition<'a>>,
-    steps: Vec<Planned<'a>>,
+    pub(super) own: SlotSet,
+    pub(super) pending: Vec<(SlotSet, Condition<'a>)>,
+    pub(super) last: Vec<Condition<'a>>,
+    pub(super) steps: Vec<Planned<'a>>,
 }
 
 /// Plans a clause; `wanted` are the slots that later clauses mention.
@@ -81,6 +80,16 @@ pub(crate) fn plan<'a>(
         steps: Vec::new(),
     };
     planner.collect(wanted);
+    if planner.is_impossible() {
+        let nothing = Planned {
+            operation: Operation::Nothing,
+            conditions: Vec::new(),
+        };
+        return MatchPlan {
+            new_slots: planner.own.iter().collect(),
+            steps: vec![nothing],
+        };
+    }
     planner.narrow();
     planner.collect_conditions();
     planner.begin();
@@ -98,142 +107,6 @@ pub(crate) fn plan<'a>(
 }
 
 impl<'a> Planner<'a> {
-    /// Gathers nodes and links; finds which slots came bound from outside.
-    fn collect(&mut self, wanted: &SlotSet) {
-        let mut mentioned = wanted.clone();
-        self.matching
-            .filter
-            .iter()
-            .for_each(|filter| walk::variables(filter, &mut mentioned));
-        for path in &self.matching.paths {
-            self.collect_node(&path.start);
-            let mut left = path.start.slot;
-            for step in &path.steps {
-                let edge = &step.edge;
-                if edge.bound && !self.own.contains(edge.slot) {
-                    self.bound.insert(edge.slot);
-                } else {
-                    self.own.insert(edge.slot);
-                }
-                self.collect_node(&step.node);
-                let list_wanted = path.binding.is_some()
-                    || mentioned.contains(edge.slot)
-                    || edge
-                        .properties
-                        .iter()
-                        .any(|test| !matches!(test.value.kind, ExprKind::Literal(_)));
-                let right = step.node.slot;
-                self.links.push(Link {
-                    left,
-                    edge,
-                    right,
-                    shortest: path.shortest,
-                    list_wanted,
-                });
-                left = right;
-            }
-            path.binding.iter().for_each(|slot| self.own.insert(*slot));
-        }
-    }
-
-    fn collect_node(&mut self, node: &'a NodePattern) {
-        if node.bound && !self.own.contains(node.slot) {
-            self.bound.insert(node.slot);
-        } else {
-            self.own.insert(node.slot);
-        }
-        let facts = self.nodes.entry(node.slot).or_insert_with(|| NodeFacts {
-            types: node.types.clone(),
-            occurrences: Vec::new(),
-        });
-        facts.types.retain(|type_id| node.types.contains(type_id));
-        facts.occurrences.push(node);
-    }
-
-    /// Leaves each node only the types that its relationships can join.
-    fn narrow(&mut self) {
-        let schema = self.context.snapshot.schema();
-        for link in self
-            .links
-            .iter()
-            .filter(|link| link.edge.length.is_none_or(|length| length.min > 0))
-        {
-            let (mut left, mut right) = (BTreeSet::new(), BTreeSet::new());
-            for edge_type in link
-                .edge
-                .types
-                .iter()
-                .filter_map(|id| schema.edge_type(*id))
-            {
-                if link.edge.direction != Direction::Incoming {
-                    left.insert(edge_type.source);
-                    right.insert(edge_type.target);
-                }
-                if link.edge.direction != Direction::Outgoing {
-                    left.insert(edge_type.target);
-                    right.insert(edge_type.source);
-                }
-            }
-            for (slot, types) in [(link.left, left), (link.right, right)] {
-                if let Some(facts) = self.nodes.get_mut(&slot) {
-                    facts.types.retain(|type_id| types.contains(type_id));
-                }
-            }
-        }
-    }
-
-    /// Notes every condition with the slots of this clause that it needs.
-    fn collect_conditions(&mut self) {
-        for (slot, facts) in &self.nodes {
-            let mut slots = SlotSet::new(0);
-            slots.insert(*slot);
-            if self.bound.contains(*slot) {
-                self.pending
-                    .push((slots.clone(), Condition::Present(*slot)));
-            }
-            for node in &facts.occurrences {
-                self.pending
-                    .push((slots.clone(), Condition::NodeType(*slot, &node.types)));
-                for test in &node.properties {
-                    let slots = self.needs(&test.value, Some(*slot));
-                    self.pending.push((slots, Condition::Property(*slot, test)));
-                }
-            }
-        }
-        for link in self.links.iter().filter(|link| link.edge.length.is_none()) {
-            for test in &link.edge.properties {
-                let slots = self.needs(&test.value, Some(link.edge.slot));
-                self.pending
-                    .push((slots, Condition::Property(link.edge.slot, test)));
-            }
-        }
-        for part in self.matching.filter.iter().flat_map(condition::conjuncts) {
-            if condition::is_infallible(part) {
-                let slots = self.needs(part, None);
-                self.pending.push((slots, Condition::Filter(part)));
-            } else {
-                self.last.push(Condition::Filter(part));
-            }
-        }
-    }
-
-    /// The slots of this clause that an expression about `slot` needs. All others are bound.
-    fn needs(&self, expr: &Expr, slot: Option<Slot>) -> SlotSet {
-        let mut mentioned = SlotSet::new(0);
-        walk::variables(expr, &mut mentioned);
-        let mut needed = SlotSet::new(0);
-        mentioned
-            .iter()
-            .filter(|slot| self.own.contains(*slot))
-            .for_each(|slot| needed.insert(slot));
-        slot.iter().for_each(|slot| needed.insert(*slot));
-        needed
-    }
-
-    fn is_known(&self, slots: &SlotSet) -> bool {
-        slots.iter().all(|slot| self.bound.contains(slot))
-    }
-
     fn begin(&mut self) {
         self.emit(Operation::Begin, &[]);
     }
@@ -307,162 +180,13 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The key of each possible type of a node, when all are fixed by what is known.
-    fn lookups(&self, slot: Slot, facts: &NodeFacts<'a>) -> Option<Vec<KeyLookup<'a>>> {
-        let schema = self.context.snapshot.schema();
-        facts
-            .types
-            .iter()
-            .map(|type_id| {
-                let node_type = schema
-                    .node_type(*type_id)
-                    .filter(|node_type| !node_type.key.is_empty())?;
-                let parts: Option<Vec<_>> = node_type
-                    .key
-                    .iter()
-                    .map(|id| {
-                        let property = node_type
-                            .properties
-                            .iter()
-                            .find(|property| property.id == *id)?;
-                        let value = self.fixed_value(slot, facts, *type_id, *id)?;
-                        Some((value, property.value_type.clone()))
-                    })
-                    .collect();
-                parts.map(|parts| KeyLookup {
-                    type_id: *type_id,
-                    parts,
-                })
-            })
-            .collect()
-    }
-
-    /// An expression over what is bound that a property must equal.
-    fn fixed_value(
-        &self,
-        slot: Slot,
-        facts: &NodeFacts<'a>,
-        type_id: TypeId,
-        property: language::schema::PropertyId,
-    ) -> Option<&'a Expr> {
-        let known = |expr: &&'a Expr| self.is_known(&self.needs(expr, None));
-        let tests = facts.occurrences.iter().flat_map(|node| &node.properties);
-        let inline = tests
-            .filter(|test| test.ids.get(&type_id) == Some(&property))
-            .map(|test| &test.value)
-            .find(known);
-        let is_property = |expr: &Expr| match &expr.kind {
-            ExprKind::Property { object, ids, .. } => {
-                matches!(object.kind, ExprKind::Variable(of) if of == slot)
-                    && ids.get(&type_id) == Some(&property)
-            }
-            _ => false,
-        };
-        let equality = |part: &'a Expr| match &part.kind {
-            ExprKind::Binary {
-                operator: BinaryOperator::Equal,
-                left,
-                right,
-            } => {
-                let other = if is_property(left) {
-                    Some(&**right)
-                } else if is_property(right) {
-                    Some(&**left)
-                } else {
-                    None
-                };
-                // Evaluated before the rest of the pattern matched: it must not be able to fail.
-                other
-                    .filter(|expr| condition::is_infallible(expr))
-                    .filter(known)
-            }
-            _ => None,
-        };
-        inline.or_else(|| {
-            self.matching
-                .filter
-                .iter()
-                .flat_map(condition::conjuncts)
-                .find_map(equality)
-        })
-    }
-
-    fn scan_cost(&self, slot: Slot, facts: &NodeFacts<'a>) -> u64 {
-        let rows: u64 = facts
-            .types
-            .iter()
-            .map(|type_id| self.context.snapshot.node_count(*type_id))
-            .sum();
-        let tested = facts
-            .occurrences
-            .iter()
-            .any(|node| !node.properties.is_empty())
-            || self.pending.iter().any(|(needed, condition)| {
-                matches!(condition, Condition::Filter(_))
-                    && needed.contains(slot)
-                    && needed
-                        .iter()
-                        .all(|needed| needed == slot || self.bound.contains(needed))
-            });
-        if tested { rows / 10 } else { rows }
-    }
-
-    /// How many rows a link makes of one, roughly; `None` when it cannot be walked yet.
-    fn link_cost(&self, link: &Link<'a>) -> Option<f64> {
-        let (left, right) = (
-            self.bound.contains(link.left),
-            self.bound.contains(link.right),
-        );
-        let tests_known = link
-            .edge
-            .properties
-            .iter()
-            .all(|test| self.is_known(&self.needs(&test.value, None)));
-        if link.shortest.is_some() {
-            return (left && right).then_some(if tests_known { 1e9 } else { 1e12 });
-        }
-        if self.is_bound_from_outside(link) && link.edge.length.is_none() {
-            return Some(0.0);
-        }
-        let both = if left && right { 0.0 } else { 1.0 };
-        if !left && !right {
-            return None;
-        }
-        if link.edge.length.is_some() {
-            return Some(if tests_known { 1e6 } else { 1e10 } + both);
-        }
-        if left && right {
-            return Some(0.5);
-        }
-        let from = if left { link.left } else { link.right };
-        Some(1.0 + self.degree(link, from))
-    }
-
-    /// The average number of the link's relationships at a node.
-    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    fn degree(&self, link: &Link<'a>, from: Slot) -> f64 {
-        let snapshot = self.context.snapshot;
-        let edges: u64 = link
-            .edge
-            .types
-            .iter()
-            .map(|type_id| snapshot.edge_count(*type_id))
-            .sum();
-        let types = self
-            .nodes
-            .get(&from)
-            .into_iter()
-            .flat_map(|facts| &facts.types);
-        let nodes: u64 = types.map(|type_id| snapshot.node_count(*type_id)).sum();
-        edges as f64 / nodes.max(1) as f64
-    }
-
-    fn is_bound_from_outside(&self, link: &Link<'a>) -> bool {
+    pub(super) fn is_bound_from_outside(&self, link: &Link<'a>) -> bool {
         link.edge.bound && !self.own.contains(link.edge.slot)
     }
 
     fn emit_link(&mut self, link: Link<'a>) {
-        let bound_edge = link.edge.bound && self.bound.contains(link.edge.slot);
+        // Also when the same variable stands twice in the clause: a relationship is used once.
+        let bound_edge = self.bound.contains(link.edge.slot);
         let reversed = !self.bound.contains(link.left);
         let (from, to) = if reversed {
             (link.right, link.left)

@@ -24,6 +24,8 @@ use crate::snapshot::Snapshot;
 pub(crate) enum Operation<'a> {
     /// Nothing: the conditions on what came bound follow it.
     Begin,
+    /// Nothing, for a pattern that cannot match.
+    Nothing,
     /// Every node of some types.
     Scan { slot: Slot, types: Vec<TypeId> },
     /// The nodes that have a key.
@@ -121,6 +123,7 @@ impl Search<'_, '_, '_> {
         };
         match &step.operation {
             Operation::Begin => self.proceed(at, row),
+            Operation::Nothing => MORE,
             Operation::Scan { slot, types } => self.scan(at, *slot, types, row),
             Operation::Lookup { slot, keys } => self.look_up(at, *slot, keys, row),
             Operation::Expand(expand) => expand.run(self, at, row),

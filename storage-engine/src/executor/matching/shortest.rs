@@ -49,6 +49,8 @@ struct Side<'w> {
     visits: FxHashMap<NodeRef, Visit>,
     frontier: Vec<NodeRef>,
     depth: u32,
+    /// What the visits hold, as it was charged.
+    bytes: usize,
 }
 
 impl<'w> Side<'w> {
@@ -63,6 +65,7 @@ impl<'w> Side<'w> {
             visits: FxHashMap::from_iter([(root, visit)]),
             frontier: vec![root],
             depth: 0,
+            bytes: 0,
         }
     }
 
@@ -173,17 +176,17 @@ impl ShortestPath<'_> {
     ) -> Result<(Option<Meeting<'_>>, usize), ExecuteError> {
         let mut forward = Side::new(&self.walk.ways, quest.from);
         let mut backward = Side::new(&self.walk.back, quest.to);
-        let mut bytes = 0;
         while forward.depth + backward.depth < quest.max {
             if forward.frontier.is_empty() || backward.frontier.is_empty() {
                 break;
             }
             let nodes = if forward.frontier.len() <= backward.frontier.len() {
-                self.grow(context, row, quest, &mut forward, &backward, &mut bytes)?
+                self.grow(context, row, quest, &mut forward, &backward)?
             } else {
-                self.grow(context, row, quest, &mut backward, &forward, &mut bytes)?
+                self.grow(context, row, quest, &mut backward, &forward)?
             };
             if !nodes.is_empty() {
+                let bytes = forward.bytes + backward.bytes;
                 return Ok((
                     Some(Meeting {
                         forward,
@@ -194,7 +197,7 @@ impl ShortestPath<'_> {
                 ));
             }
         }
-        Ok((None, bytes))
+        Ok((None, forward.bytes + backward.bytes))
     }
 
     /// Visits the next level of a side; gives the nodes that the other side has too.
@@ -205,7 +208,6 @@ impl ShortestPath<'_> {
         quest: Quest,
         side: &mut Side<'_>,
         other: &Side<'_>,
-        bytes: &mut usize,
     ) -> Result<Vec<NodeRef>, ExecuteError> {
         let depth = side.depth + 1;
         let (mut next, mut met) = (Vec::new(), Vec::new());
@@ -221,13 +223,13 @@ impl ShortestPath<'_> {
                 if let Some(visit) = side.visits.get_mut(&neighbour.node) {
                     if visit.depth == depth && self.which == Shortest::All {
                         context.statement.charge(size_of_val(&entry))?;
-                        *bytes += size_of_val(&entry);
+                        side.bytes += size_of_val(&entry);
                         visit.more.push(entry);
                     }
                     continue;
                 }
                 context.statement.charge(VISIT_BYTES)?;
-                *bytes += VISIT_BYTES;
+                side.bytes += VISIT_BYTES;
                 let visit = Visit {
                     depth,
                     first: Some(entry),

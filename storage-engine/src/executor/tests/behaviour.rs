@@ -116,6 +116,10 @@ fn cancelling_stops_every_kind_of_work() {
         let limits = Limits::default();
         let flag = Arc::clone(&limits.cancelled);
         let canceller = std::thread::spawn(move || {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "this thread has nothing else to do"
+            )]
             std::thread::sleep(Duration::from_millis(30));
             flag.store(true, Ordering::Relaxed);
         });

@@ -5,5 +5,7 @@ mod behaviour;
 mod cases;
 mod graph;
 mod naive;
+mod naive_value;
+mod query;
 mod random;
 mod render;

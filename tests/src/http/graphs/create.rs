@@ -6,7 +6,8 @@ use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Harness, PEOPLE, Who};
+use crate::harness::{Harness, PEOPLE, Setup, Who};
+use crate::listing::Listing;
 
 fn create(server: &Harness, body: &Value) -> crate::harness::Answer {
     server.post(Who::ServerAdmin, "/graphs", body)
@@ -23,25 +24,6 @@ fn of_the_operator(config: &str) -> String {
         .next()
         .unwrap_or_default()
         .to_owned()
-}
-
-/// Everything below the folder of the server, so that nothing can be left behind unseen.
-fn files(server: &Harness) -> Vec<String> {
-    fn walk(folder: &std::path::Path, found: &mut Vec<String>) {
-        for entry in fs::read_dir(folder).expect("a readable folder") {
-            let path = entry.expect("an entry").path();
-            found.push(path.display().to_string());
-            if path.is_dir() && !path.is_symlink() {
-                walk(&path, found);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    for folder in ["data", "policies"] {
-        walk(&server.folder().join(folder), &mut found);
-    }
-    found.sort();
-    found
 }
 
 #[test]
@@ -88,6 +70,80 @@ fn two_graphs_in_a_row_stand_in_the_file_and_take_data() {
     );
 }
 
+/// The one piece of text that `after` has and `before` has not.
+#[track_caller]
+fn inserted<'a>(before: &str, after: &'a str) -> &'a str {
+    let same = before.bytes().zip(after.bytes());
+    let same = same.take_while(|(one, other)| one == other).count();
+    let start = before[..same].rfind('\n').map_or(0, |end| end + 1);
+    let rest = &before[start..];
+    assert!(
+        after.ends_with(rest),
+        "more than an insertion:\n{before}\n---\n{after}"
+    );
+    &after[start..after.len() - rest.len()]
+}
+
+/// What an operator may well have: comments and blank lines everywhere, an order of their own,
+/// something after the graphs, no two styles alike.
+const LIVED_IN: &str = "\
+# Ours since 2019.
+version: 1
+
+groups: { staff: [ada] }   # the whole team
+graphs:
+  # The first one.
+  zebra:   { uri: ../data/zebra, tenant: acme }
+
+  alpha:
+    # where the old disk was
+    uri: '../data/alpha'    # keep the quotes
+
+    tenant: \"acme\"
+    labels:
+      b: '2'
+      a: '1'
+
+  # the last word about graphs
+
+# After the graphs.
+auth:
+  tokens_file: tokens.yaml
+server:
+  storage: ../data
+  bind: 127.0.0.1:0
+  policy: {file: ../policies/server.cedar}
+# The end.
+";
+
+#[test]
+fn every_word_of_the_operator_stays_where_it_is() {
+    let setup = Setup {
+        config: LIVED_IN.to_owned(),
+        ..Setup::default()
+    };
+    let server = setup.start();
+    for id in ["middle", "Another-1"] {
+        let before = server.config();
+        let answer = create(&server, &people(id));
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let after = server.config();
+        let entry = format!("  {id}:\n    uri: ../data/{id}");
+        assert_eq!(
+            inserted(&before, &after).trim_matches('\n'),
+            entry,
+            "{after}"
+        );
+    }
+    let parsed: serde_yaml::Value = serde_yaml::from_str(&server.config()).expect("still YAML");
+    let graphs = parsed["graphs"].as_mapping().expect("entries");
+    let names: Vec<_> = graphs
+        .keys()
+        .filter_map(serde_yaml::Value::as_str)
+        .collect();
+    assert_eq!(names, ["zebra", "alpha", "middle", "Another-1"]);
+}
+
 #[test]
 fn a_graph_is_still_there_after_a_restart() {
     let mut server = Harness::start();
@@ -114,18 +170,33 @@ fn an_id_is_taken_in_every_case_and_a_uri_under_every_name() {
     first["uri"] = json!(data.join("place"));
     assert_eq!(create(&server, &first).status, 201);
     symlink(data.join("place"), data.join("link")).expect("a symbolic link");
-    let before = (server.config(), files(&server));
+    symlink(&data, data.join("again")).expect("a symbolic link");
+    let before = server.listing();
 
     for id in ["alpha", "ALPHA", "Alpha"] {
         create(&server, &people(id)).assert_problem(409, "graph_exists");
     }
-    let names = ["place", "place/", "./place", "x/../place", "link"];
-    for name in names {
+    let data = data.display();
+    for uri in [
+        format!("{data}/place"),
+        format!("{data}/place/"),
+        format!("{data}//place"),
+        format!("{data}/./place"),
+        format!("{data}/x/../place"),
+        format!("{data}/link"),
+        format!("{data}/again/place"),
+        format!("{data}/again/../data/link/"),
+        format!("file://{data}/place"),
+        "../data/place".to_owned(),
+        "../config/../data/place/".to_owned(),
+    ] {
         let mut body = people("other");
-        body["uri"] = json!(format!("{}/{name}", data.display()));
-        create(&server, &body).assert_problem(409, "uri_in_use");
+        body["uri"] = json!(uri);
+        let answer = create(&server, &body);
+        assert_eq!(answer.body["code"], "uri_in_use", "{uri}: {answer:?}");
+        answer.assert_problem(409, "uri_in_use");
     }
-    assert_eq!((server.config(), files(&server)), before);
+    server.assert_unchanged(&before, "after what is taken");
 }
 
 #[test]
@@ -134,27 +205,53 @@ fn a_place_that_holds_something_is_not_taken_and_not_touched() {
     let place = server.folder().join("data/place");
     fs::create_dir(&place).expect("a folder");
     fs::write(place.join("thesis.txt"), "years of work").expect("a file");
-    let before = server.config();
-    let mut body = people("alpha");
-    body["uri"] = json!(place);
-    create(&server, &body).assert_problem(409, "uri_not_empty");
-    assert_eq!(
-        fs::read_to_string(place.join("thesis.txt")).expect("still there"),
-        "years of work"
-    );
-    assert_eq!(server.config(), before);
+    fs::write(server.folder().join("data/file"), "one file").expect("a file");
+    let before = server.listing();
+    for (name, status, code) in [
+        ("place", 409, "uri_not_empty"),
+        ("file", 400, "invalid_uri"),
+    ] {
+        let mut body = people("alpha");
+        body["uri"] = json!(server.folder().join("data").join(name));
+        create(&server, &body).assert_problem(status, code);
+    }
+    server.assert_unchanged(&before, "after places that hold something");
+
+    // Where a graph would be put by itself: beside it.
+    let beside = create(&server, &people("place"));
+    assert_eq!(beside.status, 201, "{beside:?}");
+    let after = server.listing();
+    let thesis = std::path::Path::new("data/place/thesis.txt");
+    assert_eq!(after.get(thesis), before.get(thesis));
+    let below = |listing: &Listing| {
+        let place = std::path::Path::new("data/place");
+        listing
+            .keys()
+            .filter(|path| path.starts_with(place))
+            .count()
+    };
+    assert_eq!(below(&after), 2);
 }
 
 #[test]
 fn what_is_not_valid_is_refused_with_its_name_and_leaves_nothing() {
     let server = Harness::start();
+    // What the server keeps for itself beside the config is there from now on.
+    server.create_graph("first", PEOPLE);
     fs::write(
         server.folder().join("policies/bad.cedar"),
         "permit (principal,",
     )
     .expect("a file");
     fs::write(server.folder().join("secret.cedar"), "the-secret-content").expect("a file");
-    let (config, before) = (server.config(), files(&server));
+    fs::create_dir(server.folder().join("outside")).expect("a folder");
+    for (place, link) in [
+        ("outside", "data/way-out"),
+        ("secret.cedar", "policies/s.cedar"),
+    ] {
+        symlink(server.folder().join(place), server.folder().join(link)).expect("a link");
+    }
+    let before = server.listing();
     let with = |name: &str, value: Value| {
         let mut body = people("alpha");
         body[name] = value;
@@ -168,9 +265,6 @@ fn what_is_not_valid_is_refused_with_its_name_and_leaves_nothing() {
         (with("graph_id", json!("..")), "invalid_graph_id"),
         (with("graph_id", json!("ä")), "invalid_graph_id"),
         (with("graph_id", json!("a".repeat(65))), "invalid_graph_id"),
-        (with("graph_id", json!("policies")), "invalid_graph_id"),
-        (with("graph_id", json!("Healthz")), "invalid_graph_id"),
-        (with("graph_id", json!("admin")), "invalid_graph_id"),
         (with("schema", json!({"source": ""})), "empty_schema"),
         (
             with("schema", json!({"source": "// nothing\n"})),
@@ -191,9 +285,25 @@ fn what_is_not_valid_is_refused_with_its_name_and_leaves_nothing() {
             "invalid_uri",
         ),
         (with("uri", json!("../data/../../outside")), "invalid_uri"),
+        (with("uri", json!("../data/way-out/x")), "invalid_uri"),
+        (with("uri", json!("../data/x/../../outside")), "invalid_uri"),
+        (with("uri", json!("s3://bucket/alpha")), "invalid_uri"),
+        (with("uri", json!("../data/nul\u{0}")), "invalid_uri"),
         (with("policy", json!({"file": ""})), "invalid_uri"),
         (
             with("policy", json!({"file": format!("{folder}/secret.cedar")})),
+            "invalid_uri",
+        ),
+        (
+            with("policy", json!({"file": "../secret.cedar"})),
+            "invalid_uri",
+        ),
+        (
+            with("policy", json!({"file": "../policies/s.cedar"})),
+            "invalid_uri",
+        ),
+        (
+            with("policy", json!({"file": "../policies/none.cedar"})),
             "invalid_uri",
         ),
         (
@@ -207,7 +317,12 @@ fn what_is_not_valid_is_refused_with_its_name_and_leaves_nothing() {
         (with("graph_type", json!("ajar")), "invalid_request"),
         (json!({"graph_id": "alpha"}), "invalid_request"),
     ];
-    for (body, code) in cases {
+    let reserved = [
+        "policies", "healthz", "readyz", "metrics", "openapi", "graphs", "admin", "Healthz",
+        "ADMIN",
+    ];
+    let reserved = reserved.map(|id| (with("graph_id", json!(id)), "invalid_graph_id"));
+    for (body, code) in cases.into_iter().chain(reserved) {
         let answer = create(&server, &body);
         assert_eq!(
             (answer.status, answer.body["code"].as_str()),
@@ -216,8 +331,8 @@ fn what_is_not_valid_is_refused_with_its_name_and_leaves_nothing() {
         );
         answer.assert_problem(400, code);
         assert!(!answer.text.contains("the-secret-content"), "{answer:?}");
+        server.assert_unchanged(&before, &body.to_string());
     }
-    assert_eq!((server.config(), files(&server)), (config, before));
     server
         .get(Who::ServerAdmin, "/graphs/alpha")
         .assert_problem(404, "graph_not_found");
@@ -240,14 +355,14 @@ fn a_mistake_in_the_schema_is_shown_at_its_place() {
 
 #[test]
 fn a_file_that_was_edited_by_hand_is_left_alone() {
-    let server = Harness::start();
+    let mut server = Harness::start();
     server.create_graph("alpha", PEOPLE);
     let edited = format!("{}\n# a note in the margin\n", server.config());
     fs::write(server.config_path(), &edited).expect("the operator may write");
-    let before = files(&server);
+    let before = server.listing();
     create(&server, &people("beta")).assert_problem(503, "config_drift");
+    server.assert_unchanged(&before, "after drift");
     assert_eq!(server.config(), edited);
-    assert_eq!(files(&server), before);
     server
         .get(Who::ServerAdmin, "/graphs/beta")
         .assert_problem(404, "graph_not_found");
@@ -255,12 +370,21 @@ fn a_file_that_was_edited_by_hand_is_left_alone() {
         server.rows("alpha", "MATCH (p:Person) RETURN count(*)"),
         [[json!(0)]]
     );
+    // What the problem advises helps, and the note stays.
+    server.restart();
+    server.create_graph("beta", PEOPLE);
+    assert_eq!(
+        inserted(&edited, &server.config()).trim_matches('\n'),
+        ENTRY_OF_BETA
+    );
 }
+
+const ENTRY_OF_BETA: &str = "  beta:\n    uri: ../data/beta\n    tenant: acme";
 
 #[test]
 fn only_those_who_may_create() {
     let server = Harness::start();
-    let before = server.config();
+    let before = server.listing();
     for who in [Who::Nobody, Who::Stranger] {
         server
             .post(who, "/graphs", &people("alpha"))
@@ -271,5 +395,5 @@ fn only_those_who_may_create() {
             .post(who, "/graphs", &people("alpha"))
             .assert_problem(403, "forbidden");
     }
-    assert_eq!(server.config(), before);
+    server.assert_unchanged(&before, "after those who may not");
 }

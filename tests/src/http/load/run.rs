@@ -32,20 +32,44 @@ fn a_bad_last_line_loads_nothing_and_is_named() {
         "nonsense",
     ];
     let length = lines.len();
-    for line in bad {
+    let there = server.load(Who::Writer, "people", "append", &person("before", "Bea"));
+    assert_eq!(there.status, 200, "{there:?}");
+    let before = server.listing();
+    for (mode, line) in ["append", "merge", "overwrite"]
+        .into_iter()
+        .flat_map(|mode| bad.map(|line| (mode, line)))
+        // Merging a key for the second time is no mistake: the last line stands.
+        .filter(|(mode, line)| *mode != "merge" || !line.contains("again"))
+    {
         lines.truncate(length);
         lines += line;
-        let answer = server.load(Who::Writer, "people", "append", &lines);
+        let answer = server.load(Who::Writer, "people", mode, &lines);
         answer.assert_problem(400, "invalid_rows");
-        assert_eq!(
-            answer.body["errors"][0]["line"], 5_001,
-            "{line}: {answer:?}"
-        );
+        let errors = answer.body["errors"].as_array().expect("errors");
+        let named: Vec<_> = errors.iter().map(|error| &error["line"]).collect();
+        assert_eq!(named, [5_001], "{mode} {line}: {answer:?}");
+        server.assert_unchanged(&before, line);
     }
     assert_eq!(
-        server.rows("people", "MATCH (p:Person) RETURN count(*)"),
-        [[json!(0)]]
+        server.rows("people", "MATCH (p:Person) RETURN p.name"),
+        [[json!("Bea")]]
     );
+}
+
+#[test]
+fn the_first_hundred_bad_lines_are_named() {
+    let server = server();
+    let mut lines = "\n".to_owned();
+    for number in 0..150 {
+        lines += &person(&format!("p{number}"), "x");
+        lines += "{\"type\":\"Person\",\"data\":{\"email\":7}}\n";
+    }
+    let answer = server.load(Who::Writer, "people", "append", &lines);
+    answer.assert_problem(400, "invalid_rows");
+    let errors = answer.body["errors"].as_array().expect("errors");
+    let named: Vec<_> = errors.iter().map(|error| error["line"].clone()).collect();
+    let expected: Vec<_> = (0..100).map(|number| json!(3 + 2 * number)).collect();
+    assert_eq!(named, expected);
 }
 
 #[test]

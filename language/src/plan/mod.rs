@@ -11,9 +11,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::diagnostic::Span;
+mod expression;
+
 use crate::schema::{PropertyId, TypeId};
-use crate::value::Value;
 
 /// The place of a variable in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,6 +109,10 @@ pub struct Touch {
 }
 
 /// One step of a statement.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a plan has a handful of clauses; boxing would only hide them"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Clause {
     /// `MATCH`, `OPTIONAL MATCH`.
@@ -435,151 +439,5 @@ pub struct Delete {
     pub expressions: Vec<Expr>,
 }
 
-/// A checked expression.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Expr {
-    /// What it is.
-    pub kind: ExprKind,
-    /// What is known of its value.
-    pub value_type: Type,
-    /// Where it stands in the text: for errors at run time.
-    pub span: Span,
-}
-
-/// The forms of an expression.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ExprKind {
-    /// A constant.
-    Literal(Value),
-    /// `$name`.
-    Parameter(String),
-    /// A variable.
-    Variable(Slot),
-    /// `x.name` on a node, relationship or map. Null on a null `x`.
-    Property {
-        /// On what.
-        object: Box<Expr>,
-        /// The name, for maps and for values whose type was not known.
-        name: String,
-        /// Which property it is in each possible type.
-        ids: BTreeMap<TypeId, PropertyId>,
-    },
-    /// Prefix operator.
-    Unary {
-        /// Which.
-        operator: UnaryOperator,
-        /// On what.
-        operand: Box<Expr>,
-    },
-    /// Infix operator. A chain `a < b < c` arrives as `a < b AND b < c`.
-    Binary {
-        /// Which.
-        operator: BinaryOperator,
-        /// Left side.
-        left: Box<Expr>,
-        /// Right side.
-        right: Box<Expr>,
-    },
-    /// `IS NULL` / `IS NOT NULL`.
-    IsNull {
-        /// Of what.
-        operand: Box<Expr>,
-        /// `IS NOT NULL`.
-        negated: bool,
-    },
-    /// `n:Label`: whether the node (or relationship) has one of these types.
-    HasType {
-        /// On what.
-        operand: Box<Expr>,
-        /// Any of these.
-        types: BTreeSet<TypeId>,
-    },
-    /// `[a, b]`.
-    List(Vec<Expr>),
-    /// `{name: value}`.
-    Map(Vec<(String, Expr)>),
-    /// `list[i]`, `map[key]`, `node[key]`.
-    Index {
-        /// On what.
-        object: Box<Expr>,
-        /// Which element.
-        index: Box<Expr>,
-    },
-    /// `list[from..to]`.
-    Slice {
-        /// On what.
-        object: Box<Expr>,
-        /// First element; negative counts from the end.
-        from: Option<Box<Expr>>,
-        /// One past the last.
-        to: Option<Box<Expr>>,
-    },
-    /// `CASE`. A simple case arrives as comparisons with its operand.
-    Case {
-        /// Condition and value, tried in order.
-        branches: Vec<(Expr, Expr)>,
-        /// `ELSE`; null when absent.
-        otherwise: Option<Box<Expr>>,
-    },
-    /// A function call with the right number of arguments.
-    Call {
-        /// Which.
-        function: Function,
-        /// With what.
-        arguments: Vec<Expr>,
-    },
-}
-
-/// Prefix operators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnaryOperator {
-    /// `NOT`, in three-valued logic.
-    Not,
-    /// `-`
-    Negate,
-}
-
-/// Infix operators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BinaryOperator {
-    /// Three-valued.
-    Or,
-    /// Three-valued.
-    Xor,
-    /// Three-valued.
-    And,
-    /// `=`
-    Equal,
-    /// `<>`
-    NotEqual,
-    /// `<`
-    Less,
-    /// `<=`
-    LessEqual,
-    /// `>`
-    Greater,
-    /// `>=`
-    GreaterEqual,
-    /// `IN`
-    In,
-    /// `STARTS WITH`
-    StartsWith,
-    /// `ENDS WITH`
-    EndsWith,
-    /// `CONTAINS`
-    Contains,
-    /// `+` on numbers, text and lists.
-    Add,
-    /// `-`
-    Subtract,
-    /// `*`
-    Multiply,
-    /// `/`; of integers an integer, by zero an error.
-    Divide,
-    /// `%`
-    Remainder,
-    /// `^`, always a float.
-    Power,
-}
-
 pub use crate::cypher::functions::Function;
+pub use expression::{BinaryOperator, Expr, ExprKind, UnaryOperator};

@@ -1,0 +1,388 @@
+//! Open graphs, and the only two ways to reach one: [`Reader`] and [`Writer`], each for a permit.
+//!
+//! A graph is opened on first use and stays open. One that is damaged is set aside with its reason
+//! and touches no other; one that another process holds is tried again by the next request. What is
+//! in a graph comes out, and what goes in goes in, only by something whose types were decided:
+//! [`policy::Authorized`], by a permit for that very graph.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use language::Value;
+use language::plan::Plan;
+use language::schema::Schema;
+use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
+use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
+use storage_engine::export::{self, ExportError};
+use storage_engine::{
+    CommitError, CommitInfo, Graph, OpenError, Snapshot, Status, Transaction, WriteRequest, Written,
+};
+use uuid::Uuid;
+
+use crate::Registration;
+
+/// Every graph that was asked for, by its folder.
+#[derive(Debug)]
+pub(crate) struct Handles {
+    /// `None` once closed for good.
+    slots: Mutex<Option<HashMap<PathBuf, Arc<Slot>>>>,
+}
+
+#[derive(Debug, Default)]
+struct Slot(Mutex<State>);
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Closed,
+    Open(Graph),
+    Broken(Arc<OpenError>),
+}
+
+/// What is known of a graph without opening it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// On disk only.
+    Closed,
+    /// In memory.
+    Open,
+    /// Set aside, and why.
+    Broken(String),
+}
+
+/// Why a graph cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum HandleError {
+    /// The permit is not for this: a defect of the caller.
+    #[error(transparent)]
+    WrongPermit(#[from] WrongPermit),
+    /// It is not registered any more.
+    #[error("the graph is not registered any more")]
+    Absent,
+    /// Its tenant, its labels or its policy have changed since the decision.
+    #[error("the graph's registration has changed since the decision")]
+    Changed,
+    /// The server is stopping.
+    #[error("the graphs are closed")]
+    Closed,
+    /// Another process has it, or a file operation failed.
+    #[error("the graph cannot be opened now")]
+    NotNow(#[source] Arc<OpenError>),
+    /// It is damaged.
+    #[error("the graph is set aside")]
+    Broken(#[source] Arc<OpenError>),
+}
+
+/// A permit that is for the server, for another graph, or for another action: a defect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the permit {permit}, for `{action}`, does not allow this")]
+pub struct WrongPermit {
+    /// The decision.
+    pub permit: Uuid,
+    /// What it is for.
+    pub action: Action,
+}
+
+impl WrongPermit {
+    pub(crate) fn unless(holds: bool, permit: &Permit) -> Result<(), Self> {
+        if holds {
+            Ok(())
+        } else {
+            Err(Self {
+                permit: permit.decision_id(),
+                action: permit.action(),
+            })
+        }
+    }
+}
+
+/// Why something was not done with a graph that was reached.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError<E: std::error::Error + 'static> {
+    /// A defect of the caller.
+    #[error(transparent)]
+    WrongPermit(#[from] WrongPermit),
+    /// The engine.
+    #[error(transparent)]
+    Engine(E),
+}
+
+impl Default for Handles {
+    fn default() -> Self {
+        Self {
+            slots: Mutex::new(Some(HashMap::new())),
+        }
+    }
+}
+
+impl Handles {
+    /// One snapshot of the graph that the permit is for. Blocks while it is opened.
+    pub(crate) fn reader(
+        &self,
+        permit: &Permit,
+        registration: &Registration,
+    ) -> Result<Reader, HandleError> {
+        let graph = self.graph(permit, registration)?;
+        Ok(Reader {
+            reference: registration.reference().clone(),
+            snapshot: graph.snapshot(),
+            status: graph.status(),
+        })
+    }
+
+    /// The way to write to the graph that the permit is for. Blocks while it is opened.
+    pub(crate) fn writer(
+        &self,
+        permit: &Permit,
+        registration: &Registration,
+    ) -> Result<Writer, HandleError> {
+        WrongPermit::unless(permit.allows_writing(), permit)?;
+        Ok(Writer {
+            reference: registration.reference().clone(),
+            graph: self.graph(permit, registration)?,
+        })
+    }
+
+    /// How the graph stands.
+    pub(crate) fn standing(&self, registration: &Registration) -> Standing {
+        let slot = self
+            .slots()
+            .as_ref()
+            .and_then(|slots| slots.get(registration.uri.canonical()).cloned());
+        // A slot that is busy is being opened.
+        let Some(state) = slot.as_ref().and_then(|slot| slot.0.try_lock().ok()) else {
+            return Standing::Closed;
+        };
+        match &*state {
+            State::Closed => Standing::Closed,
+            State::Open(_) => Standing::Open,
+            State::Broken(error) => Standing::Broken(with_causes(error.as_ref())),
+        }
+    }
+
+    /// Closes every graph for good; what was acknowledged is durable whether or not this succeeds.
+    /// Blocks.
+    pub(crate) fn close(&self) {
+        let slots = self.slots().take().unwrap_or_default();
+        for (folder, slot) in slots {
+            let mut state = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if let State::Open(graph) = std::mem::take(&mut *state)
+                && let Err(error) = graph.close()
+            {
+                tracing::warn!(folder = %folder.display(), %error, "a graph was not closed cleanly");
+            }
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that opens a graph, and it asks for a permit first"
+    )]
+    fn graph(&self, permit: &Permit, registration: &Registration) -> Result<Graph, HandleError> {
+        let graph_id = registration.graph_id.as_str();
+        WrongPermit::unless(permit.graph_id() == Some(graph_id), permit)?;
+        if !permit.is_for(registration.reference()) {
+            return Err(HandleError::Changed);
+        }
+        let folder = registration.uri.canonical();
+        let slot = {
+            let mut slots = self.slots();
+            let slots = slots.as_mut().ok_or(HandleError::Closed)?;
+            slots.entry(folder.to_owned()).or_default().clone()
+        };
+        let mut state = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*state {
+            State::Open(graph) => return Ok(graph.clone()),
+            State::Broken(error) => return Err(HandleError::Broken(error.clone())),
+            // Closing may have come between the two locks, and has passed this slot by now.
+            State::Closed if self.slots().is_none() => return Err(HandleError::Closed),
+            State::Closed => {}
+        }
+        match Graph::open(folder, storage_engine::Options::default()) {
+            Ok(graph) => {
+                *state = State::Open(graph.clone());
+                Ok(graph)
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                let causes = with_causes(error.as_ref());
+                tracing::error!(graph_id, error = causes, "cannot open a graph");
+                if passes(&error) {
+                    return Err(HandleError::NotNow(error));
+                }
+                *state = State::Broken(error.clone());
+                Err(HandleError::Broken(error))
+            }
+        }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Option<HashMap<PathBuf, Arc<Slot>>>> {
+        // An insertion or removal cannot be half done.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the next request may find the graph well: another process has it, or the system refused
+/// something (too many open files, say) without a word on what is in the files.
+fn passes(error: &OpenError) -> bool {
+    if matches!(error, OpenError::Locked { .. } | OpenError::File(_)) {
+        return true;
+    }
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return !matches!(
+                error.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::InvalidData
+                    | io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::Other
+            );
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// An error and its causes in one line.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// How many records there are, by name of the type.
+pub type Counts = BTreeMap<String, u64>;
+
+/// One snapshot of one graph, held from start to end of a request.
+#[derive(Debug)]
+pub struct Reader {
+    reference: GraphRef,
+    snapshot: Arc<Snapshot>,
+    status: Status,
+}
+
+impl Reader {
+    /// What the graph may contain.
+    #[must_use]
+    pub fn schema(&self) -> &Arc<Schema> {
+        self.snapshot.schema()
+    }
+
+    /// The newest commit in it.
+    #[must_use]
+    pub fn head(&self) -> &CommitInfo {
+        self.snapshot.head()
+    }
+
+    /// The state of the storage when the snapshot was taken.
+    #[must_use]
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// How many nodes and how many relationships there are, of the types that may be read.
+    pub fn counts(
+        &self,
+        readable: &Authorized<Vec<TypeTouch<'_>>>,
+    ) -> Result<(Counts, Counts), WrongPermit> {
+        self.check(readable.permit(), Action::GraphShow)?;
+        let readable = |kind, name| {
+            let touches = readable.plan().iter();
+            touches
+                .filter(|touch| !touch.write)
+                .any(|touch| (touch.kind, touch.name) == (kind, name))
+        };
+        let schema = self.snapshot.schema();
+        let nodes = schema.node_types.iter();
+        let nodes = nodes
+            .filter(|node| readable(TypeKind::Node, &node.name))
+            .map(|node| (node.name.clone(), self.snapshot.node_count(node.id)));
+        let edges = schema.edge_types.iter();
+        let edges = edges
+            .filter(|edge| readable(TypeKind::Edge, &edge.name))
+            .map(|edge| (edge.name.clone(), self.snapshot.edge_count(edge.id)));
+        Ok((nodes.collect(), edges.collect()))
+    }
+
+    /// Runs a plan whose types were decided. `sink` gets each row with the snapshot that its nodes
+    /// and relationships are of.
+    pub fn query(
+        &self,
+        plan: &Authorized<Plan>,
+        parameters: &Parameters,
+        limits: &Limits,
+        sink: &mut dyn FnMut(&Snapshot, &[Value]) -> ControlFlow<()>,
+    ) -> Result<(), AccessError<ExecuteError>> {
+        self.check(plan.permit(), Action::Query)?;
+        let mut sink = |row: &[Value]| sink(&self.snapshot, row);
+        executor::read(plan.plan(), parameters, &self.snapshot, limits, &mut sink)
+            .map_err(AccessError::Engine)
+    }
+
+    /// Gives every record as lines, or those of one type, its types decided.
+    pub fn export(
+        &self,
+        only: &Authorized<Option<String>>,
+        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), AccessError<ExportError>> {
+        self.check(only.permit(), Action::Export)?;
+        export::ndjson(&self.snapshot, only.plan().as_deref(), sink).map_err(AccessError::Engine)
+    }
+
+    fn check(&self, permit: &Permit, action: Action) -> Result<(), WrongPermit> {
+        let here = permit.is_for(&self.reference);
+        WrongPermit::unless(here && permit.action() == action, permit)
+    }
+}
+
+/// The way to write to one graph.
+#[derive(Debug)]
+pub struct Writer {
+    reference: GraphRef,
+    graph: Graph,
+}
+
+impl Writer {
+    /// What a statement is compiled against, and a file read against.
+    #[must_use]
+    pub fn schema(&self) -> Arc<Schema> {
+        self.graph.snapshot().schema().clone()
+    }
+
+    /// Runs `work`, made of what was decided, in one commit, which names who was permitted to and by
+    /// which decision.
+    pub async fn write<P, R, E>(
+        &self,
+        authorized: Authorized<P>,
+        request: WriteRequest,
+        work: impl FnOnce(&P, &mut Transaction) -> Result<R, E> + Send + 'static,
+    ) -> Result<Written<R>, AccessError<CommitError<E>>>
+    where
+        P: Send + 'static,
+        R: Send + 'static,
+        E: std::error::Error + Send + 'static,
+    {
+        let permit = authorized.permit();
+        let here = permit.is_for(&self.reference);
+        WrongPermit::unless(here && permit.allows_writing(), permit)?;
+        let request = WriteRequest {
+            principal: permit.principal().id.clone(),
+            decision: Some(permit.decision_id()),
+            ..request
+        };
+        let work = move |transaction: &mut Transaction| work(authorized.plan(), transaction);
+        self.graph
+            .write(request, work)
+            .await
+            .map_err(AccessError::Engine)
+    }
+}

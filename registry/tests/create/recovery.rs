@@ -1,0 +1,134 @@
+//! What a crash leaves behind is finished or undone, and nothing else is touched.
+
+use std::fs;
+
+use registry::{Error, Options, Registry, Step};
+use uuid::Uuid;
+
+use crate::place::{CONFIG, Place, at, id, named, permit};
+
+/// A crash after each effect, found by a restart or by the next create of another server.
+#[test]
+fn a_crash_at_any_step_leaves_the_graph_whole_or_absent() {
+    for step in Step::ALL {
+        for restart in [true, false] {
+            let place = Place::new(CONFIG);
+            let other = place.open();
+            let crashing = place.halting(step);
+            let before = place.listing();
+            let request = at("one", "../data/new/one");
+            let error = crashing.create(&permit(), request).expect_err("halted");
+            assert!(
+                matches!(error, Error::Halted(found) if found == step),
+                "{error}"
+            );
+            drop(crashing);
+            let settled = if restart { place.open() } else { other };
+            settled.create(&permit(), named("two")).expect("created");
+            let replaced = matches!(
+                step,
+                Step::ConfigReplaced | Step::DigestRecorded | Step::Published | Step::IntentEnded
+            );
+            let one = settled.get(&id("one"));
+            assert_eq!(one.is_some(), replaced, "{step:?} restart {restart}");
+            assert_eq!(place.text().contains("one:"), replaced, "{step:?}");
+            assert_eq!(
+                place.base.join("data/new/one/graph.json").exists(),
+                replaced,
+                "{step:?}"
+            );
+            assert_eq!(place.base.join("data/new").exists(), replaced, "{step:?}");
+            assert!(
+                registry::intent::pending(settled.file())
+                    .expect("listed")
+                    .is_empty()
+            );
+            assert_eq!(place.open().snapshot().graphs, settled.snapshot().graphs);
+            let strays: Vec<_> = place
+                .listing()
+                .into_iter()
+                .filter(|path| {
+                    !before.contains(path) && path.starts_with(place.base.join("config"))
+                })
+                .collect();
+            assert!(strays.is_empty(), "{step:?}: {strays:?}");
+            // The id and the place can be used again when the graph is absent.
+            if !replaced {
+                settled
+                    .create(&permit(), at("one", "../data/new/one"))
+                    .expect("created");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_strangers_folder_survives_a_recovery() {
+    for (step, put) in [
+        (Step::IntentWritten, "mine.txt"),
+        (Step::StorageInitialised, "graph.json"),
+    ] {
+        let place = Place::new(CONFIG);
+        place
+            .halting(step)
+            .create(&permit(), named("one"))
+            .expect_err("halted");
+        let folder = place.base.join("data/one");
+        fs::create_dir_all(&folder).expect("created");
+        let content = format!("{{\"uuid\":\"{}\"}}", Uuid::from_u128(7));
+        fs::write(folder.join(put), &content).expect("written");
+        let registry = place.open();
+        assert_eq!(
+            fs::read_to_string(folder.join(put)).expect("still there"),
+            content
+        );
+        assert!(registry.get(&id("one")).is_none());
+        // The name gets a folder of its own beside what stays there.
+        let again = registry.create(&permit(), named("one")).expect("created");
+        let name = again
+            .uri
+            .written()
+            .strip_prefix("../data/one-")
+            .expect("a mark")
+            .to_owned();
+        assert_eq!(name.len(), 8);
+    }
+    // What somebody has put beside the attempt's own files stays, though those go.
+    let place = Place::new(CONFIG);
+    place
+        .halting(Step::StorageInitialised)
+        .create(&permit(), named("one"))
+        .expect_err("halted");
+    let folder = place.base.join("data/one");
+    fs::create_dir(folder.join("mine")).expect("created");
+    fs::write(folder.join("mine/notes.txt"), "mine").expect("written");
+    place.open();
+    let left: Vec<_> = fs::read_dir(&folder)
+        .expect("listed")
+        .map(|item| item.expect("listed").file_name())
+        .collect();
+    assert_eq!(left, ["mine"]);
+    assert!(folder.join("mine/notes.txt").exists());
+    // A folder that the operator has since declared under another id is theirs.
+    let place = Place::new(CONFIG);
+    place
+        .halting(Step::StorageInitialised)
+        .create(&permit(), named("one"))
+        .expect_err("halted");
+    fs::write(
+        place.config(),
+        "version: 1\ngraphs: { other: { uri: ../data/one } }\n",
+    )
+    .expect("written");
+    place.open();
+    assert!(place.base.join("data/one/graph.json").exists());
+    // An unsound config settles nothing.
+    let place = Place::new(CONFIG);
+    place
+        .halting(Step::StorageInitialised)
+        .create(&permit(), named("one"))
+        .expect_err("halted");
+    fs::write(place.config(), "version: [1\n").expect("written");
+    Registry::open(&place.config(), Options::default()).expect_err("unsound");
+    assert!(place.base.join("data/one/graph.json").exists());
+}

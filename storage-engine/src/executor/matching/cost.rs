@@ -1,0 +1,166 @@
+//! What a step is expected to cost, and which nodes are found by their key.
+//!
+//! Costs are rows, roughly; they order steps and never decide what is found.
+
+use language::plan::{BinaryOperator, Expr, ExprKind, Slot};
+use language::schema::{PropertyId, TypeId};
+
+use super::condition::{self, Condition};
+use super::planning::{KeyLookup, Link, NodeFacts, Planner};
+
+/// A walk without a limit is expected to be about as long as this.
+const MANY_STEPS: u32 = 12;
+
+impl<'a> Planner<'a> {
+    /// The key of each possible type of a node, when all are fixed by what is known.
+    pub(super) fn lookups(&self, slot: Slot, facts: &NodeFacts<'a>) -> Option<Vec<KeyLookup<'a>>> {
+        let schema = self.context.snapshot.schema();
+        facts
+            .types
+            .iter()
+            .map(|type_id| {
+                let node_type = schema
+                    .node_type(*type_id)
+                    .filter(|node_type| !node_type.key.is_empty())?;
+                let parts: Option<Vec<_>> = node_type
+                    .key
+                    .iter()
+                    .map(|id| {
+                        let property = node_type
+                            .properties
+                            .iter()
+                            .find(|property| property.id == *id)?;
+                        let value = self.fixed_value(slot, facts, *type_id, *id)?;
+                        Some((value, property.value_type.clone()))
+                    })
+                    .collect();
+                parts.map(|parts| KeyLookup {
+                    type_id: *type_id,
+                    parts,
+                })
+            })
+            .collect()
+    }
+
+    /// An expression over what is bound that a property must equal.
+    fn fixed_value(
+        &self,
+        slot: Slot,
+        facts: &NodeFacts<'a>,
+        type_id: TypeId,
+        property: PropertyId,
+    ) -> Option<&'a Expr> {
+        let known = |expr: &&'a Expr| self.is_known(&self.needs(expr, None));
+        let tests = facts.occurrences.iter().flat_map(|node| &node.properties);
+        let inline = tests
+            .filter(|test| test.ids.get(&type_id) == Some(&property))
+            .map(|test| &test.value)
+            .find(known);
+        let is_property = |expr: &Expr| match &expr.kind {
+            ExprKind::Property { object, ids, .. } => {
+                matches!(object.kind, ExprKind::Variable(of) if of == slot)
+                    && ids.get(&type_id) == Some(&property)
+            }
+            _ => false,
+        };
+        let equality = |part: &'a Expr| match &part.kind {
+            ExprKind::Binary {
+                operator: BinaryOperator::Equal,
+                left,
+                right,
+            } => {
+                let other = if is_property(left) {
+                    Some(&**right)
+                } else if is_property(right) {
+                    Some(&**left)
+                } else {
+                    None
+                };
+                // Evaluated before the rest of the pattern matched: it must not be able to fail.
+                other
+                    .filter(|expr| condition::is_infallible(expr))
+                    .filter(known)
+            }
+            _ => None,
+        };
+        inline.or_else(|| {
+            self.matching
+                .filter
+                .iter()
+                .flat_map(condition::conjuncts)
+                .find_map(equality)
+        })
+    }
+
+    pub(super) fn scan_cost(&self, slot: Slot, facts: &NodeFacts<'a>) -> u64 {
+        let rows: u64 = facts
+            .types
+            .iter()
+            .map(|type_id| self.context.snapshot.node_count(*type_id))
+            .sum();
+        let tested = facts
+            .occurrences
+            .iter()
+            .any(|node| !node.properties.is_empty())
+            || self.pending.iter().any(|(needed, condition)| {
+                matches!(condition, Condition::Filter(_))
+                    && needed.contains(slot)
+                    && needed
+                        .iter()
+                        .all(|needed| needed == slot || self.bound.contains(needed))
+            });
+        if tested { rows / 10 } else { rows }
+    }
+
+    /// How many rows a link makes of one, roughly; `None` when it cannot be walked yet.
+    pub(super) fn link_cost(&self, link: &Link<'a>) -> Option<f64> {
+        let (left, right) = (
+            self.bound.contains(link.left),
+            self.bound.contains(link.right),
+        );
+        let tests_known = link
+            .edge
+            .properties
+            .iter()
+            .all(|test| self.is_known(&self.needs(&test.value, None)));
+        if link.shortest.is_some() {
+            return (left && right).then_some(if tests_known { 1e9 } else { 1e12 });
+        }
+        if self.is_bound_from_outside(link) && link.edge.length.is_none() {
+            return Some(0.0);
+        }
+        let both = if left && right { 0.0 } else { 1.0 };
+        if !left && !right {
+            return None;
+        }
+        let from = if left { link.left } else { link.right };
+        let degree = self.degree(link, from);
+        let Some(length) = link.edge.length else {
+            return Some(if left && right { 0.5 } else { 1.0 + degree });
+        };
+        let longest = length.max.unwrap_or(MANY_STEPS).min(MANY_STEPS);
+        let walks: f64 = (0..=longest)
+            .map(|steps| degree.max(1.0).powf(f64::from(steps)))
+            .sum();
+        Some(walks + both + if tests_known { 0.0 } else { 1e10 })
+    }
+
+    /// The average number of the link's relationships at a node.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    fn degree(&self, link: &Link<'a>, from: Slot) -> f64 {
+        let snapshot = self.context.snapshot;
+        let edges: u64 = link
+            .edge
+            .types
+            .iter()
+            .map(|type_id| snapshot.edge_count(*type_id))
+            .sum();
+        let types = self
+            .nodes
+            .get(&from)
+            .into_iter()
+            .flat_map(|facts| &facts.types);
+        let nodes: u64 = types.map(|type_id| snapshot.node_count(*type_id)).sum();
+        edges as f64 / nodes.max(1) as f64
+    }
+}

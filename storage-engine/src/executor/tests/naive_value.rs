@@ -1,0 +1,113 @@
+//! Expressions as the naive evaluator understands them: those that random queries use.
+
+use language::plan::{BinaryOperator, Expr, ExprKind, Function, UnaryOperator};
+use language::value::Value;
+
+use super::naive::{Naive, Row, int};
+
+impl Naive<'_> {
+    pub(super) fn is_true(&self, expr: &Expr, row: &Row) -> bool {
+        self.value(expr, row) == Value::Bool(true)
+    }
+
+    pub(super) fn value(&self, expr: &Expr, row: &Row) -> Value {
+        match &expr.kind {
+            ExprKind::Literal(value) => value.clone(),
+            ExprKind::Variable(slot) => row[slot.0].clone(),
+            ExprKind::Property { object, ids, .. } => {
+                let object = self.value(object, row);
+                let id = match &object {
+                    Value::Node(node) => ids.get(&node.type_id),
+                    Value::Relationship(edge) => ids.get(&edge.type_id),
+                    _ => None,
+                };
+                id.map_or(Value::Null, |id| self.property(&object, *id))
+            }
+            ExprKind::Unary {
+                operator: UnaryOperator::Not,
+                operand,
+            } => match self.value(operand, row) {
+                Value::Bool(truth) => Value::Bool(!truth),
+                _ => Value::Null,
+            },
+            ExprKind::IsNull { operand, negated } => {
+                Value::Bool(self.value(operand, row).is_null() != *negated)
+            }
+            ExprKind::HasType { operand, types } => match self.value(operand, row) {
+                Value::Node(node) => Value::Bool(types.contains(&node.type_id)),
+                Value::Relationship(edge) => Value::Bool(types.contains(&edge.type_id)),
+                _ => Value::Null,
+            },
+            ExprKind::List(elements) => {
+                Value::list(elements.iter().map(|element| self.value(element, row)))
+            }
+            ExprKind::Binary {
+                operator,
+                left,
+                right,
+            } => binary(*operator, &self.value(left, row), &self.value(right, row)),
+            ExprKind::Call {
+                function,
+                arguments,
+            } => {
+                let argument = self.value(&arguments[0], row);
+                match (function, argument) {
+                    (_, Value::Null) => Value::Null,
+                    (Function::Length, Value::Path(path)) => int(path.edges.len()),
+                    (Function::Size, Value::List(list)) => int(list.len()),
+                    other => panic!("the naive evaluator does not know {other:?}"),
+                }
+            }
+            other => panic!("the naive evaluator does not know {other:?}"),
+        }
+    }
+}
+
+fn binary(operator: BinaryOperator, a: &Value, b: &Value) -> Value {
+    use std::cmp::Ordering::{Equal, Greater, Less};
+    let truth = |value: &Value| {
+        if let Value::Bool(truth) = value {
+            Some(*truth)
+        } else {
+            None
+        }
+    };
+    let from = |truth: Option<bool>| truth.map_or(Value::Null, Value::Bool);
+    let compare =
+        |wanted: &[std::cmp::Ordering]| from(a.compare(b).map(|found| wanted.contains(&found)));
+    match operator {
+        BinaryOperator::And => match (truth(a), truth(b)) {
+            (Some(false), _) | (_, Some(false)) => Value::Bool(false),
+            (Some(true), Some(true)) => Value::Bool(true),
+            _ => Value::Null,
+        },
+        BinaryOperator::Or => match (truth(a), truth(b)) {
+            (Some(true), _) | (_, Some(true)) => Value::Bool(true),
+            (Some(false), Some(false)) => Value::Bool(false),
+            _ => Value::Null,
+        },
+        BinaryOperator::Xor => from(truth(a).zip(truth(b)).map(|(a, b)| a != b)),
+        BinaryOperator::Equal => from(a.equals(b)),
+        BinaryOperator::NotEqual => from(a.equals(b).map(|equal| !equal)),
+        BinaryOperator::Less => compare(&[Less]),
+        BinaryOperator::LessEqual => compare(&[Less, Equal]),
+        BinaryOperator::Greater => compare(&[Greater]),
+        BinaryOperator::GreaterEqual => compare(&[Greater, Equal]),
+        BinaryOperator::In => {
+            let Value::List(list) = b else {
+                return Value::Null;
+            };
+            let found: Vec<Option<bool>> = list.iter().map(|element| a.equals(element)).collect();
+            if found.contains(&Some(true)) {
+                Value::Bool(true)
+            } else {
+                from((!found.contains(&None)).then_some(false))
+            }
+        }
+        BinaryOperator::Add => match (a, b) {
+            (Value::Int(a), Value::Int(b)) => Value::Int(a + b),
+            _ => Value::Null,
+        },
+        other => panic!("the naive evaluator does not know {other:?}"),
+    }
+}

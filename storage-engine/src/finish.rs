@@ -1,0 +1,134 @@
+//! A transaction's end: what it changed, as it goes into the log.
+
+use std::collections::BTreeMap;
+
+use language::schema::{PropertyId, TypeId};
+use language::value::Value;
+
+use crate::columns::Layout;
+use crate::record::{Change, ChangeCounts, Changes, RowChange, ValueChange};
+use crate::rows::Row;
+use crate::snapshot::Snapshot;
+use crate::transaction::{Transaction, WriteError};
+
+/// What a finished transaction leaves.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) changes: Changes,
+    pub(crate) counts: ChangeCounts,
+    pub(crate) next_ids: Vec<(TypeId, u64)>,
+}
+
+impl Finished {
+    /// Whether there is nothing to store: no row is different and no id was given.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.rows.is_empty() && self.next_ids.is_empty()
+    }
+}
+
+impl Transaction {
+    /// The changes as they go into the log, and the graph with them.
+    pub(crate) fn finish(mut self) -> Result<Finished, WriteError> {
+        self.end_statement()?;
+        let mut counts = ChangeCounts {
+            properties_set: self.properties_set,
+            ..Default::default()
+        };
+        let mut rows = Vec::with_capacity(self.before.len());
+        let mut next_ids = BTreeMap::new();
+        for ((type_id, id), before) in &self.before {
+            let Some(table) = self.snapshot.rows(*type_id) else {
+                continue;
+            };
+            let after = table.row(*id);
+            let edge = table.layout.ends.is_some();
+            if before.is_none() {
+                // Also when it is gone again: its id has been given.
+                next_ids.insert(*type_id, table.next_id);
+            }
+            let change = match (before, after) {
+                (None, None) => continue,
+                (None, Some(after)) => {
+                    *(if edge {
+                        &mut counts.edges_created
+                    } else {
+                        &mut counts.nodes_created
+                    }) += 1;
+                    RowChange::Insert {
+                        values: present(&table.layout, &after),
+                        identity: after.identity.clone(),
+                        ends: after.ends,
+                    }
+                }
+                (Some(before), None) => {
+                    *(if edge {
+                        &mut counts.edges_deleted
+                    } else {
+                        &mut counts.nodes_deleted
+                    }) += 1;
+                    RowChange::Delete {
+                        values: present(&table.layout, before),
+                        identity: before.identity.clone(),
+                        ends: before.ends,
+                    }
+                }
+                (Some(before), Some(after)) => {
+                    let values = differences(&table.layout, before, &after);
+                    if values.is_empty() {
+                        continue;
+                    }
+                    RowChange::Update { values }
+                }
+            };
+            rows.push(Change {
+                type_id: *type_id,
+                id: *id,
+                row: change,
+            });
+        }
+        Ok(Finished {
+            changes: Changes {
+                catalogue: Vec::new(),
+                rows,
+            },
+            counts,
+            next_ids: next_ids.into_iter().collect(),
+            snapshot: self.snapshot,
+        })
+    }
+}
+
+fn present(layout: &Layout, row: &Row) -> Vec<(PropertyId, Value)> {
+    let pairs = layout.properties.iter().zip(&row.values);
+    pairs
+        .filter(|(_, value)| !value.is_null())
+        .map(|(property, value)| (property.id, value.clone()))
+        .collect()
+}
+
+fn differences(layout: &Layout, before: &Row, after: &Row) -> Vec<ValueChange> {
+    let pairs = layout
+        .properties
+        .iter()
+        .zip(before.values.iter().zip(&after.values));
+    pairs
+        .filter(|(_, (before, after))| !same(before, after))
+        .map(|(property, (before, after))| ValueChange {
+            property: property.id,
+            before: before.clone(),
+            after: after.clone(),
+        })
+        .collect()
+}
+
+/// Whether nothing distinguishes the values: unlike for `=`, NaN is itself and `-0.0` is not `0.0`.
+pub(crate) fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
+        (Value::List(a), Value::List(b)) => {
+            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(a, b))
+        }
+        _ => a == b,
+    }
+}

@@ -1,0 +1,328 @@
+//! Random writes, folds and restarts against a plain model in memory.
+//!
+//! After each step everything that can be read equals the model: nodes, properties, keys that are
+//! there and keys that are not, adjacency both ways, counts; and no id is ever given twice.
+//! `TRELLIS_CASES` says how many sequences are tried.
+
+mod apply;
+mod compare;
+mod run;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use language::schema::{Property, PropertyId, Schema, TypeId};
+use language::value::{EdgeRef, NodeRef, Value};
+use proptest::prelude::*;
+
+use run::Run;
+
+const SCHEMA: &str = r#"
+node Person {
+  email: String @key
+  name: String?, age: I64?, score: F64?, tags: [String]?, born: Date?, seen: DateTime?
+  small: F32?, ok: Bool?, stage: enum(a, b-c)?, n: U32?, u: U64?, i: I32?, nums: [F64]?
+}
+node Place { country: String, number: I32, note: String?  @key(country, number) }
+node Note { text: String, kind: String @default("plain") }
+node Tagged { id: String?, v: I64? }
+edge Knows: Person -> Person { since: Date?, w: F64? }
+edge Wrote: Person -> Note { at: DateTime }
+edge Near: Place -> Place { m: I64? }
+edge Cites: Note -> Tagged { id: String? }
+"#;
+
+/// Which of a few interesting values of the property's type; some do not fit.
+type Seed = u8;
+
+#[derive(Clone, Debug)]
+enum Change {
+    CreateNode(u8, Vec<(u8, Seed)>),
+    CreateEdge(u8, u16, u16, Vec<(u8, Seed)>),
+    SetNode(u16, Vec<(u8, Seed)>),
+    SetEdge(u16, Vec<(u8, Seed)>),
+    DeleteNode(u16, bool),
+    DeleteEdge(u16),
+}
+
+/// How the work of a write ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Commit,
+    Panic,
+    GoAway,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(Vec<Change>, End),
+    Group(Vec<Vec<Change>>),
+    Fold,
+    Crash,
+    Close,
+}
+
+fn values() -> impl Strategy<Value = Vec<(u8, Seed)>> {
+    prop::collection::vec((any::<u8>(), any::<u8>()), 0..4)
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        4 => (any::<u8>(), values()).prop_map(|(t, v)| Change::CreateNode(t, v)),
+        4 => (any::<u8>(), any::<u16>(), any::<u16>(), values())
+            .prop_map(|(t, a, b, v)| Change::CreateEdge(t, a, b, v)),
+        2 => (any::<u16>(), values()).prop_map(|(n, v)| Change::SetNode(n, v)),
+        2 => (any::<u16>(), values()).prop_map(|(n, v)| Change::SetEdge(n, v)),
+        2 => (any::<u16>(), any::<bool>()).prop_map(|(n, d)| Change::DeleteNode(n, d)),
+        2 => any::<u16>().prop_map(Change::DeleteEdge),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let changes = || prop::collection::vec(change(), 1..6);
+    let end = prop_oneof![8 => Just(End::Commit), 1 => Just(End::Panic), 1 => Just(End::GoAway)];
+    prop_oneof![
+        12 => (changes(), end).prop_map(|(c, e)| Step::Write(c, e)),
+        2 => prop::collection::vec(changes(), 2..6).prop_map(Step::Group),
+        3 => Just(Step::Fold),
+        2 => Just(Step::Crash),
+        1 => Just(Step::Close),
+    ]
+}
+
+type Values = BTreeMap<PropertyId, Value>;
+
+#[derive(Clone, Debug)]
+struct Node {
+    identity: Value,
+    values: Values,
+}
+
+#[derive(Clone, Debug)]
+struct Edge {
+    source: NodeRef,
+    target: NodeRef,
+    identity: Value,
+    values: Values,
+}
+
+/// The graph as plain maps.
+#[derive(Clone, Debug)]
+struct Model {
+    schema: Arc<Schema>,
+    nodes: BTreeMap<NodeRef, Node>,
+    edges: BTreeMap<EdgeRef, Edge>,
+    /// Every id that a commit has given.
+    used: BTreeSet<(TypeId, u64)>,
+}
+
+/// What the model says a change must come to.
+#[derive(Debug, PartialEq)]
+enum Expected {
+    Done,
+    Refused,
+}
+
+fn pick<K: Copy, V>(map: &BTreeMap<K, V>, at: u16) -> Option<K> {
+    let place = usize::from(at).checked_rem(map.len())?;
+    map.keys().nth(place).copied()
+}
+
+/// Small universes, so that keys collide and values repeat.
+fn candidate(property: &Property, seed: Seed) -> Value {
+    use language::schema::PropertyType as T;
+    let of = |pool: &[Value]| pool[usize::from(seed) % pool.len()].clone();
+    let null = Value::Null;
+    let text = |text: &str| Value::from(text);
+    match &property.value_type {
+        T::String if matches!(property.name.as_str(), "email" | "country" | "id") => of(&[
+            text("a"),
+            text("b"),
+            text("c"),
+            text("é\u{0}\u{1f980}"),
+            text("d"),
+            text("e"),
+            null,
+        ]),
+        T::String => of(&[null, text(""), text("ü\"\n"), text("x"), Value::Int(1)]),
+        T::Bool => of(&[null, Value::Bool(true), Value::Bool(false)]),
+        T::I32 if property.name == "number" => of(&[Value::Int(1), Value::Int(2), Value::Int(-1)]),
+        T::I32 => of(&[
+            null,
+            Value::Int(i32::MIN.into()),
+            Value::Int(7),
+            Value::Int(i64::MAX),
+        ]),
+        T::I64 => of(&[
+            null,
+            Value::Int(i64::MIN),
+            Value::Int(i64::MAX),
+            Value::Int(0),
+            text("1"),
+        ]),
+        T::U32 => of(&[
+            null,
+            Value::Int(u32::MAX.into()),
+            Value::Int(0),
+            Value::Int(-1),
+        ]),
+        T::U64 => of(&[null, Value::Int(i64::MAX), Value::Int(0)]),
+        T::F32 => of(&[
+            null,
+            Value::Float(0.1),
+            Value::Float(-0.0),
+            Value::Float(0.0),
+        ]),
+        T::F64 => of(&[
+            null,
+            Value::Float(0.0),
+            Value::Float(-0.0),
+            Value::Float(f64::NAN),
+            Value::Float(f64::INFINITY),
+            Value::Float(31.245_270_191_439_438),
+            Value::Int(3),
+        ]),
+        T::Date => of(&[null, Value::Date(0), Value::Date(-1), Value::Date(20_000)]),
+        T::DateTime => of(&[
+            null,
+            Value::DateTime(-1),
+            Value::DateTime(1_700_000_000_000_001),
+        ]),
+        T::Enum(_) => of(&[null, text("a"), text("b-c"), text("other")]),
+        T::List(element) if **element == T::String => of(&[
+            null,
+            Value::list([]),
+            Value::list([text(""), text("y")]),
+            Value::list([null_in()]),
+        ]),
+        T::List(_) => of(&[
+            null,
+            Value::list([]),
+            Value::list([Value::Float(-0.0)]),
+            Value::list([Value::Float(0.0)]),
+        ]),
+    }
+}
+
+fn null_in() -> Value {
+    Value::Null
+}
+
+/// Equal to the bit: `-0.0` is not `0.0`, NaN is itself.
+fn same(a: &Value, b: &Value) -> bool {
+    format!("{a:?}") == format!("{b:?}")
+}
+
+impl Model {
+    fn new(schema: Arc<Schema>) -> Self {
+        Self {
+            schema,
+            nodes: BTreeMap::new(),
+            edges: BTreeMap::new(),
+            used: BTreeSet::new(),
+        }
+    }
+
+    /// Distinct properties of a type with values, as given; the last of a name counts.
+    fn given(&self, type_id: TypeId, seeds: &[(u8, Seed)]) -> Vec<(PropertyId, Value)> {
+        let properties = self.schema.properties(type_id).expect("a type");
+        let mut values = BTreeMap::new();
+        for (at, seed) in seeds.iter().filter(|_| !properties.is_empty()) {
+            let property = &properties[usize::from(*at) % properties.len()];
+            values.insert(property.id, candidate(property, *seed));
+        }
+        values.into_iter().collect()
+    }
+
+    /// The stored form, or `None` when a value does not fit.
+    fn accepted(&self, type_id: TypeId, given: &[(PropertyId, Value)]) -> Option<Values> {
+        let properties = self.schema.properties(type_id).expect("a type");
+        let mut values = Values::new();
+        for (id, value) in given {
+            let property = properties.iter().find(|property| property.id == *id)?;
+            values.insert(*id, property.accept(value.clone()).ok()?);
+        }
+        Some(values)
+    }
+
+    fn with_defaults(&self, type_id: TypeId, mut values: Values) -> Values {
+        for property in self.schema.properties(type_id).expect("a type") {
+            if let Some(default) = &property.default {
+                values.entry(property.id).or_insert_with(|| default.clone());
+            }
+        }
+        values.retain(|_, value| !value.is_null());
+        values
+    }
+
+    fn key(&self, type_id: TypeId, values: &Values) -> Option<Vec<Value>> {
+        let key = &self.schema.node_type(type_id).expect("a node type").key;
+        key.iter().map(|id| values.get(id).cloned()).collect()
+    }
+
+    /// The property that is the identity of a type without a key, if it declares one.
+    fn declared_id(&self, type_id: TypeId) -> Option<PropertyId> {
+        let node_type = self.schema.node_type(type_id)?;
+        let id = node_type.property("id")?.id;
+        node_type.key.is_empty().then_some(id)
+    }
+
+    fn node_with(&self, type_id: TypeId, identity: &Value) -> bool {
+        let mut nodes = self.nodes.iter();
+        nodes.any(|(node, there)| node.type_id == type_id && same(&there.identity, identity))
+    }
+
+    fn touching(&self, node: NodeRef) -> Vec<EdgeRef> {
+        let mut edges = Vec::new();
+        for (edge, there) in &self.edges {
+            edges.extend((there.source == node).then_some(*edge));
+            edges.extend((there.target == node).then_some(*edge));
+        }
+        edges
+    }
+
+    fn complete(&self) -> bool {
+        let has = |type_id: TypeId, values: &Values| {
+            let mut properties = self.schema.properties(type_id).expect("a type").iter();
+            properties.all(|property| property.nullable || values.contains_key(&property.id))
+        };
+        self.nodes
+            .iter()
+            .all(|(node, there)| has(node.type_id, &there.values))
+            && self
+                .edges
+                .iter()
+                .all(|(edge, there)| has(edge.type_id, &there.values))
+    }
+
+    fn use_id(&mut self, type_id: TypeId, id: u64) {
+        assert!(
+            self.used.insert((type_id, id)),
+            "id {id} of {type_id:?} was given twice"
+        );
+    }
+}
+
+fn cases() -> u32 {
+    let given = std::env::var("TRELLIS_CASES").ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or(16)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_graph_equals_the_model(
+        steps in prop::collection::vec(step(), 1..40),
+        background in prop::bool::weighted(0.3),
+    ) {
+        let mut run = Run::new(if background { 3 } else { 50_000 });
+        for step in steps {
+            run.step(step);
+        }
+        run.step(Step::Crash);
+        run.step(Step::Fold);
+        run.step(Step::Crash);
+        run.transfer();
+    }
+}

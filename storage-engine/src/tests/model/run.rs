@@ -1,0 +1,178 @@
+//! The real graph, driven through the steps.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use language::schema::{Schema, TypeId};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::apply::apply;
+use super::compare::compare;
+use super::{Change, End, Model, SCHEMA, Step};
+use crate::load::Mode;
+use crate::tests::transfer;
+use crate::{Graph, NewGraph, OpenError, Options, Transaction, WriteError, WriteRequest};
+
+/// A graph that is driven through the steps.
+pub(super) struct Run {
+    home: TempDir,
+    runtime: Runtime,
+    graph: Option<Graph>,
+    options: Options,
+    model: Model,
+}
+
+impl Run {
+    pub(super) fn new(fold_rows: usize) -> Self {
+        let home = TempDir::new().expect("a temporary folder");
+        let schema = Schema::parse(SCHEMA).expect("a valid schema");
+        let folder = home.path().join("g");
+        Graph::create(&folder, NewGraph::new(schema.clone(), "test")).expect("created");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let mut run = Self {
+            home,
+            runtime,
+            graph: None,
+            options: Options {
+                fold_rows,
+                ..Options::default()
+            },
+            model: Model::new(Arc::new(schema)),
+        };
+        run.open();
+        run
+    }
+
+    fn graph(&self) -> &Graph {
+        self.graph.as_ref().expect("open")
+    }
+
+    fn open(&mut self) {
+        self.graph = None;
+        // A fold in the background may hold it still.
+        for _ in 0..500 {
+            match Graph::open(&self.home.path().join("g"), self.options.clone()) {
+                Ok(graph) => {
+                    self.graph = Some(graph);
+                    return;
+                }
+                Err(OpenError::Locked { .. }) => std::thread::sleep(Duration::from_millis(10)),
+                Err(error) => panic!("cannot open: {error:?}"),
+            }
+        }
+        panic!("the graph stays locked");
+    }
+
+    /// Writes one after the other in the order of the queue; the model goes along.
+    fn write(&mut self, group: Vec<Vec<Change>>, end: End) {
+        let model = Arc::new(Mutex::new(self.model.clone()));
+        let jobs: Vec<_> = group
+            .into_iter()
+            .map(|changes| {
+                let (graph, shared) = (self.graph().clone(), model.clone());
+                async move {
+                    let before = shared.clone();
+                    let before_model = move || before.lock().expect("sound").clone();
+                    let work = move |transaction: &mut Transaction| {
+                        let mut model = before_model();
+                        for change in &changes {
+                            apply(&mut model, change, transaction)?;
+                        }
+                        let ended = transaction.end_statement();
+                        assert_eq!(ended.is_ok(), model.complete(), "{ended:?}");
+                        ended?;
+                        match end {
+                            End::Panic => panic!("a defect"),
+                            End::GoAway => Err(WriteError::UnknownType(TypeId(u32::MAX))),
+                            End::Commit => {
+                                let mut shared = shared.lock().expect("sound");
+                                let counts = counts(&shared, &model);
+                                *shared = model;
+                                Ok(counts)
+                            }
+                        }
+                    };
+                    match graph.write(WriteRequest::by("test"), work).await {
+                        Ok(written) => {
+                            let found = written.counts;
+                            let found = [
+                                found.nodes_created,
+                                found.nodes_deleted,
+                                found.edges_created,
+                                found.edges_deleted,
+                            ];
+                            assert_eq!(found, written.value);
+                            assert!(graph.snapshot().head().sequence >= written.commit.sequence);
+                        }
+                        Err(crate::CommitError::Work(_)) => {}
+                        Err(crate::CommitError::Panicked) if matches!(end, End::Panic) => {}
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            })
+            .collect();
+        self.runtime.block_on(futures::future::join_all(jobs));
+        self.model = model.lock().expect("sound").clone();
+    }
+
+    pub(super) fn step(&mut self, step: Step) {
+        let head = self.graph().snapshot().head().clone();
+        match step {
+            Step::Write(changes, end) => self.write(vec![changes], end),
+            Step::Group(group) => self.write(group, End::Commit),
+            Step::Fold => {
+                self.graph().fold().expect("folded");
+                assert_eq!(self.graph().status().tail_rows, 0);
+            }
+            Step::Crash => {
+                self.open();
+                assert_eq!(*self.graph().snapshot().head(), head);
+            }
+            Step::Close => {
+                self.graph().close().expect("closed");
+                self.open();
+                assert_eq!(*self.graph().snapshot().head(), head);
+            }
+        }
+        compare(&self.graph().snapshot(), &self.model);
+    }
+
+    /// Exports, loads that elsewhere and merges it back.
+    pub(super) fn transfer(&self) {
+        let exported = transfer::export(&self.graph().snapshot());
+        let head = self.graph().snapshot().head().clone();
+        let other = Self::new(50_000);
+        for (run, mode) in [
+            (&other, Mode::Append),
+            (&other, Mode::Merge),
+            (self, Mode::Merge),
+        ] {
+            transfer::load(run.graph(), &exported, mode).expect("loaded");
+            assert_eq!(transfer::export(&run.graph().snapshot()), exported);
+        }
+        assert_eq!(
+            *self.graph().snapshot().head(),
+            head,
+            "merging what is there changes nothing"
+        );
+    }
+}
+
+/// Nodes made and gone, edges made and gone.
+fn counts(before: &Model, after: &Model) -> [u64; 4] {
+    fn only<K: Ord, V>(a: &BTreeMap<K, V>, b: &BTreeMap<K, V>) -> u64 {
+        a.keys().filter(|key| !b.contains_key(key)).count() as u64
+    }
+    [
+        only(&after.nodes, &before.nodes),
+        only(&before.nodes, &after.nodes),
+        only(&after.edges, &before.edges),
+        only(&before.edges, &after.edges),
+    ]
+}

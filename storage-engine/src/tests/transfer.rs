@@ -1,0 +1,319 @@
+//! Loading and exporting: what goes out comes in as it was, and what is wrong comes in not at all.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use language::schema::Schema;
+use tempfile::TempDir;
+
+use crate::load::{self, LineError, Loaded, Mode};
+use crate::{
+    CommitError, Graph, NewGraph, Options, Snapshot, Transaction, WriteRequest, Written, export,
+};
+
+const SCHEMA: &str = r#"
+node Person {
+  email: String @key
+  age: I64?, score: F64?, tags: [String]?, born: Date?, seen: DateTime?, small: F32?, ok: Bool?
+  stage: enum(a, b-c)?, n: U32?, u: U64?, i: I32?, nums: [F64]?, kind: String? @default("plain")
+}
+node Place { country: String, number: I32  @key(country, number) }
+node Note { text: String }
+node Ticket { id: I64, text: String? }
+node Tag { id: String? }
+edge Knows: Person -> Person { since: Date? }
+edge Near: Place -> Place
+edge About: Note -> Ticket { id: String?, weight: F64? }
+edge Tagged: Note -> Tag { id: I64? }
+"#;
+
+const LINES: &str = r#"
+{"edge":"Knows","from":"ünï\u0000\n\"🦀\"","to":"b","data":{"since":"2020-02-29","id":"k1"}}
+{"type":"Person","data":{"email":"ünï\u0000\n\"🦀\"","age":-9223372036854775808,"score":31.245270191439438,"tags":["","é"],"born":"0001-01-01","seen":"2024-02-29T23:59:59.999999Z","small":0.1,"ok":false,"stage":"b-c","n":4294967295,"u":"9223372036854775807","i":-2147483648,"nums":[-0.0,1e-320],"kind":null}}
+{"type":"Person","data":{"email":"b","id":"b","score":"NaN","nums":[],"tags":null,"kind":"other"}}
+
+{"edge":"Knows","from":"b","to":"ünï\u0000\n\"🦀\""}
+{"edge":"Knows","from":"b","to":"ünï\u0000\n\"🦀\""}
+{"edge":"Knows","from":"b","to":"b"}
+{"type":"Place","data":{"country":"de","number":1,"id":["de",1]}}
+{"type":"Place","data":{"country":"de","number":2}}
+{"edge":"Near","from":["de",1],"to":["de",2]}
+{"edge":"Near","from":["de",1],"to":["de",2]}
+{"type":"Note","data":{"id":"n1","text":"first"}}
+{"type":"Note","data":{"id":2,"text":"second"}}
+{"type":"Note","data":{"text":"third"}}
+{"type":"Ticket","data":{"id":7}}
+{"type":"Tag","data":{"id":"x"}}
+{"type":"Tag"}
+{"edge":"About","from":"n1","to":7,"data":{"id":"a1","weight":1}}
+{"edge":"About","from":"n1","to":"7","data":{"id":"a2","weight":2}}
+{"edge":"About","from":2,"to":7}
+{"edge":"Tagged","from":2,"to":"x","data":{"id":1}}
+"#;
+
+struct Place {
+    _home: TempDir,
+    graph: Graph,
+}
+
+impl Place {
+    fn new(schema: &str) -> Self {
+        let home = TempDir::new().expect("a temporary folder");
+        let folder = home.path().join("g");
+        let schema = Schema::parse(schema).expect("a valid schema");
+        Graph::create(&folder, NewGraph::new(schema, "test")).expect("created");
+        let graph = Graph::open(&folder, Options::default()).expect("opened");
+        Self { _home: home, graph }
+    }
+
+    fn load(&self, lines: &str, mode: Mode) -> Result<Written<Loaded>, Vec<LineError>> {
+        load(&self.graph, lines, mode)
+    }
+
+    fn export(&self) -> String {
+        export(&self.graph.snapshot())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?}")]
+struct Wrong(Vec<LineError>);
+
+pub(super) fn load(
+    graph: &Graph,
+    lines: &str,
+    mode: Mode,
+) -> Result<Written<Loaded>, Vec<LineError>> {
+    let batch = load::parse(lines.as_bytes(), graph.snapshot().schema())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    let work = move |work: &mut Transaction| load::apply(&batch, mode, work).map_err(Wrong);
+    runtime
+        .block_on(graph.write(WriteRequest::by("test"), work))
+        .map_err(|error| match error {
+            CommitError::Work(Wrong(lines)) => lines,
+            other => panic!("{other:?}"),
+        })
+}
+
+pub(super) fn export(snapshot: &Snapshot) -> String {
+    let mut text = Vec::new();
+    let mut sink = |chunk: &[u8]| {
+        text.extend_from_slice(chunk);
+        ControlFlow::Continue(())
+    };
+    export::ndjson(snapshot, None, &mut sink).expect("exported");
+    String::from_utf8(text).expect("text")
+}
+
+#[test]
+fn what_is_exported_is_loaded_as_it_was() {
+    let first = Place::new(SCHEMA);
+    let loaded = first.load(LINES, Mode::Append).expect("loaded");
+    assert_eq!(loaded.value.nodes.values().sum::<u64>(), 10);
+    assert_eq!(loaded.value.edges.values().sum::<u64>(), 10);
+    let exported = first.export();
+    for part in [
+        r#""score":31.245270191439438"#,
+        r#""nums":[-0.0,1e-320]"#,
+        r#""small":0.10000000149011612"#,
+        r#""kind":null"#,
+    ] {
+        assert!(exported.contains(part), "{part} in\n{exported}");
+    }
+
+    let second = Place::new(SCHEMA);
+    second.load(&exported, Mode::Append).expect("loaded");
+    assert_eq!(second.export(), exported);
+    // Merging what is there, into where it came from or elsewhere, finds every row and changes none.
+    for place in [&first, &second] {
+        let head = place.graph.snapshot().head().clone();
+        let merged = place.load(&exported, Mode::Merge).expect("merged");
+        assert_eq!(merged.commit, head);
+        assert_eq!(place.export(), exported);
+        place.graph.fold().expect("folded");
+        let merged = place.load(&exported, Mode::Merge).expect("merged");
+        assert_eq!(merged.commit, head);
+    }
+    second.load(&exported, Mode::Overwrite).expect("loaded");
+    assert_eq!(second.export(), exported);
+    let taken = second.load(&exported, Mode::Append).expect_err("taken");
+    assert_eq!(taken.len(), 10, "{taken:?}");
+}
+
+#[test]
+fn a_declared_id_is_the_identity() {
+    let place = Place::new(SCHEMA);
+    place.load(LINES, Mode::Append).expect("loaded");
+    let snapshot = place.graph.snapshot();
+    let schema = snapshot.schema();
+    let ticket = schema.node_type_named("Ticket").expect("declared");
+    let about = schema.edge_type_named("About").expect("declared");
+    let id = ticket.property("id").expect("declared").id;
+    let found = snapshot
+        .node_by_key(ticket.id, &["7".into()])
+        .expect("there");
+    let created = |value: i64| {
+        let type_id = ticket.id;
+        let work =
+            move |work: &mut Transaction| work.create_node(type_id, vec![(id, value.into())]);
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime")
+            .block_on(place.graph.write(WriteRequest::by("test"), work))
+    };
+    let made = created(8).expect("written").value;
+    assert_eq!(place.graph.snapshot().node_identity(made), "8".into());
+    assert_eq!(
+        created(7).expect_err("taken").to_string(),
+        r#"a Ticket with identity "7" exists already"#
+    );
+    let changed = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+        .block_on(
+            place
+                .graph
+                .write(WriteRequest::by("test"), move |work: &mut Transaction| {
+                    work.set_node(found, vec![(id, 9.into())])
+                }),
+        );
+    assert!(changed.is_err(), "an identity stays");
+    // Parallel edges are told apart by it.
+    let lines = r#"{"edge":"About","from":"n1","to":7,"data":{"id":"a2","weight":5}}"#;
+    let merged = place.load(lines, Mode::Merge).expect("merged");
+    assert_eq!(merged.counts.edges_created, 0);
+    let snapshot = place.graph.snapshot();
+    let weight = about.property("weight").expect("declared").id;
+    let weights: Vec<_> = snapshot
+        .edges(about.id)
+        .map(|edge| snapshot.edge_property(edge, weight))
+        .collect();
+    assert_eq!(weights[..2], [1.0, 5.0].map(language::value::Value::Float));
+}
+
+#[test]
+fn one_bad_line_loads_nothing_and_is_named() {
+    let place = Place::new(SCHEMA);
+    let good = r#"{"type":"Person","data":{"email":"a"}}"#;
+    let cases = [
+        (
+            r#"{"type":"Person","data":{"email":"a"}}"#,
+            r#"a Person with email = "a" exists already"#,
+        ),
+        (r#"{"type":"Person","data":{}}"#, "Person.email is required"),
+        (
+            r#"{"type":"Person","data":{"email":"b","id":"c"}}"#,
+            r#"`id` is "c", which is not the key of this Person"#,
+        ),
+        (
+            r#"{"type":"Persn","data":{}}"#,
+            "`Persn` is no node type; did you mean `Person`?",
+        ),
+        (r#"{"type":"Note","data":{"text":1}}"#, "Note.text: "),
+        (r#"{"type":"Note"}"#, "Note.text is required"),
+        (
+            r#"{"edge":"Knows","from":"a","to":"z"}"#,
+            r#"to: there is no Person with the key "z""#,
+        ),
+        (
+            r#"{"edge":"Near","from":["de",1],"to":"de"}"#,
+            "to: the key of Place is an array of 2 values",
+        ),
+        (
+            r#"{"edge":"Knows","from":"a"}"#,
+            "an edge needs `from` and `to`",
+        ),
+        (r#"{"type":"Ticket","data":{}}"#, "Ticket.id is required"),
+        (
+            r#"{"type":"Person","data":{"email":"b"}"#,
+            "not JSON at column 37: ",
+        ),
+        (
+            r#"{"type":"Person","data":{"email":"b"},"x":1}"#,
+            "unknown field `x`",
+        ),
+    ];
+    let head = place.graph.snapshot().head().clone();
+    for (bad, message) in cases {
+        for mode in [Mode::Append, Mode::Overwrite] {
+            let errors = place
+                .load(&format!("{good}\n\r\n{bad}"), mode)
+                .expect_err(bad);
+            assert_eq!(
+                errors.iter().map(|error| error.line).collect::<Vec<_>>(),
+                [3],
+                "{errors:?}"
+            );
+            assert!(errors[0].message.starts_with(message), "{bad}: {errors:?}");
+        }
+    }
+    assert_eq!(*place.graph.snapshot().head(), head);
+    assert_eq!(place.export(), "");
+}
+
+#[test]
+fn the_first_hundred_errors_are_told() {
+    let place = Place::new(SCHEMA);
+    let unreadable = "{\n".repeat(150);
+    let lines = |errors: Vec<LineError>| errors.iter().map(|error| error.line).collect::<Vec<_>>();
+    let expected: Vec<u64> = (1..=100).collect();
+    assert_eq!(
+        lines(place.load(&unreadable, Mode::Append).expect_err("bad")),
+        expected
+    );
+    let unfit = "{\"edge\":\"Knows\",\"from\":\"a\",\"to\":\"b\"}\n".repeat(150);
+    assert_eq!(
+        lines(place.load(&unfit, Mode::Append).expect_err("bad")),
+        expected
+    );
+}
+
+/// The name alone, without any folder before it.
+#[test]
+fn a_graph_is_made_where_it_is_said() {
+    let home = TempDir::new_in(".").expect("a temporary folder");
+    let name = home.path().file_name().expect("a name").to_owned();
+    let deep = Path::new(&name).join("a/b/c");
+    let schema = || Schema::parse("node A { k: String @key }").expect("valid");
+    Graph::create(&deep, NewGraph::new(schema(), "test")).expect("created");
+    Graph::open(&deep, Options::default()).expect("opened");
+    std::fs::remove_dir_all(&name).expect("removed");
+    Graph::create(Path::new(&name), NewGraph::new(schema(), "test")).expect("created");
+    Graph::open(Path::new(&name), Options::default()).expect("opened");
+}
+
+/// What a checkpoint says of the schema is what it was.
+#[test]
+fn every_schema_survives_a_checkpoint() {
+    let schema = r#"
+    interface Named { name: String @index }
+    node Thing implements Named @description("ü \"x\"") {
+      key: String @key
+      name: String @index
+      ratio: F64 @default(31.245270191439438)
+      small: F32? @range(0.1..0.7)
+      code: String? @check("[a-z]{2}\\d+")
+      list: [I64]? @default([1, 2])
+      day: Date? @default("2020-02-29")
+    }
+    edge Link: Thing -> Thing @instruction("use it") { weight: F64? @range(0.1..) }
+    "#;
+    let place = Place::new(schema);
+    place
+        .load(
+            r#"{"type":"Thing","data":{"key":"a","name":"n"}}"#,
+            Mode::Append,
+        )
+        .expect("loaded");
+    let (before, exported) = (place.graph.snapshot().schema().clone(), place.export());
+    place.graph.fold().expect("folded");
+    let folder = place.graph.folder().to_owned();
+    let Place { _home, graph } = place;
+    drop(graph);
+    let graph = Graph::open(&folder, Options::default()).expect("opened");
+    assert_eq!(graph.status().tail_rows, 0);
+    assert_eq!(*graph.snapshot().schema(), before);
+    assert_eq!(export(&graph.snapshot()), exported);
+}

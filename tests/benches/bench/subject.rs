@@ -1,0 +1,251 @@
+//! Whatever is measured, as a child process: the engine and the peers, which obey the same commands
+//! line by line, and the server.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use crate::Failure;
+use crate::http::{self, Answer, Client};
+
+/// How long a process may take to start or to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(10);
+/// The credential of the load generator, an administrator of the example policy.
+pub(crate) const TOKEN: &str = "token-of-the-benchmark";
+
+/// Looks until there is something, or patience ends.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "waits for another process, which sends no event"
+)]
+pub(crate) fn wait_until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    None
+}
+
+/// Memory of a process in MiB, as the kernel counts what is resident.
+#[expect(clippy::cast_precision_loss, reason = "a few digits of it are shown")]
+fn resident(pid: u32) -> Result<f64, Failure> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: u64 = line
+        .and_then(|line| line.split_whitespace().next())
+        .ok_or("no VmRSS")?
+        .parse()?;
+    Ok(kib as f64 / 1024.0)
+}
+
+/// A process that obeys.
+pub(crate) struct Subject {
+    pub(crate) name: String,
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Subject {
+    pub(crate) fn start(name: &str, command: &mut Command) -> Result<Self, Failure> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let input = child.stdin.take().ok_or("its input was piped")?;
+        let output = child.stdout.take().ok_or("its output was piped")?;
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            input,
+            output: BufReader::new(output),
+        })
+    }
+
+    /// Sends a command and reads the answer.
+    pub(crate) fn ask(&mut self, command: &Json) -> Result<Json, Failure> {
+        writeln!(self.input, "{command}")?;
+        self.input.flush()?;
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        if line.is_empty() {
+            return Err(format!("{} ended", self.name).into());
+        }
+        let answer: Json = serde_json::from_str(&line)?;
+        match answer["error"].as_str() {
+            Some(error) => Err(format!("{}: {error}", self.name).into()),
+            None => Ok(answer),
+        }
+    }
+
+    pub(crate) fn resident(&self) -> Result<f64, Failure> {
+        resident(self.child.id())
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        // Everything in it is deleted with the folder of the run.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Times in an answer.
+pub(crate) fn times(answer: &Json) -> Result<Vec<u64>, Failure> {
+    let times = answer["times"]
+        .as_array()
+        .ok_or("an answer without times")?;
+    let times = times.iter().map(Json::as_u64).collect::<Option<Vec<_>>>();
+    Ok(times.ok_or("a time is a number")?)
+}
+
+/// `trellis serve` with the example policy, a token, and an empty list of graphs.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: String,
+    folder: PathBuf,
+}
+
+impl Server {
+    /// Makes a config in `folder` and starts.
+    pub(crate) fn start(folder: &Path) -> Result<Self, Failure> {
+        let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/server.cedar");
+        std::fs::create_dir_all(folder.join("data"))?;
+        write(
+            &folder.join("server.cedar"),
+            &std::fs::read_to_string(policy)?,
+        )?;
+        let digest = hex::encode(Sha256::digest(TOKEN.as_bytes()));
+        let tokens = format!("bench:\n  sha256: \"{digest}\"\n  groups: [admins]\n");
+        write(&folder.join("tokens.yaml"), &tokens)?;
+        write(
+            &folder.join("trellis.yaml"),
+            "version: 1\nserver:\n  bind: 127.0.0.1:0\n  storage: data\n  policy: { file: server.cedar }\n  limits: { query_timeout_ms: 600000 }\nauth:\n  tokens_file: tokens.yaml\n",
+        )?;
+        Self::again(folder)
+    }
+
+    /// Starts on what is there.
+    pub(crate) fn again(folder: &Path) -> Result<Self, Failure> {
+        let mut child = Command::new(program("TRELLIS_BIN", "trellis")?)
+            .args(["serve", "--bind", "127.0.0.1:0", "--config"])
+            .arg(folder.join("trellis.yaml"))
+            .env_remove("TRELLIS_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(folder.join("server.log"))?)
+            .spawn()?;
+        let output = child.stdout.take().ok_or("its output was piped")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let address = line.trim().strip_prefix("listening on http://");
+        let Some(address) = address.map(str::to_owned) else {
+            let log = std::fs::read_to_string(folder.join("server.log"))?;
+            return Err(format!("the server does not start: {log}").into());
+        };
+        Ok(Self {
+            child,
+            address,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Ends it as a power cut would, as far as a process can tell, and starts it again.
+    pub(crate) fn restart(&mut self) -> Result<(), Failure> {
+        self.child.kill()?;
+        self.child.wait()?;
+        *self = Self::again(&self.folder)?;
+        Ok(())
+    }
+
+    /// Its config and its data.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        Client::connect(&self.address)
+    }
+
+    pub(crate) fn resident(&self) -> Result<f64, Failure> {
+        resident(self.child.id())
+    }
+
+    pub(crate) fn create_graph(&self, graph: &str, schema: &str) -> Result<(), Failure> {
+        let body = json!({"graph_id": graph, "schema": {"source": schema}});
+        let request = http::post("/graphs", TOKEN, &body);
+        self.client()?.exchange(&request)?.success().map(drop)
+    }
+
+    /// Loads files of records.
+    pub(crate) fn load(
+        &self,
+        graph: &str,
+        files: &[PathBuf],
+        media: &str,
+    ) -> Result<Answer, Failure> {
+        let mut length = 0;
+        for file in files {
+            length += std::fs::metadata(file)?.len();
+        }
+        let mut client = self.client()?;
+        client.send(&http::head(
+            &format!("/graphs/{graph}/load?mode=append"),
+            TOKEN,
+            media,
+            length,
+        ))?;
+        let mut chunk = vec![0_u8; 1 << 20];
+        for file in files {
+            let mut file = std::fs::File::open(file)?;
+            loop {
+                let read = std::io::Read::read(&mut file, &mut chunk)?;
+                // A refusal may come, and the connection end, before the body is all sent.
+                if read == 0 || client.send(&chunk[..read]).is_err() {
+                    break;
+                }
+            }
+        }
+        client.answer()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Everything in it is deleted with the folder of the run.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A program that this one needs: named by a variable, or beside it.
+pub(crate) fn program(variable: &str, name: &str) -> Result<PathBuf, Failure> {
+    if let Some(path) = std::env::var_os(variable) {
+        return Ok(path.into());
+    }
+    let own = std::env::current_exe()?;
+    let folder = own.parent().and_then(Path::parent).ok_or("no folder")?;
+    let path = folder.join(name);
+    match path.is_file() {
+        true => Ok(path),
+        false => Err(format!("{variable} is not set: run ./dev bench").into()),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "files of a folder that is deleted with the run"
+)]
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    Ok(std::fs::write(path, text)?)
+}

@@ -1,0 +1,3 @@
+//! `/openapi.json` and `/docs`.
+
+mod show;

@@ -1,0 +1,3 @@
+//! `/readyz`.
+
+mod show;
