@@ -4,8 +4,8 @@
 //!   `http/graphs/create.rs` here. They talk HTTP to a server in this process, on a free port, with
 //!   a folder of its own ([`harness`]).
 //! - [`authorization`] asks every operation as everybody, against a table.
-//! - [`doctor`] examines and repairs a folder that a server left.
 //! - [`bad_input`] sends every operation what it must refuse, and looks at the disk afterwards.
+//! - [`doctor`] examines and repairs a folder that a server left.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
 //! - [`readme`] and [`demo`] run what is promised to users.
 //! - [`house`] holds the rules about the sources themselves.

@@ -254,13 +254,10 @@ impl Replay {
 
     fn visit(&mut self, entry: journal::Entry<'_>) -> Result<(), EntryError> {
         let (header, body) = decode(entry)?;
-        let side_file = match &body {
-            Body::Inline(_) => None,
-            Body::File(file) => Some(file.name.clone()),
-        };
-        self.apply(&header, &changes(&self.files, body)?)?;
-        self.side_files.extend(side_file);
-        Ok(())
+        if let Body::File(file) = &body {
+            self.side_files.insert(file.name.clone());
+        }
+        self.apply(&header, &changes(&self.files, body)?)
     }
 
     pub(crate) fn apply(&mut self, header: &Header, changes: &Changes) -> Result<(), EntryError> {

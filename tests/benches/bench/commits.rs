@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use crate::http::{self, Client};
 use crate::report::{Bar, ms};
 use crate::statistics::{Samples, median, millis};
-use crate::subject::{Subject, TOKEN, times};
+use crate::subject::{Subject, TOKEN, Usage, times};
 use crate::{Bench, Failure, PEOPLE};
 
 /// One row.
@@ -87,13 +87,16 @@ pub(crate) fn over_http(bench: &mut Bench) -> Result<(), Failure> {
     bench.server.create_graph("commits", PEOPLE)?;
     let mut client = bench.server.client()?;
     let (mut disk, mut noop, mut ours) = <(Samples, Samples, Samples)>::default();
+    let mut usage = Usage::default();
     let floor = request("commits", 0);
     commit(&mut client, "commits", 0, WARM_UP, &mut Samples::default())?;
     let mut next = WARM_UP as u64;
     for _ in 0..bench.count(ROUNDS, ROUNDS / 2) {
         bench.disk.sample(DISK_SAMPLES, &mut disk)?;
         bench.noop.sample(&floor, NOOP_SAMPLES, &mut noop)?;
+        let before = bench.server.usage()?;
         commit(&mut client, "commits", next, COMMITS, &mut ours)?;
+        usage.add(before, bench.server.usage()?);
         next += COMMITS as u64;
     }
     let found = counted(&mut client, "commits")?;
@@ -118,6 +121,9 @@ pub(crate) fn over_http(bench: &mut Bench) -> Result<(), Failure> {
             Bar::AtMost(COMMIT_TO_LIMIT),
         );
     }
+    bench
+        .report
+        .usage("a commit over HTTP", usage.each(ours.len()));
     Ok(())
 }
 

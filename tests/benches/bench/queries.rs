@@ -378,6 +378,8 @@ fn ask(bench: &mut Bench, loaded: &mut Loaded, query: &Query) -> Result<(), Fail
                 let slow = samples.p50() > SLOW_MS || name == "floor";
                 right.push((name, side, samples, slow));
             }
+            // It has the adjacency only, so not every answer.
+            Err(_) if name == "floor" => {}
             Err(error) => bench.report.skip(&format!("{}: {name}", query.name), error),
         }
     }

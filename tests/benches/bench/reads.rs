@@ -6,7 +6,7 @@ use crate::commits::{self, CREATE, LONG, person};
 use crate::http::{self, Client};
 use crate::report::{Bar, ms};
 use crate::statistics::Samples;
-use crate::subject::{TOKEN, times};
+use crate::subject::{TOKEN, Usage, times};
 use crate::{Bench, Failure, PEOPLE};
 
 const READ: &str = "MATCH (p:Person {id: $id}) RETURN p.name AS name, p.age AS age";
@@ -80,6 +80,7 @@ pub(crate) fn points(bench: &mut Bench) -> Result<(), Failure> {
     fill(bench, "read-long", LONG)?;
     let mut client = bench.server.client()?;
     let (mut noop, mut short, mut long) = <(Samples, Samples, Samples)>::default();
+    let mut usage = Usage::default();
     let floor = request("read-short", 1);
     // The first turn warms up.
     for round in 0..=bench.count(ROUNDS, ROUNDS / 2) {
@@ -89,7 +90,11 @@ pub(crate) fn points(bench: &mut Bench) -> Result<(), Failure> {
             _ => [&mut noop, &mut short, &mut long],
         };
         bench.noop.sample(&floor, READS, a)?;
+        let before = bench.server.usage()?;
         read(&mut client, "read-short", SHORT, round, b)?;
+        if round > 0 {
+            usage.add(before, bench.server.usage()?);
+        }
         read(&mut client, "read-long", LONG, round, c)?;
     }
     for (name, samples) in [
@@ -113,6 +118,9 @@ pub(crate) fn points(bench: &mut Bench) -> Result<(), Failure> {
         long.p50() / short.p50(),
         Bar::AtMost(HISTORY),
     );
+    bench
+        .report
+        .usage("a point read over HTTP", usage.each(short.len()));
     inside(bench)
 }
 

@@ -95,6 +95,20 @@ impl Report {
         self.raw.insert(name.to_owned(), value);
     }
 
+    /// What each request took of the server.
+    pub(crate) fn usage(&mut self, what: &str, each: Json) {
+        let number = |name: &str| each[name].as_f64().unwrap_or(f64::NAN);
+        let running = number("running_us");
+        let shown = format!(
+            "{running:.0} us on a core, {:.0} us ready but waiting for one",
+            number("waiting_for_a_core_us")
+        );
+        let against = format!("{:.1} times on a core", number("times_on_a_core"));
+        let name = format!("{what}: the server's threads, us");
+        self.figure(&name, shown, against, running, Bar::None);
+        self.raw(&format!("usage: {what}"), each);
+    }
+
     /// The table, as Markdown.
     pub(crate) fn table(&self) -> String {
         let mut text = String::from(

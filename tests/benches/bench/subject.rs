@@ -47,6 +47,46 @@ fn resident(pid: u32) -> Result<f64, Failure> {
     Ok(kib as f64 / 1024.0)
 }
 
+/// What the kernel has counted for the threads of a process: unlike times, this hardly depends on
+/// the neighbours.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    running_nanos: u64,
+    /// Ready to run while others did.
+    waiting_nanos: u64,
+    switches: u64,
+}
+
+impl Usage {
+    fn of(pid: u32) -> Result<Self, Failure> {
+        let mut usage = Self::default();
+        for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            let task = task?.path();
+            // A thread may end between two looks.
+            let statistics = std::fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+            let mut numbers = statistics.split_whitespace().map(str::parse::<u64>);
+            usage.running_nanos += numbers.next().unwrap_or(Ok(0))?;
+            usage.waiting_nanos += numbers.next().unwrap_or(Ok(0))?;
+            usage.switches += numbers.next().unwrap_or(Ok(0))?;
+        }
+        Ok(usage)
+    }
+
+    /// Adds what came between two looks.
+    pub(crate) fn add(&mut self, before: Self, after: Self) {
+        self.running_nanos += after.running_nanos.saturating_sub(before.running_nanos);
+        self.waiting_nanos += after.waiting_nanos.saturating_sub(before.waiting_nanos);
+        self.switches += after.switches.saturating_sub(before.switches);
+    }
+
+    /// For each of so many requests.
+    #[expect(clippy::cast_precision_loss, reason = "a few digits of it are shown")]
+    pub(crate) fn each(self, requests: usize) -> Json {
+        let each = |sum: u64| sum as f64 / requests as f64;
+        json!({"running_us": each(self.running_nanos) / 1e3, "waiting_for_a_core_us": each(self.waiting_nanos) / 1e3, "times_on_a_core": each(self.switches)})
+    }
+}
+
 /// A process that obeys.
 pub(crate) struct Subject {
     pub(crate) name: String,
@@ -179,6 +219,10 @@ impl Server {
 
     pub(crate) fn resident(&self) -> Result<f64, Failure> {
         resident(self.child.id())
+    }
+
+    pub(crate) fn usage(&self) -> Result<Usage, Failure> {
+        Usage::of(self.child.id())
     }
 
     pub(crate) fn create_graph(&self, graph: &str, schema: &str) -> Result<(), Failure> {
