@@ -13,6 +13,7 @@ use crate::doctor::{Depth, Diagnosis, ExamineError, examine};
 use crate::files::{self, FileError, failed};
 use crate::graph::LOCAL_EPOCH;
 use crate::lock::{self, Holder, LockError, WriterLock};
+use crate::record::SideFile;
 
 /// Why nothing was repaired. Nothing was changed, unless it says so.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +95,7 @@ impl Prescription {
                 let name = path.file_name().unwrap_or_default();
                 copied.push(Path::new("log").join(name));
             }
+            copied.extend(step.side_files(&diagnosis.folder)?);
         }
         copied.sort();
         copied.dedup();
@@ -137,6 +139,24 @@ impl LogStep {
             Self::BeginAfter(point) => Salvage::BeginAfter(*point),
             Self::EndAfter { whole, .. } => Salvage::EndAfter(*whole, entries),
         }
+    }
+
+    /// Side files of commits that are cut off: opening the graph removes them, as it does with what
+    /// a killed writer leaves.
+    fn side_files(&self, folder: &Path) -> Result<Vec<PathBuf>, FileError> {
+        let Self::EndAfter { last, .. } = self else {
+            return Ok(Vec::new());
+        };
+        let files = folder.join("files");
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&files).map_err(failed("list", &files))? {
+            let name = entry.map_err(failed("list", &files))?.file_name();
+            let lsn = name.to_str().and_then(SideFile::lsn);
+            if lsn.is_some_and(|lsn| lsn > *last) {
+                found.push(Path::new("files").join(name));
+            }
+        }
+        Ok(found)
     }
 
     /// Entries that stay of a frame whose later ones do not.

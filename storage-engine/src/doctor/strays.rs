@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::doctor::Chart;
 use crate::doctor::finding::{Finding, counted, told};
-use crate::files::{FileError, failed};
+use crate::files::{FileError, UNFINISHED, failed};
 
 /// What a graph's folder holds by itself.
 const OURS: [&str; 6] = [
@@ -111,7 +111,7 @@ pub(super) fn strangers(chart: &mut Chart) {
     for name in names(&chart.folder).unwrap_or_default() {
         if name.starts_with("repair-") {
             copies += 1;
-        } else if !ours(&name) {
+        } else if !ours(&name) && !name.starts_with(UNFINISHED) {
             strange.push(name);
         }
     }

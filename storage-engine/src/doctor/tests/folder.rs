@@ -129,9 +129,7 @@ fn a_checkpoint_of_another_history() {
     let path = fixture.file("checkpoints", "3.json");
     let mut checkpoint = Checkpoint::load(&path).expect("loaded");
     checkpoint.digest = "0".repeat(64);
-    checkpoint
-        .publish(&fixture.folder().join("checkpoints"), None)
-        .expect("published");
+    fixture.forge(&checkpoint);
     check(
         &fixture.examine(),
         &[
@@ -148,8 +146,7 @@ fn a_checkpoint_that_says_something_else_than_the_log() {
     let old = Checkpoint::load(&fixture.file("checkpoints", "2.json")).expect("loaded");
     let mut new = Checkpoint::load(&fixture.file("checkpoints", "3.json")).expect("loaded");
     new.tables = old.tables;
-    new.publish(&fixture.folder().join("checkpoints"), None)
-        .expect("published");
+    fixture.forge(&new);
     assert!(
         examine(&fixture.folder(), Depth::Usual)
             .expect("examined")
@@ -215,8 +212,7 @@ fn a_checkpoint_that_the_log_does_not_continue() {
     let load = |name: &str| Checkpoint::load(&fixture.file("checkpoints", name)).expect("loaded");
     let mut new = load("3.json");
     new.tables = load("2.json").tables;
-    new.publish(&fixture.folder().join("checkpoints"), None)
-        .expect("published");
+    fixture.forge(&new);
     assert!(Graph::open(&fixture.folder(), Options::default()).is_err());
     check(
         &fixture.examine(),

@@ -123,6 +123,16 @@ fn damage_in_a_segment_that_opening_does_not_read() {
 }
 
 #[test]
+fn side_files_of_commits_that_are_cut_off_are_kept() {
+    let fixture = Fixture::new(&[Person("a"), Person("b"), Notes]);
+    fixture.flip(3);
+    let repaired = fixture.repair_to(2);
+    let copies = repaired.copies.expect("copies");
+    assert_eq!(files(&copies.join("files")).len(), 1);
+    assert!(files(&fixture.folder().join("files")).is_empty());
+}
+
+#[test]
 fn an_unreadable_segment_header() {
     let fixture = Fixture::new(&[Person("a"), Reopen, Person("b"), Reopen, Person("c")]);
     change(&fixture.segment(2), |bytes| bytes[20] ^= 1);

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use super::{Depth, Diagnosis, RepairError, Repaired, Severity, examine, prescribe, repair};
+use crate::checkpoint::Checkpoint;
 use crate::{Graph, NewGraph, Options, Snapshot, Transaction, WriteError, WriteRequest};
 
 const SCHEMA: &str = "
@@ -94,6 +95,17 @@ impl Fixture {
     fn flip(&self, lsn: u64) {
         let (segment, offset) = frame_of(self, lsn);
         change(&segment, |bytes| bytes[offset + 120] ^= 1);
+    }
+
+    /// Puts a checkpoint into the place of another.
+    fn forge(&self, checkpoint: &Checkpoint) {
+        let elsewhere = TempDir::new().expect("a folder");
+        checkpoint
+            .publish(elsewhere.path(), None)
+            .expect("published");
+        let name = format!("{:020}.json", checkpoint.lsn);
+        let bytes = fs::read(elsewhere.path().join(&name)).expect("read");
+        put(&self.folder().join("checkpoints").join(name), &bytes);
     }
 
     /// Examines, and asserts that this left every byte as it was.
