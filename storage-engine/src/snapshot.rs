@@ -210,14 +210,9 @@ impl Snapshot {
         edge_type: TypeId,
         node: NodeRef,
     ) -> impl Iterator<Item = Neighbour> + '_ {
-        let table = self.edge_table(edge_type);
-        let ends = table.and_then(|table| table.rows.layout.ends);
-        let table = table.filter(|_| ends.is_some_and(|(source, _)| source == node.type_id));
-        let far = ends.map_or(edge_type, |(_, target)| target);
-        table
-            .into_iter()
-            .flat_map(move |table| table.live(&table.outgoing, node.id))
-            .map(move |link| Neighbour::of(edge_type, far, link))
+        self.neighbours(edge_type, node, |table, (source, target)| {
+            (source, target, &table.outgoing)
+        })
     }
 
     /// The edges of a type that enter a node; none when the node is of another type.
@@ -226,14 +221,27 @@ impl Snapshot {
         edge_type: TypeId,
         node: NodeRef,
     ) -> impl Iterator<Item = Neighbour> + '_ {
-        let table = self.edge_table(edge_type);
-        let ends = table.and_then(|table| table.rows.layout.ends);
-        let table = table.filter(|_| ends.is_some_and(|(_, target)| target == node.type_id));
-        let far = ends.map_or(edge_type, |(source, _)| source);
-        table
-            .into_iter()
-            .flat_map(move |table| table.live(&table.incoming, node.id))
-            .map(move |link| Neighbour::of(edge_type, far, link))
+        self.neighbours(edge_type, node, |table, (source, target)| {
+            (target, source, &table.incoming)
+        })
+    }
+
+    /// What `side` says of an edge table and its ends: the type of the near node, that of the far
+    /// one, and the adjacency from one to the other.
+    fn neighbours<'a>(
+        &'a self,
+        edge_type: TypeId,
+        node: NodeRef,
+        side: impl FnOnce(&'a EdgeTable, (TypeId, TypeId)) -> (TypeId, TypeId, &'a Adjacency),
+    ) -> impl Iterator<Item = Neighbour> + 'a {
+        let found = self.edge_table(edge_type).and_then(|table| {
+            let (near, far, adjacency) = side(table, table.rows.layout.ends?);
+            (near == node.type_id).then_some((table, far, adjacency))
+        });
+        found.into_iter().flat_map(move |(table, far, adjacency)| {
+            let links = table.live(adjacency, node.id);
+            links.map(move |link| Neighbour::of(edge_type, far, link))
+        })
     }
 
     /// How many edges of a type leave a node.
