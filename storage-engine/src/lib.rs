@@ -31,7 +31,9 @@
     )
 )]
 
+mod base;
 mod checkpoint;
+mod chunk;
 mod clock;
 mod columns;
 pub mod doctor;
@@ -42,6 +44,7 @@ mod graph;
 mod identity;
 mod keys;
 mod lock;
+mod packed;
 mod record;
 mod replay;
 mod rows;

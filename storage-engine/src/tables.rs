@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use arrow_array::{RecordBatch, RecordBatchIterator};
+use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
 use futures::TryStreamExt;
 use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use crate::columns::{ID, Layout};
+use crate::rows::Unwritten;
 
 /// All graphs share one small Lance session: its caches only serve folding and opening.
 const SESSION_CACHE_BYTES: usize = 16 << 20;
@@ -114,13 +115,13 @@ pub(crate) struct Fold<'a> {
     /// The version to go on from; `None` for a table that does not exist yet.
     pub(crate) parent: Option<&'a TableVersion>,
     /// Ids of rows of the parent that are gone or replaced, ascending.
-    pub(crate) removed: &'a [u64],
+    pub(crate) removed: Vec<u64>,
     /// Rows that are new or replace others.
-    pub(crate) added: RecordBatch,
+    pub(crate) added: Unwritten,
 }
 
 /// Makes the next version of a table. It exists for readers only once a checkpoint names it.
-pub(crate) fn fold(tables: &Path, fold: &Fold<'_>) -> Result<TableVersion, TableError> {
+pub(crate) fn fold(tables: &Path, fold: Fold<'_>) -> Result<TableVersion, TableError> {
     run(async {
         let folder = match fold.parent {
             Some(parent) => parent.folder.clone(),
@@ -134,6 +135,8 @@ pub(crate) fn fold(tables: &Path, fold: &Fold<'_>) -> Result<TableVersion, Table
             Some(parent) => open(tables, parent).await?,
             None => create(tables, &folder, fold.layout).await?,
         };
+        let before = fold.parent.map_or(0, |parent| parent.rows);
+        let expected = before - fold.removed.len() as u64 + fold.added.rows as u64;
         let operation = stage(&folder, &parent, fold).await?;
         let version = parent.version().version;
         let committed = CommitBuilder::new(Arc::new(parent))
@@ -146,8 +149,6 @@ pub(crate) fn fold(tables: &Path, fold: &Fold<'_>) -> Result<TableVersion, Table
             .count_rows(None)
             .await
             .map_err(lance(&folder, "counted"))? as u64;
-        let before = fold.parent.map_or(0, |parent| parent.rows);
-        let expected = before - fold.removed.len() as u64 + fold.added.num_rows() as u64;
         if rows != expected {
             return Err(TableError::Mismatch {
                 folder,
@@ -234,13 +235,15 @@ async fn create(tables: &Path, folder: &str, layout: &Layout) -> Result<Dataset,
 }
 
 /// Writes the files of a fold and says, in one operation, what they change.
-async fn stage(folder: &str, parent: &Dataset, fold: &Fold<'_>) -> Result<Operation, TableError> {
+async fn stage(folder: &str, parent: &Dataset, fold: Fold<'_>) -> Result<Operation, TableError> {
     let mut new_fragments = Vec::new();
-    if fold.added.num_rows() > 0 {
+    if fold.added.rows > 0 {
         let params = write_params(WriteMode::Append);
+        let added = RecordBatchIterator::new(fold.added, fold.layout.stored.clone());
+        let added: Box<dyn RecordBatchReader + Send> = Box::new(added);
         let staged = InsertBuilder::new(WriteDestination::Dataset(Arc::new(parent.clone())))
             .with_params(&params)
-            .execute_uncommitted(vec![fold.added.clone()])
+            .execute_uncommitted_stream(added)
             .await
             .map_err(lance(folder, "appended to"))?;
         let Operation::Append { fragments } = staged.operation else {
@@ -253,7 +256,7 @@ async fn stage(folder: &str, parent: &Dataset, fold: &Fold<'_>) -> Result<Operat
             fragments: new_fragments,
         });
     }
-    let removal = remove(folder, parent, fold.removed).await?;
+    let removal = remove(folder, parent, &fold.removed).await?;
     Ok(Operation::Update {
         removed_fragment_ids: removal.emptied,
         updated_fragments: removal.updated,

@@ -14,7 +14,7 @@ use crate::files::{self, FileError};
 use crate::graph::commit::unpoisoned;
 use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published};
 use crate::rows::Rows;
-use crate::snapshot::{Bases, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::tables::{self, Fold, TableError, TableVersion};
 
 /// Why a fold did not succeed. Nothing is lost: the log has everything, and the next fold tries
@@ -112,18 +112,12 @@ impl Inner {
             .map(|done| done.tables.clone())
             .unwrap_or_default();
         let mut next_ids = BTreeMap::new();
-        let mut bases = Bases::default();
         for rows in snapshot.tables() {
             let type_id = rows.layout.type_id;
             if let Some(version) = self.fold_table(rows, versions.get(&type_id.0))? {
                 versions.insert(type_id.0, version);
             }
             next_ids.insert(type_id.0, rows.next_id);
-            let base = match rows.changes.is_empty() {
-                true => rows.base.clone(),
-                false => Arc::new(rows.base.with_changes(&rows.layout, &rows.changes)?),
-            };
-            bases.insert(type_id, (base, rows.next_id));
         }
         files::sync_tree(&self.tables(), &mut folding.synced)?;
         let checkpoint = Checkpoint {
@@ -140,13 +134,7 @@ impl Inner {
         };
         // Everything that can fail comes before the checkpoint counts: then the tables that it names
         // and the bases in memory are never of different positions.
-        let prepared = Snapshot::at_checkpoint(
-            snapshot.graph(),
-            snapshot.schema().clone(),
-            snapshot.head().clone(),
-            snapshot.lsn(),
-            &bases,
-        )?;
+        let prepared = snapshot.folded()?;
         checkpoint.publish(&self.checkpoints(), folding.checkpoint.as_ref())?;
         folding.checkpoint = Some(checkpoint);
         self.swap(&published, &prepared);
@@ -159,26 +147,23 @@ impl Inner {
         rows: &Rows,
         parent: Option<&TableVersion>,
     ) -> Result<Option<TableVersion>, FoldError> {
+        if rows.unfolded() == 0 {
+            return Ok(None);
+        }
         let removed: Vec<u64> = rows
             .changes
             .keys()
             .copied()
-            .filter(|id| rows.base.slot(*id).is_some())
+            .filter(|id| rows.base.is_written(*id))
             .collect();
-        let changed = rows.changes.iter();
-        let added = rows
-            .layout
-            .batch(changed.filter_map(|(id, entry)| Some((*id, entry.row.as_deref()?))))?;
-        if removed.is_empty() && added.num_rows() == 0 {
-            return Ok(None);
-        }
         let fold = Fold {
             layout: &rows.layout,
-            parent,
-            removed: &removed,
-            added,
+            // What was deleted all at once stays in a table of its own, which nothing names any more.
+            parent: parent.filter(|_| rows.emptied.is_none()),
+            removed,
+            added: rows.unwritten(),
         };
-        Ok(Some(tables::fold(&self.tables(), &fold)?))
+        Ok(Some(tables::fold(&self.tables(), fold)?))
     }
 
     /// Puts the newest snapshot onto the new bases. What was committed meanwhile stays a change.

@@ -11,6 +11,7 @@ use journal::{Journal, Lsn, Start};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::base::Base;
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::columns::Layout;
 use crate::files::{self, FileError};
@@ -19,7 +20,6 @@ use crate::graph::{FORMAT, Graph, Identity, Inner, LOCAL_EPOCH, Options, Publish
 use crate::lock::{Holder, LockError, WriterLock};
 use crate::record::{Body, CatalogueChange, Changes, Header, Record, RecordError, SideFile};
 use crate::replay::ReplayError;
-use crate::rows::Base;
 use crate::snapshot::{Bases, Snapshot};
 use crate::tables::{self, TableError};
 
@@ -215,20 +215,15 @@ pub(crate) fn load(
         let base = match checkpoint.tables.get(&layout.type_id.0) {
             Some(version) => {
                 let batches = tables::read(&folder.join("tables"), version, layout)?;
-                Base::from_batches(layout, &batches)?
+                Base::of_batches(layout, &batches)?
             }
-            None => Base::empty(layout)?,
+            None => Base::default(),
         };
         let next_id = checkpoint.next_id(layout.type_id);
         bases.insert(layout.type_id, (Arc::new(base), next_id));
     }
-    let snapshot = Snapshot::at_checkpoint(
-        graph,
-        schema,
-        checkpoint.head.clone(),
-        checkpoint.lsn,
-        &bases,
-    )?;
+    let head = checkpoint.head.clone();
+    let snapshot = Snapshot::at_checkpoint(graph, schema, head, checkpoint.lsn, &bases);
     Ok((checkpoint, snapshot))
 }
 
@@ -293,13 +288,10 @@ fn first(graph: Uuid, header: &Header, changes: &Changes) -> Result<Snapshot, En
         return Err(EntryError::NoSchema);
     };
     let schema = Arc::new(schema.clone());
+    let (head, nothing) = (header.info(), Bases::default());
     Ok(Snapshot::at_checkpoint(
-        graph,
-        schema,
-        header.info(),
-        header.lsn,
-        &Bases::default(),
-    )?)
+        graph, schema, head, header.lsn, &nothing,
+    ))
 }
 
 /// Removes what writes that never came to an end have left: files that were not yet renamed, and
