@@ -17,6 +17,7 @@ use language::schema::Schema;
 use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::export::{self, ExportError};
+use storage_engine::load::{self, Batch, Input, LineError, LoadError, Loaded, Source};
 use storage_engine::{
     CommitError, CommitInfo, Graph, OpenError, Snapshot, Status, Transaction, WriteRequest, Written,
 };
@@ -358,6 +359,38 @@ impl Writer {
         self.graph.snapshot().schema().clone()
     }
 
+    /// Reads what is to be loaded against the newest state, of which nothing comes out.
+    pub fn parse(&self, input: Input, source: &Source) -> Result<Batch, Vec<LineError>> {
+        load::parse(input, source, &self.graph.snapshot())
+    }
+
+    /// Loads what was read and decided, in one commit, which names who was permitted to and by which
+    /// decision.
+    pub async fn load(
+        &self,
+        authorized: &Authorized<Batch>,
+        request: WriteRequest,
+    ) -> Result<Written<Loaded>, AccessError<CommitError<LoadError>>> {
+        let request = self.permitted(authorized.permit(), request)?;
+        let loaded = self.graph.load(request, authorized.plan()).await;
+        loaded.map_err(AccessError::Engine)
+    }
+
+    /// The request as the permit allows it.
+    fn permitted(
+        &self,
+        permit: &Permit,
+        request: WriteRequest,
+    ) -> Result<WriteRequest, WrongPermit> {
+        let here = permit.is_for(&self.reference);
+        WrongPermit::unless(here && permit.allows_writing(), permit)?;
+        Ok(WriteRequest {
+            principal: permit.principal().id.clone(),
+            decision: Some(permit.decision_id()),
+            ..request
+        })
+    }
+
     /// Runs `work`, made of what was decided, in one commit, which names who was permitted to and by
     /// which decision.
     pub async fn write<P, R, E>(
@@ -371,14 +404,7 @@ impl Writer {
         R: Send + 'static,
         E: std::error::Error + Send + 'static,
     {
-        let permit = authorized.permit();
-        let here = permit.is_for(&self.reference);
-        WrongPermit::unless(here && permit.allows_writing(), permit)?;
-        let request = WriteRequest {
-            principal: permit.principal().id.clone(),
-            decision: Some(permit.decision_id()),
-            ..request
-        };
+        let request = self.permitted(authorized.permit(), request)?;
         let work = move |transaction: &mut Transaction| work(authorized.plan(), transaction);
         self.graph
             .write(request, work)

@@ -167,6 +167,64 @@ impl Chunk {
         }))
     }
 
+    /// The same columns under ids from `first` on.
+    pub(crate) fn numbered(self, first: u64) -> Self {
+        let len = self.len();
+        Self {
+            ids: Numbers::Run { first, len },
+            ..self
+        }
+    }
+
+    /// The same columns between other nodes.
+    pub(crate) fn with_ends(self, sources: Numbers, targets: Numbers) -> Self {
+        Self {
+            ends: Some((sources, targets)),
+            ..self
+        }
+    }
+
+    /// The same columns with some ends set: row, side (the source is 0), node.
+    pub(crate) fn with_nodes(&self, places: &[(usize, usize, u64)]) -> Self {
+        let ends = self.ends.as_ref();
+        let mut ends = ends.map(|(sources, targets)| {
+            [sources, targets].map(|ends| ends.iter().collect::<Vec<u64>>())
+        });
+        for (row, side, node) in places {
+            let side = ends.as_mut().and_then(|ends| ends.get_mut(*side));
+            if let Some(place) = side.and_then(|side| side.get_mut(*row)) {
+                *place = *node;
+            }
+        }
+        Self {
+            ids: self.ids.clone(),
+            ends: ends.map(|[sources, targets]| (Numbers::pack(&sources), Numbers::pack(&targets))),
+            identities: self.identities.clone(),
+            properties: self.properties.clone(),
+        }
+    }
+
+    /// The same columns under ids from `first` on, between the nodes that stand for those before.
+    pub(crate) fn renumbered(
+        &self,
+        first: u64,
+        source: impl Fn(u64) -> u64,
+        target: impl Fn(u64) -> u64,
+    ) -> Self {
+        let moved = |numbers: &Numbers, to: &dyn Fn(u64) -> u64| {
+            let ids: Vec<u64> = numbers.iter().map(to).collect();
+            Numbers::pack(&ids)
+        };
+        let len = self.len();
+        let ends = self.ends.as_ref();
+        Self {
+            ids: Numbers::Run { first, len },
+            ends: ends.map(|ends| (moved(&ends.0, &source), moved(&ends.1, &target))),
+            identities: self.identities.clone(),
+            properties: self.properties.clone(),
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.ids.len()
     }

@@ -213,10 +213,7 @@ impl KeyLevel {
         self.candidates(short(hash(key))).find(|id| {
             let after = chunks.partition_point(|chunk| chunk.first() <= *id);
             let chunk = after.checked_sub(1).and_then(|at| chunks.get(at));
-            chunk.is_some_and(|chunk| {
-                let row = chunk.find(*id);
-                row.is_some_and(|row| row_has_key(layout, chunk, row, key))
-            })
+            chunk.is_some_and(|chunk| chunk_has_key(layout, chunk, *id, key))
         })
     }
 }
@@ -255,6 +252,35 @@ pub(crate) fn bytes_of<'a>(key: impl IntoIterator<Item = &'a Value>) -> Vec<u8> 
     bytes
 }
 
+/// The values of a key that [`bytes_of`] wrote, for messages. A float that is whole comes back as an
+/// integer; what stands in no key comes back as null.
+pub(crate) fn values_of(mut key: &[u8]) -> Vec<Value> {
+    let mut values = Vec::new();
+    while let Some((tag, rest)) = key.split_first() {
+        let eight = rest.first_chunk::<8>().copied().unwrap_or_default();
+        let four = rest.first_chunk::<4>().copied().unwrap_or_default();
+        let (value, len) = match tag {
+            1 => (Value::Bool(rest.first() == Some(&1)), 1),
+            2 => (Value::Int(i64::from_be_bytes(eight)), 8),
+            3 => (Value::Float(f64::from_bits(u64::from_be_bytes(eight))), 8),
+            4 => {
+                let len = usize::try_from(u64::from_be_bytes(eight)).unwrap_or(usize::MAX);
+                let text = rest.get(8..len.saturating_add(8)).unwrap_or_default();
+                (
+                    Value::string(String::from_utf8_lossy(text)),
+                    len.saturating_add(8),
+                )
+            }
+            5 => (Value::Date(i32::from_be_bytes(four)), 4),
+            6 => (Value::DateTime(i64::from_be_bytes(eight)), 8),
+            _ => (Value::Null, rest.len()),
+        };
+        values.push(value);
+        key = rest.get(len..).unwrap_or_default();
+    }
+    values
+}
+
 /// How [`Value::write_group_key`] begins a text.
 const TEXT: u8 = 4;
 
@@ -281,6 +307,12 @@ pub(crate) fn write_row_key(layout: &Layout, chunk: &Chunk, row: usize, out: &mu
             }
         }
     }
+}
+
+/// Whether a chunk has a row and the row has the key.
+pub(crate) fn chunk_has_key(layout: &Layout, chunk: &Chunk, id: u64, key: &[u8]) -> bool {
+    let row = chunk.find(id);
+    row.is_some_and(|row| row_has_key(layout, chunk, row, key))
 }
 
 fn row_has_key(layout: &Layout, chunk: &Chunk, row: usize, key: &[u8]) -> bool {
@@ -327,5 +359,19 @@ mod tests {
             write_text(text, &mut bytes);
             assert_eq!(bytes, bytes_of(&[Value::from(text)]));
         }
+    }
+
+    #[test]
+    fn values_come_back_for_messages() {
+        let values = [
+            Value::Bool(true),
+            Value::Int(-7),
+            Value::Float(0.5),
+            Value::from("é"),
+            Value::Date(-1),
+            Value::DateTime(9),
+        ];
+        assert_eq!(values_of(&bytes_of(&values)), values);
+        assert_eq!(values_of(&bytes_of(&[Value::Null])), [Value::Null]);
     }
 }

@@ -32,9 +32,11 @@
 )]
 
 mod base;
+mod bulk;
 mod checkpoint;
 mod chunk;
 mod clock;
+mod column_file;
 mod columns;
 pub mod doctor;
 pub mod executor;

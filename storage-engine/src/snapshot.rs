@@ -15,8 +15,12 @@ use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 use crate::base::Base;
+use crate::bulk::{Addition, Index};
+use crate::chunk::Written;
 use crate::columns::Layout;
 use crate::identity;
+#[cfg(doc)]
+use crate::keys;
 use crate::record::CommitInfo;
 use crate::rows::{Entry, Rows};
 use crate::topology::{Adjacency, Link};
@@ -256,6 +260,12 @@ impl Snapshot {
         Some(NodeRef { type_id, id })
     }
 
+    /// The id of the node with a key, given as [`keys::bytes_of`] writes it.
+    pub(crate) fn node_with_key(&self, type_id: TypeId, key: &[u8]) -> Option<u64> {
+        let table = self.node_table(type_id)?;
+        table.keys.find(&table.rows, key)
+    }
+
     /// What people know a node by: its key's value, a list when the key is composite, else text.
     #[must_use]
     pub fn node_identity(&self, node: NodeRef) -> Value {
@@ -368,6 +378,31 @@ impl Snapshot {
                 }
             }
             None => {}
+        }
+    }
+
+    /// Deletes everything.
+    pub(crate) fn clear(&mut self, lsn: u64) {
+        self.nodes.iter_mut().for_each(|table| table.clear(lsn));
+        self.edges.iter_mut().for_each(|table| table.clear(lsn));
+    }
+
+    /// Takes in new rows of one type.
+    pub(crate) fn append(&mut self, addition: &Addition, written: Written) {
+        let place = self.places.get(&addition.layout.type_id).copied();
+        match (place, &addition.index) {
+            (Some(Place::Node(at)), Index::Keys(keys)) => {
+                if let Some(table) = self.nodes.get_mut(at) {
+                    table.append(&addition.chunks, keys, written);
+                }
+            }
+            (Some(Place::Edge(at)), Index::Links(links)) => {
+                if let Some(table) = self.edges.get_mut(at) {
+                    table.append(&addition.chunks, links, written);
+                }
+            }
+            // An addition is made for the layout of its type.
+            _ => {}
         }
     }
 

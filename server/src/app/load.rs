@@ -4,7 +4,7 @@
 //! away half-way has loaded nothing. Then it is read against the schema, every type in it is
 //! decided, and it is applied.
 
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io::{Seek, SeekFrom};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use policy::Action;
 use storage_engine::WriteRequest;
-use storage_engine::load::{self, LineError, Mode};
+use storage_engine::load::{Input, LineError, Mode, Source};
 use tokio::io::{AsyncWriteExt, BufWriter};
 
 use super::{App, Error, Origin, Target, UploadError, blocking, outcome, statement};
@@ -42,6 +42,7 @@ pub(crate) async fn run(
         LoadMode::Merge => Mode::Merge,
         LoadMode::Overwrite => Mode::Overwrite,
     };
+    let source = Source::lines(mode);
     let file = spool(lines, app.limits().load_body_bytes).await?;
     let write = WriteRequest {
         request: Some(origin.request_id),
@@ -51,14 +52,22 @@ pub(crate) async fn run(
     let (writer, authorized) = blocking(move || {
         let writer = worker.registry.writer(&permit)?;
         let schema = writer.schema();
-        let batch = load::parse(BufReader::new(file), &schema).map_err(LineErrors)?;
+        let batch = writer
+            .parse(Input::File(file), &source)
+            .map_err(LineErrors)?;
         let touches: Vec<_> = match mode {
             // What is not in the file is deleted.
             Mode::Overwrite => statement::all_types(&schema, true),
             // An edge changes nothing in the nodes that it joins; they are looked up.
-            Mode::Append | Mode::Merge => statement::types(batch.types(), &schema, true)
-                .chain(statement::types(batch.end_types(), &schema, false))
-                .collect(),
+            Mode::Append | Mode::Merge => {
+                statement::types(batch.types().iter().copied(), &schema, true)
+                    .chain(statement::types(
+                        batch.end_types().iter().copied(),
+                        &schema,
+                        false,
+                    ))
+                    .collect()
+            }
         };
         let access = worker.access.load();
         let authorized = access
@@ -68,9 +77,7 @@ pub(crate) async fn run(
     })
     .await?;
     let written = writer
-        .write(authorized, write, move |batch, transaction| {
-            load::apply(batch, mode, transaction).map_err(LineErrors)
-        })
+        .load(&authorized, write)
         .await
         .map_err(Error::of_load)?;
     Ok(LoadResponse {

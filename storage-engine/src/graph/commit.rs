@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::bulk::Bulk;
 use crate::clock;
 use crate::files::{self, FileError};
 use crate::finish::Finished;
@@ -375,7 +376,10 @@ impl Inner {
         }
         let header = header(before, lsn, run, job.request(), &finished);
         let (counts, info) = (finished.counts, header.info());
-        let entry = self.encode(header, finished.changes, &mut group.side_files)?;
+        let entry = match finished.bulk {
+            Some(bulk) => self.encode_bulk(header, bulk, &mut group.side_files)?,
+            None => self.encode(header, finished.changes, &mut group.side_files)?,
+        };
         group.started.get_or_insert_with(Instant::now);
         group.bytes += entry.len();
         group.entries.push(entry);
@@ -427,7 +431,7 @@ impl Inner {
             let entry = Record::Commit(header, Body::Inline(changes)).encode();
             return within_limit(entry.map_err(record)?);
         }
-        let name = SideFile::name(header.lsn);
+        let name = SideFile::name(header.lsn, Encoding::Changes);
         let path = self.files().join(&name);
         let body = Body::File(SideFile {
             name,
@@ -443,6 +447,29 @@ impl Inner {
         }
         side_files.push(path);
         Ok(entry)
+    }
+}
+
+impl Inner {
+    /// The log entry of a commit whose rows stand in files beside the log already.
+    fn encode_bulk(
+        &self,
+        header: Header,
+        bulk: Bulk,
+        side_files: &mut Vec<PathBuf>,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut named = Vec::new();
+        let columns = bulk.name_files(&self.files(), header.lsn, &mut named);
+        let columns = columns.map_err(|error| Failure::SideFile(Arc::new(error)));
+        let entry = columns.and_then(|columns| {
+            let entry = Record::Commit(header, Body::Columns(columns)).encode();
+            within_limit(entry.map_err(|error| Failure::Record(Arc::new(error)))?)
+        });
+        match &entry {
+            Ok(_) => side_files.append(&mut named),
+            Err(_) => named.iter().for_each(discard),
+        }
+        entry
     }
 }
 

@@ -13,6 +13,7 @@
 mod commit;
 mod create;
 mod fold;
+mod load;
 mod open;
 mod status;
 
@@ -28,7 +29,9 @@ pub use commit::{CommitError, WriteRequest, Written};
 pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;
 pub use open::OpenError;
-pub(crate) use open::{EntryError, Replay, UnusableCheckpoint, changes, decode, identity, load};
+pub(crate) use open::{
+    Effects, EntryError, Replay, UnusableCheckpoint, decode, effects, identity, load,
+};
 pub use status::{CheckpointStatus, Status};
 
 use crate::lock::WriterLock;

@@ -12,13 +12,17 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::base::Base;
+use crate::bulk::{self, ColumnsReplayError};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::column_file::ColumnsError;
 use crate::columns::Layout;
 use crate::files::{self, FileError};
 use crate::graph::fold::Folding;
 use crate::graph::{FORMAT, Graph, Identity, Inner, LOCAL_EPOCH, Options, Published, commit};
 use crate::lock::{Holder, LockError, WriterLock};
-use crate::record::{Body, CatalogueChange, Changes, Header, Record, RecordError, SideFile};
+use crate::record::{
+    Body, CatalogueChange, Changes, Columns, Header, Record, RecordError, SideFile,
+};
 use crate::replay::ReplayError;
 use crate::snapshot::{Bases, Snapshot};
 use crate::tables::{self, TableError};
@@ -73,8 +77,8 @@ pub(crate) enum EntryError {
     OutOfOrder(u64),
     #[error("the first entry does not give the graph a schema")]
     NoSchema,
-    #[error("the rows cannot be held as columns")]
-    Columns(#[from] arrow_schema::ArrowError),
+    #[error("its rows cannot be taken in")]
+    Columns(#[source] ColumnsError),
     #[error("a change of schema cannot be replayed by this version of Trellis")]
     SchemaChange,
 }
@@ -249,20 +253,58 @@ impl Replay {
 
     fn visit(&mut self, entry: journal::Entry<'_>) -> Result<(), EntryError> {
         let (header, body) = decode(entry)?;
-        if let Body::File(file) = &body {
-            self.side_files.insert(file.name.clone());
-        }
-        self.apply(&header, &changes(&self.files, body)?)
+        self.side_files
+            .extend(body.files().map(|file| file.name.clone()));
+        self.apply(&header, &effects(&self.files, body)?)
     }
 
-    pub(crate) fn apply(&mut self, header: &Header, changes: &Changes) -> Result<(), EntryError> {
-        match &mut self.snapshot {
-            None => self.snapshot = Some(first(self.graph, header, changes)?),
-            Some(_) if !changes.catalogue.is_empty() => return Err(EntryError::SchemaChange),
-            Some(snapshot) => snapshot.replay(header, &changes.rows)?,
+    pub(crate) fn apply(&mut self, header: &Header, effects: &Effects) -> Result<(), EntryError> {
+        match (&mut self.snapshot, effects) {
+            (None, Effects::Changes(changes)) => {
+                self.snapshot = Some(first(self.graph, header, changes)?);
+            }
+            (None, Effects::Columns(_)) => return Err(EntryError::NoSchema),
+            (Some(_), Effects::Changes(changes)) if !changes.catalogue.is_empty() => {
+                return Err(EntryError::SchemaChange);
+            }
+            (Some(snapshot), Effects::Changes(changes)) => {
+                snapshot.replay(header, &changes.rows)?;
+            }
+            (Some(snapshot), Effects::Columns(columns)) => {
+                let additions = bulk::read(&self.files, columns, snapshot)?;
+                snapshot.replay_columns(header, columns.truncate, &additions);
+            }
         }
         Ok(())
     }
+}
+
+impl From<ColumnsReplayError> for EntryError {
+    fn from(error: ColumnsReplayError) -> Self {
+        match error {
+            ColumnsReplayError::Columns(error) => error.into(),
+            ColumnsReplayError::Replay(error) => Self::Replay(error),
+        }
+    }
+}
+
+impl From<ColumnsError> for EntryError {
+    fn from(error: ColumnsError) -> Self {
+        match error {
+            ColumnsError::File(error) => Self::File(error),
+            ColumnsError::Damaged(name) => Self::SideFile(name),
+            other => Self::Columns(other),
+        }
+    }
+}
+
+/// What a commit does, wherever that is kept.
+#[derive(Debug)]
+pub(crate) enum Effects {
+    /// Changes of rows and of the catalogue.
+    Changes(Changes),
+    /// Rows as columns, which are still in their files.
+    Columns(Columns),
 }
 
 /// The record of a log entry, which must be the one of its place.
@@ -274,11 +316,12 @@ pub(crate) fn decode(entry: journal::Entry<'_>) -> Result<(Header, Body), EntryE
     Ok((header, body))
 }
 
-/// The changes of a commit, wherever they are kept.
-pub(crate) fn changes(files: &Path, body: Body) -> Result<Changes, EntryError> {
+/// The effects of a commit; changes are read from where they are kept.
+pub(crate) fn effects(files: &Path, body: Body) -> Result<Effects, EntryError> {
     match body {
-        Body::Inline(changes) => Ok(changes),
-        Body::File(file) => read_side_file(files, &file),
+        Body::Inline(changes) => Ok(Effects::Changes(changes)),
+        Body::File(file) => read_side_file(files, &file).map(Effects::Changes),
+        Body::Columns(columns) => Ok(Effects::Columns(columns)),
     }
 }
 
