@@ -189,7 +189,7 @@ fn what_is_remembered_is_what_would_be_decided() {
         .filter(|action| action.resource_kind() == ResourceKind::Graph)
         .collect();
     let (mut permitted, mut refused, mut errors, mut sets) = (0, 0, 0, 0);
-    for seed in 0..120 {
+    for seed in 0..60 {
         let mut random = Random(seed);
         let text = policies(&mut random, 5);
         let Some(server) = document("server.cedar", &text) else {
@@ -228,5 +228,5 @@ fn what_is_remembered_is_what_would_be_decided() {
     }
     // The test would be idle if nearly all answers were the same.
     println!("{sets} sets: {permitted} permitted, {refused} refused, {errors} with errors");
-    assert!(sets > 60 && permitted > 1_000 && refused > 1_000 && errors > 100);
+    assert!(sets > 30 && permitted > 500 && refused > 500 && errors > 50);
 }
