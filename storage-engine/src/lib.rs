@@ -45,6 +45,7 @@ mod lock;
 mod record;
 mod replay;
 mod rows;
+mod store;
 mod tables;
 mod topology;
 
@@ -60,6 +61,7 @@ pub use graph::{
 pub use lock::Holder;
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};
 pub use snapshot::{Neighbour, Snapshot};
+pub use store::Store;
 pub use transaction::{Transaction, WriteError};
 
 #[cfg(test)]

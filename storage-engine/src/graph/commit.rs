@@ -8,9 +8,7 @@
 //! the work of a neighbour that is not durable yet.
 
 use std::collections::VecDeque;
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,7 +19,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::clock;
-use crate::files::{self, FileError};
+use crate::files::FileError;
 use crate::finish::Finished;
 use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published};
 use crate::record::{
@@ -29,6 +27,7 @@ use crate::record::{
     SideFile,
 };
 use crate::snapshot::Snapshot;
+use crate::store::Store;
 use crate::transaction::{Transaction, WriteError};
 
 /// Bodies above this many bytes go to a side file.
@@ -186,7 +185,7 @@ struct Group {
     working: Snapshot,
     entries: Vec<Vec<u8>>,
     bytes: usize,
-    side_files: Vec<PathBuf>,
+    side_files: Vec<String>,
     members: Vec<(Box<dyn Job>, Outcome)>,
 }
 
@@ -325,7 +324,7 @@ impl Inner {
         let published = self.published.load();
         if committed.is_err() && writer.log.last_lsn().0 != published.snapshot.lsn() {
             // Only opening it again tells what the log has. Nothing is built on a guess.
-            tracing::error!(folder = %self.folder.display(), "a defect: the graph is closed");
+            tracing::error!(store = %self.store, "a defect: the graph is closed");
             *open = None;
         }
     }
@@ -400,7 +399,10 @@ impl Inner {
                 // The group may be in the log after a crash, so its files stay.
                 AppendError::Unknown(_) => Failure::Unknown(error),
                 _ => {
-                    group.side_files.iter().for_each(discard);
+                    group
+                        .side_files
+                        .iter()
+                        .for_each(|name| discard(&self.store, name));
                     Failure::NotWritten(error)
                 }
             }
@@ -419,7 +421,7 @@ impl Inner {
         &self,
         header: Header,
         changes: Changes,
-        side_files: &mut Vec<PathBuf>,
+        side_files: &mut Vec<String>,
     ) -> Result<Vec<u8>, Failure> {
         let record = |error| Failure::Record(Arc::new(error));
         let bytes = changes.encode().map_err(record)?;
@@ -427,21 +429,20 @@ impl Inner {
             let entry = Record::Commit(header, Body::Inline(changes)).encode();
             return within_limit(entry.map_err(record)?);
         }
-        let name = SideFile::name(header.lsn);
-        let path = self.files().join(&name);
-        let body = Body::File(SideFile {
-            name,
+        let file = SideFile {
+            name: SideFile::name(header.lsn),
             bytes: bytes.len() as u64,
             digest: Sha256::digest(&bytes).into(),
             encoding: Encoding::Changes,
             rows: changes.rows.len() as u64,
-        });
+        };
+        let (name, body) = (file.place(), Body::File(file));
         let entry = within_limit(Record::Commit(header, body).encode().map_err(record)?)?;
-        if let Err(error) = files::write_durably(&path, &[&bytes]) {
-            discard(&path);
+        if let Err(error) = self.store.put(&name, &[&bytes]) {
+            discard(&self.store, &name);
             return Err(Failure::SideFile(Arc::new(error)));
         }
-        side_files.push(path);
+        side_files.push(name);
         Ok(entry)
     }
 }
@@ -460,11 +461,10 @@ fn within_limit(entry: Vec<u8>) -> Result<Vec<u8>, Failure> {
 }
 
 /// Removes a side file that no record names. One that stays is removed when the graph is opened.
-fn discard(path: &PathBuf) {
-    if let Err(error) = fs::remove_file(path)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(path = %path.display(), %error, "an unused file stays");
+fn discard(store: &Store, name: &str) {
+    if let Err(error) = store.delete(name) {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "an unused file stays");
     }
 }
 
