@@ -46,6 +46,7 @@ mod lock;
 mod record;
 mod replay;
 mod rows;
+mod store;
 mod tables;
 mod topology;
 
@@ -61,6 +62,7 @@ pub use graph::{
 pub use lock::Holder;
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};
 pub use snapshot::{Neighbour, Snapshot};
+pub use store::Store;
 pub use transaction::{Transaction, WriteError};
 
 #[cfg(test)]

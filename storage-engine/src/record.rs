@@ -256,6 +256,11 @@ impl SideFile {
         format!("{lsn:020}-{}.changes", Uuid::new_v4().simple())
     }
 
+    /// The file's name within the graph.
+    pub(crate) fn place(&self) -> String {
+        format!("files/{}", self.name)
+    }
+
     /// The position in a name.
     pub(crate) fn lsn(name: &str) -> Option<u64> {
         let (lsn, rest) = name.split_once('-')?;

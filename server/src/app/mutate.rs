@@ -3,29 +3,41 @@
 //! They are compiled on the newest snapshot and decided before anything runs; then they run one
 //! after the other at their place in the log, each on what those before it left.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use api_types::{Column, MutateRequest, MutateResponse, Row, Statement};
 use language::plan::Plan;
-use policy::{Action, Authorized};
+use language::schema::TypeId;
+use policy::{Action, Authorized, Permit};
+use registry::Writer;
 use serde::{Deserialize, Serialize};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
-use storage_engine::{CommitId, Transaction, Work, WriteRequest};
+use storage_engine::{CommitId, IdempotencyKey, Transaction, Work, WriteRequest};
 
 use super::values::{Budget, TooLarge, Values};
 use super::{Answered, App, Error, Origin, Target, blocking, outcome, statement};
 
 /// The most statements in one request.
 const MAX_STATEMENTS: usize = 1000;
+/// The most statements that are compiled on the thread that read the request.
+const FEW_STATEMENTS: usize = 4;
 /// The longest message, in bytes.
 const MAX_MESSAGE: usize = 4096;
 
 /// A statement ready to run.
 struct Step {
-    plan: Plan,
+    plan: Arc<Plan>,
     parameters: Parameters,
+}
+
+/// What is to be written, and where.
+struct Prepared {
+    writer: Writer,
+    steps: Authorized<Vec<Step>>,
+    /// Of the last statement.
+    columns: Vec<Column>,
 }
 
 /// Why the statements stopped.
@@ -72,62 +84,87 @@ pub(crate) async fn run(
         bytes: statements.iter().map(weight).sum(),
         ..write
     };
-    let worker = app.clone();
-    let (writer, authorized, touched, columns) = blocking(move || {
-        let writer = worker.registry.writer(&permit)?;
-        let schema = writer.schema();
-        let mut steps = Vec::with_capacity(statements.len());
-        for (index, Statement { query, params }) in statements.into_iter().enumerate() {
-            let plan = statement::compile(&query, &schema, several.then_some(index))?;
-            steps.push(Step {
-                plan,
-                parameters: statement::parameters(params)?,
-            });
+    let at_once = match app.registry.writer_at_once(&permit)? {
+        Some(writer) if are_brief(app, &writer, &statements) => Some(writer),
+        _ => None,
+    };
+    let Prepared {
+        writer,
+        steps,
+        columns,
+    } = match at_once {
+        Some(writer) => prepare(app, &permit, writer, statements, several)?,
+        None => {
+            let worker = app.clone();
+            blocking(move || {
+                let writer = worker.registry.writer(&permit)?;
+                prepare(&worker, &permit, writer, statements, several)
+            })
+            .await?
         }
-        let columns = steps
-            .last()
-            .map(|step| statement::columns(&step.plan))
-            .unwrap_or_default();
-        let types: Vec<_> = steps
-            .iter()
-            .map(|step| step.plan.touches.types.clone())
-            .collect();
-        let touches = statement::touches(types.iter().flatten(), &schema);
-        let access = worker.access.load();
-        let authorized = access
-            .authorizer
-            .authorize_types(&permit, steps, &touches)?;
-        let touched: BTreeSet<_> = types.iter().flat_map(BTreeMap::keys).copied().collect();
-        Ok((writer, authorized, touched, columns))
-    })
-    .await?;
-    let statements = Statements {
+    };
+    let touches = steps
+        .plan()
+        .iter()
+        .flat_map(|step| &step.plan.touches.types);
+    let carrying = Carrying {
+        touched: touches.map(|(type_id, _)| *type_id).collect(),
         several,
         columns,
         limits,
     };
-    let Some(key) = key else {
-        let columns = statements.columns.clone();
-        let work = |steps: Authorized<Vec<Step>>| {
-            Work::ahead(touched, move |transaction| {
-                statements.carry_out(steps.plan(), transaction)
-            })
-        };
-        let written = writer.submit(authorized, write, work).await;
-        let written = written.map_err(Error::of_mutate)?;
-        let (made, rows) = (outcome::written(&written), written.value);
-        return Ok(answered(made, Answer { columns, rows }));
+    carrying.write(&writer, steps, write, key).await
+}
+
+/// Whether the statements are compiled and decided in next to no time.
+fn are_brief(app: &App, writer: &Writer, statements: &[Statement]) -> bool {
+    let schema = writer.schema();
+    let is_brief = |statement: &Statement| {
+        let known = app.plans.known(&statement.query, &schema);
+        match known {
+            Some(known) => known.touches().nth(statement::FEW_TYPES).is_none(),
+            None => statement::is_short(&statement.query),
+        }
     };
-    let work = |steps: Authorized<Vec<Step>>| {
-        Work::ahead(touched, move |transaction| {
-            statements.carry_out_and_keep(steps.plan(), transaction)
-        })
-    };
-    let written = writer.submit_once(authorized, write, key, work).await;
-    let written = written.map_err(Error::of_mutate)?;
-    // The first answer, too, is what was kept, so that all are equal.
-    let kept = serde_json::from_str(&written.value).map_err(Error::Unreadable)?;
-    Ok(answered(outcome::written(&written), kept))
+    statements.len() <= FEW_STATEMENTS && statements.iter().all(is_brief)
+}
+
+/// Compiles the statements and has their types decided.
+fn prepare(
+    app: &App,
+    permit: &Permit,
+    writer: Writer,
+    statements: Vec<Statement>,
+    several: bool,
+) -> Result<Prepared, Error> {
+    let schema = writer.schema();
+    let mut compiled = Vec::with_capacity(statements.len());
+    let mut steps = Vec::with_capacity(statements.len());
+    for (index, Statement { query, params }) in statements.into_iter().enumerate() {
+        let statement = app
+            .plans
+            .prepare(&query, &schema, several.then_some(index))?;
+        steps.push(Step {
+            plan: Arc::clone(&statement.plan),
+            parameters: statement::parameters(params)?,
+        });
+        compiled.push(statement);
+    }
+    let touches: Vec<_> = compiled
+        .iter()
+        .flat_map(|statement| statement.touches())
+        .collect();
+    let access = app.access.load();
+    let steps = access.authorizer.authorize_types(permit, steps, &touches)?;
+    let columns = compiled
+        .last()
+        .map(|statement| statement.columns.to_vec())
+        .unwrap_or_default();
+    Ok(Prepared {
+        writer,
+        steps,
+        columns,
+    })
 }
 
 /// What a request that is sent again gets again, besides its commit.
@@ -170,7 +207,9 @@ fn weight(statement: &Statement) -> usize {
 }
 
 /// How statements are carried out.
-struct Statements {
+struct Carrying {
+    /// The types that they read or change.
+    touched: BTreeSet<TypeId>,
     /// Errors say which.
     several: bool,
     /// Of the last.
@@ -178,7 +217,40 @@ struct Statements {
     limits: Limits,
 }
 
-impl Statements {
+impl Carrying {
+    /// Writes what was decided, once for each key.
+    async fn write(
+        mut self,
+        writer: &Writer,
+        steps: Authorized<Vec<Step>>,
+        write: WriteRequest,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Answered<MutateResponse>, Error> {
+        let touched = std::mem::take(&mut self.touched);
+        let Some(key) = key else {
+            let columns = self.columns.clone();
+            let work = |steps: Authorized<Vec<Step>>| {
+                Work::ahead(touched, move |transaction| {
+                    self.carry_out(steps.plan(), transaction)
+                })
+            };
+            let written = writer.submit(steps, write, work).await;
+            let written = written.map_err(Error::of_mutate)?;
+            let (made, rows) = (outcome::written(&written), written.value);
+            return Ok(answered(made, Answer { columns, rows }));
+        };
+        let work = |steps: Authorized<Vec<Step>>| {
+            Work::ahead(touched, move |transaction| {
+                self.carry_out_and_keep(steps.plan(), transaction)
+            })
+        };
+        let written = writer.submit_once(steps, write, key, work).await;
+        let written = written.map_err(Error::of_mutate)?;
+        // The first answer, too, is what was kept, so that all are equal.
+        let kept = serde_json::from_str(&written.value).map_err(Error::Unreadable)?;
+        Ok(answered(outcome::written(&written), kept))
+    }
+
     /// The answer as it is kept.
     fn carry_out_and_keep(
         &self,

@@ -7,9 +7,7 @@
 //! log. One that fails leaves nothing: its working snapshot is dropped. Its answer waits with the
 //! others all the same: what it failed on may be the work of a neighbour that is not durable yet.
 
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,12 +21,12 @@ use super::ahead::{Ahead, Prepared, in_background};
 use super::job::{Failure, Job, Made, Outcome, Ran};
 use super::queue::Entry;
 use crate::clock;
-use crate::files;
 use crate::graph::{Inner, LOCAL_EPOCH, Published};
 use crate::record::{
     Body, ChangeCounts, Changes, CommitId, Encoding, Header, Idempotency, Record, SideFile,
 };
 use crate::snapshot::Snapshot;
+use crate::store::Store;
 use crate::transaction::Transaction;
 
 /// Bodies above this many bytes go to a side file.
@@ -59,7 +57,7 @@ struct Group {
     working: Snapshot,
     entries: Vec<Vec<u8>>,
     bytes: usize,
-    side_files: Vec<PathBuf>,
+    side_files: Vec<String>,
     members: Vec<(Job, Outcome)>,
 }
 
@@ -166,7 +164,7 @@ impl Inner {
         let published = self.published.load();
         if committed.is_err() && writer.log.last_lsn().0 != published.snapshot.lsn() {
             // Only opening it again tells what the log has. Nothing is built on a guess.
-            tracing::error!(folder = %self.folder.display(), "a defect: the graph is closed");
+            tracing::error!(store = %self.store, "a defect: the graph is closed");
             *open = None;
         }
     }
@@ -305,7 +303,10 @@ impl Inner {
                 // The group may be in the log after a crash, so its files stay.
                 AppendError::Unknown(_) => Failure::Unknown(error),
                 _ => {
-                    group.side_files.iter().for_each(discard);
+                    group
+                        .side_files
+                        .iter()
+                        .for_each(|name| discard(&self.store, name));
                     Failure::NotWritten(error)
                 }
             }
@@ -324,7 +325,7 @@ impl Inner {
         &self,
         header: Header,
         changes: Changes,
-        side_files: &mut Vec<PathBuf>,
+        side_files: &mut Vec<String>,
     ) -> Result<Vec<u8>, Failure> {
         let record = |error| Failure::Record(Arc::new(error));
         let bytes = changes.encode().map_err(record)?;
@@ -332,21 +333,20 @@ impl Inner {
             let entry = Record::Commit(header, Body::Inline(changes)).encode();
             return within_limit(entry.map_err(record)?);
         }
-        let name = SideFile::name(header.lsn);
-        let path = self.files().join(&name);
-        let body = Body::File(SideFile {
-            name,
+        let file = SideFile {
+            name: SideFile::name(header.lsn),
             bytes: bytes.len() as u64,
             digest: Sha256::digest(&bytes).into(),
             encoding: Encoding::Changes,
             rows: changes.rows.len() as u64,
-        });
+        };
+        let (name, body) = (file.place(), Body::File(file));
         let entry = within_limit(Record::Commit(header, body).encode().map_err(record)?)?;
-        if let Err(error) = files::write_durably(&path, &[&bytes]) {
-            discard(&path);
+        if let Err(error) = self.store.put(&name, &[&bytes]) {
+            discard(&self.store, &name);
             return Err(Failure::SideFile(Arc::new(error)));
         }
-        side_files.push(path);
+        side_files.push(name);
         Ok(entry)
     }
 }
@@ -365,11 +365,10 @@ fn within_limit(entry: Vec<u8>) -> Result<Vec<u8>, Failure> {
 }
 
 /// Removes a side file that no record names. One that stays is removed when the graph is opened.
-fn discard(path: &PathBuf) {
-    if let Err(error) = fs::remove_file(path)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(path = %path.display(), %error, "an unused file stays");
+fn discard(store: &Store, name: &str) {
+    if let Err(error) = store.delete(name) {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "an unused file stays");
     }
 }
 

@@ -20,7 +20,7 @@ mod queue;
 mod status;
 mod write;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
@@ -37,6 +37,7 @@ pub use write::{CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
 use crate::lock::WriterLock;
 use crate::snapshot::Snapshot;
+use crate::store::Store;
 
 /// The format of a graph's folder that this version writes.
 pub(crate) const FORMAT: u32 = 1;
@@ -96,7 +97,7 @@ pub struct Graph {
 
 #[derive(Debug)]
 struct Inner {
-    folder: PathBuf,
+    store: Store,
     options: Options,
     /// What readers get; replaced by the writer, and by folding while it holds the writer.
     published: ArcSwap<Published>,
@@ -131,23 +132,15 @@ impl Graph {
         self.inner.published.load().snapshot.clone()
     }
 
-    /// The folder that it is kept in.
+    /// Where it is kept.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.inner.folder
-    }
-}
-
-impl Inner {
-    fn files(&self) -> PathBuf {
-        self.folder.join("files")
+    pub fn store(&self) -> &Store {
+        &self.inner.store
     }
 
-    fn tables(&self) -> PathBuf {
-        self.folder.join("tables")
-    }
-
-    fn checkpoints(&self) -> PathBuf {
-        self.folder.join("checkpoints")
+    /// The folder that it is kept in, when it is one.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.inner.store.folder()
     }
 }
