@@ -3,7 +3,6 @@
 //! They are made outside of the leader, with ids that no row has had; the leader checks that this
 //! still holds, names their files and takes them in. Replaying takes them in the same way.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use language::schema::TypeId;
@@ -11,11 +10,12 @@ use language::schema::TypeId;
 use crate::chunk::{Chunk, Written};
 use crate::column_file::{self, ColumnsError, Unnamed};
 use crate::columns::Layout;
-use crate::files::{self, FileError};
+use crate::files::FileError;
 use crate::keys::KeyLevel;
 use crate::record::{ChangeCounts, ColumnFile, Columns, Header};
 use crate::replay::ReplayError;
 use crate::snapshot::Snapshot;
+use crate::store::Store;
 use crate::topology::Level;
 
 /// New rows of one type, whose ids follow on one another, with their index.
@@ -92,18 +92,17 @@ impl Bulk {
             .collect()
     }
 
-    /// Names the files for the record at `lsn`, durably. `named` has the path of each that got a
+    /// Names the files for the record at `lsn`, durably. `named` has the place of each that got a
     /// name, also when this fails half-way.
     pub(crate) fn name_files(
         self,
-        folder: &Path,
         lsn: u64,
-        named: &mut Vec<PathBuf>,
+        named: &mut Vec<String>,
     ) -> Result<Columns, FileError> {
         let mut tables = Vec::with_capacity(self.files.len());
         for (addition, file) in self.additions.iter().zip(self.files) {
-            let file = file.name(folder, lsn)?;
-            named.push(folder.join(&file.name));
+            let file = file.name(lsn)?;
+            named.push(file.place());
             tables.push(ColumnFile {
                 type_id: addition.layout.type_id,
                 first_id: addition.first_id(),
@@ -111,7 +110,6 @@ impl Bulk {
                 file,
             });
         }
-        files::sync_folder(folder)?;
         Ok(Columns {
             truncate: self.truncate,
             tables,
@@ -121,7 +119,7 @@ impl Bulk {
 
 /// Reads what a record names.
 pub(crate) fn read(
-    folder: &Path,
+    store: &Store,
     columns: &Columns,
     snapshot: &Snapshot,
 ) -> Result<Vec<Addition>, ColumnsReplayError> {
@@ -131,7 +129,7 @@ pub(crate) fn read(
             .rows(type_id)
             .ok_or(ReplayError::UnknownType(type_id))?;
         let layout = rows.layout.clone();
-        let chunks = column_file::read(folder, &layout, table)?;
+        let chunks = column_file::read(store, &layout, table)?;
         Ok(Addition::new(layout, chunks))
     };
     columns.tables.iter().map(read).collect()
@@ -167,8 +165,9 @@ impl Snapshot {
         let (lsn, run) = (header.lsn, header.run);
         self.take_in(truncate, additions, Written { lsn, run });
         for (type_id, next_id) in &header.next_ids {
-            self.reserve(*type_id, *next_id);
+            self.reserve(*type_id, *next_id, header.lsn);
         }
+        self.remember(header);
         self.advance(header.info(), header.lsn);
     }
 }

@@ -4,9 +4,7 @@
 //! Ends of edges are `_src` and `_dst`, in 32 bits where all of them fit; then `_identity` and
 //! `p<property id>`, each only when some row has a value. A batch is a chunk of rows.
 
-use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -16,13 +14,16 @@ use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
 
 use crate::chunk::{Chunk, Parts};
 use crate::columns::{self, IDENTITY, Layout, SOURCE, TARGET};
-use crate::files::{self, FileError, failed};
+use crate::files::{FileError, failed};
 use crate::packed::Numbers;
 use crate::record::{ColumnFile, Encoding, SideFile};
+use crate::store::{Staged, Store};
+
+/// What messages call a file that has no name yet.
+const UNNAMED: &str = "files/unnamed.columns";
 
 /// Bytes that are read or written at once.
 const BUFFER: usize = 1 << 20;
@@ -31,7 +32,7 @@ const BUFFER: usize = 1 << 20;
 /// is dropped.
 #[derive(Debug)]
 pub(crate) struct Unnamed {
-    file: NamedTempFile,
+    staged: Staged,
     bytes: u64,
     digest: [u8; 32],
     rows: u64,
@@ -62,16 +63,16 @@ pub(crate) fn layout_digest(layout: &Layout) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// Writes rows to a file in `folder` and syncs it.
+/// Writes rows to a file beside the log and syncs it.
 pub(crate) fn write(
-    folder: &Path,
+    store: &Store,
     layout: &Layout,
     chunks: &[Arc<Chunk>],
 ) -> Result<Unnamed, FileError> {
-    let mut file = files::unfinished(folder)?;
-    let path = file.path().to_owned();
+    let mut staged = store.stage(UNNAMED)?;
+    let path = store.place(UNNAMED);
     let schema = schema(layout, chunks);
-    let write = |output: &mut Counted<BufWriter<&mut File>>| -> Result<(), ArrowError> {
+    let write = |output: &mut Counted<BufWriter<&mut Staged>>| -> Result<(), ArrowError> {
         let mut stream = StreamWriter::try_new(output, &schema)?;
         for chunk in chunks {
             stream.write(&batch(chunk, layout, &schema)?)?;
@@ -79,7 +80,7 @@ pub(crate) fn write(
         stream.finish()
     };
     let mut output = Counted {
-        inner: BufWriter::with_capacity(BUFFER, file.as_file_mut()),
+        inner: BufWriter::with_capacity(BUFFER, &mut staged),
         bytes: 0,
         hash: Sha256::new(),
     };
@@ -88,9 +89,9 @@ pub(crate) fn write(
         .map_err(|error| failed("write", &path)(io_error(error)))?;
     let (bytes, digest) = (output.bytes, output.hash.finalize_reset().into());
     drop(output);
-    file.as_file().sync_all().map_err(failed("sync", &path))?;
+    staged.sync()?;
     Ok(Unnamed {
-        file,
+        staged,
         bytes,
         digest,
         rows: chunks.iter().map(|chunk| chunk.len() as u64).sum(),
@@ -98,13 +99,10 @@ pub(crate) fn write(
 }
 
 impl Unnamed {
-    /// Gives it its name. The folder must be synced before a record names it.
-    pub(crate) fn name(self, folder: &Path, lsn: u64) -> Result<SideFile, FileError> {
+    /// Gives it its name, durably.
+    pub(crate) fn name(self, lsn: u64) -> Result<SideFile, FileError> {
         let name = SideFile::name(lsn, Encoding::Columns);
-        let path = folder.join(&name);
-        self.file
-            .persist(&path)
-            .map_err(|error| failed("replace", &path)(error.error))?;
+        self.staged.finish_as(&name)?;
         Ok(SideFile {
             name,
             bytes: self.bytes,
@@ -117,18 +115,17 @@ impl Unnamed {
 
 /// The rows of a file, its digest checked before anything in it is believed.
 pub(crate) fn read(
-    folder: &Path,
+    store: &Store,
     layout: &Layout,
     table: &ColumnFile,
 ) -> Result<Vec<Arc<Chunk>>, ColumnsError> {
     let named = &table.file;
-    let path = folder.join(&named.name);
     let damaged = || ColumnsError::Damaged(named.name.clone());
-    verify(folder, named)?;
+    verify(store, named)?;
     if table.layout != layout_digest(layout) {
         return Err(ColumnsError::OtherLayout(named.name.clone()));
     }
-    let file = File::open(&path).map_err(failed("read", &path))?;
+    let file = store.file(&named.place())?;
     let stream = StreamReader::try_new(BufReader::with_capacity(BUFFER, file), None)?;
     let mut chunks = Vec::new();
     let mut next = table.first_id;
@@ -146,9 +143,9 @@ pub(crate) fn read(
 }
 
 /// Holds a file against the length and the digest that a record names.
-pub(crate) fn verify(folder: &Path, named: &SideFile) -> Result<(), ColumnsError> {
-    let path = &folder.join(&named.name);
-    let mut file = File::open(path).map_err(failed("read", path))?;
+pub(crate) fn verify(store: &Store, named: &SideFile) -> Result<(), ColumnsError> {
+    let path = &store.place(&named.place());
+    let mut file = store.file(&named.place())?;
     let (mut hash, mut bytes) = (Sha256::new(), 0);
     let mut buffer = vec![0; BUFFER];
     loop {

@@ -37,7 +37,10 @@ pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
 /// Writes `parts` to a temporary file beside `path`, syncs it, renames it and syncs the folder.
 pub(crate) fn write_durably(path: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = unfinished(folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempfile_in(folder)
+        .map_err(failed("create a file in", folder))?;
     for part in parts {
         file.write_all(part).map_err(failed("write", path))?;
     }
@@ -45,14 +48,6 @@ pub(crate) fn write_durably(path: &Path, parts: &[&[u8]]) -> Result<(), FileErro
     file.persist(path)
         .map_err(|error| failed("replace", path)(error.error))?;
     sync_folder(folder)
-}
-
-/// A new file that is to get its name once it is whole and synced.
-pub(crate) fn unfinished(folder: &Path) -> Result<tempfile::NamedTempFile, FileError> {
-    tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        .tempfile_in(folder)
-        .map_err(failed("create a file in", folder))
 }
 
 /// Makes the names in a folder durable.

@@ -52,6 +52,8 @@ pub(crate) struct Rows {
     pub(crate) next_id: u64,
     /// The log position at which everything before was deleted, while the table has it still.
     pub(crate) emptied: Option<u64>,
+    /// The newest log position, since the graph was opened, that changed a row or gave an id.
+    pub(crate) changed: u64,
 }
 
 impl Rows {
@@ -64,6 +66,7 @@ impl Rows {
             count,
             next_id,
             emptied: None,
+            changed: 0,
         }
     }
 
@@ -170,6 +173,7 @@ impl Rows {
             _ => {}
         }
         self.next_id = self.next_id.max(id + 1);
+        self.changed = self.changed.max(entry.lsn);
         self.changes.insert_mut(id, entry);
     }
 
@@ -181,6 +185,7 @@ impl Rows {
         if let Some(last) = chunks.last() {
             self.next_id = self.next_id.max(last.last() + 1);
         }
+        self.changed = self.changed.max(written.lsn);
     }
 
     /// Deletes every row.
@@ -189,6 +194,7 @@ impl Rows {
         self.changes = RedBlackTreeMapSync::new_sync();
         self.count = 0;
         self.emptied = Some(lsn);
+        self.changed = self.changed.max(lsn);
     }
 
     /// How many rows of these are not in the table as they are.
@@ -221,7 +227,10 @@ impl Rows {
             0 => self.base.clone(),
             _ => Arc::new(self.base.folded(&self.layout, &self.changes)?),
         };
-        Ok(Self::new(self.layout.clone(), base, self.next_id))
+        Ok(Self {
+            changed: self.changed,
+            ..Self::new(self.layout.clone(), base, self.next_id)
+        })
     }
 
     /// The same rows on a newer base, which holds everything up to `folded`.
@@ -233,7 +242,10 @@ impl Rows {
             0 => base.clone(),
             _ => Arc::new(base.with_newer(&self.base, folded)),
         };
-        let mut rebased = Self::new(self.layout.clone(), base, self.next_id);
+        let mut rebased = Self {
+            changed: self.changed,
+            ..Self::new(self.layout.clone(), base, self.next_id)
+        };
         for (id, entry) in self.changes.iter().filter(|(_, entry)| entry.lsn > folded) {
             rebased.put(*id, entry.clone());
         }

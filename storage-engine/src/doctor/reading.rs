@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use journal::{Digest, Entry, Followed, Lsn, Point, Stop};
 use language::schema::TypeId;
@@ -11,6 +11,7 @@ use crate::column_file;
 use crate::doctor::finding::CommitMark;
 use crate::graph::{self, Effects, EntryError, Replay};
 use crate::record::{Change, ColumnFile, CommitId, CommitInfo, Header, RowChange};
+use crate::store::Store;
 
 /// How many breaches of a rule are told one by one.
 const TOLD: usize = 20;
@@ -29,7 +30,7 @@ pub(super) struct Refusal {
 /// What was learned from the records.
 #[derive(Debug)]
 pub(super) struct Reader {
-    files: PathBuf,
+    store: Store,
     /// The state that the records build up; `None` when it is not asked for.
     replay: Option<Replay>,
     /// Points that checkpoints name, and what the log has there.
@@ -68,7 +69,7 @@ impl Reading {
             digest: Digest::ZERO,
         });
         let mut reader = Reader {
-            files: folder.join("files"),
+            store: folder.into(),
             replay,
             points: points.map(|lsn| (lsn, None)).collect(),
             refusals: Vec::new(),
@@ -156,11 +157,11 @@ impl Reader {
         self.named
             .extend(body.files().map(|side| side.name.clone()));
         *file = body.files().next().map(|side| side.name.clone());
-        let effects = graph::effects(&self.files, body)?;
+        let effects = graph::effects(&self.store, body)?;
         if let Effects::Columns(columns) = &effects {
             for table in &columns.tables {
                 *file = Some(table.file.name.clone());
-                column_file::verify(&self.files, &table.file)?;
+                column_file::verify(&self.store, &table.file)?;
             }
         }
         *file = None;

@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::clock;
-use crate::files::{self, FileError};
+use crate::files::FileError;
+use crate::graph::ahead::in_background;
 use crate::graph::commit::unpoisoned;
 use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published};
 use crate::rows::Rows;
@@ -78,11 +79,11 @@ impl Inner {
             return;
         }
         let planned = Planned(self.clone());
-        tokio::task::spawn_blocking(move || {
+        in_background(move || {
             let inner = &planned.0;
             if let Err(error) = inner.fold() {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(folder = %inner.folder.display(), error, "folding failed");
+                tracing::error!(store = %inner.store, error, "folding failed");
                 let later = clock::now_micros().saturating_add(RETRY_AFTER_MICROS);
                 inner.fold_not_before.store(later, Ordering::Relaxed);
             }
@@ -119,7 +120,7 @@ impl Inner {
             }
             next_ids.insert(type_id.0, rows.next_id);
         }
-        files::sync_tree(&self.tables(), &mut folding.synced)?;
+        self.store.sync_below("tables", &mut folding.synced)?;
         let checkpoint = Checkpoint {
             format: checkpoint::FORMAT,
             graph: snapshot.graph(),
@@ -131,11 +132,12 @@ impl Inner {
             schema: snapshot.schema().as_ref().clone(),
             tables: versions,
             next_ids,
+            answers: snapshot.answers().kept(snapshot.head().time_micros),
         };
         // Everything that can fail comes before the checkpoint counts: then the tables that it names
         // and the bases in memory are never of different positions.
         let prepared = snapshot.folded()?;
-        checkpoint.publish(&self.checkpoints(), folding.checkpoint.as_ref())?;
+        checkpoint.publish(&self.store, folding.checkpoint.as_ref())?;
         folding.checkpoint = Some(checkpoint);
         self.swap(&published, &prepared);
         Ok(())
@@ -163,7 +165,7 @@ impl Inner {
             removed,
             added: rows.unwritten(),
         };
-        Ok(Some(tables::fold(&self.tables(), fold)?))
+        Ok(Some(tables::fold(&self.store, fold)?))
     }
 
     /// Puts the newest snapshot onto the new bases. What was committed meanwhile stays a change.

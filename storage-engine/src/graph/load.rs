@@ -32,8 +32,8 @@ impl Graph {
                 self.write(request, work).await
             }
             Some(Content::Columns(gathered, context)) => {
-                let folder = self.inner.files();
-                let ready = beside(move || Ready::new(context, *gathered, &folder)).await?;
+                let store = self.inner.store.clone();
+                let ready = beside(move || Ready::new(context, *gathered, &store)).await?;
                 self.take_in(request, ready).await
             }
         }

@@ -1,8 +1,7 @@
 //! Opening a graph: the newest checkpoint, then the log's tail.
 
 use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
@@ -11,6 +10,7 @@ use journal::{Journal, Lsn, Start};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::answers::Answers;
 use crate::base::Base;
 use crate::bulk::{self, ColumnsReplayError};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
@@ -18,6 +18,7 @@ use crate::column_file::ColumnsError;
 use crate::columns::Layout;
 use crate::files::{self, FileError};
 use crate::graph::fold::Folding;
+use crate::graph::queue::Places;
 use crate::graph::{FORMAT, Graph, Identity, Inner, LOCAL_EPOCH, Options, Published, commit};
 use crate::lock::{Holder, LockError, WriterLock};
 use crate::record::{
@@ -25,6 +26,7 @@ use crate::record::{
 };
 use crate::replay::ReplayError;
 use crate::snapshot::{Bases, Snapshot};
+use crate::store::Store;
 use crate::tables::{self, TableError};
 
 /// Why a graph could not be opened. Nothing but torn, unacknowledged bytes was changed on disk.
@@ -103,13 +105,14 @@ impl Graph {
     ///
     /// # Errors
     /// [`OpenError`] says what is wrong and where.
-    pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
-        let identity = identity(folder)?;
-        let lock = WriterLock::acquire(folder).map_err(|error| match error {
+    pub fn open(store: impl Into<Store>, options: Options) -> Result<Self, OpenError> {
+        let store = store.into();
+        let identity = identity(&store)?;
+        let lock = WriterLock::acquire(&store.place("")).map_err(|error| match error {
             LockError::Held(holder) => OpenError::Locked { holder },
             LockError::File(error) => error.into(),
         })?;
-        let base = newest_usable(folder, identity.uuid)?;
+        let base = newest_usable(&store, identity.uuid)?;
         let (start, checkpoint, mut replay) = match base {
             Some((checkpoint, snapshot)) => {
                 let start = Start {
@@ -119,13 +122,13 @@ impl Graph {
                 (
                     start,
                     Some(checkpoint),
-                    Replay::from(folder, identity.uuid, Some(snapshot)),
+                    Replay::from(&store, identity.uuid, Some(snapshot)),
                 )
             }
             None => (
                 Start::default(),
                 None,
-                Replay::from(folder, identity.uuid, None),
+                Replay::from(&store, identity.uuid, None),
             ),
         };
         let journal_options = journal::Options {
@@ -137,23 +140,25 @@ impl Graph {
             faults: None,
         };
         let (log, recovery) =
-            Journal::open(&folder.join("log"), start, journal_options, &mut |entry| {
+            Journal::open(&store.place("log"), start, journal_options, &mut |entry| {
                 replay.visit(entry).map_err(Into::into)
             })?;
         if let Some(torn) = &recovery.torn {
-            tracing::warn!(folder = %folder.display(), ?torn, "an unfinished write was cut off the log");
+            tracing::warn!(%store, ?torn, "an unfinished write was cut off the log");
         }
         let snapshot = replay.snapshot.ok_or(OpenError::Unfinished)?;
-        remove_leftovers(folder, start.after, &replay.side_files);
+        remove_leftovers(&store, start.after, &replay.side_files);
         let published = Published {
             snapshot: Arc::new(snapshot),
             digest: recovery.digest,
             tail_bytes: recovery.bytes,
         };
         let log_bytes = log.segments().iter().map(|segment| segment.bytes).sum();
+        let places = Places::new(options.queue, options.queue_bytes);
         let inner = Inner {
-            folder: folder.to_owned(),
+            store,
             options,
+            places: Arc::new(places),
             published: ArcSwap::from_pointee(published),
             queue: Mutex::default(),
             writer: Mutex::new(Some(commit::Writer { log })),
@@ -169,12 +174,14 @@ impl Graph {
     }
 }
 
-pub(crate) fn identity(folder: &Path) -> Result<Identity, OpenError> {
+pub(crate) fn identity(store: &Store) -> Result<Identity, OpenError> {
     let missing = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Missing {
-        folder: folder.to_owned(),
+        folder: store.place(""),
         source,
     };
-    let bytes = files::read(&folder.join("graph.json")).map_err(|error| missing(error.into()))?;
+    let bytes = store
+        .get("graph.json")
+        .map_err(|error| missing(error.into()))?;
     let identity: Identity =
         serde_json::from_slice(&bytes).map_err(|error| missing(error.into()))?;
     if identity.format > FORMAT {
@@ -187,13 +194,13 @@ pub(crate) fn identity(folder: &Path) -> Result<Identity, OpenError> {
 
 /// The newest checkpoint that is whole, with the snapshot that it stands for. The log is complete
 /// from its first entry, so that a graph opens without any.
-fn newest_usable(folder: &Path, graph: Uuid) -> Result<Option<(Checkpoint, Snapshot)>, OpenError> {
-    for path in checkpoint::list(&folder.join("checkpoints"))? {
-        match load(folder, graph, &path) {
+fn newest_usable(store: &Store, graph: Uuid) -> Result<Option<(Checkpoint, Snapshot)>, OpenError> {
+    for name in checkpoint::names(store)? {
+        match load(store, graph, &name) {
             Ok(found) => return Ok(Some(found)),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(path = %path.display(), error, "a checkpoint is not usable");
+                tracing::error!(%store, name, error, "a checkpoint is not usable");
             }
         }
     }
@@ -201,11 +208,11 @@ fn newest_usable(folder: &Path, graph: Uuid) -> Result<Option<(Checkpoint, Snaps
 }
 
 pub(crate) fn load(
-    folder: &Path,
+    store: &Store,
     graph: Uuid,
-    path: &Path,
+    name: &str,
 ) -> Result<(Checkpoint, Snapshot), UnusableCheckpoint> {
-    let checkpoint = Checkpoint::load(path)?;
+    let checkpoint = Checkpoint::read(store, name)?;
     if checkpoint.format != checkpoint::FORMAT {
         return Err(UnusableCheckpoint::Format(checkpoint.format));
     }
@@ -218,7 +225,7 @@ pub(crate) fn load(
     for layout in nodes.iter().chain(&edges) {
         let base = match checkpoint.tables.get(&layout.type_id.0) {
             Some(version) => {
-                let batches = tables::read(&folder.join("tables"), version, layout)?;
+                let batches = tables::read(store, version, layout)?;
                 Base::of_batches(layout, &batches)?
             }
             None => Base::default(),
@@ -227,14 +234,15 @@ pub(crate) fn load(
         bases.insert(layout.type_id, (Arc::new(base), next_id));
     }
     let head = checkpoint.head.clone();
-    let snapshot = Snapshot::at_checkpoint(graph, schema, head, checkpoint.lsn, &bases);
+    let snapshot = Snapshot::at_checkpoint(graph, schema, head, checkpoint.lsn, &bases)
+        .with_answers(Answers::of(&checkpoint.answers));
     Ok((checkpoint, snapshot))
 }
 
 /// The state that the log's entries build up.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    files: PathBuf,
+    store: Store,
     graph: Uuid,
     pub(crate) snapshot: Option<Snapshot>,
     /// Names of the side files that were met.
@@ -242,9 +250,9 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    pub(crate) fn from(folder: &Path, graph: Uuid, snapshot: Option<Snapshot>) -> Self {
+    pub(crate) fn from(store: &Store, graph: Uuid, snapshot: Option<Snapshot>) -> Self {
         Self {
-            files: folder.join("files"),
+            store: store.clone(),
             graph,
             snapshot,
             side_files: HashSet::new(),
@@ -255,7 +263,7 @@ impl Replay {
         let (header, body) = decode(entry)?;
         self.side_files
             .extend(body.files().map(|file| file.name.clone()));
-        self.apply(&header, &effects(&self.files, body)?)
+        self.apply(&header, &effects(&self.store, body)?)
     }
 
     pub(crate) fn apply(&mut self, header: &Header, effects: &Effects) -> Result<(), EntryError> {
@@ -271,7 +279,7 @@ impl Replay {
                 snapshot.replay(header, &changes.rows)?;
             }
             (Some(snapshot), Effects::Columns(columns)) => {
-                let additions = bulk::read(&self.files, columns, snapshot)?;
+                let additions = bulk::read(&self.store, columns, snapshot)?;
                 snapshot.replay_columns(header, columns.truncate, &additions);
             }
         }
@@ -317,10 +325,10 @@ pub(crate) fn decode(entry: journal::Entry<'_>) -> Result<(Header, Body), EntryE
 }
 
 /// The effects of a commit; changes are read from where they are kept.
-pub(crate) fn effects(files: &Path, body: Body) -> Result<Effects, EntryError> {
+pub(crate) fn effects(store: &Store, body: Body) -> Result<Effects, EntryError> {
     match body {
         Body::Inline(changes) => Ok(Effects::Changes(changes)),
-        Body::File(file) => read_side_file(files, &file).map(Effects::Changes),
+        Body::File(file) => read_side_file(store, &file).map(Effects::Changes),
         Body::Columns(columns) => Ok(Effects::Columns(columns)),
     }
 }
@@ -339,26 +347,26 @@ fn first(graph: Uuid, header: &Header, changes: &Changes) -> Result<Snapshot, En
 
 /// Removes what writes that never came to an end have left: files that were not yet renamed, and
 /// side files after `replayed` that no record names. What cannot be removed stays.
-fn remove_leftovers(folder: &Path, replayed: Lsn, named: &HashSet<String>) {
+fn remove_leftovers(store: &Store, replayed: Lsn, named: &HashSet<String>) {
     let leftover = |name: &str| {
         let unnamed = |lsn| lsn > replayed.0 && !named.contains(name);
         name.starts_with(files::UNFINISHED) || SideFile::lsn(name).is_some_and(unnamed)
     };
-    for below in [folder.join("files"), folder.join("checkpoints")] {
-        for entry in fs::read_dir(&below).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if !entry.file_name().to_str().is_some_and(leftover) {
+    for below in ["files", "checkpoints"] {
+        for found in store.list(below).unwrap_or_default() {
+            if !leftover(&found.name) {
                 continue;
             }
-            if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(path = %path.display(), %error, "an unfinished file stays");
+            if let Err(error) = store.delete(&format!("{below}/{}", found.name)) {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "an unfinished file stays");
             }
         }
     }
 }
 
-fn read_side_file(folder: &Path, file: &SideFile) -> Result<Changes, EntryError> {
-    let bytes = files::read(&folder.join(&file.name))?;
+fn read_side_file(store: &Store, file: &SideFile) -> Result<Changes, EntryError> {
+    let bytes = store.get(&file.place())?;
     if bytes.len() as u64 != file.bytes || Sha256::digest(&bytes).as_slice() != file.digest {
         return Err(EntryError::SideFile(file.name.clone()));
     }

@@ -5,7 +5,6 @@
 //! the others are mistakes of the load.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_schema::ArrowError;
@@ -24,6 +23,7 @@ use crate::keys;
 use crate::record::ChangeCounts;
 use crate::rows::Rows;
 use crate::snapshot::Snapshot;
+use crate::store::Store;
 use crate::transaction::Transaction;
 
 /// Why a load cannot be made ready.
@@ -41,7 +41,7 @@ pub(crate) enum NotReady {
 #[derive(Debug)]
 pub(crate) struct Ready {
     context: Arc<Context>,
-    folder: PathBuf,
+    store: Store,
     additions: Vec<Addition>,
     files: Vec<Unnamed>,
     /// For each addition.
@@ -63,7 +63,7 @@ impl Ready {
     pub(crate) fn new(
         context: Arc<Context>,
         gathered: Gathered,
-        folder: &Path,
+        store: &Store,
     ) -> Result<Self, NotReady> {
         if !gathered.errors.is_empty() {
             return Err(NotReady::Lines(gathered.errors));
@@ -75,10 +75,10 @@ impl Ready {
             lines.push(table.lines);
             tables.push((layout.clone(), joined(&layout, chunks)?));
         }
-        let (additions, files) = build(tables, folder)?;
+        let (additions, files) = build(tables, store)?;
         Ok(Self {
             context,
-            folder: folder.to_owned(),
+            store: store.clone(),
             additions,
             files,
             lines,
@@ -109,7 +109,7 @@ impl Ready {
             let chunks: Vec<_> = chunks.collect();
             (addition.layout, chunks)
         });
-        let (additions, files) = build(tables.collect(), &self.folder)?;
+        let (additions, files) = build(tables.collect(), &self.store)?;
         Ok(Self {
             additions,
             files,
@@ -234,12 +234,12 @@ fn joined(layout: &Layout, chunks: Vec<Arc<Chunk>>) -> Result<Vec<Arc<Chunk>>, A
 /// The indexes, while the files are written beside.
 fn build(
     tables: Vec<(Arc<Layout>, Vec<Arc<Chunk>>)>,
-    folder: &Path,
+    store: &Store,
 ) -> Result<(Vec<Addition>, Vec<Unnamed>), NotReady> {
     std::thread::scope(|scope| {
         let writing = scope.spawn(|| {
             let files = tables.iter();
-            let files = files.map(|(layout, chunks)| column_file::write(folder, layout, chunks));
+            let files = files.map(|(layout, chunks)| column_file::write(store, layout, chunks));
             files.collect::<Result<Vec<_>, _>>()
         });
         let additions = tables.iter();
@@ -306,7 +306,7 @@ fn check_ends(
         let (Some(before), Some(after)) = (then.rows(type_id), now.rows(type_id)) else {
             continue;
         };
-        if !some_deleted(before, after, then.lsn()) {
+        if !now.changed_since(type_id, then.lsn()) {
             continue;
         }
         let mut gone = BTreeSet::new();
@@ -330,12 +330,6 @@ fn check_ends(
             }
         }
     }
-}
-
-/// Whether a row may have been deleted since.
-fn some_deleted(before: &Rows, after: &Rows, since: u64) -> bool {
-    let deleted = |entry: &crate::rows::Entry| entry.lsn > since && entry.row.is_none();
-    !Arc::ptr_eq(&before.base, &after.base) || after.changes.values().any(deleted)
 }
 
 impl Rows {
