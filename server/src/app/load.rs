@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use policy::Action;
 use storage_engine::WriteRequest;
-use storage_engine::load::{Input, LineError, Mode, Source};
+use storage_engine::load::{Format, Input, LineError, Mode, Source};
 use tokio::io::{AsyncWriteExt, BufWriter};
 
 use super::{App, Error, Origin, Target, UploadError, blocking, outcome, statement};
@@ -26,12 +26,56 @@ const WRITE_BUFFER: usize = 256 << 10;
 #[error("{} line(s) of the file are wrong", .0.len())]
 pub(crate) struct LineErrors(pub(crate) Vec<LineError>);
 
+/// A file of records on its way in.
+pub(crate) struct Upload<S> {
+    pub(crate) format: RecordFormat,
+    pub(crate) chunks: S,
+}
+
+/// What a file of records may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecordFormat {
+    Ndjson,
+    Csv,
+    Parquet,
+    Arrow,
+}
+
+impl RecordFormat {
+    /// By media type.
+    pub(crate) const ALL: [(&'static str, Self); 4] = [
+        ("application/x-ndjson", Self::Ndjson),
+        ("text/csv", Self::Csv),
+        ("application/vnd.apache.parquet", Self::Parquet),
+        ("application/vnd.apache.arrow.stream", Self::Arrow),
+    ];
+}
+
+fn source(format: RecordFormat, type_name: Option<String>, mode: Mode) -> Result<Source, Error> {
+    let format = match format {
+        RecordFormat::Ndjson => Format::Ndjson,
+        RecordFormat::Csv => Format::Csv,
+        RecordFormat::Parquet => Format::Parquet,
+        RecordFormat::Arrow => Format::Arrow,
+    };
+    match (format, type_name) {
+        (Format::Ndjson, None) => Ok(Source::lines(mode)),
+        (Format::Ndjson, Some(_)) => Err(Error::InvalidRequest(
+            "type: NDJSON names the type in each line".to_owned(),
+        )),
+        (_, Some(name)) => Ok(Source::columns(format, name, mode)),
+        (_, None) => Err(Error::InvalidRequest(
+            "type: which type the rows are of must be said for this format".to_owned(),
+        )),
+    }
+}
+
 pub(crate) async fn run(
     app: &Arc<App>,
     origin: Origin,
     graph_id: String,
     parameters: LoadParameters,
-    lines: impl Stream<Item = Result<Bytes, UploadError>> + Send,
+    upload: Upload<impl Stream<Item = Result<Bytes, UploadError>> + Send>,
 ) -> Result<LoadResponse, Error> {
     let target = Target::branch(&graph_id, parameters.branch.as_deref());
     let permit = app.permit_graph(&origin.principal, Action::Load, target)?;
@@ -42,8 +86,8 @@ pub(crate) async fn run(
         LoadMode::Merge => Mode::Merge,
         LoadMode::Overwrite => Mode::Overwrite,
     };
-    let source = Source::lines(mode);
-    let file = spool(lines, app.limits().load_body_bytes).await?;
+    let source = source(upload.format, parameters.type_name, mode)?;
+    let file = spool(upload.chunks, app.limits().load_body_bytes).await?;
     let write = WriteRequest {
         request: Some(origin.request_id),
         ..WriteRequest::default()
@@ -52,6 +96,9 @@ pub(crate) async fn run(
     let (writer, authorized) = blocking(move || {
         let writer = worker.registry.writer(&permit)?;
         let schema = writer.schema();
+        if let Some(name) = &source.type_name {
+            statement::require_type(name, &schema)?;
+        }
         let batch = writer
             .parse(Input::File(file), &source)
             .map_err(LineErrors)?;

@@ -21,6 +21,7 @@
 mod apply;
 mod builder;
 mod context;
+mod frame;
 mod gather;
 mod index;
 mod line;
@@ -29,6 +30,7 @@ mod part;
 mod pipeline;
 mod ready;
 mod record;
+mod tabular;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -79,6 +81,12 @@ pub enum Format {
     /// A JSON object a line; of any types.
     #[default]
     Ndjson,
+    /// Text with a line of column names; rows of one type.
+    Csv,
+    /// Rows of one type. It is read from a file.
+    Parquet,
+    /// An Arrow IPC stream; rows of one type.
+    Arrow,
 }
 
 /// Where an input comes from.
@@ -112,6 +120,8 @@ impl Read for Input {
 pub struct Source {
     /// What it is.
     pub format: Format,
+    /// The type that its rows are of; not for NDJSON.
+    pub type_name: Option<String>,
     /// What to do with what is there.
     pub mode: Mode,
     /// An input of at most so many bytes is put row by row.
@@ -119,11 +129,22 @@ pub struct Source {
 }
 
 impl Source {
+    /// Rows of one type, in a format that has columns.
+    #[must_use]
+    pub fn columns(format: Format, type_name: impl Into<String>, mode: Mode) -> Self {
+        Self {
+            format,
+            type_name: Some(type_name.into()),
+            ..Self::lines(mode)
+        }
+    }
+
     /// NDJSON.
     #[must_use]
     pub fn lines(mode: Mode) -> Self {
         Self {
             format: Format::Ndjson,
+            type_name: None,
             mode,
             by_row: BY_ROW,
         }
@@ -314,7 +335,9 @@ pub fn parse(
     snapshot: &Arc<crate::Snapshot>,
 ) -> Result<Batch, Vec<LineError>> {
     let mode = source.mode;
-    let Format::Ndjson = source.format;
+    if source.format != Format::Ndjson {
+        return parse_columns(input, source, snapshot);
+    }
     let mut head = Vec::new();
     let limit = source.by_row as u64 + 1;
     if let Err(error) = input.by_ref().take(limit).read_to_end(&mut head) {
@@ -333,6 +356,29 @@ pub fn parse(
     }
     let context = Arc::new(Context::new(snapshot.clone(), mode == Mode::Overwrite));
     let gathered = lines::gather(whole, &context)?;
+    Ok(Batch::of_columns(mode, gathered, context))
+}
+
+/// Reads rows of one type.
+fn parse_columns(
+    input: Input,
+    source: &Source,
+    snapshot: &Arc<crate::Snapshot>,
+) -> Result<Batch, Vec<LineError>> {
+    let mode = source.mode;
+    let wrong = |message| vec![LineError { line: 0, message }];
+    let name = source.type_name.as_deref().unwrap_or_default();
+    let context = Arc::new(Context::new(snapshot.clone(), mode == Mode::Overwrite));
+    let slot = context.named(name, false).or(context.named(name, true));
+    let slot = slot.ok_or_else(|| wrong(format!("there is no type {name:?}")))?;
+    let batches = tabular::Batches::open(input, source.format).map_err(wrong)?;
+    if mode == Mode::Merge {
+        return Ok(Batch::of_rows(
+            mode,
+            tabular::records(batches, slot, &context)?,
+        ));
+    }
+    let gathered = tabular::gather(batches, slot, &context)?;
     Ok(Batch::of_columns(mode, gathered, context))
 }
 

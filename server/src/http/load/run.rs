@@ -7,7 +7,7 @@ use axum::extract::State;
 use crate::app;
 use crate::http::Site;
 use crate::http::document::problems;
-use crate::http::extract::{Caller, GraphName, Id, Lines, Parameters};
+use crate::http::extract::{Caller, GraphName, Id, Parameters, Records};
 use crate::http::failure::Failure;
 
 problems!(
@@ -26,12 +26,19 @@ problems!(
     description = "One record a line: `{\"type\": \"Person\", \"data\": {...}}` or `{\"edge\": \
         \"Knows\", \"from\": ..., \"to\": ..., \"data\": {...}}`. All of it or nothing: the first \
         hundred errors are told with their lines. Nothing is loaded when the caller goes away before \
-        the end of the file.",
+        the end of the file. Or rows of one type, which `type` names, as Parquet, CSV with a line of \
+        names, or an Arrow stream: the columns are its properties, `id`, and for relationships `from` \
+        and `to` (`from.<property>` where the key has several properties); rows are counted from 1, \
+        and 0 is the file as a whole.",
     params(LoadParameters),
     request_body(
-        content = String,
-        description = "The records, one JSON object a line.",
-        content_type = "application/x-ndjson"
+        description = "The records: one JSON object a line, or rows of one type.",
+        content(
+            (String = "application/x-ndjson"),
+            (String = "text/csv"),
+            (Vec<u8> = "application/vnd.apache.parquet"),
+            (Vec<u8> = "application/vnd.apache.arrow.stream")
+        )
     ),
     responses((status = 200, description = "What was loaded.", body = LoadResponse), Problems),
     security(("bearer" = [])),
@@ -43,7 +50,7 @@ pub(in crate::http) async fn run(
     GraphName(graph_id): GraphName,
     Parameters(parameters): Parameters<LoadParameters>,
     Id(request_id): Id,
-    Lines(lines): Lines,
+    Records(upload): Records,
 ) -> Result<Json<LoadResponse>, Failure> {
     let origin = app::Origin {
         principal,
@@ -51,6 +58,6 @@ pub(in crate::http) async fn run(
         key: None,
     };
     Ok(Json(
-        app::load::run(&site.app, origin, graph_id, parameters, lines).await?,
+        app::load::run(&site.app, origin, graph_id, parameters, upload).await?,
     ))
 }

@@ -10,7 +10,6 @@ use serde_json::{Map, Value as Json, json};
 use super::{Edge, Model, Node, Seed, Values};
 use crate::Snapshot;
 use crate::load::Mode;
-use crate::tests::transfer;
 
 /// What a load brings.
 #[derive(Clone, Debug)]
@@ -60,13 +59,13 @@ pub(super) fn prepare(model: &Model, load: &Load, number: usize, exported: &str)
             values: there.values.clone(),
         });
     }
-    let old_nodes = nodes.len();
     let mut node_lines = String::new();
     for (place, (at, seeds)) in load.nodes.iter().enumerate() {
         let node_type = &schema.node_types[usize::from(*at) % schema.node_types.len()];
         let mut values = model
             .accepted(node_type.id, &model.given(node_type.id, seeds))
             .unwrap_or_default();
+        drop_missing(&node_type.properties, &mut values);
         let name = format!("load-{number}-{place}");
         let mut data = Map::new();
         let unique = i64::try_from(number * 1_000 + place).expect("small");
@@ -106,18 +105,25 @@ pub(super) fn prepare(model: &Model, load: &Load, number: usize, exported: &str)
         let edge_type = &schema.edge_types[usize::from(*at) % schema.edge_types.len()];
         let end = |type_id: TypeId, at: u16| {
             let fitting = nodes.iter().enumerate();
-            let fitting: Vec<_> = fitting.filter(|(_, node)| node.type_id == type_id).collect();
+            let fitting: Vec<_> = fitting
+                .filter(|(_, node)| node.type_id == type_id)
+                .collect();
             let place = usize::from(at).checked_rem(fitting.len())?;
             Some(fitting[place].0)
         };
-        let (Some(source), Some(target)) = (end(edge_type.source, *from), end(edge_type.target, *to))
+        let (Some(source), Some(target)) =
+            (end(edge_type.source, *from), end(edge_type.target, *to))
         else {
             continue;
         };
         let mut values = model
             .accepted(edge_type.id, &model.given(edge_type.id, seeds))
             .unwrap_or_default();
-        for property in edge_type.properties.iter().filter(|property| !property.nullable) {
+        for property in edge_type
+            .properties
+            .iter()
+            .filter(|property| !property.nullable)
+        {
             values.insert(property.id, Value::DateTime(7));
         }
         let name = format!("edge-{number}-{place}");
@@ -145,13 +151,16 @@ pub(super) fn prepare(model: &Model, load: &Load, number: usize, exported: &str)
     }
     let mut before = model.clone();
     let mut lines = String::new();
+    let new = edges.split_off(kept);
+    let edges = match (load.overwrite, load.edges_first) {
+        (false, _) => new,
+        (true, false) => edges.into_iter().chain(new).collect(),
+        (true, true) => new.into_iter().chain(edges).collect(),
+    };
     if load.overwrite {
         before.nodes.clear();
         before.edges.clear();
         lines.push_str(exported);
-    } else {
-        edges.drain(..kept);
-        nodes[..old_nodes].iter_mut().for_each(|node| node.values = Values::new());
     }
     match load.edges_first {
         true => lines = format!("{edge_lines}\n{lines}{node_lines}"),
@@ -159,9 +168,13 @@ pub(super) fn prepare(model: &Model, load: &Load, number: usize, exported: &str)
     }
     Prepared {
         lines,
-        mode: if load.overwrite { Mode::Overwrite } else { Mode::Append },
+        mode: if load.overwrite {
+            Mode::Overwrite
+        } else {
+            Mode::Append
+        },
         before,
-        nodes: if load.overwrite { nodes } else { nodes.split_off(0) },
+        nodes,
         edges,
     }
 }
@@ -176,6 +189,16 @@ fn old_edges(model: &Model) -> Vec<NewEdge> {
         values: there.values.clone(),
     });
     edges.collect()
+}
+
+/// What must be there is not given as null.
+fn drop_missing(properties: &[Property], values: &mut Values) {
+    let required = properties.iter().filter(|property| !property.nullable);
+    for property in required {
+        if values.get(&property.id).is_some_and(Value::is_null) {
+            values.remove(&property.id);
+        }
+    }
 }
 
 fn id(properties: &[Property], name: &str) -> PropertyId {
@@ -220,14 +243,7 @@ impl Prepared {
             given.insert(edge_type.id, new.collect());
         }
         let mut places: BTreeMap<TypeId, usize> = BTreeMap::new();
-        let mut sorted: Vec<&NewEdge> = self.edges.iter().collect();
-        if self.mode == Mode::Overwrite {
-            sorted.sort_by_key(|edge| {
-                let new = edge.identity.clone();
-                transfer::position(&self.lines, edge.type_id, &model.schema, &new)
-            });
-        }
-        for edge in sorted {
+        for edge in self.edges {
             let place = places.entry(edge.type_id).or_default();
             let there = given[&edge.type_id][*place];
             *place += 1;
@@ -237,8 +253,8 @@ impl Prepared {
                 Edge {
                     source: found[edge.ends.0],
                     target: found[edge.ends.1],
-                    identity: edge.identity.clone(),
-                    values: edge.values.clone(),
+                    identity: edge.identity,
+                    values: edge.values,
                 },
             );
         }

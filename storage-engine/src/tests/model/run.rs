@@ -22,6 +22,7 @@ pub(super) struct Run {
     graph: Option<Graph>,
     options: Options,
     model: Model,
+    loads: usize,
 }
 
 impl Run {
@@ -44,6 +45,7 @@ impl Run {
                 ..Options::default()
             },
             model: Model::new(Arc::new(schema)),
+            loads: 0,
         };
         run.open();
         run
@@ -126,6 +128,7 @@ impl Run {
         match step {
             Step::Write(changes, end) => self.write(vec![changes], end),
             Step::Group(group) => self.write(group, End::Commit),
+            Step::Load(load) => self.load(&load),
             Step::Fold => {
                 self.graph().fold().expect("folded");
                 assert_eq!(self.graph().status().tail_rows, 0);
@@ -141,6 +144,17 @@ impl Run {
             }
         }
         compare(&self.graph().snapshot(), &self.model);
+    }
+
+    fn load(&mut self, load: &super::Load) {
+        self.loads += 1;
+        let exported = transfer::export(&self.graph().snapshot());
+        let prepared = super::load::prepare(&self.model, load, self.loads, &exported);
+        let source = transfer::by_columns(prepared.mode);
+        let lines = prepared.lines.as_str();
+        transfer::load_from(self.graph(), lines, &source)
+            .unwrap_or_else(|errors| panic!("{errors:?} in\n{lines}"));
+        self.model = prepared.loaded(&self.graph().snapshot());
     }
 
     /// Exports, loads that elsewhere and merges it back.
