@@ -34,15 +34,19 @@ impl Transaction {
     /// The changes as they go into the log, and the graph with them.
     pub(crate) fn finish(mut self) -> Result<Finished, WriteError> {
         self.end_statement()?;
-        if let Some(bulk) = self.bulk.take() {
-            return Ok(Finished {
+        match self.bulk.take() {
+            Some(bulk) => Ok(Finished {
                 snapshot: self.snapshot,
                 changes: Changes::default(),
                 counts: bulk.counts,
                 next_ids: bulk.next_ids(),
                 bulk: Some(bulk),
-            });
+            }),
+            None => Ok(self.finish_rows()),
         }
+    }
+
+    fn finish_rows(self) -> Finished {
         let mut counts = ChangeCounts {
             properties_set: self.properties_set,
             ..Default::default()
@@ -99,7 +103,7 @@ impl Transaction {
                 row: change,
             });
         }
-        Ok(Finished {
+        Finished {
             changes: Changes {
                 catalogue: Vec::new(),
                 rows,
@@ -108,7 +112,7 @@ impl Transaction {
             counts,
             next_ids: next_ids.into_iter().collect(),
             snapshot: self.snapshot,
-        })
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Tests of the engine as a whole, on a real folder.
 
+mod bulk;
 mod crash;
 mod history;
+mod memory;
 mod model;
 mod repeated;
 mod transfer;

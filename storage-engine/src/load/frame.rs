@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch, new_empty_array};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
@@ -61,6 +61,8 @@ impl Plan {
             if columns.contains(&role) {
                 return Err(format!("there are two columns `{}`", field.name()));
             }
+            // Whether its type says something, is told before any row is read.
+            Source::new(context, shape, role, &new_empty_array(field.data_type()))?;
             columns.push(role);
         }
         for (side, name, end) in sides(shape) {
@@ -243,6 +245,12 @@ impl Source {
         })
     }
 
+    /// Whether a row has a text with nothing in it.
+    fn is_empty(&self, row: usize) -> bool {
+        let text = self.wide.as_string_opt::<i64>();
+        text.is_some_and(|text| text.is_valid(row) && text.value(row).is_empty())
+    }
+
     /// The value of a row as its property stores it; `None` where there is nothing.
     fn value(&self, row: usize) -> Result<Option<Value>, String> {
         if self.given.is_null(row) {
@@ -395,23 +403,20 @@ impl RowReader<'_> {
         self.keys.iter_mut().for_each(Vec::clear);
         let mut ends: [Vec<(usize, Value)>; 2] = Default::default();
         for (role, source) in sources {
-            let value = source.value(row)?;
-            let empty = match &value {
-                None => true,
-                Some(Value::String(text)) => text.is_empty(),
-                Some(_) => false,
+            let value = match self.sparse && source.is_empty(row) {
+                true => None,
+                false => Some(source.value(row)?.unwrap_or(Value::Null)),
             };
+            let nothing = value.as_ref().is_none_or(Value::is_null);
             match role {
                 Role::Property(position) => {
-                    if let Some(cell) = cells.get_mut(*position)
-                        && !(self.sparse && empty)
-                    {
-                        *cell = Some(value.unwrap_or(Value::Null));
+                    if let Some(cell) = cells.get_mut(*position) {
+                        *cell = value;
                     }
                 }
-                Role::Identity if empty => {}
+                Role::Identity if nothing => {}
                 Role::Identity => self.identity = value.as_ref().and_then(identity::of_value),
-                Role::End(..) if empty => {
+                Role::End(..) if nothing => {
                     return Err(format!("an edge needs `{}`", source.name));
                 }
                 Role::End(side, part) => {
