@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use journal::{AppendError, Journal};
+use journal::AppendError;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -21,7 +21,8 @@ use uuid::Uuid;
 use crate::clock;
 use crate::files::FileError;
 use crate::finish::Finished;
-use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published};
+use crate::graph::log::Log;
+use crate::graph::{Graph, Inner, Published};
 use crate::record::{
     Body, ChangeCounts, Changes, CommitId, CommitInfo, Encoding, Header, Record, RecordError,
     SideFile,
@@ -126,7 +127,7 @@ pub enum CommitError<E: std::error::Error + 'static> {
 /// The log, held by whoever leads.
 #[derive(Debug)]
 pub(super) struct Writer {
-    pub(super) log: Journal,
+    pub(super) log: Log,
 }
 
 /// Writes that wait.
@@ -322,9 +323,16 @@ impl Inner {
         };
         let committed = catch_unwind(AssertUnwindSafe(|| self.commit_group(writer, waiting)));
         let published = self.published.load();
-        if committed.is_err() && writer.log.last_lsn().0 != published.snapshot.lsn() {
+        if committed.is_err() && writer.log.last_lsn().0 != published.log_lsn {
             // Only opening it again tells what the log has. Nothing is built on a guess.
             tracing::error!(store = %self.store, "a defect: the graph is closed");
+            *open = None;
+            return;
+        }
+        if writer.log.is_lost() {
+            tracing::warn!(store = %self.store, "another process has taken over the log, or it \
+                cannot be told what it has: the graph has to be opened again");
+            self.lost.store(true, Ordering::Release);
             *open = None;
         }
     }
@@ -372,7 +380,7 @@ impl Inner {
         if finished.is_empty() {
             return Ok((head, finished.counts));
         }
-        let header = header(before, lsn, run, job.request(), &finished);
+        let header = header(before, (lsn, self.epoch), run, job.request(), &finished);
         let (counts, info) = (finished.counts, header.info());
         let entry = self.encode(header, finished.changes, &mut group.side_files)?;
         group.started.get_or_insert_with(Instant::now);
@@ -399,10 +407,11 @@ impl Inner {
                 // The group may be in the log after a crash, so its files stay.
                 AppendError::Unknown(_) => Failure::Unknown(error),
                 _ => {
-                    group
-                        .side_files
-                        .iter()
-                        .for_each(|name| discard(&self.store, name));
+                    // A writer that was superseded deletes nothing.
+                    if !writer.log.is_lost() {
+                        let files = group.side_files.iter();
+                        files.for_each(|name| discard(&self.store, name));
+                    }
                     Failure::NotWritten(error)
                 }
             }
@@ -411,6 +420,7 @@ impl Inner {
         self.published.store(Arc::new(Published {
             snapshot: Arc::new(group.working.clone()),
             digest: appended.digest,
+            log_lsn: appended.last.0,
             tail_bytes: before.tail_bytes + appended.bytes,
         }));
         Ok(())
@@ -470,7 +480,7 @@ fn discard(store: &Store, name: &str) {
 
 fn header(
     before: &Snapshot,
-    lsn: u64,
+    (lsn, epoch): (u64, u64),
     run: Uuid,
     request: &WriteRequest,
     finished: &Finished,
@@ -481,7 +491,7 @@ fn header(
         branch: 0,
         sequence: head.sequence + 1,
         previous_lsn: before.lsn(),
-        epoch: LOCAL_EPOCH,
+        epoch,
         id: CommitId(Uuid::now_v7()),
         parents: vec![head.id],
         time_micros: clock::now_micros().max(head.time_micros + 1),

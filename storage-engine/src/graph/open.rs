@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use journal::{Journal, Lsn, Start};
+use journal::{Lsn, Start};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -14,13 +14,15 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::columns::Layout;
 use crate::files::{self, FileError};
 use crate::graph::fold::Folding;
-use crate::graph::{FORMAT, Graph, Identity, Inner, LOCAL_EPOCH, Options, Published, commit};
-use crate::lock::{Holder, LockError, WriterLock};
+use crate::graph::log::{self, Log, Right};
+use crate::graph::{FORMAT, Graph, Identity, Inner, Options, Published, commit};
+use crate::lock::Holder;
 use crate::record::{Body, CatalogueChange, Changes, Header, Record, RecordError, SideFile};
 use crate::replay::ReplayError;
 use crate::rows::Base;
 use crate::snapshot::{Bases, Snapshot};
 use crate::store::Store;
+use crate::store::claim::ClaimError;
 use crate::tables::{self, TableError};
 
 /// Why a graph could not be opened. Nothing but torn, unacknowledged bytes was changed on disk.
@@ -47,6 +49,12 @@ pub enum OpenError {
         /// The format in `graph.json`.
         found: u32,
     },
+    /// The object store cannot keep two writers apart.
+    #[error(
+        "the object store cannot hold a graph: it stores an object under a name that is taken \
+         (conditional writes, If-None-Match, are needed)"
+    )]
+    Unconditional,
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
@@ -56,6 +64,16 @@ pub enum OpenError {
     /// The log has no commit that gives the graph a schema: its creation was not finished.
     #[error("the graph's creation was not finished")]
     Unfinished,
+}
+
+impl From<ClaimError> for OpenError {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Held(holder) => Self::Locked { holder },
+            ClaimError::Unconditional => Self::Unconditional,
+            ClaimError::File(error) => error.into(),
+        }
+    }
 }
 
 /// A log entry that cannot be replayed.
@@ -101,12 +119,17 @@ impl Graph {
     /// [`OpenError`] says what is wrong and where.
     pub fn open(store: impl Into<Store>, options: Options) -> Result<Self, OpenError> {
         let store = store.into();
-        let identity = identity(&store)?;
-        let lock = WriterLock::acquire(&store.place("")).map_err(|error| match error {
-            LockError::Held(holder) => OpenError::Locked { holder },
-            LockError::File(error) => error.into(),
-        })?;
-        let base = newest_usable(&store, identity.uuid)?;
+        let open = |right| Self::open_with(&store, &options, right);
+        let passed = |error: &OpenError| match error {
+            OpenError::Log(journal::Error::Epoch { found, .. }) => Some(*found),
+            _ => None,
+        };
+        log::with_right(&store, options.lease, open, passed)
+    }
+
+    fn open_with(store: &Store, options: &Options, right: Right) -> Result<Self, OpenError> {
+        let identity = identity(store)?;
+        let base = newest_usable(store, identity.uuid)?;
         let (start, checkpoint, mut replay) = match base {
             Some((checkpoint, snapshot)) => {
                 let start = Start {
@@ -116,41 +139,35 @@ impl Graph {
                 (
                     start,
                     Some(checkpoint),
-                    Replay::from(&store, identity.uuid, Some(snapshot)),
+                    Replay::from(store, identity.uuid, Some(snapshot)),
                 )
             }
             None => (
                 Start::default(),
                 None,
-                Replay::from(&store, identity.uuid, None),
+                Replay::from(store, identity.uuid, None),
             ),
         };
-        let journal_options = journal::Options {
-            segment_bytes: options.segment_bytes,
-            epoch: LOCAL_EPOCH,
-            #[cfg(test)]
-            faults: options.faults.clone(),
-            #[cfg(not(test))]
-            faults: None,
-        };
-        let (log, recovery) =
-            Journal::open(&store.place("log"), start, journal_options, &mut |entry| {
-                replay.visit(entry).map_err(Into::into)
-            })?;
+        replay.digest = start.digest.unwrap_or_default();
+        let (log, recovery) = Log::open(store, right, options, start, &mut |entry| {
+            replay.visit(entry).map_err(Into::into)
+        })?;
         if let Some(torn) = &recovery.torn {
             tracing::warn!(%store, ?torn, "an unfinished write was cut off the log");
         }
         let snapshot = replay.snapshot.ok_or(OpenError::Unfinished)?;
-        remove_leftovers(&store, start.after, &replay.side_files);
+        remove_leftovers(store, start.after, &replay.side_files);
         let published = Published {
             snapshot: Arc::new(snapshot),
-            digest: recovery.digest,
+            digest: replay.digest,
+            log_lsn: recovery.last.0,
             tail_bytes: recovery.bytes,
         };
         let log_bytes = log.segments().iter().map(|segment| segment.bytes).sum();
         let inner = Inner {
-            store,
-            options,
+            store: store.clone(),
+            options: options.clone(),
+            epoch: log.epoch(),
             published: ArcSwap::from_pointee(published),
             queue: Mutex::default(),
             writer: Mutex::new(Some(commit::Writer { log })),
@@ -158,7 +175,7 @@ impl Graph {
             fold_planned: AtomicBool::new(false),
             fold_not_before: AtomicI64::new(0),
             log_bytes: AtomicU64::new(log_bytes),
-            _lock: lock,
+            lost: AtomicBool::new(false),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -243,6 +260,8 @@ pub(crate) struct Replay {
     pub(crate) snapshot: Option<Snapshot>,
     /// Names of the side files that were met.
     side_files: HashSet<String>,
+    /// The digest of the frame that holds the last commit.
+    pub(crate) digest: journal::Digest,
 }
 
 impl Replay {
@@ -252,15 +271,20 @@ impl Replay {
             graph,
             snapshot,
             side_files: HashSet::new(),
+            digest: journal::Digest::ZERO,
         }
     }
 
     fn visit(&mut self, entry: journal::Entry<'_>) -> Result<(), EntryError> {
-        let (header, body) = decode(entry)?;
+        let Record::Commit(header, body) = decode(entry)? else {
+            return Ok(());
+        };
         if let Body::File(file) = &body {
             self.side_files.insert(file.name.clone());
         }
-        self.apply(&header, &changes(&self.store, body)?)
+        self.apply(&header, &changes(&self.store, body)?)?;
+        self.digest = entry.digest;
+        Ok(())
     }
 
     pub(crate) fn apply(&mut self, header: &Header, changes: &Changes) -> Result<(), EntryError> {
@@ -274,12 +298,12 @@ impl Replay {
 }
 
 /// The record of a log entry, which must be the one of its place.
-pub(crate) fn decode(entry: journal::Entry<'_>) -> Result<(Header, Body), EntryError> {
-    let Record::Commit(header, body) = Record::decode(entry.bytes)?;
-    if header.lsn != entry.lsn.0 {
-        return Err(EntryError::OutOfOrder(header.lsn));
+pub(crate) fn decode(entry: journal::Entry<'_>) -> Result<Record, EntryError> {
+    let record = Record::decode(entry.bytes)?;
+    if record.lsn() != entry.lsn.0 {
+        return Err(EntryError::OutOfOrder(record.lsn()));
     }
-    Ok((header, body))
+    Ok(record)
 }
 
 /// The changes of a commit, wherever they are kept.
