@@ -1,9 +1,12 @@
 //! Tests of the engine as a whole, on a real folder.
 
 mod crash;
+mod history;
 mod model;
 mod objects;
+mod repeated;
 mod transfer;
+mod turns;
 mod writing;
 
 use std::path::Path;

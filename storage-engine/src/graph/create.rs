@@ -12,8 +12,8 @@ use crate::graph::{FORMAT, Identity, LEASE, LOCAL_EPOCH};
 use crate::record::{
     Body, CatalogueChange, ChangeCounts, Changes, CommitId, Header, Record, RecordError,
 };
-use crate::store::Store;
 use crate::store::claim::ClaimError;
+use crate::store::{PlaceError, Store};
 
 /// What a new graph is.
 #[derive(Clone, Debug)]
@@ -49,6 +49,9 @@ pub enum CreateError {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The place cannot be reached.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The object store cannot keep two writers apart.
     #[error(
         "the object store cannot hold a graph: it stores an object under a name that is taken \

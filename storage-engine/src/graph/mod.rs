@@ -11,12 +11,16 @@
 //!   epochs/<epoch>.json   instead of it in an object store
 //! ```
 
+mod ahead;
 mod commit;
 mod create;
 mod fold;
+mod job;
 mod log;
 mod open;
+mod queue;
 mod status;
+mod write;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -27,12 +31,12 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use commit::{CommitError, WriteRequest, Written};
 pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;
 pub use open::OpenError;
 pub(crate) use open::{EntryError, Replay, UnusableCheckpoint, changes, decode, identity, load};
 pub use status::{CheckpointStatus, Status};
+pub use write::{CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -66,8 +70,13 @@ pub struct Options {
     /// In an object store: how long a writer may trust that nobody else writes without looking, and
     /// for how long others leave the graph to it.
     pub lease: Duration,
-    /// How many writes may wait; more are refused with [`CommitError::Busy`].
+    /// How many writes may be under way; more are refused with [`CommitError::Busy`], and those of one
+    /// principal as soon as it has as many as are free.
     pub queue: usize,
+    /// How many bytes those writes may hold together, as far as their callers say.
+    pub queue_bytes: usize,
+    /// How many long statements run beside the committer; one principal never has all of them.
+    pub ahead: usize,
     /// Makes effects on the log's disk fail.
     #[cfg(test)]
     pub(crate) faults: Option<Arc<dyn journal::Faults>>,
@@ -81,6 +90,8 @@ impl Default for Options {
             segment_bytes: journal::DEFAULT_SEGMENT_BYTES,
             lease: LEASE,
             queue: 1_024,
+            queue_bytes: 256 << 20,
+            ahead: 4,
             #[cfg(test)]
             faults: None,
         }
@@ -100,7 +111,9 @@ struct Inner {
     /// What readers get; replaced by the writer, and by folding while it holds the writer.
     published: ArcSwap<Published>,
     /// Writes that wait for the one that leads.
-    queue: Mutex<commit::Queue>,
+    queue: Mutex<queue::Queue>,
+    /// Room for them.
+    places: Arc<queue::Places>,
     /// `None` once closed.
     writer: Mutex<Option<commit::Writer>>,
     folding: Mutex<fold::Folding>,

@@ -10,19 +10,21 @@ use journal::{Lsn, Start};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::answers::Answers;
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::columns::Layout;
 use crate::files::{self, FileError};
 use crate::graph::fold::Folding;
 use crate::graph::log::{self, Log, Right};
+use crate::graph::queue::Places;
 use crate::graph::{FORMAT, Graph, Identity, Inner, Options, Published, commit};
 use crate::lock::Holder;
 use crate::record::{Body, CatalogueChange, Changes, Header, Record, RecordError, SideFile};
 use crate::replay::ReplayError;
 use crate::rows::Base;
 use crate::snapshot::{Bases, Snapshot};
-use crate::store::Store;
 use crate::store::claim::ClaimError;
+use crate::store::{PlaceError, Store};
 use crate::tables::{self, TableError};
 
 /// Why a graph could not be opened. Nothing but torn, unacknowledged bytes was changed on disk.
@@ -49,6 +51,9 @@ pub enum OpenError {
         /// The format in `graph.json`.
         found: u32,
     },
+    /// The place cannot be reached.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The object store cannot keep two writers apart.
     #[error(
         "the object store cannot hold a graph: it stores an object under a name that is taken \
@@ -64,6 +69,19 @@ pub enum OpenError {
     /// The log has no commit that gives the graph a schema: its creation was not finished.
     #[error("the graph's creation was not finished")]
     Unfinished,
+}
+
+impl OpenError {
+    /// Whether the next attempt may find the graph well: another process has it, or a file or an
+    /// object store could not be reached, without a word on what is in it.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        use journal::Error as Log;
+        matches!(
+            self,
+            Self::Locked { .. } | Self::File(_) | Self::Log(Log::Object { .. } | Log::Epoch { .. })
+        )
+    }
 }
 
 impl From<ClaimError> for OpenError {
@@ -164,10 +182,12 @@ impl Graph {
             tail_bytes: recovery.bytes,
         };
         let log_bytes = log.segments().iter().map(|segment| segment.bytes).sum();
+        let places = Places::new(options.queue, options.queue_bytes);
         let inner = Inner {
             store: store.clone(),
             options: options.clone(),
             epoch: log.epoch(),
+            places: Arc::new(places),
             published: ArcSwap::from_pointee(published),
             queue: Mutex::default(),
             writer: Mutex::new(Some(commit::Writer { log })),
@@ -188,9 +208,11 @@ pub(crate) fn identity(store: &Store) -> Result<Identity, OpenError> {
         folder: store.place(""),
         source,
     };
-    let bytes = store
-        .get("graph.json")
-        .map_err(|error| missing(error.into()))?;
+    let bytes = match store.get("graph.json") {
+        // Out of reach, which says nothing of what is there.
+        Err(error) if store.bucket().is_some() && !error.is_missing() => return Err(error.into()),
+        found => found.map_err(|error| missing(error.into()))?,
+    };
     let identity: Identity =
         serde_json::from_slice(&bytes).map_err(|error| missing(error.into()))?;
     if identity.format > FORMAT {
@@ -248,7 +270,8 @@ pub(crate) fn load(
         checkpoint.head.clone(),
         checkpoint.lsn,
         &bases,
-    )?;
+    )?
+    .with_answers(Answers::of(&checkpoint.answers));
     Ok((checkpoint, snapshot))
 }
 
