@@ -137,7 +137,9 @@ impl Graph {
     /// [`OpenError`] says what is wrong and where.
     pub fn open(store: impl Into<Store>, options: Options) -> Result<Self, OpenError> {
         let store = store.into();
-        let open = |right| Self::open_with(&store, &options, right);
+        // Before anything is locked or claimed where there is no graph.
+        let identity = identity(&store)?;
+        let open = |right| Self::open_with(&store, &identity, &options, right);
         let passed = |error: &OpenError| match error {
             OpenError::Log(journal::Error::Epoch { found, .. }) => Some(*found),
             _ => None,
@@ -145,8 +147,12 @@ impl Graph {
         log::with_right(&store, options.lease, open, passed)
     }
 
-    fn open_with(store: &Store, options: &Options, right: Right) -> Result<Self, OpenError> {
-        let identity = identity(store)?;
+    fn open_with(
+        store: &Store,
+        identity: &Identity,
+        options: &Options,
+        right: Right,
+    ) -> Result<Self, OpenError> {
         let base = newest_usable(store, identity.uuid)?;
         let (start, checkpoint, mut replay) = match base {
             Some((checkpoint, snapshot)) => {

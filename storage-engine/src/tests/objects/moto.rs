@@ -12,74 +12,51 @@ use tempfile::TempDir;
 use crate::Store;
 use crate::tests::Fixture;
 
-/// Serves on a free port, says which, and ends with its parent.
-const SERVE: &str = "
-import os, sys, threading
-from werkzeug.serving import make_server
-from moto.server import DomainDispatcherApplication, create_backend_app
-server = make_server('127.0.0.1', 0, DomainDispatcherApplication(create_backend_app), threaded=True)
-print(server.server_port, flush=True)
-threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-server.serve_forever()
-";
-
 const BUCKET: &str = "trellis-moto-tests";
 
-pub(crate) struct Moto {
-    process: Child,
-    url: String,
-}
+/// Killed when dropped.
+pub(crate) struct Moto(Child);
 
 impl Drop for Moto {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
 /// Where `./dev test` puts it.
 fn packages() -> PathBuf {
-    let given = std::env::var_os("TRELLIS_CACHE").map(PathBuf::from);
-    let cache = given.or_else(|| Some(std::env::home_dir()?.join(".cache/trellis")));
-    cache.unwrap_or_default().join("moto")
+    let given = std::env::var_os("TRELLIS_MOTO").map(PathBuf::from);
+    let usual = || Some(std::env::home_dir()?.join(".cache/trellis/moto"));
+    given.or_else(usual).unwrap_or_default()
 }
 
 impl Moto {
     pub(crate) fn start() -> Option<Self> {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/moto.py");
         let started = Command::new("python3")
-            .args(["-c", SERVE])
+            .args([script, BUCKET])
             .env("PYTHONPATH", packages())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn();
-        let mut process = match started {
-            Ok(process) => process,
-            Err(error) => {
-                println!("skipped: python3 cannot be started: {error}");
-                return None;
-            }
-        };
+        let mut moto = started.ok().map(Self);
         let mut port = String::new();
-        if let Some(said) = process.stdout.take() {
+        if let Some(said) = moto.as_mut().and_then(|moto| moto.0.stdout.take()) {
             let _ = BufReader::new(said).read_line(&mut port);
         }
-        let url = format!("http://127.0.0.1:{}", port.trim());
-        let moto = Self { process, url };
-        if port.trim().is_empty() {
+        let port = port.trim();
+        if port.is_empty() {
+            let packages = packages();
             println!(
-                "skipped: moto is not in {} (./dev test installs it)",
-                packages().display()
+                "skipped: no moto in {}; ./dev test installs it",
+                packages.display()
             );
             return None;
         }
-        let made = reqwest::blocking::Client::new()
-            .put(format!("{}/{BUCKET}", moto.url))
-            .send()
-            .expect("moto answers");
-        assert!(made.status().is_success(), "{made:?}");
         let client = AmazonS3Builder::new()
-            .with_endpoint(&moto.url)
+            .with_endpoint(format!("http://127.0.0.1:{port}"))
             .with_allow_http(true)
             .with_region("us-east-1")
             .with_access_key_id("test")
@@ -88,14 +65,11 @@ impl Moto {
             .build()
             .expect("a client");
         crate::store::lend(BUCKET, Arc::new(client));
-        Some(moto)
-    }
-
-    pub(crate) fn store(&self, name: &str) -> Store {
-        Store::at(&format!("s3://{BUCKET}/graphs/{name}")).expect("a place")
+        moto
     }
 
     pub(crate) fn fixture(&self, name: &str) -> Fixture {
-        Fixture::at(TempDir::new().expect("a folder"), self.store(name))
+        let store = Store::at(&format!("s3://{BUCKET}/graphs/{name}")).expect("a place");
+        Fixture::at(TempDir::new().expect("a folder"), store)
     }
 }
