@@ -131,7 +131,7 @@ async fn at_once_is_refused_what_is_refused_elsewhere() {
         let answer = ask("root", by_key).await;
         assert_eq!(answer.body["rows"], json!([{"name": null}]));
         assert_eq!(answer.body["stats"]["rows"], json!(1));
-        assert_eq!(answer.body["commit"]["sequence"], json!(2));
+        assert_eq!(answer.body["commit"]["sequence"], json!(3));
         assert_eq!(
             answer.body["columns"],
             json!([{"name": "name", "type": "string"}])
