@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::answers::Kept;
 use crate::files::{self, FileError, failed};
 use crate::record::CommitInfo;
 use crate::store::Store;
@@ -34,6 +35,9 @@ pub(crate) struct Checkpoint {
     pub(crate) tables: Tables,
     /// The first id of each type that no row has had.
     pub(crate) next_ids: BTreeMap<u32, u64>,
+    /// What keyed requests were answered, oldest first.
+    #[serde(default)]
+    pub(crate) answers: Vec<Kept>,
 }
 
 /// Where checkpoints are.

@@ -31,6 +31,7 @@
     )
 )]
 
+mod answers;
 mod checkpoint;
 mod clock;
 mod columns;
@@ -55,8 +56,8 @@ pub mod snapshot;
 pub mod transaction;
 
 pub use graph::{
-    CheckpointStatus, CommitError, CreateError, FoldError, Graph, NewGraph, OpenError, Options,
-    Status, WriteRequest, Written,
+    CheckpointStatus, CommitError, CreateError, FoldError, Graph, IdempotencyKey, NewGraph,
+    OpenError, Options, Status, Work, WriteRequest, Written,
 };
 pub use lock::Holder;
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};

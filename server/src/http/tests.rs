@@ -6,6 +6,7 @@ mod data;
 mod envelope;
 mod graphs;
 mod points;
+mod repeated;
 mod types;
 
 use std::path::PathBuf;

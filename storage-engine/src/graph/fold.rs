@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::clock;
 use crate::files::FileError;
+use crate::graph::ahead::in_background;
 use crate::graph::commit::unpoisoned;
 use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published};
 use crate::rows::Rows;
@@ -78,7 +79,7 @@ impl Inner {
             return;
         }
         let planned = Planned(self.clone());
-        tokio::task::spawn_blocking(move || {
+        in_background(move || {
             let inner = &planned.0;
             if let Err(error) = inner.fold() {
                 let error = &error as &dyn std::error::Error;
@@ -137,6 +138,7 @@ impl Inner {
             schema: snapshot.schema().as_ref().clone(),
             tables: versions,
             next_ids,
+            answers: snapshot.answers().kept(snapshot.head().time_micros),
         };
         // Everything that can fail comes before the checkpoint counts: then the tables that it names
         // and the bases in memory are never of different positions.

@@ -10,11 +10,15 @@
 //!   writer.lock           one writing process
 //! ```
 
+mod ahead;
 mod commit;
 mod create;
 mod fold;
+mod job;
 mod open;
+mod queue;
 mod status;
+mod write;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
@@ -24,12 +28,12 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use commit::{CommitError, WriteRequest, Written};
 pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;
 pub use open::OpenError;
 pub(crate) use open::{EntryError, Replay, UnusableCheckpoint, changes, decode, identity, load};
 pub use status::{CheckpointStatus, Status};
+pub use write::{CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
 use crate::lock::WriterLock;
 use crate::snapshot::Snapshot;
@@ -58,8 +62,13 @@ pub struct Options {
     pub fold_bytes: u64,
     /// When a segment of the log is full.
     pub segment_bytes: u64,
-    /// How many writes may wait; more are refused with [`CommitError::Busy`].
+    /// How many writes may be under way; more are refused with [`CommitError::Busy`], and those of one
+    /// principal as soon as it has as many as are free.
     pub queue: usize,
+    /// How many bytes those writes may hold together, as far as their callers say.
+    pub queue_bytes: usize,
+    /// How many long statements run beside the committer; one principal never has all of them.
+    pub ahead: usize,
     /// Makes effects on the log's disk fail.
     #[cfg(test)]
     pub(crate) faults: Option<Arc<dyn journal::Faults>>,
@@ -72,6 +81,8 @@ impl Default for Options {
             fold_bytes: 64 << 20,
             segment_bytes: journal::DEFAULT_SEGMENT_BYTES,
             queue: 1_024,
+            queue_bytes: 256 << 20,
+            ahead: 4,
             #[cfg(test)]
             faults: None,
         }
@@ -91,7 +102,9 @@ struct Inner {
     /// What readers get; replaced by the writer, and by folding while it holds the writer.
     published: ArcSwap<Published>,
     /// Writes that wait for the one that leads.
-    queue: Mutex<commit::Queue>,
+    queue: Mutex<queue::Queue>,
+    /// Room for them.
+    places: Arc<queue::Places>,
     /// `None` once closed.
     writer: Mutex<Option<commit::Writer>>,
     folding: Mutex<fold::Folding>,

@@ -10,10 +10,12 @@ use journal::{Journal, Lsn, Start};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::answers::Answers;
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::columns::Layout;
 use crate::files::{self, FileError};
 use crate::graph::fold::Folding;
+use crate::graph::queue::Places;
 use crate::graph::{FORMAT, Graph, Identity, Inner, LOCAL_EPOCH, Options, Published, commit};
 use crate::lock::{Holder, LockError, WriterLock};
 use crate::record::{Body, CatalogueChange, Changes, Header, Record, RecordError, SideFile};
@@ -148,9 +150,11 @@ impl Graph {
             tail_bytes: recovery.bytes,
         };
         let log_bytes = log.segments().iter().map(|segment| segment.bytes).sum();
+        let places = Places::new(options.queue, options.queue_bytes);
         let inner = Inner {
             store,
             options,
+            places: Arc::new(places),
             published: ArcSwap::from_pointee(published),
             queue: Mutex::default(),
             writer: Mutex::new(Some(commit::Writer { log })),
@@ -231,7 +235,8 @@ pub(crate) fn load(
         checkpoint.head.clone(),
         checkpoint.lsn,
         &bases,
-    )?;
+    )?
+    .with_answers(Answers::of(&checkpoint.answers));
     Ok((checkpoint, snapshot))
 }
 
