@@ -199,6 +199,7 @@ impl Graph {
             writer: Mutex::new(Some(commit::Writer { log })),
             folding: Mutex::new(Folding::after(checkpoint)),
             fold_planned: AtomicBool::new(false),
+            folded_lsn: AtomicU64::new(start.after.0),
             fold_not_before: AtomicI64::new(0),
             log_bytes: AtomicU64::new(log_bytes),
             lost: AtomicBool::new(false),

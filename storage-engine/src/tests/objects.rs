@@ -242,6 +242,28 @@ fn who_has_ended_is_succeeded_at_once_and_who_is_idle_after_the_lease() {
 }
 
 #[test]
+fn many_small_objects_are_folded() {
+    let (_home, store, _) = place();
+    Graph::create(&store, NewGraph::new(schema(), "test")).expect("created");
+    let options = Options {
+        fold_entries: 10,
+        ..Options::default()
+    };
+    let graph = Graph::open(&store, options).expect("opened");
+    for number in 0..40 {
+        add(&graph, &format!("{number}")).expect("written");
+    }
+    let folded = || graph.status().checkpoint.is_some_and(|it| it.lsn >= 20);
+    for _ in 0..500 {
+        if folded() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("not folded: {:?}", graph.status());
+}
+
+#[test]
 fn an_epoch_that_the_log_has_passed_is_claimed_anew() {
     let (_home, store, _) = place();
     Graph::create(&store, NewGraph::new(schema(), "test")).expect("created");
