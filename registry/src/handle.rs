@@ -19,12 +19,13 @@ use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::export::{self, ExportError};
 use storage_engine::load::{self, Batch, Input, LineError, LoadError, Loaded, Source};
 use storage_engine::{
-    CommitError, CommitInfo, Graph, IdempotencyKey, OpenError, Snapshot, Status, Transaction, Work,
-    WriteRequest, Written,
+    Answer, CommitError, CommitInfo, Graph, IdempotencyKey, OpenError, Snapshot, Status, Store,
+    Work, WriteRequest, Written,
 };
 use uuid::Uuid;
 
 use crate::Registration;
+use crate::uri;
 
 /// Every graph that was asked for, by its folder.
 #[derive(Debug)]
@@ -214,13 +215,21 @@ impl Handles {
         };
         let mut state = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*state {
-            State::Open(graph) => return Ok(graph.clone()),
+            State::Open(graph) if !graph.is_lost() => return Ok(graph.clone()),
+            // Another process has taken over, or the store was out of reach: only opening it again
+            // tells what the graph has.
+            State::Open(_) => {}
             State::Broken(error) => return Err(HandleError::Broken(error.clone())),
             // Closing may have come between the two locks, and has passed this slot by now.
             State::Closed if self.slots().is_none() => return Err(HandleError::Closed),
             State::Closed => {}
         }
-        match Graph::open(folder, storage_engine::Options::default()) {
+        let opened = match uri::is_remote(folder) {
+            true => Store::at(&folder.to_string_lossy()).map_err(OpenError::from),
+            false => Ok(folder.into()),
+        };
+        let options = storage_engine::Options::default();
+        match opened.and_then(|store| Graph::open(store, options)) {
             Ok(graph) => {
                 *state = State::Open(graph.clone());
                 Ok(graph)
@@ -252,8 +261,8 @@ impl Handles {
         };
         let state = slot.as_ref().and_then(|slot| slot.0.try_lock().ok());
         Ok(match state.as_deref() {
-            Some(State::Open(graph)) => Some(graph.clone()),
-            Some(State::Closed | State::Broken(_)) | None => None,
+            Some(State::Open(graph)) if !graph.is_lost() => Some(graph.clone()),
+            Some(State::Open(_) | State::Closed | State::Broken(_)) | None => None,
         })
     }
 
@@ -276,7 +285,7 @@ fn check(permit: &Permit, registration: &Registration) -> Result<(), HandleError
 /// Whether the next request may find the graph well: another process has it, or the system refused
 /// something (too many open files, say) without a word on what is in the files.
 fn passes(error: &OpenError) -> bool {
-    if matches!(error, OpenError::Locked { .. } | OpenError::File(_)) {
+    if error.is_passing() {
         return true;
     }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -420,62 +429,29 @@ impl Writer {
     }
 
     /// Loads what was read and decided, in one commit, which names who was permitted to and by which
-    /// decision.
+    /// decision; with a key, once for each of that principal.
     pub async fn load(
         &self,
         authorized: &Authorized<Batch>,
         request: WriteRequest,
+        key: Option<IdempotencyKey>,
     ) -> Result<Written<Loaded>, AccessError<CommitError<LoadError>>> {
         let request = self.named(authorized, request)?;
-        let loaded = self.graph.load(request, authorized.plan()).await;
+        let loaded = self.graph.load(request, key, authorized.plan()).await;
         loaded.map_err(AccessError::Engine)
     }
 
-    /// Runs `work`, made of what was decided, in one commit, which names who was permitted to and by
-    /// which decision.
-    pub async fn write<P, R, E>(
-        &self,
-        authorized: Authorized<P>,
-        request: WriteRequest,
-        work: impl FnOnce(&P, &mut Transaction) -> Result<R, E> + Send + 'static,
-    ) -> Result<Written<R>, AccessError<CommitError<E>>>
-    where
-        P: Send + 'static,
-        R: Send + 'static,
-        E: std::error::Error + Send + 'static,
-    {
-        let made = |authorized: Authorized<P>| {
-            Work::inside(move |transaction: &mut Transaction| work(authorized.plan(), transaction))
-        };
-        self.submit(authorized, request, made).await
-    }
-
     /// Carries out work that `make` makes of what was decided, in one commit, which names who was
-    /// permitted to and by which decision.
+    /// permitted to and by which decision; with a key, once for each of that principal.
     pub async fn submit<P, R, E>(
         &self,
         authorized: Authorized<P>,
         request: WriteRequest,
+        key: Option<IdempotencyKey>,
         make: impl FnOnce(Authorized<P>) -> Work<R, E>,
     ) -> Result<Written<R>, AccessError<CommitError<E>>>
     where
-        R: Send + 'static,
-        E: std::error::Error + Send + 'static,
-    {
-        let request = self.named(&authorized, request)?;
-        let written = self.graph.submit(request, make(authorized)).await;
-        written.map_err(AccessError::Engine)
-    }
-
-    /// As [`Self::submit`], once for each key of the principal; what the work returns is kept.
-    pub async fn submit_once<P, E>(
-        &self,
-        authorized: Authorized<P>,
-        request: WriteRequest,
-        key: IdempotencyKey,
-        make: impl FnOnce(Authorized<P>) -> Work<String, E>,
-    ) -> Result<Written<String>, AccessError<CommitError<E>>>
-    where
+        R: Answer + Send + 'static,
         E: std::error::Error + Send + 'static,
     {
         let request = self.named(&authorized, request)?;

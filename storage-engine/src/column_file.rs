@@ -101,15 +101,15 @@ pub(crate) fn write(
 impl Unnamed {
     /// Gives it its name, durably.
     pub(crate) fn name(self, lsn: u64) -> Result<SideFile, FileError> {
-        let name = SideFile::name(lsn, Encoding::Columns);
-        self.staged.finish_as(&name)?;
-        Ok(SideFile {
-            name,
+        let file = SideFile {
+            name: SideFile::name(lsn, Encoding::Columns),
             bytes: self.bytes,
             digest: self.digest,
             encoding: Encoding::Columns,
             rows: self.rows,
-        })
+        };
+        self.staged.finish_as(file.place())?;
+        Ok(file)
     }
 }
 

@@ -61,13 +61,13 @@ pub mod snapshot;
 pub mod transaction;
 
 pub use graph::{
-    CheckpointStatus, CommitError, CreateError, FoldError, Graph, IdempotencyKey, NewGraph,
+    Answer, CheckpointStatus, CommitError, CreateError, FoldError, Graph, IdempotencyKey, NewGraph,
     OpenError, Options, Status, Work, WriteRequest, Written,
 };
 pub use lock::Holder;
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};
 pub use snapshot::{Neighbour, Snapshot};
-pub use store::Store;
+pub use store::{Contents, PlaceError, Store};
 pub use transaction::{Transaction, WriteError};
 
 #[cfg(test)]

@@ -7,22 +7,24 @@
 //! log. One that fails leaves nothing: its working snapshot is dropped. Its answer waits with the
 //! others all the same: what it failed on may be the work of a neighbour that is not durable yet.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use journal::{AppendError, Journal};
+use journal::AppendError;
 use language::schema::TypeId;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::ahead::{Ahead, Prepared, in_background};
+use super::ahead::{Ahead, Next, Prepared, changed, in_background};
 use super::job::{Failure, Job, Made, Outcome, Ran};
 use super::queue::Entry;
 use crate::bulk::Bulk;
 use crate::clock;
-use crate::graph::{Inner, LOCAL_EPOCH, Published};
+use crate::graph::log::Log;
+use crate::graph::{Inner, Published};
 use crate::record::{
     Body, ChangeCounts, Changes, CommitId, Encoding, Header, Idempotency, Record, SideFile,
 };
@@ -47,7 +49,7 @@ const GROUP_TIME: Duration = Duration::from_millis(10);
 /// The log, held by whoever leads.
 #[derive(Debug)]
 pub(super) struct Writer {
-    pub(super) log: Journal,
+    pub(super) log: Log,
 }
 
 /// Writes that become durable together.
@@ -60,6 +62,8 @@ struct Group {
     bytes: usize,
     side_files: Vec<String>,
     members: Vec<(Job, Outcome)>,
+    /// Writes that are to run beside the committer.
+    ahead: Vec<Entry>,
 }
 
 impl Group {
@@ -71,6 +75,7 @@ impl Group {
             bytes: 0,
             side_files: Vec::new(),
             members: Vec::new(),
+            ahead: Vec::new(),
         }
     }
 
@@ -86,6 +91,8 @@ enum Turn {
     Told(Outcome),
     /// It runs beside the committer and comes back.
     Ahead,
+    /// It waits until what it would change is nobody's own.
+    Hold,
 }
 
 /// What a commit changes.
@@ -170,9 +177,16 @@ impl Inner {
         };
         let committed = catch_unwind(AssertUnwindSafe(|| self.commit_group(writer)));
         let published = self.published.load();
-        if committed.is_err() && writer.log.last_lsn().0 != published.snapshot.lsn() {
+        if committed.is_err() && writer.log.last_lsn().0 != published.log_lsn {
             // Only opening it again tells what the log has. Nothing is built on a guess.
             tracing::error!(store = %self.store, "a defect: the graph is closed");
+            *open = None;
+            return;
+        }
+        if writer.log.is_lost() {
+            tracing::warn!(store = %self.store, "another process has taken over the log, or it \
+                cannot be told what it has: the graph has to be opened again");
+            self.lost.store(true, Ordering::Release);
             *open = None;
         }
     }
@@ -189,13 +203,19 @@ impl Inner {
             turns += 1;
             let lsn = writer.log.last_lsn().0 + 1 + group.entries.len() as u64;
             match self.carry_out(&mut entry.job, lsn, &mut group) {
-                Turn::Ahead => self.send_ahead(entry),
+                Turn::Ahead => group.ahead.push(entry),
+                Turn::Hold => unpoisoned(&self.queue).hold(entry),
                 Turn::Told(outcome) if group.entries.is_empty() => entry.job.settle(outcome),
                 Turn::Told(outcome) => group.members.push((entry.job, outcome)),
             }
         }
         let appended = self.append(writer, &group, &before);
         unpoisoned(&self.queue).pace().end(turns);
+        // Only now, so that they run on what the group has made.
+        group
+            .ahead
+            .into_iter()
+            .for_each(|entry| self.send_ahead(entry));
         for (job, outcome) in group.members {
             match &appended {
                 Ok(()) => job.settle(outcome),
@@ -215,23 +235,32 @@ impl Inner {
     }
 
     /// Carries out one write on the state that the group has come to, and takes it into the group.
-    fn carry_out(&self, job: &mut Job, lsn: u64, group: &mut Group) -> Turn {
+    fn carry_out(self: &Arc<Self>, job: &mut Job, lsn: u64, group: &mut Group) -> Turn {
         if let Some(outcome) = job.foregone(&group.working) {
             return Turn::Told(outcome);
         }
-        if let Some(ahead) = &mut job.ahead
-            && let Some(prepared) = ahead.prepared.take()
+        if let Some(prepared) = job.ahead.as_mut().and_then(|ahead| ahead.prepared.take())
+            && let Some(turn) = self.take_over(job, prepared, lsn, group)
         {
-            let adopted = (!prepared.is_outdated(&group.working))
-                .then(|| self.adopt(job, prepared, lsn, group));
-            match adopted.flatten() {
-                Some(outcome) => return Turn::Told(outcome),
-                None if job.ahead.as_mut().is_some_and(Ahead::runs_again) => return Turn::Ahead,
-                None => {}
-            }
+            return turn;
         }
-        let run = Uuid::now_v7();
+        // What cannot be run again is not even tried.
+        if job.ahead.is_none() && unpoisoned(&self.queue).is_reserved(None) {
+            return Turn::Hold;
+        }
         let budget = job.ahead.as_ref().and_then(Ahead::budget);
+        self.run_here(job, budget, lsn, group)
+    }
+
+    /// Runs one write at its place in the log.
+    fn run_here(
+        &self,
+        job: &mut Job,
+        budget: Option<Instant>,
+        lsn: u64,
+        group: &mut Group,
+    ) -> Turn {
+        let run = Uuid::now_v7();
         let transaction = Transaction::new(group.working.clone(), lsn, run).within(budget);
         let head = group.working.head();
         let (finished, answer) = match job.run(transaction) {
@@ -242,13 +271,16 @@ impl Inner {
         if finished.is_empty() {
             return Turn::Told(Ok(Made::nothing(head, finished.counts)));
         }
+        if self.must_wait(job, || changed(&finished.changes, &finished.next_ids)) {
+            return Turn::Hold;
+        }
         let addition = Addition {
             run,
             counts: finished.counts,
             next_ids: finished.next_ids,
             answer,
         };
-        let header = header(&group.working, lsn, job, addition);
+        let header = header(&group.working, (lsn, self.epoch), job, addition);
         let mut working = finished.snapshot;
         working.remember(&header);
         working.advance(header.info(), lsn);
@@ -259,24 +291,51 @@ impl Inner {
         Turn::Told(self.take_in(header, content, working, group))
     }
 
-    /// Takes over changes that were made on an earlier state and hold on this one; `None` when they
-    /// turn out not to.
-    fn adopt(&self, job: &Job, prepared: Prepared, lsn: u64, group: &mut Group) -> Option<Outcome> {
+    /// Whether a write would change what a statement has for itself.
+    fn must_wait(&self, job: &Job, changed: impl FnOnce() -> BTreeSet<TypeId>) -> bool {
+        if job.ahead.as_ref().is_none_or(Ahead::has_reservation) {
+            return false;
+        }
+        let is_reserved = |types| unpoisoned(&self.queue).is_reserved(types);
+        is_reserved(None) && is_reserved(Some(&changed()))
+    }
+
+    /// Takes over changes that were made on an earlier state, if they hold on this one; `None` when
+    /// the work is to be done here.
+    fn take_over(
+        self: &Arc<Self>,
+        job: &mut Job,
+        prepared: Prepared,
+        lsn: u64,
+        group: &mut Group,
+    ) -> Option<Turn> {
+        if prepared.is_outdated(&group.working) {
+            return match job.ahead.as_mut()?.outdated(prepared, self) {
+                Next::Ahead => Some(Turn::Ahead),
+                Next::Hold => Some(Turn::Hold),
+                Next::Inside => None,
+            };
+        }
+        if self.must_wait(job, || prepared.changed()) {
+            job.ahead.as_mut()?.prepared = Some(prepared);
+            return Some(Turn::Hold);
+        }
         let addition = Addition {
             run: prepared.run,
             counts: prepared.counts,
             next_ids: prepared.next_ids,
             answer: prepared.answer,
         };
-        let header = header(&group.working, lsn, job, addition);
+        let header = header(&group.working, (lsn, self.epoch), job, addition);
         let mut working = group.working.clone();
         if let Err(error) = working.replay(&header, &prepared.changes.rows) {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "a defect: changes that were made ahead do not fit");
-            return None;
+            return Some(self.run_here(job, None, lsn, group));
         }
         let content = Content::Changes(prepared.changes);
-        Some(self.take_in(header, content, working, group))
+        let taken = self.take_in(header, content, working, group);
+        Some(Turn::Told(taken))
     }
 
     /// Makes a commit part of the group. `working` is the graph after it.
@@ -319,10 +378,11 @@ impl Inner {
                 // The group may be in the log after a crash, so its files stay.
                 AppendError::Unknown(_) => Failure::Unknown(error),
                 _ => {
-                    group
-                        .side_files
-                        .iter()
-                        .for_each(|name| discard(&self.store, name));
+                    // A writer that was superseded deletes nothing.
+                    if !writer.log.is_lost() {
+                        let files = group.side_files.iter();
+                        files.for_each(|name| discard(&self.store, name));
+                    }
                     Failure::NotWritten(error)
                 }
             }
@@ -331,6 +391,7 @@ impl Inner {
         self.published.store(Arc::new(Published {
             snapshot: Arc::new(group.working.clone()),
             digest: appended.digest,
+            log_lsn: appended.last.0,
             tail_bytes: before.tail_bytes + appended.bytes,
         }));
         Ok(())
@@ -411,7 +472,7 @@ fn discard(store: &Store, name: &str) {
     }
 }
 
-fn header(before: &Snapshot, lsn: u64, job: &Job, addition: Addition) -> Header {
+fn header(before: &Snapshot, (lsn, epoch): (u64, u64), job: &Job, addition: Addition) -> Header {
     let (head, request) = (before.head(), &job.request);
     let keyed = job.key.as_ref().zip(addition.answer);
     Header {
@@ -419,7 +480,7 @@ fn header(before: &Snapshot, lsn: u64, job: &Job, addition: Addition) -> Header 
         branch: 0,
         sequence: head.sequence + 1,
         previous_lsn: before.lsn(),
-        epoch: LOCAL_EPOCH,
+        epoch,
         id: CommitId(Uuid::now_v7()),
         parents: vec![head.id],
         time_micros: clock::now_micros().max(head.time_micros + 1),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use crate::graph::commit::unpoisoned;
-use crate::graph::{CommitError, Graph, WriteRequest, Written};
+use crate::graph::{CommitError, Graph, IdempotencyKey, Work, WriteRequest, Written};
 use crate::load::{self, Batch, Content, LoadError, Loaded, NotReady, Ready, Taken};
 use crate::transaction::Transaction;
 
@@ -12,14 +12,15 @@ use crate::transaction::Transaction;
 const ATTEMPTS: usize = 3;
 
 impl Graph {
-    /// Loads what was read, in one commit. A batch is loaded once; when the caller goes away before
-    /// its turn, nothing is.
+    /// Loads what was read, in one commit; with a key, as [`Graph::submit_once`] does. A batch is
+    /// loaded once; when the caller goes away before its turn, nothing is.
     ///
     /// # Errors
     /// [`CommitError`]; of [`CommitError::Work`] the lines say what is wrong.
     pub async fn load(
         &self,
         request: WriteRequest,
+        key: Option<IdempotencyKey>,
         batch: &Batch,
     ) -> Result<Written<Loaded>, CommitError<LoadError>> {
         let mode = batch.mode();
@@ -29,12 +30,19 @@ impl Graph {
                 let work = move |transaction: &mut Transaction| {
                     load::apply(&rows, mode, transaction).map_err(LoadError::from)
                 };
-                self.write(request, work).await
+                self.submit_once(request, key, Work::inside(work)).await
             }
             Some(Content::Columns(gathered, context)) => {
                 let store = self.inner.store.clone();
-                let ready = beside(move || Ready::new(context, *gathered, &store)).await?;
-                self.take_in(request, ready).await
+                match beside(move || Ready::new(context, *gathered, &store)).await {
+                    Ok(ready) => self.take_in(request, key, ready).await,
+                    // Of a request that comes again, what it brings is there already: its key tells.
+                    Err(CommitError::Work(wrong)) => {
+                        let work = |_: &mut Transaction| Err(wrong);
+                        self.submit_once(request, key, Work::inside(work)).await
+                    }
+                    Err(error) => Err(error),
+                }
             }
         }
     }
@@ -42,6 +50,7 @@ impl Graph {
     async fn take_in(
         &self,
         request: WriteRequest,
+        key: Option<IdempotencyKey>,
         mut ready: Ready,
     ) -> Result<Written<Loaded>, CommitError<LoadError>> {
         for attempt in 1.. {
@@ -61,7 +70,8 @@ impl Graph {
                     }
                 }
             };
-            let written = self.write(request.clone(), work).await;
+            let work = Work::inside(work);
+            let written = self.submit_once(request.clone(), key.clone(), work).await;
             let outrun = unpoisoned(&place).take();
             match (written, outrun) {
                 (Err(CommitError::Work(LoadError { outrun: true, .. })), Some(outrun)) => {

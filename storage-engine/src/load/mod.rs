@@ -18,6 +18,7 @@
 //! (`ready.rs`), and the leader takes them in as they are. Memory beyond the graph's own does not
 //! grow with the input.
 
+mod answer;
 mod apply;
 mod builder;
 mod context;

@@ -92,7 +92,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn commit(graph: &Graph, batch: &load::Batch) -> Result<Written<Loaded>, Vec<LineError>> {
-    let loaded = runtime().block_on(graph.load(WriteRequest::by("test"), batch));
+    let loaded = runtime().block_on(graph.load(WriteRequest::by("test"), None, batch));
     loaded.map_err(|error| match error {
         CommitError::Work(wrong) => wrong.lines,
         other => panic!("{other:?}"),
@@ -414,6 +414,37 @@ fn a_load_gives_way_to_those_who_were_faster() {
     );
     assert_ne!(place.export(), exported);
     place.graph().fold().expect("folded");
+}
+
+/// Whether it was put row by row or taken in as columns.
+#[test]
+fn a_load_that_is_sent_again_gets_its_first_answer() {
+    for by_row in [0, 1 << 20] {
+        let place = Place::new();
+        let send = |lines: &str, digest: u8| {
+            let source = Source {
+                by_row,
+                ..Source::lines(Mode::Append)
+            };
+            let input = Input::Stream(Box::new(std::io::Cursor::new(lines.as_bytes().to_vec())));
+            let batch = load::parse(input, &source, &place.graph().snapshot()).expect("read");
+            let key = crate::IdempotencyKey {
+                key: "once".to_owned(),
+                digest: [digest; 32],
+            };
+            runtime().block_on(
+                place
+                    .graph()
+                    .load(WriteRequest::by("test"), Some(key), &batch),
+            )
+        };
+        let first = send(PEOPLE, 1).expect("loaded");
+        let again = send(PEOPLE, 1).expect("answered");
+        assert!(again.repeated && !first.repeated);
+        assert_eq!((again.commit, again.value), (first.commit, first.value));
+        let other = send(PEOPLE, 2).expect_err("another request");
+        assert!(matches!(other, CommitError::KeyReused), "{other:?}");
+    }
 }
 
 /// Files of `files/`.

@@ -95,7 +95,7 @@ fn memory_child() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
-    let loaded = runtime.block_on(graph.load(WriteRequest::by("test"), &batch));
+    let loaded = runtime.block_on(graph.load(WriteRequest::by("test"), None, &batch));
     assert_eq!(loaded.expect("loaded").value.edges["Follows"], edges);
     let resident = graph.status().resident_bytes as u64 / 1024;
     let took = begun.elapsed().as_millis();

@@ -99,7 +99,7 @@ pub(super) fn load_from(
         .build()
         .expect("a runtime");
     runtime
-        .block_on(graph.load(WriteRequest::by("test"), &batch))
+        .block_on(graph.load(WriteRequest::by("test"), None, &batch))
         .map_err(|error| match error {
             CommitError::Work(wrong) => wrong.lines,
             other => panic!("{other:?}"),

@@ -1,7 +1,6 @@
 //! `POST load`.
 
-use api_types::{LoadParameters, LoadResponse};
-use axum::Json;
+use api_types::{IdempotencyHeader, LoadParameters, LoadResponse};
 use axum::extract::State;
 
 use crate::app;
@@ -9,11 +8,12 @@ use crate::http::Site;
 use crate::http::document::problems;
 use crate::http::extract::{Caller, GraphName, Id, Parameters, Records};
 use crate::http::failure::Failure;
+use crate::http::idempotency::{MaybeKey, Replayable};
 
 problems!(
     Problems: InvalidRequest, InvalidRows, Unauthenticated, Forbidden, GraphNotFound, BranchNotFound,
     RequestTimeout, BodyTooLarge, UnsupportedMediaType, MemoryLimit, Internal, GraphLocked,
-    GraphQuarantined, Unavailable, OutcomeUnknown, ShuttingDown, TooManyWrites
+    GraphQuarantined, Unavailable, OutcomeUnknown, ShuttingDown, TooManyWrites, IdempotencyKeyReused
 );
 
 /// Loads a file in one commit.
@@ -30,7 +30,7 @@ problems!(
         names, or an Arrow stream: the columns are its properties, `id`, and for relationships `from` \
         and `to` (`from.<property>` where the key has several properties); rows are counted from 1, \
         and 0 is the file as a whole.",
-    params(LoadParameters),
+    params(LoadParameters, IdempotencyHeader),
     request_body(
         description = "The records: one JSON object a line, or rows of one type.",
         content(
@@ -40,7 +40,16 @@ problems!(
             (Vec<u8> = "application/vnd.apache.arrow.stream")
         )
     ),
-    responses((status = 200, description = "What was loaded.", body = LoadResponse), Problems),
+    responses(
+        (
+            status = 200,
+            description = "What was loaded.",
+            body = LoadResponse,
+            headers(("Idempotency-Replayed" = bool, description = "`true` when this is the answer \
+                of an earlier request with this key; nothing was done now."))
+        ),
+        Problems
+    ),
     security(("bearer" = [])),
     extensions(("x-cedar-action" = json!("load"))),
 )]
@@ -50,14 +59,15 @@ pub(in crate::http) async fn run(
     GraphName(graph_id): GraphName,
     Parameters(parameters): Parameters<LoadParameters>,
     Id(request_id): Id,
+    MaybeKey(key): MaybeKey,
     Records(upload): Records,
-) -> Result<Json<LoadResponse>, Failure> {
+) -> Result<Replayable<LoadResponse>, Failure> {
     let origin = app::Origin {
         principal,
         request_id,
-        key: None,
+        key,
     };
-    Ok(Json(
+    Ok(Replayable(
         app::load::run(&site.app, origin, graph_id, parameters, upload).await?,
     ))
 }
