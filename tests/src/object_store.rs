@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
@@ -107,6 +108,42 @@ fn count(server: &Server, graph: &str) -> (u16, Value) {
         200 => (200, answer["rows"][0]["n"].clone()),
         _ => (status, answer),
     }
+}
+
+/// With `TRELLIS_LONG`, for it waits until a lease is over.
+#[test]
+fn an_idle_server_is_succeeded_and_comes_back() {
+    if std::env::var_os("TRELLIS_LONG").is_none() {
+        println!("skipped: only with TRELLIS_LONG");
+        return;
+    }
+    let Some(moto) = moto() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("trellis.yaml");
+    std::fs::write(&config, CONFIG).expect("written");
+    let first = moto.serve(&config);
+    assert_eq!(create(&first, "alpha", None).0, 201);
+    assert_eq!(add(&first, "alpha", "1@example.org").0, 200);
+    let second = moto.serve(&config);
+    assert_eq!(
+        add(&second, "alpha", "2@example.org").0,
+        503,
+        "the lease is not over"
+    );
+    std::thread::sleep(Duration::from_secs(16));
+    assert_eq!(add(&second, "alpha", "2@example.org").0, 200);
+    // The first has not noticed yet: it does when it writes, and acknowledges nothing.
+    let (status, answer) = add(&first, "alpha", "3@example.org");
+    assert_eq!(status, 503, "{answer}");
+    let (status, answer) = add(&first, "alpha", "3@example.org");
+    assert_eq!(
+        (status, answer["code"].as_str()),
+        (503, Some("graph_locked")),
+        "{answer}"
+    );
+    second.kill();
+    assert_eq!(add(&first, "alpha", "3@example.org").0, 200);
+    assert_eq!(count(&first, "alpha"), (200, json!(3)));
 }
 
 #[test]
