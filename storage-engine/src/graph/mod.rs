@@ -36,7 +36,7 @@ pub use fold::FoldError;
 pub use open::OpenError;
 pub(crate) use open::{EntryError, Replay, UnusableCheckpoint, changes, decode, identity, load};
 pub use status::{CheckpointStatus, Status};
-pub use write::{CommitError, IdempotencyKey, Work, WriteRequest, Written};
+pub use write::{Answer, CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
 use crate::snapshot::Snapshot;
 use crate::store::Store;
