@@ -38,7 +38,7 @@ fn moto() -> Option<Moto> {
     let usual = || Some(std::env::home_dir()?.join(".cache/trellis/moto"));
     let packages = given.or_else(usual).unwrap_or_default();
     let process = Command::new("python3")
-        .arg(repository().join("tests/moto.py"))
+        .arg(repository().join("tests/s3.py"))
         .arg(BUCKET)
         .env("PYTHONPATH", &packages)
         .stdin(Stdio::piped())
@@ -54,6 +54,8 @@ fn moto() -> Option<Moto> {
         Moto { process, endpoint }
     });
     if port.trim().is_empty() {
+        let there = packages.join("moto/server.py").exists();
+        assert!(!there, "moto is there and does not start");
         let packages = packages.display();
         println!("skipped: no moto in {packages}; ./dev test installs it");
         return None;
@@ -176,7 +178,7 @@ fn graphs_live_in_an_object_store() {
     let written = std::fs::read_to_string(&config).expect("read");
     assert!(written.starts_with(CONFIG), "{written}");
     assert!(
-        written.contains("uri: s3://trellis-e2e/graphs/alpha"),
+        written.contains("s3://trellis-e2e/graphs/alpha"),
         "{written}"
     );
     assert!(!written.contains("gamma"), "{written}");
