@@ -18,12 +18,13 @@ use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::export::{self, ExportError};
 use storage_engine::{
-    Answer, CommitError, CommitInfo, Graph, IdempotencyKey, OpenError, Snapshot, Status, Work,
-    WriteRequest, Written,
+    Answer, CommitError, CommitInfo, Graph, IdempotencyKey, OpenError, Snapshot, Status, Store,
+    Work, WriteRequest, Written,
 };
 use uuid::Uuid;
 
 use crate::Registration;
+use crate::uri;
 
 /// Every graph that was asked for, by its folder.
 #[derive(Debug)]
@@ -213,13 +214,21 @@ impl Handles {
         };
         let mut state = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*state {
-            State::Open(graph) => return Ok(graph.clone()),
+            State::Open(graph) if !graph.is_lost() => return Ok(graph.clone()),
+            // Another process has taken over, or the store was out of reach: only opening it again
+            // tells what the graph has.
+            State::Open(_) => {}
             State::Broken(error) => return Err(HandleError::Broken(error.clone())),
             // Closing may have come between the two locks, and has passed this slot by now.
             State::Closed if self.slots().is_none() => return Err(HandleError::Closed),
             State::Closed => {}
         }
-        match Graph::open(folder, storage_engine::Options::default()) {
+        let opened = match uri::is_remote(folder) {
+            true => Store::at(&folder.to_string_lossy()).map_err(OpenError::from),
+            false => Ok(folder.into()),
+        };
+        let options = storage_engine::Options::default();
+        match opened.and_then(|store| Graph::open(store, options)) {
             Ok(graph) => {
                 *state = State::Open(graph.clone());
                 Ok(graph)
@@ -251,8 +260,8 @@ impl Handles {
         };
         let state = slot.as_ref().and_then(|slot| slot.0.try_lock().ok());
         Ok(match state.as_deref() {
-            Some(State::Open(graph)) => Some(graph.clone()),
-            Some(State::Closed | State::Broken(_)) | None => None,
+            Some(State::Open(graph)) if !graph.is_lost() => Some(graph.clone()),
+            Some(State::Open(_) | State::Closed | State::Broken(_)) | None => None,
         })
     }
 
@@ -275,7 +284,7 @@ fn check(permit: &Permit, registration: &Registration) -> Result<(), HandleError
 /// Whether the next request may find the graph well: another process has it, or the system refused
 /// something (too many open files, say) without a word on what is in the files.
 fn passes(error: &OpenError) -> bool {
-    if matches!(error, OpenError::Locked { .. } | OpenError::File(_)) {
+    if error.is_passing() {
         return true;
     }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
