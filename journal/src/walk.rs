@@ -340,7 +340,8 @@ fn check_digest(path: &Path, offset: u64, start: Start, here: Digest) -> Result<
     }
 }
 
-fn visit_frame(
+/// Visits the entries of a frame after `after`; returns how many.
+pub(crate) fn visit_frame(
     header: &FrameHeader,
     digest: Digest,
     frame: &[u8],

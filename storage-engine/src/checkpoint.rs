@@ -2,7 +2,7 @@
 //!
 //! `checkpoints/<lsn>.json` is one line of JSON and, on the next, the SHA-256 of the first. It is
 //! written only after everything that it names is synced, and read back before it counts. It and the
-//! one before it are kept.
+//! one before it are kept; collection (`graph/collect.rs`) removes the others.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,10 +34,13 @@ pub(crate) struct Checkpoint {
     pub(crate) tables: Tables,
     /// The first id of each type that no row has had.
     pub(crate) next_ids: BTreeMap<u32, u64>,
+    /// The first entry of the log that history is kept from.
+    #[serde(default)]
+    pub(crate) horizon: u64,
 }
 
 /// Where checkpoints are.
-const FOLDER: &str = "checkpoints";
+pub(crate) const FOLDER: &str = "checkpoints";
 
 /// The format written now.
 pub(crate) const FORMAT: u32 = 1;
@@ -71,13 +74,8 @@ impl Checkpoint {
         self.next_ids.get(&type_id.0).copied().unwrap_or(1)
     }
 
-    /// Writes it durably, reads it back, and removes all others but `previous`, the one that was in
-    /// use: the newest by name need not be any that can be used.
-    pub(crate) fn publish(
-        &self,
-        store: &Store,
-        previous: Option<&Self>,
-    ) -> Result<(), CheckpointError> {
+    /// Writes it durably and reads it back. Those before it are for collection to remove.
+    pub(crate) fn publish(&self, store: &Store) -> Result<(), CheckpointError> {
         let name = self.name();
         let line = serde_json::to_vec(self)?;
         let digest = hex::encode(Sha256::digest(&line));
@@ -86,22 +84,12 @@ impl Checkpoint {
             let path = store.place(&name);
             return Err(CheckpointError::Damaged { path });
         }
-        let kept = [Some(name), previous.map(Self::name)];
-        for old in names(store)? {
-            if kept.iter().flatten().any(|kept| *kept == old) {
-                continue;
-            }
-            // It is in nobody's way; the next fold tries again.
-            if let Err(error) = store.delete(&old) {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "an old checkpoint stays");
-            }
-        }
         Ok(())
     }
 
-    fn name(&self) -> String {
-        format!("{FOLDER}/{:020}.json", self.lsn)
+    /// Its name in the store.
+    pub(crate) fn name(&self) -> String {
+        name_at(self.lsn)
     }
 
     /// The checkpoint of that name.
@@ -125,6 +113,17 @@ impl Checkpoint {
         }
         serde_json::from_str(line).map_err(|_| damaged())
     }
+}
+
+/// The name of the checkpoint at a position.
+pub(crate) fn name_at(lsn: u64) -> String {
+    format!("{FOLDER}/{lsn:020}.json")
+}
+
+/// The position in a checkpoint's name.
+pub(crate) fn lsn_of(name: &str) -> Option<u64> {
+    let file = name.rsplit('/').next()?;
+    file.strip_suffix(".json")?.parse().ok()
 }
 
 fn is_checkpoint(name: &str) -> bool {

@@ -41,6 +41,7 @@ mod finish;
 mod graph;
 mod identity;
 mod keys;
+mod lease;
 mod lock;
 mod record;
 mod replay;
@@ -55,8 +56,9 @@ pub mod snapshot;
 pub mod transaction;
 
 pub use graph::{
-    CheckpointStatus, CommitError, CreateError, FoldError, Graph, NewGraph, OpenError, Options,
-    Status, WriteRequest, Written,
+    At, CheckpointStatus, CollectError, Collected, CommitError, CreateError, FoldError, Follower,
+    Graph, LogStatus, NewGraph, OpenError, Options, PastError, PastLimits, PinStatus, Status,
+    TableStatus, Trouble, WriteRequest, Written,
 };
 pub use lock::Holder;
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};

@@ -5,6 +5,8 @@
 //! no Cypher, no clock and no randomness. Adding a variant at the end of an enum keeps old logs
 //! readable; anything else is a new format byte. `tests::bytes_are_pinned` notices a slip.
 
+mod heading;
+
 use std::sync::Arc;
 
 use language::schema::{PropertyId, Schema, TypeId};
@@ -12,6 +14,8 @@ use language::value::Value;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub(crate) use heading::{Heading, Horizon};
 
 /// The format byte of entries written now.
 const FORMAT: u8 = 1;
@@ -32,9 +36,15 @@ impl std::fmt::Display for CommitId {
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are commits, and none is kept"
+)]
 pub(crate) enum Record {
     /// A commit.
     Commit(Header, Body),
+    /// What is before a point is to be collected. It is in the log before anything is removed.
+    Horizon(Horizon),
 }
 
 /// What a commit is, apart from its changes.
@@ -230,6 +240,14 @@ impl Record {
     pub(crate) fn decode(entry: &[u8]) -> Result<Self, RecordError> {
         decode(entry)
     }
+
+    /// Its position in the log, as it says itself.
+    pub(crate) fn lsn(&self) -> u64 {
+        match self {
+            Self::Commit(header, _) => header.lsn,
+            Self::Horizon(horizon) => horizon.lsn,
+        }
+    }
 }
 
 /// What stands after the format byte, down to the last byte.
@@ -316,7 +334,7 @@ mod tests {
         (1..).map(PropertyId).zip(values).collect()
     }
 
-    fn header() -> Header {
+    pub(super) fn header() -> Header {
         Header {
             lsn: 300,
             branch: 0,
@@ -347,7 +365,7 @@ mod tests {
         }
     }
 
-    fn rows() -> Vec<Change> {
+    pub(super) fn rows() -> Vec<Change> {
         let before_and_after = ValueChange {
             property: PropertyId(9),
             before: Value::Null,

@@ -232,6 +232,7 @@ fn handle(error: &HandleError) -> Failure {
             | OpenError::Format { .. }
             | OpenError::File(_)
             | OpenError::Log(_)
+            | OpenError::Columns(_)
             | OpenError::Unfinished => unavailable(error, "the graph cannot be opened"),
         },
         HandleError::Broken(_) => Failure::new(

@@ -322,7 +322,7 @@ impl Inner {
         };
         let committed = catch_unwind(AssertUnwindSafe(|| self.commit_group(writer, waiting)));
         let published = self.published.load();
-        if committed.is_err() && writer.log.last_lsn().0 != published.snapshot.lsn() {
+        if committed.is_err() && writer.log.last_lsn().0 != published.log_lsn {
             // Only opening it again tells what the log has. Nothing is built on a guess.
             tracing::error!(store = %self.store, "a defect: the graph is closed");
             *open = None;
@@ -411,8 +411,10 @@ impl Inner {
         self.published.store(Arc::new(Published {
             snapshot: Arc::new(group.working.clone()),
             digest: appended.digest,
+            log_lsn: appended.last.0,
             tail_bytes: before.tail_bytes + appended.bytes,
         }));
+        self.lock.publish(appended.last.0);
         Ok(())
     }
 

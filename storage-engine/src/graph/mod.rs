@@ -7,29 +7,39 @@
 //!   files/                immutable side files of large commits
 //!   tables/<type id>-<nonce>/   one Lance dataset per type
 //!   checkpoints/          which version of each table stands for which commit
+//!   leases/               who reads what would be collected
 //!   writer.lock           one writing process
+//!   published             how far the log is durable, for processes that read along
 //! ```
 
+mod collect;
 mod commit;
 mod create;
 mod fold;
+mod follow;
 mod open;
+mod past;
+mod recover;
 mod status;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use collect::{CollectError, Collected};
 pub use commit::{CommitError, WriteRequest, Written};
 pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;
+pub use follow::Follower;
 pub use open::OpenError;
 pub(crate) use open::{EntryError, Replay, UnusableCheckpoint, changes, decode, identity, load};
-pub use status::{CheckpointStatus, Status};
+pub use past::{At, PastError, PastLimits};
+pub use status::{CheckpointStatus, LogStatus, PinStatus, Status, TableStatus, Trouble};
 
 use crate::lock::WriterLock;
 use crate::snapshot::Snapshot;
@@ -40,6 +50,9 @@ pub(crate) const FORMAT: u32 = 1;
 
 /// On a local file system the lock keeps writers apart, not the epoch.
 pub(crate) const LOCAL_EPOCH: u64 = 1;
+
+/// How far back the past can be read, unless it is said otherwise.
+const RETENTION: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// `graph.json`: written before anything else in a graph's folder, so that whoever made the folder can
 /// tell that it is theirs.
@@ -58,6 +71,8 @@ pub struct Options {
     pub fold_bytes: u64,
     /// When a segment of the log is full.
     pub segment_bytes: u64,
+    /// How far back the past can be read. Zero: what recovery needs is kept, and no more.
+    pub retention: Duration,
     /// How many writes may wait; more are refused with [`CommitError::Busy`].
     pub queue: usize,
     /// Makes effects on the log's disk fail.
@@ -71,6 +86,7 @@ impl Default for Options {
             fold_rows: 50_000,
             fold_bytes: 64 << 20,
             segment_bytes: journal::DEFAULT_SEGMENT_BYTES,
+            retention: RETENTION,
             queue: 1_024,
             #[cfg(test)]
             faults: None,
@@ -99,7 +115,11 @@ struct Inner {
     /// Microseconds since 1970 before which no fold is planned.
     fold_not_before: AtomicI64,
     log_bytes: AtomicU64,
-    _lock: WriterLock,
+    /// Where history begins, and who reads in it.
+    pins: past::Pins,
+    past: Mutex<past::Cache>,
+    report: Mutex<status::Report>,
+    lock: WriterLock,
 }
 
 /// A durable state of the graph.
@@ -108,6 +128,8 @@ struct Published {
     snapshot: Arc<Snapshot>,
     /// Of the log's frame that ends with the snapshot's commit.
     digest: journal::Digest,
+    /// The last entry of the log; those after the snapshot's commit are no commits.
+    log_lsn: u64,
     /// Bytes of the log since the checkpoint.
     tail_bytes: u64,
 }

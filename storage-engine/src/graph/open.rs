@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use journal::{Journal, Lsn, Start};
+use journal::Lsn;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -14,7 +14,10 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::columns::Layout;
 use crate::files::{self, FileError};
 use crate::graph::fold::Folding;
-use crate::graph::{FORMAT, Graph, Identity, Inner, LOCAL_EPOCH, Options, Published, commit};
+use crate::graph::past::Pins;
+use crate::graph::recover::{self, Recovered};
+use crate::graph::status::Report;
+use crate::graph::{FORMAT, Graph, Identity, Inner, Options, Published, commit};
 use crate::lock::{Holder, LockError, WriterLock};
 use crate::record::{Body, CatalogueChange, Changes, Header, Record, RecordError, SideFile};
 use crate::replay::ReplayError;
@@ -53,6 +56,9 @@ pub enum OpenError {
     /// The log is damaged or cannot be read.
     #[error("the log cannot be opened")]
     Log(#[from] journal::Error),
+    /// The rows cannot be held as columns.
+    #[error("the rows cannot be held as columns")]
+    Columns(#[source] Box<arrow_schema::ArrowError>),
     /// The log has no commit that gives the graph a schema: its creation was not finished.
     #[error("the graph's creation was not finished")]
     Unfinished,
@@ -106,59 +112,41 @@ impl Graph {
             LockError::Held(holder) => OpenError::Locked { holder },
             LockError::File(error) => error.into(),
         })?;
-        let base = newest_usable(&store, identity.uuid)?;
-        let (start, checkpoint, mut replay) = match base {
-            Some((checkpoint, snapshot)) => {
-                let start = Start {
-                    after: Lsn(checkpoint.lsn),
-                    digest: checkpoint.digest(),
-                };
-                (
-                    start,
-                    Some(checkpoint),
-                    Replay::from(&store, identity.uuid, Some(snapshot)),
-                )
-            }
-            None => (
-                Start::default(),
-                None,
-                Replay::from(&store, identity.uuid, None),
-            ),
-        };
-        let journal_options = journal::Options {
-            segment_bytes: options.segment_bytes,
-            epoch: LOCAL_EPOCH,
-            #[cfg(test)]
-            faults: options.faults.clone(),
-            #[cfg(not(test))]
-            faults: None,
-        };
-        let (log, recovery) =
-            Journal::open(&store.place("log"), start, journal_options, &mut |entry| {
-                replay.visit(entry).map_err(Into::into)
-            })?;
+        let Recovered {
+            base,
+            log,
+            recovery,
+            replay,
+        } = recover::recover(&store, identity.uuid, &options)?;
         if let Some(torn) = &recovery.torn {
             tracing::warn!(%store, ?torn, "an unfinished write was cut off the log");
         }
         let snapshot = replay.snapshot.ok_or(OpenError::Unfinished)?;
-        remove_leftovers(&store, start.after, &replay.side_files);
+        remove_leftovers(&store, base.point().lsn, &replay.side_files);
         let published = Published {
             snapshot: Arc::new(snapshot),
-            digest: recovery.digest,
+            digest: replay.digest,
+            log_lsn: recovery.last.0,
             tail_bytes: recovery.bytes,
         };
+        lock.publish(recovery.last.0);
+        let first = log.segments().first().map_or(0, |segment| segment.first.0);
         let log_bytes = log.segments().iter().map(|segment| segment.bytes).sum();
+        let report = Report::after(base.checkpoint.as_ref(), replay.horizon);
         let inner = Inner {
             store,
             options,
             published: ArcSwap::from_pointee(published),
             queue: Mutex::default(),
             writer: Mutex::new(Some(commit::Writer { log })),
-            folding: Mutex::new(Folding::after(checkpoint)),
+            folding: Mutex::new(Folding::after(base.checkpoint, base.previous)),
             fold_planned: AtomicBool::new(false),
             fold_not_before: AtomicI64::new(0),
             log_bytes: AtomicU64::new(log_bytes),
-            _lock: lock,
+            pins: Pins::from(replay.horizon.max(first)),
+            past: Mutex::default(),
+            report: Mutex::new(report),
+            lock,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -184,21 +172,7 @@ pub(crate) fn identity(store: &Store) -> Result<Identity, OpenError> {
     Ok(identity)
 }
 
-/// The newest checkpoint that is whole, with the snapshot that it stands for. The log is complete
-/// from its first entry, so that a graph opens without any.
-fn newest_usable(store: &Store, graph: Uuid) -> Result<Option<(Checkpoint, Snapshot)>, OpenError> {
-    for name in checkpoint::names(store)? {
-        match load(store, graph, &name) {
-            Ok(found) => return Ok(Some(found)),
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(%store, name, error, "a checkpoint is not usable");
-            }
-        }
-    }
-    Ok(None)
-}
-
+/// A checkpoint, and the state that it stands for.
 pub(crate) fn load(
     store: &Store,
     graph: Uuid,
@@ -243,6 +217,10 @@ pub(crate) struct Replay {
     pub(crate) snapshot: Option<Snapshot>,
     /// Names of the side files that were met.
     side_files: HashSet<String>,
+    /// The digest of the frame that holds the last commit.
+    pub(crate) digest: journal::Digest,
+    /// The first entry that history is kept from, as far as entries have said.
+    pub(crate) horizon: u64,
 }
 
 impl Replay {
@@ -252,15 +230,25 @@ impl Replay {
             graph,
             snapshot,
             side_files: HashSet::new(),
+            digest: journal::Digest::ZERO,
+            horizon: 0,
         }
     }
 
-    fn visit(&mut self, entry: journal::Entry<'_>) -> Result<(), EntryError> {
-        let (header, body) = decode(entry)?;
+    pub(crate) fn visit(&mut self, entry: journal::Entry<'_>) -> Result<(), EntryError> {
+        let (header, body) = match decode(entry)? {
+            Record::Commit(header, body) => (header, body),
+            Record::Horizon(horizon) => {
+                self.horizon = self.horizon.max(horizon.first);
+                return Ok(());
+            }
+        };
         if let Body::File(file) = &body {
             self.side_files.insert(file.name.clone());
         }
-        self.apply(&header, &changes(&self.store, body)?)
+        self.apply(&header, &changes(&self.store, body)?)?;
+        self.digest = entry.digest;
+        Ok(())
     }
 
     pub(crate) fn apply(&mut self, header: &Header, changes: &Changes) -> Result<(), EntryError> {
@@ -274,12 +262,12 @@ impl Replay {
 }
 
 /// The record of a log entry, which must be the one of its place.
-pub(crate) fn decode(entry: journal::Entry<'_>) -> Result<(Header, Body), EntryError> {
-    let Record::Commit(header, body) = Record::decode(entry.bytes)?;
-    if header.lsn != entry.lsn.0 {
-        return Err(EntryError::OutOfOrder(header.lsn));
+pub(crate) fn decode(entry: journal::Entry<'_>) -> Result<Record, EntryError> {
+    let record = Record::decode(entry.bytes)?;
+    if record.lsn() != entry.lsn.0 {
+        return Err(EntryError::OutOfOrder(record.lsn()));
     }
-    Ok((header, body))
+    Ok(record)
 }
 
 /// The changes of a commit, wherever they are kept.

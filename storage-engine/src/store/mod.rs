@@ -135,6 +135,39 @@ impl Store {
         Ok(listed)
     }
 
+    /// As [`Store::list`]; nothing where there is no such folder.
+    pub(crate) fn list_if_there(&self, below: &str) -> Result<Vec<Listed>, FileError> {
+        match self.list(below) {
+            Err(error) if error.is_missing() => Ok(Vec::new()),
+            listed => listed,
+        }
+    }
+
+    /// The names of the folders directly below `below`.
+    pub(crate) fn folders(&self, below: &str) -> Result<Vec<String>, FileError> {
+        let folder = self.place(below);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(failed("list", &folder))? {
+            let entry = entry.map_err(failed("list", &folder))?;
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if let (true, Ok(name)) = (is_folder, entry.file_name().into_string()) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes a folder when there is nothing in it.
+    pub(crate) fn remove_empty_folder(&self, name: &str) {
+        // One that is not empty, or cannot be removed, is in nobody's way.
+        let _ = fs::remove_dir(self.place(name));
+    }
+
+    /// Makes it durable which objects are directly below `below`, after some were removed.
+    pub(crate) fn sync_names(&self, below: &str) -> Result<(), FileError> {
+        files::sync_folder(&self.place(below))
+    }
+
     /// Removes an object. One that is not there is none too many.
     pub(crate) fn delete(&self, name: &str) -> Result<(), FileError> {
         let path = self.place(name);

@@ -42,7 +42,7 @@ pub(crate) async fn run(
             nodes,
             edges,
             storage: StorageDetails {
-                log_bytes: status.log_bytes,
+                log_bytes: status.log.bytes,
                 log_bytes_since_checkpoint: status.tail_bytes,
                 rows_since_checkpoint: status.tail_rows as u64,
                 resident_bytes: status.resident_bytes as u64,

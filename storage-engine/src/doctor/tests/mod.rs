@@ -103,7 +103,7 @@ impl Fixture {
         let elsewhere = TempDir::new().expect("a folder");
         let store = Store::from(elsewhere.path());
         store.make_folder("checkpoints").expect("made");
-        checkpoint.publish(&store, None).expect("published");
+        checkpoint.publish(&store).expect("published");
         let name = format!("checkpoints/{:020}.json", checkpoint.lsn);
         put(&self.folder().join(&name), &store.get(&name).expect("read"));
     }
@@ -127,6 +127,11 @@ impl Fixture {
             (path, Sha256::digest(bytes).to_vec())
         });
         hashed.collect()
+    }
+
+    /// Opening finds its way to what the graph held after the commit `lsn`.
+    fn opens_at(&self, lsn: u64) {
+        assert_eq!(contents(&self.open().snapshot()), self.after[&lsn]);
     }
 
     /// Repairs; the graph is sound then and holds what it held after the commit `lsn`. A copy of

@@ -1,0 +1,669 @@
+//! Reading a graph as it was: the log, read backwards from the newest state.
+//!
+//! A record has what its rows were before, so a commit is undone without reading anything else. Where
+//! one cannot be undone, or it is a shorter way, the state is made forwards from a kept checkpoint.
+//! Either way the log is read a segment at a time, and memory goes to the rows that differ.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use journal::Lsn;
+use language::schema::TypeId;
+use uuid::Uuid;
+
+use crate::checkpoint;
+use crate::executor::size_of_row;
+use crate::graph::commit::unpoisoned;
+use crate::graph::open::{EntryError, OpenError, Replay, changes, load};
+use crate::graph::{Graph, Inner};
+use crate::lease::Lease;
+use crate::record::{
+    Change, Changes, CommitId, CommitInfo, Header, Heading, Record, RecordError, RowChange,
+};
+use crate::replay::{self, ReplayError};
+use crate::rows::Row;
+use crate::snapshot::{Before, Snapshot};
+use crate::store::Store;
+
+/// How many past states are kept for those who ask again.
+const KEPT: usize = 4;
+
+/// A past state that takes more than this beside the newest is not kept.
+const KEPT_BYTES: usize = 16 << 20;
+
+/// Which commit of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The commit of this id.
+    Commit(CommitId),
+    /// The commit at this position of its branch.
+    Sequence(u64),
+    /// The newest commit that was there at this time: microseconds since 1970, UTC.
+    Time(i64),
+}
+
+impl At {
+    /// A commit's id, a position as digits, or a time in RFC 3339; `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return text.parse().ok().map(Self::Sequence);
+        }
+        if let Ok(id) = Uuid::try_parse(text) {
+            return Some(Self::Commit(CommitId(id)));
+        }
+        let time: jiff::Timestamp = text.parse().ok()?;
+        Some(Self::Time(time.as_microsecond()))
+    }
+}
+
+/// As it is shown to people.
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Commit(id) => write!(f, "commit {id}"),
+            Self::Sequence(sequence) => write!(f, "commit {sequence}"),
+            Self::Time(micros) => {
+                let time = jiff::Timestamp::from_microsecond(*micros).unwrap_or_default();
+                write!(f, "time {time}")
+            }
+        }
+    }
+}
+
+/// What making a past state may take.
+#[derive(Clone, Debug)]
+pub struct PastLimits {
+    /// When it must be done.
+    pub deadline: Option<Instant>,
+    /// Bytes of rows that may differ from the newest state.
+    pub max_bytes: usize,
+    /// Set when nobody waits any more.
+    pub cancelled: Arc<AtomicBool>,
+}
+
+impl Default for PastLimits {
+    fn default() -> Self {
+        Self {
+            deadline: None,
+            max_bytes: usize::MAX,
+            cancelled: Arc::default(),
+        }
+    }
+}
+
+/// Why a past state was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum PastError {
+    /// There is no such commit, and never was.
+    #[error("there is no {0}")]
+    Unknown(At),
+    /// It is not kept any more.
+    #[error("history is kept from log position {horizon} on; {at} is before it")]
+    Gone {
+        /// What was asked for.
+        at: At,
+        /// The first position that is kept.
+        horizon: u64,
+    },
+    /// Between it and the newest state is a commit that cannot be undone, and no checkpoint before.
+    #[error(
+        "the commit at log position {lsn} after it cannot be undone, and no checkpoint before it is kept"
+    )]
+    NotUndoable {
+        /// The position of that commit.
+        lsn: u64,
+    },
+    /// It took too long.
+    #[error("making the past state took too long")]
+    Deadline,
+    /// Nobody waits for it any more.
+    #[error("nobody waits for the past state any more")]
+    Cancelled,
+    /// It differs too much from the newest state.
+    #[error("the past state needs more than {limit} bytes of memory beside the newest")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// The newest state cannot be had.
+    #[error("the newest state cannot be read")]
+    Newest(#[source] Box<OpenError>),
+    /// The log cannot be read.
+    #[error("the log cannot be read")]
+    Log(#[source] journal::Error),
+    /// An entry cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// An entry does not fit the state after it: a defect, or damage.
+    #[error("the log does not fit the newest state")]
+    Unfit(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Where history begins, and how many read in it.
+#[derive(Debug)]
+pub(super) struct Pins(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    /// The first entry that is kept.
+    horizon: u64,
+    /// Readers, by the horizon that they found.
+    readers: BTreeMap<u64, usize>,
+}
+
+/// While it is there, the horizon does not move.
+pub(super) struct Pin<'a> {
+    pins: &'a Pins,
+    pub(super) horizon: u64,
+}
+
+impl Pins {
+    pub(super) fn from(horizon: u64) -> Self {
+        Self(Mutex::new(Held {
+            horizon,
+            readers: BTreeMap::new(),
+        }))
+    }
+
+    pub(super) fn horizon(&self) -> u64 {
+        unpoisoned(&self.0).horizon
+    }
+
+    /// How many read, and from where on they need the log.
+    pub(super) fn readers(&self) -> Option<(u64, usize)> {
+        let held = unpoisoned(&self.0);
+        let first = held.readers.keys().next().copied()?;
+        Some((first, held.readers.values().sum()))
+    }
+
+    fn hold(&self) -> Pin<'_> {
+        let mut held = unpoisoned(&self.0);
+        let horizon = held.horizon;
+        *held.readers.entry(horizon).or_default() += 1;
+        Pin {
+            pins: self,
+            horizon,
+        }
+    }
+
+    /// Moves the horizon up to `first`, unless somebody reads before that. Returns where it is then.
+    pub(super) fn move_horizon(&self, first: u64) -> Option<u64> {
+        let mut held = unpoisoned(&self.0);
+        if held
+            .readers
+            .keys()
+            .next()
+            .is_some_and(|reader| *reader < first)
+        {
+            return None;
+        }
+        held.horizon = held.horizon.max(first);
+        Some(held.horizon)
+    }
+}
+
+impl Drop for Pin<'_> {
+    fn drop(&mut self) {
+        let mut held = unpoisoned(&self.pins.0);
+        if let Some(count) = held.readers.get_mut(&self.horizon) {
+            *count -= 1;
+        }
+        held.readers.retain(|_, count| *count > 0);
+    }
+}
+
+/// Past states that were asked for lately, the newest last.
+pub(super) type Cache = VecDeque<Arc<Snapshot>>;
+
+impl Graph {
+    /// The graph as it was. Blocks; not to be called from an async context.
+    ///
+    /// # Errors
+    /// [`PastError`] says whether it never was, is gone, or cannot be had.
+    pub fn snapshot_at(&self, at: At, limits: &PastLimits) -> Result<Arc<Snapshot>, PastError> {
+        self.inner.snapshot_at(at, limits)
+    }
+}
+
+impl Inner {
+    fn snapshot_at(&self, at: At, limits: &PastLimits) -> Result<Arc<Snapshot>, PastError> {
+        let pin = self.pins.hold();
+        let newest = self.published.load().snapshot.clone();
+        let past = Past {
+            store: &self.store,
+            horizon: pin.horizon,
+            limits,
+        };
+        past.read(at, newest, &self.past)
+    }
+}
+
+/// How a past state is made, on one graph.
+pub(super) struct Past<'a> {
+    pub(super) store: &'a Store,
+    /// The first entry that is kept while this is there.
+    pub(super) horizon: u64,
+    pub(super) limits: &'a PastLimits,
+}
+
+impl Past<'_> {
+    pub(super) fn read(
+        &self,
+        at: At,
+        newest: Arc<Snapshot>,
+        cache: &Mutex<Cache>,
+    ) -> Result<Arc<Snapshot>, PastError> {
+        let Some((lsn, head)) = self.locate(at, &newest)? else {
+            return Ok(newest);
+        };
+        let known: Vec<_> = unpoisoned(cache).iter().cloned().collect();
+        if let Some(same) = known.iter().find(|it| it.lsn() == lsn) {
+            return Ok(same.clone());
+        }
+        // The nearest state after it.
+        let later = known.iter().filter(|it| it.lsn() > lsn);
+        let base = later.min_by_key(|it| it.lsn()).unwrap_or(&newest);
+        let forth = self.forwards(lsn, base)?;
+        let (made, bytes) = match forth {
+            Some(made) => (made, usize::MAX),
+            None => match self.undo(base, lsn, &head) {
+                Err(PastError::NotUndoable { lsn: obstacle }) => {
+                    let made = self.replay(lsn, base)?;
+                    let none = PastError::NotUndoable { lsn: obstacle };
+                    (made.ok_or(none)?, usize::MAX)
+                }
+                undone => undone?,
+            },
+        };
+        let made = Arc::new(made);
+        if bytes <= KEPT_BYTES {
+            let mut cache = unpoisoned(cache);
+            cache.push_back(made.clone());
+            while cache.len() > KEPT {
+                cache.pop_front();
+            }
+        }
+        Ok(made)
+    }
+
+    fn log(&self) -> std::path::PathBuf {
+        self.store.place("log")
+    }
+
+    fn check(&self) -> Result<(), PastError> {
+        if self.limits.cancelled.load(Ordering::Relaxed) {
+            return Err(PastError::Cancelled);
+        }
+        match self.limits.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(PastError::Deadline),
+            _ => Ok(()),
+        }
+    }
+
+    /// The commit that is meant, and its position; `None` when it is the newest.
+    fn locate(&self, at: At, newest: &Snapshot) -> Result<Option<(u64, CommitInfo)>, PastError> {
+        let head = newest.head();
+        let is_newest = match at {
+            At::Commit(id) => id == head.id,
+            At::Sequence(sequence) => sequence == head.sequence,
+            At::Time(micros) => micros >= head.time_micros,
+        };
+        if is_newest {
+            return Ok(None);
+        }
+        if matches!(at, At::Sequence(sequence) if sequence == 0 || sequence > head.sequence) {
+            return Err(PastError::Unknown(at));
+        }
+        let begin = self.begin(at)?;
+        let mut found = None;
+        let after = begin
+            .unwrap_or(self.horizon)
+            .max(self.horizon)
+            .saturating_sub(1);
+        headings(&self.log(), after, newest.lsn(), &mut |lsn, heading| {
+            self.check()?;
+            let Heading::Commit(header, _) = heading else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            let matches = match at {
+                At::Commit(id) => header.id == id,
+                At::Sequence(sequence) => header.sequence == sequence,
+                // The last of those that were there.
+                At::Time(micros) => header.time_micros <= micros,
+            };
+            if matches {
+                found = Some((lsn, header.info()));
+            }
+            let done = match at {
+                At::Time(_) => !matches,
+                _ => matches,
+            };
+            Ok(match done {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            })
+        })?;
+        match found {
+            Some(found) => Ok(Some(found)),
+            None => Err(self.absent(at)?),
+        }
+    }
+
+    /// The first entry of the segment where the search begins. Times and positions never go back, and
+    /// a commit's id is not made after its time; so one commit of some segments tells.
+    fn begin(&self, at: At) -> Result<Option<u64>, PastError> {
+        let log = self.log();
+        let before = |header: &Header| match at {
+            At::Sequence(sequence) => header.sequence <= sequence,
+            At::Time(micros) => header.time_micros <= micros,
+            At::Commit(id) => made_micros(id).is_some_and(|micros| header.time_micros < micros),
+        };
+        let segments = journal::segments(&log).map_err(PastError::Log)?;
+        let (mut low, mut high) = (0, segments.len());
+        while low < high {
+            self.check()?;
+            let middle = low.midpoint(high);
+            let first = segments.get(middle).map_or(0, |segment| segment.first.0);
+            let header = first_header(&log, first.max(self.horizon))?;
+            match header.is_some_and(|header| before(&header)) {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        let chosen = low.checked_sub(1).and_then(|at| segments.get(at));
+        Ok(chosen.map(|segment| segment.first.0))
+    }
+
+    /// Nothing that is kept is it: what is there to say of it.
+    fn absent(&self, at: At) -> Result<PastError, PastError> {
+        let log = self.log();
+        let kept = first_header(&log, self.horizon)?;
+        let gone = kept.is_some_and(|kept| {
+            kept.sequence > 1
+                && match at {
+                    At::Sequence(sequence) => sequence < kept.sequence,
+                    At::Time(micros) => micros < kept.time_micros,
+                    At::Commit(id) => made_micros(id).is_some_and(|it| it < kept.time_micros),
+                }
+        });
+        let horizon = self.horizon;
+        Ok(match gone {
+            true => PastError::Gone { at, horizon },
+            false => PastError::Unknown(at),
+        })
+    }
+
+    /// The state at `lsn`, from a later one, and the bytes of the rows in which they differ.
+    fn undo(
+        &self,
+        base: &Snapshot,
+        lsn: u64,
+        head: &CommitInfo,
+    ) -> Result<(Snapshot, usize), PastError> {
+        let log = self.log();
+        let mut undoing = Undoing {
+            base,
+            before: Before::new(),
+            bytes: 0,
+        };
+        let segments = journal::segments(&log).map_err(PastError::Log)?;
+        let mut upto = base.lsn();
+        for segment in segments.iter().rev() {
+            let after = segment.first.0.saturating_sub(1).max(lsn);
+            if after >= upto {
+                continue;
+            }
+            let mut entries = Vec::new();
+            read(&log, after, upto, &mut |entry| {
+                self.check()?;
+                entries.push((entry.lsn.0, entry.bytes.to_vec()));
+                Ok(ControlFlow::Continue(()))
+            })?;
+            for (at, bytes) in entries.iter().rev() {
+                self.check()?;
+                let Record::Commit(_, body) = Record::decode(bytes)? else {
+                    continue;
+                };
+                let changes =
+                    changes(self.store, body).map_err(|it| PastError::Unfit(it.into()))?;
+                undoing.undo(*at, &changes)?;
+                if undoing.bytes > self.limits.max_bytes {
+                    let limit = self.limits.max_bytes;
+                    return Err(PastError::TooLarge { limit });
+                }
+            }
+            upto = after;
+        }
+        let bytes = undoing.bytes;
+        Ok((base.restored(undoing.before, head.clone(), lsn), bytes))
+    }
+
+    /// The state at `lsn` made forwards, where that is the shorter way: there is a checkpoint at or
+    /// before it, and less of the log and of tables to read than of the log from `base` back.
+    fn forwards(&self, lsn: u64, base: &Snapshot) -> Result<Option<Snapshot>, PastError> {
+        let Some(from) = self.checkpoint_before(lsn) else {
+            return Ok(None);
+        };
+        let segments = journal::segments(&self.log()).map_err(PastError::Log)?;
+        let between = |low: u64, high: u64| -> u64 {
+            let starts = segments.iter().map(|it| it.first.0);
+            let ends = starts.clone().skip(1).chain([base.lsn() + 1]);
+            let parts = segments
+                .iter()
+                .zip(starts.zip(ends))
+                .map(|(it, (start, end))| {
+                    let entries = end.saturating_sub(start).max(1);
+                    let wanted = end.min(high + 1).saturating_sub(start.max(low + 1));
+                    it.bytes / entries * wanted.min(entries)
+                });
+            parts.sum()
+        };
+        let back = between(lsn, base.lsn());
+        let forth = between(from, lsn) + base.resident_bytes() as u64;
+        match back > forth {
+            true if base.resident_bytes() <= self.limits.max_bytes => self.replay(lsn, base),
+            _ => Ok(None),
+        }
+    }
+
+    fn checkpoint_before(&self, lsn: u64) -> Option<u64> {
+        let names = checkpoint::names(self.store).unwrap_or_default();
+        let lsns = names.iter().filter_map(|name| checkpoint::lsn_of(name));
+        lsns.filter(|at| *at <= lsn).max()
+    }
+
+    /// The state at `lsn` from the newest checkpoint that is not after it, or from the beginning of
+    /// the log; `None` when neither is there. It shares nothing with `like`, a later state.
+    fn replay(&self, lsn: u64, like: &Snapshot) -> Result<Option<Snapshot>, PastError> {
+        if like.resident_bytes() > self.limits.max_bytes {
+            let limit = self.limits.max_bytes;
+            return Err(PastError::TooLarge { limit });
+        }
+        let unfit = |error: EntryError| PastError::Unfit(error.into());
+        let folder = self.store.folder();
+        let from = self.checkpoint_before(lsn);
+        let lease = folder.map(|folder| Lease::take(folder, from.unwrap_or(0)));
+        let _lease = lease
+            .transpose()
+            .map_err(|it| PastError::Unfit(it.into()))?;
+        let mut replay = Replay::from(self.store, like.graph(), None);
+        let mut after = 0;
+        if let Some(from) = from {
+            let name = checkpoint::name_at(from);
+            match load(self.store, like.graph(), &name) {
+                Ok((_, snapshot)) => {
+                    replay = Replay::from(self.store, like.graph(), Some(snapshot));
+                    after = from;
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(store = %self.store, name, error, "a checkpoint is not usable");
+                }
+            }
+        }
+        let segments = journal::segments(&self.log()).map_err(PastError::Log)?;
+        if segments.first().is_none_or(|it| it.first.0 > after + 1) {
+            return Ok(None);
+        }
+        read(&self.log(), after, lsn, &mut |entry| {
+            self.check()?;
+            replay.visit(entry).map_err(unfit)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(replay.snapshot)
+    }
+}
+
+/// An id is not made later than its commit's time, unless the clock was set back in between; by so
+/// much it may have been.
+const SET_BACK_MICROS: i64 = 60_000_000;
+
+/// A time, in microseconds since 1970, that is not after that of the commit of this id. Nothing for an
+/// id that was not made by this engine.
+fn made_micros(id: CommitId) -> Option<i64> {
+    let (seconds, nanos) = id.0.get_timestamp()?.to_unix();
+    let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)?;
+    micros.checked_add(i64::from(nanos / 1_000) - SET_BACK_MICROS)
+}
+
+/// Commits that are being undone.
+struct Undoing<'a> {
+    base: &'a Snapshot,
+    before: Before,
+    bytes: usize,
+}
+
+impl Undoing<'_> {
+    fn undo(&mut self, lsn: u64, changes: &Changes) -> Result<(), PastError> {
+        if !changes.catalogue.is_empty() {
+            return Err(PastError::NotUndoable { lsn });
+        }
+        let mut changed = changes.rows.iter().rev();
+        changed.try_for_each(|change| self.undo_row(change))
+    }
+
+    fn undo_row(&mut self, change: &Change) -> Result<(), PastError> {
+        let unfit = |error: ReplayError| PastError::Unfit(error.into());
+        let type_id = change.type_id;
+        let rows = self.base.rows(type_id);
+        let rows = rows.ok_or_else(|| unfit(ReplayError::UnknownType(type_id)))?;
+        let row = match &change.row {
+            RowChange::Insert { .. } => None,
+            RowChange::Delete {
+                values,
+                identity,
+                ends,
+            } => {
+                let values = values.iter().map(|(id, value)| (*id, value));
+                let row = replay::whole(rows, values, identity.clone(), *ends);
+                Some(row.map_err(unfit)?)
+            }
+            RowChange::Update { values } => {
+                let after = self.row(type_id, change.id);
+                let mut row =
+                    after.ok_or_else(|| unfit(ReplayError::MissingRow(type_id, change.id)))?;
+                let values = values.iter().map(|it| (it.property, &it.before));
+                replay::set(&mut row, rows, values).map_err(unfit)?;
+                Some(row)
+            }
+        };
+        self.bytes += size(row.as_ref());
+        let known = self.before.entry(type_id).or_default();
+        if let Some(replaced) = known.insert(change.id, row) {
+            self.bytes = self.bytes.saturating_sub(size(replaced.as_ref()));
+        }
+        Ok(())
+    }
+
+    /// A row as it was after what is to be undone next.
+    fn row(&self, type_id: TypeId, id: u64) -> Option<Row> {
+        match self.before.get(&type_id).and_then(|rows| rows.get(&id)) {
+            Some(known) => known.clone(),
+            None => Some(self.base.rows(type_id)?.row(id)?.as_ref().clone()),
+        }
+    }
+}
+
+/// About how many bytes a row takes that was put back.
+fn size(row: Option<&Row>) -> usize {
+    let identity = |row: &Row| row.identity.as_ref().map_or(0, |it| it.len());
+    let content = row.map_or(0, |row| size_of_row(&row.values) + identity(row));
+    size_of::<Row>() + content
+}
+
+/// What ends a reading on purpose.
+#[derive(Debug, thiserror::Error)]
+#[error("enough was read")]
+struct Enough;
+
+/// Visits the entries after `after` up to `upto`.
+pub(super) fn read(
+    log: &Path,
+    after: u64,
+    upto: u64,
+    visit: &mut dyn FnMut(journal::Entry<'_>) -> Result<ControlFlow<()>, PastError>,
+) -> Result<(), PastError> {
+    if after >= upto {
+        return Ok(());
+    }
+    let mut failure = None;
+    let ended = journal::read(log, Lsn(after), &mut |entry| {
+        let last = entry.lsn.0 >= upto;
+        match visit(entry) {
+            Ok(ControlFlow::Continue(())) if !last => Ok(()),
+            Ok(_) => Err(Enough.into()),
+            Err(error) => {
+                failure = Some(error);
+                Err(Enough.into())
+            }
+        }
+    });
+    match (failure, ended) {
+        (Some(error), _) => Err(error),
+        (None, Ok(_)) => Ok(()),
+        (None, Err(journal::Error::Visit { source, .. })) if source.is::<Enough>() => Ok(()),
+        (None, Err(error)) => Err(PastError::Log(error)),
+    }
+}
+
+/// Visits the headings of the entries after `after` up to `upto`.
+pub(super) fn headings(
+    log: &Path,
+    after: u64,
+    upto: u64,
+    visit: &mut dyn FnMut(u64, Heading) -> Result<ControlFlow<()>, PastError>,
+) -> Result<(), PastError> {
+    read(log, after, upto, &mut |entry| {
+        visit(entry.lsn.0, Heading::decode(entry.bytes)?)
+    })
+}
+
+/// The first commit from a position on.
+fn first_header(log: &Path, first: u64) -> Result<Option<Box<Header>>, PastError> {
+    let mut found = None;
+    headings(log, first.saturating_sub(1), u64::MAX, &mut |_, heading| {
+        Ok(match heading {
+            Heading::Commit(header, _) => {
+                found = Some(header);
+                ControlFlow::Break(())
+            }
+            Heading::Horizon(_) => ControlFlow::Continue(()),
+        })
+    })?;
+    Ok(found)
+}
+
+/// When the first commit from a position on was made, if there is one.
+pub(super) fn first_commit(log: &Path, first: u64) -> Result<Option<i64>, journal::Error> {
+    match first_header(log, first) {
+        Ok(header) => Ok(header.map(|header| header.time_micros)),
+        Err(PastError::Log(error)) => Err(error),
+        // What cannot be read is not for collection to judge.
+        Err(_) => Ok(None),
+    }
+}
