@@ -126,11 +126,17 @@ impl Handles {
         registration: &Registration,
     ) -> Result<Reader, HandleError> {
         let graph = self.graph(permit, registration)?;
-        Ok(Reader {
-            reference: registration.reference().clone(),
-            snapshot: graph.snapshot(),
-            status: graph.status(),
-        })
+        Ok(Reader::on(registration, graph))
+    }
+
+    /// The same without blocking: `None` unless the graph is open already.
+    pub(crate) fn reader_at_once(
+        &self,
+        permit: &Permit,
+        registration: &Registration,
+    ) -> Result<Option<Reader>, HandleError> {
+        let graph = self.open_graph(permit, registration)?;
+        Ok(graph.map(|graph| Reader::on(registration, graph)))
     }
 
     /// The way to write to the graph that the permit is for. Blocks while it is opened.
@@ -144,6 +150,20 @@ impl Handles {
             reference: registration.reference().clone(),
             graph: self.graph(permit, registration)?,
         })
+    }
+
+    /// The same without blocking: `None` unless the graph is open already.
+    pub(crate) fn writer_at_once(
+        &self,
+        permit: &Permit,
+        registration: &Registration,
+    ) -> Result<Option<Writer>, HandleError> {
+        WrongPermit::unless(permit.allows_writing(), permit)?;
+        let graph = self.open_graph(permit, registration)?;
+        Ok(graph.map(|graph| Writer {
+            reference: registration.reference().clone(),
+            graph,
+        }))
     }
 
     /// How the graph stands.
@@ -182,11 +202,8 @@ impl Handles {
         reason = "this is the one place that opens a graph, and it asks for a permit first"
     )]
     fn graph(&self, permit: &Permit, registration: &Registration) -> Result<Graph, HandleError> {
+        check(permit, registration)?;
         let graph_id = registration.graph_id.as_str();
-        WrongPermit::unless(permit.graph_id() == Some(graph_id), permit)?;
-        if !permit.is_for(registration.reference()) {
-            return Err(HandleError::Changed);
-        }
         let folder = registration.uri.canonical();
         let slot = {
             let mut slots = self.slots();
@@ -219,10 +236,39 @@ impl Handles {
         }
     }
 
+    /// The graph when it is open. One whose slot is busy is being opened or closed.
+    fn open_graph(
+        &self,
+        permit: &Permit,
+        registration: &Registration,
+    ) -> Result<Option<Graph>, HandleError> {
+        check(permit, registration)?;
+        let slot = {
+            let slots = self.slots();
+            let slots = slots.as_ref().ok_or(HandleError::Closed)?;
+            slots.get(registration.uri.canonical()).cloned()
+        };
+        let state = slot.as_ref().and_then(|slot| slot.0.try_lock().ok());
+        Ok(match state.as_deref() {
+            Some(State::Open(graph)) => Some(graph.clone()),
+            Some(State::Closed | State::Broken(_)) | None => None,
+        })
+    }
+
     fn slots(&self) -> MutexGuard<'_, Option<HashMap<PathBuf, Arc<Slot>>>> {
         // An insertion or removal cannot be half done.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the permit is for this graph as it is registered now.
+fn check(permit: &Permit, registration: &Registration) -> Result<(), HandleError> {
+    let graph_id = registration.graph_id.as_str();
+    WrongPermit::unless(permit.graph_id() == Some(graph_id), permit)?;
+    if !permit.is_for(registration.reference()) {
+        return Err(HandleError::Changed);
+    }
+    Ok(())
 }
 
 /// Whether the next request may find the graph well: another process has it, or the system refused
@@ -267,10 +313,18 @@ pub type Counts = BTreeMap<String, u64>;
 pub struct Reader {
     reference: GraphRef,
     snapshot: Arc<Snapshot>,
-    status: Status,
+    graph: Graph,
 }
 
 impl Reader {
+    fn on(registration: &Registration, graph: Graph) -> Self {
+        Self {
+            reference: registration.reference().clone(),
+            snapshot: graph.snapshot(),
+            graph,
+        }
+    }
+
     /// What the graph may contain.
     #[must_use]
     pub fn schema(&self) -> &Arc<Schema> {
@@ -283,10 +337,10 @@ impl Reader {
         self.snapshot.head()
     }
 
-    /// The state of the storage when the snapshot was taken.
+    /// The state of the storage now. Walks all tables.
     #[must_use]
-    pub fn status(&self) -> &Status {
-        &self.status
+    pub fn status(&self) -> Status {
+        self.graph.status()
     }
 
     /// How many nodes and how many relationships there are, of the types that may be read.
@@ -317,7 +371,7 @@ impl Reader {
     /// and relationships are of.
     pub fn query(
         &self,
-        plan: &Authorized<Plan>,
+        plan: &Authorized<Arc<Plan>>,
         parameters: &Parameters,
         limits: &Limits,
         sink: &mut dyn FnMut(&Snapshot, &[Value]) -> ControlFlow<()>,

@@ -10,6 +10,7 @@ pub(crate) mod graphs;
 pub(crate) mod load;
 pub(crate) mod mutate;
 mod outcome;
+mod plans;
 pub(crate) mod query;
 pub(crate) mod readiness;
 pub(crate) mod schema;
@@ -41,6 +42,7 @@ pub(crate) struct App {
     pub(crate) access: ArcSwap<Access>,
     pub(crate) registry: Arc<Registry>,
     limits: Limits,
+    plans: plans::Plans,
     pub(crate) running: Cancellations,
     stopping: AtomicBool,
 }
@@ -101,6 +103,7 @@ impl App {
             access: ArcSwap::from_pointee(access),
             registry: Arc::new(registry),
             limits,
+            plans: plans::Plans::default(),
             running: Cancellations::default(),
             stopping: AtomicBool::new(false),
         })

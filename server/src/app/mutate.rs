@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use api_types::{Column, MutateRequest, MutateResponse, Row, Statement};
 use language::plan::Plan;
-use policy::Action;
+use policy::{Action, Authorized, Permit};
+use registry::Writer;
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::{CommitId, Transaction, WriteRequest};
 
@@ -17,13 +18,23 @@ use super::{App, Error, Origin, Target, blocking, outcome, statement};
 
 /// The most statements in one request.
 const MAX_STATEMENTS: usize = 1000;
+/// The most statements that are compiled on the thread that read the request.
+const FEW_STATEMENTS: usize = 4;
 /// The longest message, in bytes.
 const MAX_MESSAGE: usize = 4096;
 
 /// A statement ready to run.
 struct Step {
-    plan: Plan,
+    plan: Arc<Plan>,
     parameters: Parameters,
+}
+
+/// What is to be written, and where.
+struct Prepared {
+    writer: Writer,
+    steps: Authorized<Vec<Step>>,
+    /// Of the last statement.
+    columns: Vec<Column>,
 }
 
 /// Why the statements stopped.
@@ -62,37 +73,28 @@ pub(crate) async fn run(
         max_bytes: usize::try_from(app.limits().query_memory_bytes).unwrap_or(usize::MAX),
         cancelled,
     };
-    let worker = app.clone();
-    let (writer, authorized, columns) = blocking(move || {
-        let writer = worker.registry.writer(&permit)?;
-        let schema = writer.schema();
-        let mut steps = Vec::with_capacity(statements.len());
-        for (index, Statement { query, params }) in statements.into_iter().enumerate() {
-            let plan = statement::compile(&query, &schema, several.then_some(index))?;
-            steps.push(Step {
-                plan,
-                parameters: statement::parameters(params)?,
-            });
+    let at_once = match app.registry.writer_at_once(&permit)? {
+        Some(writer) if are_brief(app, &writer, &statements) => Some(writer),
+        _ => None,
+    };
+    let Prepared {
+        writer,
+        steps,
+        columns,
+    } = match at_once {
+        Some(writer) => prepare(app, &permit, writer, statements, several)?,
+        None => {
+            let worker = app.clone();
+            blocking(move || {
+                let writer = worker.registry.writer(&permit)?;
+                prepare(&worker, &permit, writer, statements, several)
+            })
+            .await?
         }
-        let columns = steps
-            .last()
-            .map(|step| statement::columns(&step.plan))
-            .unwrap_or_default();
-        let types: Vec<_> = steps
-            .iter()
-            .map(|step| step.plan.touches.types.clone())
-            .collect();
-        let touches = statement::touches(types.iter().flatten(), &schema);
-        let access = worker.access.load();
-        let authorized = access
-            .authorizer
-            .authorize_types(&permit, steps, &touches)?;
-        Ok((writer, authorized, columns))
-    })
-    .await?;
+    };
     let names = columns.clone();
     let written = writer
-        .write(authorized, write, move |steps, transaction| {
+        .write(steps, write, move |steps, transaction| {
             carry_out(steps, several, &names, &limits, transaction)
         })
         .await
@@ -102,6 +104,57 @@ pub(crate) async fn run(
         stats: outcome::changes(&written.counts),
         columns,
         rows: written.value,
+    })
+}
+
+/// Whether the statements are compiled and decided in next to no time.
+fn are_brief(app: &App, writer: &Writer, statements: &[Statement]) -> bool {
+    let schema = writer.schema();
+    let is_brief = |statement: &Statement| {
+        let known = app.plans.known(&statement.query, &schema);
+        match known {
+            Some(known) => known.touches().nth(statement::FEW_TYPES).is_none(),
+            None => statement::is_short(&statement.query),
+        }
+    };
+    statements.len() <= FEW_STATEMENTS && statements.iter().all(is_brief)
+}
+
+/// Compiles the statements and has their types decided.
+fn prepare(
+    app: &App,
+    permit: &Permit,
+    writer: Writer,
+    statements: Vec<Statement>,
+    several: bool,
+) -> Result<Prepared, Error> {
+    let schema = writer.schema();
+    let mut compiled = Vec::with_capacity(statements.len());
+    let mut steps = Vec::with_capacity(statements.len());
+    for (index, Statement { query, params }) in statements.into_iter().enumerate() {
+        let statement = app
+            .plans
+            .prepare(&query, &schema, several.then_some(index))?;
+        steps.push(Step {
+            plan: Arc::clone(&statement.plan),
+            parameters: statement::parameters(params)?,
+        });
+        compiled.push(statement);
+    }
+    let touches: Vec<_> = compiled
+        .iter()
+        .flat_map(|statement| statement.touches())
+        .collect();
+    let access = app.access.load();
+    let steps = access.authorizer.authorize_types(permit, steps, &touches)?;
+    let columns = compiled
+        .last()
+        .map(|statement| statement.columns.to_vec())
+        .unwrap_or_default();
+    Ok(Prepared {
+        writer,
+        steps,
+        columns,
     })
 }
 
