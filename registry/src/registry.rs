@@ -128,12 +128,16 @@ impl Registry {
         }
         let read = file.read()?;
         let snapshot = snapshot(&file, &read, &Graphs::new())?;
+        let handles = Handles::new(storage_engine::Options {
+            retention: snapshot.config.server.history_retention,
+            ..storage_engine::Options::default()
+        });
         Ok(Self {
             file,
             options,
             served: RwLock::new(Arc::new(snapshot)),
             turn: Mutex::new(()),
-            handles: Handles::default(),
+            handles,
         })
     }
 

@@ -1,7 +1,9 @@
 //! Tests of the engine as a whole, on a real folder.
 
+mod collect;
 mod crash;
 mod model;
+mod past;
 mod transfer;
 mod writing;
 

@@ -22,7 +22,7 @@ use crate::graph::recover::{Base, contradicts, sound, warn_unusable};
 use crate::graph::status::{self, Status};
 use crate::graph::{At, Options, PastError, PastLimits, open};
 use crate::lease::Lease;
-use crate::lock;
+use crate::lock::{self, Holder};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 
@@ -87,6 +87,12 @@ impl Follower {
     /// When what is new cannot be read; the next call tries again.
     pub fn snapshot(&self) -> Result<Arc<Snapshot>, OpenError> {
         self.inner.snapshot()
+    }
+
+    /// Who writes the graph, as far as it can be told; `None` when nobody does.
+    #[must_use]
+    pub fn holder(&self) -> Option<Holder> {
+        lock::holder(&self.inner.folder).unwrap_or_default()
     }
 
     /// The graph as it was. Blocks; not to be called from an async context.

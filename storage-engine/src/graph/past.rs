@@ -361,7 +361,10 @@ impl Past<'_> {
         let before = |header: &Header| match at {
             At::Sequence(sequence) => header.sequence <= sequence,
             At::Time(micros) => header.time_micros <= micros,
-            At::Commit(id) => made_micros(id).is_some_and(|micros| header.time_micros < micros),
+            At::Commit(id) => {
+                let made = made_micros(id);
+                made.is_some_and(|made| header.time_micros < made - SET_BACK_MICROS)
+            }
         };
         let segments = journal::segments(&log).map_err(PastError::Log)?;
         let (mut low, mut high) = (0, segments.len());
@@ -523,12 +526,12 @@ impl Past<'_> {
 /// much it may have been.
 const SET_BACK_MICROS: i64 = 60_000_000;
 
-/// A time, in microseconds since 1970, that is not after that of the commit of this id. Nothing for an
-/// id that was not made by this engine.
+/// When an id was made: microseconds since 1970, not after the time of its commit. Nothing for an id
+/// that was not made by this engine.
 fn made_micros(id: CommitId) -> Option<i64> {
     let (seconds, nanos) = id.0.get_timestamp()?.to_unix();
     let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)?;
-    micros.checked_add(i64::from(nanos / 1_000) - SET_BACK_MICROS)
+    micros.checked_add(i64::from(nanos / 1_000))
 }
 
 /// Commits that are being undone.
