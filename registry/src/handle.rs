@@ -19,8 +19,8 @@ use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::export::{self, ExportError};
 use storage_engine::{
-    At, CommitError, CommitInfo, Follower, Graph, OpenError, PastError, PastLimits, Snapshot,
-    Status, Transaction, WriteRequest, Written,
+    At, CommitError, CommitInfo, Follower, Graph, IdempotencyKey, OpenError, PastError, PastLimits,
+    Snapshot, Status, Transaction, Work, WriteRequest, Written,
 };
 use uuid::Uuid;
 
@@ -504,18 +504,58 @@ impl Writer {
         R: Send + 'static,
         E: std::error::Error + Send + 'static,
     {
+        let made = |authorized: Authorized<P>| {
+            Work::inside(move |transaction: &mut Transaction| work(authorized.plan(), transaction))
+        };
+        self.submit(authorized, request, made).await
+    }
+
+    /// Carries out work that `make` makes of what was decided, in one commit, which names who was
+    /// permitted to and by which decision.
+    pub async fn submit<P, R, E>(
+        &self,
+        authorized: Authorized<P>,
+        request: WriteRequest,
+        make: impl FnOnce(Authorized<P>) -> Work<R, E>,
+    ) -> Result<Written<R>, AccessError<CommitError<E>>>
+    where
+        R: Send + 'static,
+        E: std::error::Error + Send + 'static,
+    {
+        let request = self.named(&authorized, request)?;
+        let written = self.graph.submit(request, make(authorized)).await;
+        written.map_err(AccessError::Engine)
+    }
+
+    /// As [`Self::submit`], once for each key of the principal; what the work returns is kept.
+    pub async fn submit_once<P, E>(
+        &self,
+        authorized: Authorized<P>,
+        request: WriteRequest,
+        key: IdempotencyKey,
+        make: impl FnOnce(Authorized<P>) -> Work<String, E>,
+    ) -> Result<Written<String>, AccessError<CommitError<E>>>
+    where
+        E: std::error::Error + Send + 'static,
+    {
+        let request = self.named(&authorized, request)?;
+        let written = self.graph.submit_once(request, key, make(authorized)).await;
+        written.map_err(AccessError::Engine)
+    }
+
+    /// The request in the name of who was permitted to.
+    fn named<P>(
+        &self,
+        authorized: &Authorized<P>,
+        request: WriteRequest,
+    ) -> Result<WriteRequest, WrongPermit> {
         let permit = authorized.permit();
         let here = permit.is_for(&self.reference);
         WrongPermit::unless(here && permit.allows_writing(), permit)?;
-        let request = WriteRequest {
+        Ok(WriteRequest {
             principal: permit.principal().id.clone(),
             decision: Some(permit.decision_id()),
             ..request
-        };
-        let work = move |transaction: &mut Transaction| work(authorized.plan(), transaction);
-        self.graph
-            .write(request, work)
-            .await
-            .map_err(AccessError::Engine)
+        })
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::answers::Kept;
 use crate::files::{self, FileError, failed};
 use crate::record::CommitInfo;
 use crate::store::Store;
@@ -37,6 +38,9 @@ pub(crate) struct Checkpoint {
     /// The first entry of the log that history is kept from.
     #[serde(default)]
     pub(crate) horizon: u64,
+    /// What keyed requests were answered, oldest first.
+    #[serde(default)]
+    pub(crate) answers: Vec<Kept>,
 }
 
 /// Where checkpoints are.

@@ -31,6 +31,7 @@
     )
 )]
 
+mod answers;
 mod checkpoint;
 mod clock;
 mod columns;
@@ -57,8 +58,8 @@ pub mod transaction;
 
 pub use graph::{
     At, CheckpointStatus, CollectError, Collected, CommitError, CreateError, FoldError, Follower,
-    Graph, LogStatus, NewGraph, OpenError, Options, PastError, PastLimits, PinStatus, Status,
-    TableStatus, Trouble, WriteRequest, Written,
+    Graph, IdempotencyKey, LogStatus, NewGraph, OpenError, Options, PastError, PastLimits,
+    PinStatus, Status, TableStatus, Trouble, Work, WriteRequest, Written,
 };
 pub use lock::Holder;
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};

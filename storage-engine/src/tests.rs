@@ -2,9 +2,12 @@
 
 mod collect;
 mod crash;
+mod history;
 mod model;
 mod past;
+mod repeated;
 mod transfer;
+mod turns;
 mod writing;
 
 use std::path::Path;

@@ -7,6 +7,7 @@ mod cancel;
 mod error;
 pub(crate) mod export;
 pub(crate) mod graphs;
+mod idempotency;
 pub(crate) mod load;
 pub(crate) mod mutate;
 mod outcome;
@@ -32,6 +33,7 @@ use storage_engine::At;
 
 pub(crate) use cancel::{CancelOnDrop, Cancellations};
 pub(crate) use error::{Error, UploadError};
+pub(crate) use idempotency::{Answered, Key};
 pub(crate) use mutate::StepError;
 
 /// The one branch until branches come.
@@ -96,6 +98,8 @@ impl std::fmt::Debug for Credential<'_> {
 pub(crate) struct Origin {
     pub(crate) principal: Arc<Principal>,
     pub(crate) request_id: String,
+    /// Under which it is carried out once, however often it is sent.
+    pub(crate) key: Option<Key>,
 }
 
 impl App {

@@ -14,6 +14,7 @@ use arrow_schema::ArrowError;
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::clock;
 use crate::files::FileError;
+use crate::graph::ahead::in_background;
 use crate::graph::commit::unpoisoned;
 use crate::graph::status::Trouble;
 use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published, collect};
@@ -90,7 +91,7 @@ impl Inner {
             return;
         }
         let planned = Planned(self.clone());
-        tokio::task::spawn_blocking(move || {
+        in_background(move || {
             let inner = &planned.0;
             if let Err(error) = inner.fold() {
                 let error = &error as &dyn std::error::Error;
@@ -156,6 +157,7 @@ impl Inner {
             tables: versions,
             next_ids,
             horizon: self.pins.horizon(),
+            answers: snapshot.answers().kept(snapshot.head().time_micros),
         };
         // Everything that can fail comes before the checkpoint counts: then the tables that it names
         // and the bases in memory are never of different positions.

@@ -12,15 +12,19 @@
 //!   published             how far the log is durable, for processes that read along
 //! ```
 
+mod ahead;
 mod collect;
 mod commit;
 mod create;
 mod fold;
 mod follow;
+mod job;
 mod open;
 mod past;
+mod queue;
 mod recover;
 mod status;
+mod write;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
@@ -32,7 +36,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use collect::{CollectError, Collected};
-pub use commit::{CommitError, WriteRequest, Written};
 pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;
 pub use follow::Follower;
@@ -40,6 +43,7 @@ pub use open::OpenError;
 pub(crate) use open::{EntryError, Replay, UnusableCheckpoint, changes, decode, identity, load};
 pub use past::{At, PastError, PastLimits};
 pub use status::{CheckpointStatus, LogStatus, PinStatus, Status, TableStatus, Trouble};
+pub use write::{CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
 use crate::lock::WriterLock;
 use crate::snapshot::Snapshot;
@@ -73,8 +77,13 @@ pub struct Options {
     pub segment_bytes: u64,
     /// How far back the past can be read. Zero: what recovery needs is kept, and no more.
     pub retention: Duration,
-    /// How many writes may wait; more are refused with [`CommitError::Busy`].
+    /// How many writes may be under way; more are refused with [`CommitError::Busy`], and those of one
+    /// principal as soon as it has as many as are free.
     pub queue: usize,
+    /// How many bytes those writes may hold together, as far as their callers say.
+    pub queue_bytes: usize,
+    /// How many long statements run beside the committer; one principal never has all of them.
+    pub ahead: usize,
     /// Makes effects on the log's disk fail.
     #[cfg(test)]
     pub(crate) faults: Option<Arc<dyn journal::Faults>>,
@@ -88,6 +97,8 @@ impl Default for Options {
             segment_bytes: journal::DEFAULT_SEGMENT_BYTES,
             retention: RETENTION,
             queue: 1_024,
+            queue_bytes: 256 << 20,
+            ahead: 4,
             #[cfg(test)]
             faults: None,
         }
@@ -107,7 +118,9 @@ struct Inner {
     /// What readers get; replaced by the writer, and by folding while it holds the writer.
     published: ArcSwap<Published>,
     /// Writes that wait for the one that leads.
-    queue: Mutex<commit::Queue>,
+    queue: Mutex<queue::Queue>,
+    /// Room for them.
+    places: Arc<queue::Places>,
     /// `None` once closed.
     writer: Mutex<Option<commit::Writer>>,
     folding: Mutex<fold::Folding>,

@@ -10,11 +10,13 @@ use journal::Lsn;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::answers::Answers;
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::columns::Layout;
 use crate::files::{self, FileError};
 use crate::graph::fold::Folding;
 use crate::graph::past::Pins;
+use crate::graph::queue::Places;
 use crate::graph::recover::{self, Recovered};
 use crate::graph::status::Report;
 use crate::graph::{FORMAT, Graph, Identity, Inner, Options, Published, commit};
@@ -133,9 +135,11 @@ impl Graph {
         let first = log.segments().first().map_or(0, |segment| segment.first.0);
         let log_bytes = log.segments().iter().map(|segment| segment.bytes).sum();
         let report = Report::after(base.checkpoint.as_ref(), replay.horizon);
+        let places = Places::new(options.queue, options.queue_bytes);
         let inner = Inner {
             store,
             options,
+            places: Arc::new(places),
             published: ArcSwap::from_pointee(published),
             queue: Mutex::default(),
             writer: Mutex::new(Some(commit::Writer { log })),
@@ -205,7 +209,8 @@ pub(crate) fn load(
         checkpoint.head.clone(),
         checkpoint.lsn,
         &bases,
-    )?;
+    )?
+    .with_answers(Answers::of(&checkpoint.answers));
     Ok((checkpoint, snapshot))
 }
 
