@@ -7,6 +7,7 @@
 //! - [`bad_input`] sends every operation what it must refuse, and looks at the disk afterwards.
 //! - [`doctor`] examines and repairs a folder that a server left.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
+//! - [`second`] has two of them on one config.
 //! - [`readme`] and [`demo`] run what is promised to users.
 //! - [`house`] holds the rules about the sources themselves.
 #![allow(
@@ -27,3 +28,4 @@ mod http;
 mod listing;
 mod program;
 mod readme;
+mod second;

@@ -10,7 +10,7 @@ pub(crate) mod graphs;
 mod idempotency;
 pub(crate) mod load;
 pub(crate) mod mutate;
-mod outcome;
+pub(crate) mod outcome;
 mod plans;
 pub(crate) mod query;
 pub(crate) mod readiness;

@@ -16,7 +16,7 @@ use storage_engine::{CommitError, OpenError, PastError, WriteError};
 
 use super::envelope::defect;
 use super::failure::Failure;
-use crate::app::{Error, StepError, UploadError};
+use crate::app::{Error, StepError, UploadError, outcome};
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
@@ -229,7 +229,12 @@ fn handle(error: &HandleError) -> Failure {
         HandleError::NotNow(cause) => match cause.as_ref() {
             OpenError::Locked { holder } => Failure::new(
                 ErrorCode::GraphLocked,
-                format!("process {} on {} holds the graph", holder.pid, holder.host),
+                format!(
+                    "process {} on {} holds the graph for writing since {}; nothing was changed",
+                    holder.pid,
+                    holder.host,
+                    outcome::time(holder.since_micros)
+                ),
             ),
             OpenError::Missing { .. }
             | OpenError::Format { .. }

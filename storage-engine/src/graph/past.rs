@@ -4,30 +4,31 @@
 //! one cannot be undone, or it is a shorter way, the state is made forwards from a kept checkpoint.
 //! Either way the log is read a segment at a time, and memory goes to the rows that differ.
 
-use std::collections::{BTreeMap, VecDeque};
+mod pins;
+mod reading;
+mod undo;
+
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use journal::Lsn;
-use language::schema::TypeId;
 use uuid::Uuid;
 
 use crate::checkpoint;
-use crate::executor::size_of_row;
 use crate::graph::commit::unpoisoned;
 use crate::graph::open::{EntryError, OpenError, Replay, changes, load};
 use crate::graph::{Graph, Inner};
 use crate::lease::Lease;
-use crate::record::{
-    Change, Changes, CommitId, CommitInfo, Header, Heading, Record, RecordError, RowChange,
-};
-use crate::replay::{self, ReplayError};
-use crate::rows::Row;
-use crate::snapshot::{Before, Snapshot};
+use crate::record::{CommitId, CommitInfo, Header, Heading, Record, RecordError};
+use crate::snapshot::Snapshot;
 use crate::store::Store;
+
+pub(super) use pins::Pins;
+pub(super) use reading::{first_commit, headings};
+use reading::{first_header, read};
+use undo::Undoing;
 
 /// How many past states are kept for those who ask again.
 const KEPT: usize = 4;
@@ -142,79 +143,6 @@ pub enum PastError {
     /// An entry does not fit the state after it: a defect, or damage.
     #[error("the log does not fit the newest state")]
     Unfit(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-/// Where history begins, and how many read in it.
-#[derive(Debug)]
-pub(super) struct Pins(Mutex<Held>);
-
-#[derive(Debug, Default)]
-struct Held {
-    /// The first entry that is kept.
-    horizon: u64,
-    /// Readers, by the horizon that they found.
-    readers: BTreeMap<u64, usize>,
-}
-
-/// While it is there, the horizon does not move.
-pub(super) struct Pin<'a> {
-    pins: &'a Pins,
-    pub(super) horizon: u64,
-}
-
-impl Pins {
-    pub(super) fn from(horizon: u64) -> Self {
-        Self(Mutex::new(Held {
-            horizon,
-            readers: BTreeMap::new(),
-        }))
-    }
-
-    pub(super) fn horizon(&self) -> u64 {
-        unpoisoned(&self.0).horizon
-    }
-
-    /// How many read, and from where on they need the log.
-    pub(super) fn readers(&self) -> Option<(u64, usize)> {
-        let held = unpoisoned(&self.0);
-        let first = held.readers.keys().next().copied()?;
-        Some((first, held.readers.values().sum()))
-    }
-
-    fn hold(&self) -> Pin<'_> {
-        let mut held = unpoisoned(&self.0);
-        let horizon = held.horizon;
-        *held.readers.entry(horizon).or_default() += 1;
-        Pin {
-            pins: self,
-            horizon,
-        }
-    }
-
-    /// Moves the horizon up to `first`, unless somebody reads before that. Returns where it is then.
-    pub(super) fn move_horizon(&self, first: u64) -> Option<u64> {
-        let mut held = unpoisoned(&self.0);
-        if held
-            .readers
-            .keys()
-            .next()
-            .is_some_and(|reader| *reader < first)
-        {
-            return None;
-        }
-        held.horizon = held.horizon.max(first);
-        Some(held.horizon)
-    }
-}
-
-impl Drop for Pin<'_> {
-    fn drop(&mut self) {
-        let mut held = unpoisoned(&self.pins.0);
-        if let Some(count) = held.readers.get_mut(&self.horizon) {
-            *count -= 1;
-        }
-        held.readers.retain(|_, count| *count > 0);
-    }
 }
 
 /// Past states that were asked for lately, the newest last.
@@ -409,11 +337,7 @@ impl Past<'_> {
         head: &CommitInfo,
     ) -> Result<(Snapshot, usize), PastError> {
         let log = self.log();
-        let mut undoing = Undoing {
-            base,
-            before: Before::new(),
-            bytes: 0,
-        };
+        let mut undoing = Undoing::from(base);
         let segments = journal::segments(&log).map_err(PastError::Log)?;
         let mut upto = base.lsn();
         for segment in segments.iter().rev() {
@@ -532,141 +456,4 @@ fn made_micros(id: CommitId) -> Option<i64> {
     let (seconds, nanos) = id.0.get_timestamp()?.to_unix();
     let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)?;
     micros.checked_add(i64::from(nanos / 1_000))
-}
-
-/// Commits that are being undone.
-struct Undoing<'a> {
-    base: &'a Snapshot,
-    before: Before,
-    bytes: usize,
-}
-
-impl Undoing<'_> {
-    fn undo(&mut self, lsn: u64, changes: &Changes) -> Result<(), PastError> {
-        if !changes.catalogue.is_empty() {
-            return Err(PastError::NotUndoable { lsn });
-        }
-        let mut changed = changes.rows.iter().rev();
-        changed.try_for_each(|change| self.undo_row(change))
-    }
-
-    fn undo_row(&mut self, change: &Change) -> Result<(), PastError> {
-        let unfit = |error: ReplayError| PastError::Unfit(error.into());
-        let type_id = change.type_id;
-        let rows = self.base.rows(type_id);
-        let rows = rows.ok_or_else(|| unfit(ReplayError::UnknownType(type_id)))?;
-        let row = match &change.row {
-            RowChange::Insert { .. } => None,
-            RowChange::Delete {
-                values,
-                identity,
-                ends,
-            } => {
-                let values = values.iter().map(|(id, value)| (*id, value));
-                let row = replay::whole(rows, values, identity.clone(), *ends);
-                Some(row.map_err(unfit)?)
-            }
-            RowChange::Update { values } => {
-                let after = self.row(type_id, change.id);
-                let mut row =
-                    after.ok_or_else(|| unfit(ReplayError::MissingRow(type_id, change.id)))?;
-                let values = values.iter().map(|it| (it.property, &it.before));
-                replay::set(&mut row, rows, values).map_err(unfit)?;
-                Some(row)
-            }
-        };
-        self.bytes += size(row.as_ref());
-        let known = self.before.entry(type_id).or_default();
-        if let Some(replaced) = known.insert(change.id, row) {
-            self.bytes = self.bytes.saturating_sub(size(replaced.as_ref()));
-        }
-        Ok(())
-    }
-
-    /// A row as it was after what is to be undone next.
-    fn row(&self, type_id: TypeId, id: u64) -> Option<Row> {
-        match self.before.get(&type_id).and_then(|rows| rows.get(&id)) {
-            Some(known) => known.clone(),
-            None => Some(self.base.rows(type_id)?.row(id)?.as_ref().clone()),
-        }
-    }
-}
-
-/// About how many bytes a row takes that was put back.
-fn size(row: Option<&Row>) -> usize {
-    let identity = |row: &Row| row.identity.as_ref().map_or(0, |it| it.len());
-    let content = row.map_or(0, |row| size_of_row(&row.values) + identity(row));
-    size_of::<Row>() + content
-}
-
-/// What ends a reading on purpose.
-#[derive(Debug, thiserror::Error)]
-#[error("enough was read")]
-struct Enough;
-
-/// Visits the entries after `after` up to `upto`.
-pub(super) fn read(
-    log: &Path,
-    after: u64,
-    upto: u64,
-    visit: &mut dyn FnMut(journal::Entry<'_>) -> Result<ControlFlow<()>, PastError>,
-) -> Result<(), PastError> {
-    if after >= upto {
-        return Ok(());
-    }
-    let mut failure = None;
-    let ended = journal::read(log, Lsn(after), &mut |entry| {
-        let last = entry.lsn.0 >= upto;
-        match visit(entry) {
-            Ok(ControlFlow::Continue(())) if !last => Ok(()),
-            Ok(_) => Err(Enough.into()),
-            Err(error) => {
-                failure = Some(error);
-                Err(Enough.into())
-            }
-        }
-    });
-    match (failure, ended) {
-        (Some(error), _) => Err(error),
-        (None, Ok(_)) => Ok(()),
-        (None, Err(journal::Error::Visit { source, .. })) if source.is::<Enough>() => Ok(()),
-        (None, Err(error)) => Err(PastError::Log(error)),
-    }
-}
-
-/// Visits the headings of the entries after `after` up to `upto`.
-pub(super) fn headings(
-    log: &Path,
-    after: u64,
-    upto: u64,
-    visit: &mut dyn FnMut(u64, Heading) -> Result<ControlFlow<()>, PastError>,
-) -> Result<(), PastError> {
-    read(log, after, upto, &mut |entry| {
-        visit(entry.lsn.0, Heading::decode(entry.bytes)?)
-    })
-}
-
-/// The first commit from a position on.
-fn first_header(log: &Path, first: u64) -> Result<Option<Box<Header>>, PastError> {
-    let mut found = None;
-    headings(log, first.saturating_sub(1), u64::MAX, &mut |_, heading| {
-        Ok(match heading {
-            Heading::Commit(header, _) => {
-                found = Some(header);
-                ControlFlow::Break(())
-            }
-            Heading::Horizon(_) => ControlFlow::Continue(()),
-        })
-    })?;
-    Ok(found)
-}
-
-/// When the first commit from a position on was made, if there is one.
-pub(super) fn first_commit(log: &Path, first: u64) -> Result<Option<i64>, journal::Error> {
-    match first_header(log, first) {
-        Ok(header) => Ok(header.map(|header| header.time_micros)),
-        Err(PastError::Log(error)) => Err(error),
-        // What cannot be read is not for collection to judge.
-        Err(_) => Ok(None),
-    }
 }

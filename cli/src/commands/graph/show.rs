@@ -1,6 +1,6 @@
 //! `trellis graph show`.
 
-use api_types::GraphDetails;
+use api_types::{GraphDetails, StorageDetails};
 use clap::Args;
 
 use crate::client::Client;
@@ -51,7 +51,14 @@ fn lines(graph: &GraphDetails) -> Vec<[String; 2]> {
     for (name, count) in &graph.edges {
         say(&format!("relationships :{name}"), count.to_string());
     }
-    let storage = &graph.storage;
+    lines.extend(storage(&graph.storage));
+    lines
+}
+
+/// What is on disk and in memory.
+fn storage(storage: &StorageDetails) -> Vec<[String; 2]> {
+    let mut lines = Vec::new();
+    let mut say = |what: &str, value: String| lines.push([what.to_owned(), value]);
     say(
         "log",
         format!(
@@ -61,11 +68,11 @@ fn lines(graph: &GraphDetails) -> Vec<[String; 2]> {
     );
     say(
         "log since checkpoint",
-        format!("{} bytes", graph.storage.log_bytes_since_checkpoint),
+        format!("{} bytes", storage.log_bytes_since_checkpoint),
     );
     say(
         "rows since checkpoint",
-        graph.storage.rows_since_checkpoint.to_string(),
+        storage.rows_since_checkpoint.to_string(),
     );
     say("memory", format!("{} bytes", storage.resident_bytes));
     if let Some(checkpoint) = &storage.checkpoint {
