@@ -20,11 +20,12 @@ use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::export::{self, ExportError};
 use storage_engine::{
     At, CommitError, CommitInfo, Follower, Graph, IdempotencyKey, OpenError, PastError, PastLimits,
-    Snapshot, Status, Transaction, Work, WriteRequest, Written,
+    Snapshot, Status, Store, Transaction, Work, WriteRequest, Written,
 };
 use uuid::Uuid;
 
 use crate::Registration;
+use crate::uri;
 
 /// Every graph that was asked for, by its folder.
 #[derive(Debug)]
@@ -266,7 +267,10 @@ impl Handles {
     )]
     fn open(&self, state: &mut State, registration: &Registration) -> Result<Source, HandleError> {
         match state {
-            State::Open(graph) => return Ok(Source::Written(graph.clone())),
+            State::Open(graph) if !graph.is_lost() => return Ok(Source::Written(graph.clone())),
+            // Another process has taken over, or the store was out of reach: only opening it again
+            // tells what the graph has.
+            State::Open(_) => {}
             State::Broken(error) => return Err(HandleError::Broken(error.clone())),
             // Closing may have come between the two locks, and has passed this slot by now.
             State::Closed | State::Following(_) if self.slots().is_none() => {
@@ -275,12 +279,16 @@ impl Handles {
             State::Closed | State::Following(_) => {}
         }
         let folder = registration.uri.canonical();
-        let opened = match Graph::open(folder, self.options.clone()) {
+        let store = match uri::is_remote(folder) {
+            true => Store::at(&folder.to_string_lossy()).map_err(OpenError::from),
+            false => Ok(folder.into()),
+        };
+        let opened = match store.and_then(|store| Graph::open(store, self.options.clone())) {
             Ok(graph) => {
                 *state = State::Open(graph.clone());
                 Ok(Source::Written(graph))
             }
-            Err(OpenError::Locked { .. }) => match state {
+            Err(OpenError::Locked { .. }) if !uri::is_remote(folder) => match state {
                 State::Following(follower) => Ok(Source::Followed(follower.clone())),
                 _ => Follower::open(folder, self.options.clone()).map(|follower| {
                     *state = State::Following(follower.clone());
@@ -317,8 +325,9 @@ impl Handles {
         };
         let state = slot.as_ref().and_then(|slot| slot.0.try_lock().ok());
         Ok(match state.as_deref() {
-            Some(State::Open(graph)) => Some(graph.clone()),
-            Some(State::Closed | State::Following(_) | State::Broken(_)) | None => None,
+            Some(State::Open(graph)) if !graph.is_lost() => Some(graph.clone()),
+            Some(State::Open(_) | State::Closed | State::Following(_) | State::Broken(_))
+            | None => None,
         })
     }
 
@@ -341,7 +350,7 @@ fn check(permit: &Permit, registration: &Registration) -> Result<(), HandleError
 /// Whether the next request may find the graph well: another process has it, or the system refused
 /// something (too many open files, say) without a word on what is in the files.
 fn passes(error: &OpenError) -> bool {
-    if matches!(error, OpenError::Locked { .. } | OpenError::File(_)) {
+    if error.is_passing() {
         return true;
     }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);

@@ -22,7 +22,7 @@ use crate::config::lock::{ConfigLock, LockError};
 use crate::config::store::{self, ConfigText};
 use crate::config::{self, ConfigFile, Drift};
 use crate::durable;
-use crate::handle::{HandleError, Handles, Reader, Standing, Writer, WrongPermit};
+use crate::handle::{HandleError, Handles, Reader, Standing, Writer, WrongPermit, with_causes};
 use crate::intent::{self, Intent, Named, Settlement};
 use crate::registration::{self, Graphs, Registration, Snapshot};
 use crate::{Digest, Error, GraphId};
@@ -373,7 +373,16 @@ fn settle(file: &ConfigFile) -> Result<(), Error> {
     };
     for intent in intents {
         let named = named(file, &intent, &parsed.config.graphs);
-        let settlement = intent::settlement(&intent, named, intent::look(&intent.folder)?);
+        let found = match intent::look(&intent.folder) {
+            Err(error) if crate::uri::is_remote(&intent.folder) => {
+                // A store that is out of reach stops nothing but this.
+                let error = with_causes(&error);
+                tracing::warn!(graph_id = %intent.graph_id, error, "an unfinished create waits");
+                continue;
+            }
+            found => found?,
+        };
+        let settlement = intent::settlement(&intent, named, found);
         tracing::info!(
             graph_id = %intent.graph_id, folder = %intent.folder.display(), ?settlement,
             "settling a create that did not end"

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::answers::Kept;
 use crate::files::{self, FileError, failed};
+use crate::graph::LOCAL_EPOCH;
 use crate::record::CommitInfo;
 use crate::store::Store;
 use crate::tables::Tables;
@@ -93,7 +94,11 @@ impl Checkpoint {
 
     /// Its name in the store.
     pub(crate) fn name(&self) -> String {
-        name_at(self.lsn)
+        match self.epoch {
+            LOCAL_EPOCH => format!("{FOLDER}/{:020}.json", self.lsn),
+            // Where there are several writers, none replaces what another has put.
+            epoch => format!("{FOLDER}/{:020}-{epoch:020}.json", self.lsn),
+        }
     }
 
     /// The checkpoint of that name.
@@ -119,20 +124,16 @@ impl Checkpoint {
     }
 }
 
-/// The name of the checkpoint at a position.
-pub(crate) fn name_at(lsn: u64) -> String {
-    format!("{FOLDER}/{lsn:020}.json")
-}
-
 /// The position in a checkpoint's name.
 pub(crate) fn lsn_of(name: &str) -> Option<u64> {
     let file = name.rsplit('/').next()?;
-    file.strip_suffix(".json")?.parse().ok()
+    file.get(..20)?.parse().ok()
 }
 
 fn is_checkpoint(name: &str) -> bool {
     let stem = name.strip_suffix(".json");
-    stem.is_some_and(|stem| stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit()))
+    let number = |text: &str| text.len() == 20 && text.bytes().all(|byte| byte.is_ascii_digit());
+    stem.is_some_and(|stem| stem.split('-').count() <= 2 && stem.split('-').all(number))
 }
 
 /// The names of all checkpoints, newest first.

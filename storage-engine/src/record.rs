@@ -43,8 +43,24 @@ impl std::fmt::Display for CommitId {
 pub(crate) enum Record {
     /// A commit.
     Commit(Header, Body),
+    /// A writer begins. Only in an object store.
+    Term(Term),
     /// What is before a point is to be collected. It is in the log before anything is removed.
     Horizon(Horizon),
+}
+
+/// The beginning of a writer. It takes a position in the log and none on a branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Term {
+    /// Position in the graph's log.
+    pub(crate) lsn: u64,
+    /// The number of the writer, above that of every one before it.
+    pub(crate) epoch: u64,
+    /// Microseconds since 1970, UTC.
+    pub(crate) time_micros: i64,
+    /// Its process and host.
+    pub(crate) pid: u32,
+    pub(crate) host: String,
 }
 
 /// What a commit is, apart from its changes.
@@ -248,6 +264,7 @@ impl Record {
         match self {
             Self::Commit(header, _) => header.lsn,
             Self::Horizon(horizon) => horizon.lsn,
+            Self::Term(term) => term.lsn,
         }
     }
 }

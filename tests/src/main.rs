@@ -7,6 +7,7 @@
 //! - [`bad_input`] sends every operation what it must refuse, and looks at the disk afterwards.
 //! - [`doctor`] examines and repairs a folder that a server left.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
+//! - [`object_store`] runs the real program on graphs in an object store.
 //! - [`second`] has two of them on one config.
 //! - [`readme`] and [`demo`] run what is promised to users.
 //! - [`house`] holds the rules about the sources themselves.
@@ -26,6 +27,7 @@ mod harness;
 mod house;
 mod http;
 mod listing;
+mod object_store;
 mod program;
 mod readme;
 mod second;

@@ -12,6 +12,7 @@ mod faults;
 mod fuzz;
 mod life;
 mod model;
+mod objects;
 mod salvage;
 mod support;
 mod torn;

@@ -208,6 +208,7 @@ fn invalid_uri(error: &UriError) -> Failure {
         | UriError::BadCharacter
         | UriError::UnsupportedScheme { .. }
         | UriError::BadFileUri { .. }
+        | UriError::BadObjectUri { .. }
         | UriError::OutsideRoots { .. }
         | UriError::BelongsToTheRegistry { .. }
         | UriError::NoStorage => error.to_string(),
@@ -238,6 +239,8 @@ fn handle(error: &HandleError) -> Failure {
             ),
             OpenError::Missing { .. }
             | OpenError::Format { .. }
+            | OpenError::Place(_)
+            | OpenError::Unconditional
             | OpenError::File(_)
             | OpenError::Log(_)
             | OpenError::Columns(_)

@@ -6,6 +6,7 @@ mod data;
 mod envelope;
 mod graphs;
 mod past;
+mod points;
 mod repeated;
 mod types;
 

@@ -11,19 +11,22 @@
 //! the next collection finds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use journal::{AppendError, Lsn};
+use journal::{AppendError, Lsn, SegmentSummary};
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::clock;
 use crate::files::FileError;
 use crate::graph::commit::unpoisoned;
-use crate::graph::fold::Folding;
+use crate::graph::fold::{FoldError, Folding};
 use crate::graph::past::{self, PastError};
 use crate::graph::status::Trouble;
-use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published};
+use crate::graph::{Graph, Inner, Published};
 use crate::lease;
 use crate::record::{Heading, Horizon, Record, RecordError, SideFile};
+use crate::store::Store;
 use crate::tables::{self, TableError};
 
 /// The most files that one collection removes.
@@ -109,6 +112,7 @@ impl Inner {
             // The log is all there is.
             return Ok(());
         };
+        self.still_ours()?;
         let kept = self.keep_checkpoints(newest, folding.previous.clone(), sweep)?;
         // What it consists of is known before anything that could replace it goes.
         let mut marked = BTreeMap::<String, BTreeSet<String>>::new();
@@ -123,8 +127,19 @@ impl Inner {
             let floor = kept.iter().map(|kept| kept.lsn).min().unwrap_or_default();
             self.shorten_log(floor, sweep)?;
         }
+        self.still_ours()?;
         self.sweep_side_files(&mut folding.named, sweep)?;
+        self.still_ours()?;
         self.sweep_tables(&marked, folding, sweep)
+    }
+
+    /// In an object store another may have taken over meanwhile, and what is of no use to this process
+    /// may be of use to that one.
+    fn still_ours(&self) -> Result<(), CollectError> {
+        self.look().map_err(|error| match error {
+            FoldError::Superseded(error) => CollectError::Log(error),
+            _ => CollectError::Closed,
+        })
     }
 
     /// Removes the checkpoints that are not needed, and returns those that are. A lease that came
@@ -179,7 +194,6 @@ impl Inner {
 
     /// Removes segments of the log that end before everything that needs them.
     fn shorten_log(&self, floor: u64, sweep: &mut Sweep) -> Result<(), CollectError> {
-        let log = self.store.place("log");
         let cutoff = match self.options.retention.is_zero() {
             true => i64::MAX,
             false => {
@@ -187,12 +201,18 @@ impl Inner {
                 clock::now_micros().saturating_sub(micros)
             }
         };
-        let segments = journal::segments(&log)?;
+        let segments = {
+            let writer = unpoisoned(&self.writer);
+            let writer = writer.as_ref().ok_or(CollectError::Closed)?;
+            writer.log.segments().to_vec()
+        };
         let mut begin = None;
         for segment in segments.iter().skip(1) {
             let first = segment.first.0;
             // Recovery goes on with the entry after a checkpoint, which may be the first of it.
-            if first > floor + 1 || past::first_commit(&log, first)?.is_none_or(|it| it > cutoff) {
+            if first > floor + 1
+                || past::first_commit(&self.store, first)?.is_none_or(|it| it > cutoff)
+            {
                 break;
             }
             begin = Some(first);
@@ -213,10 +233,11 @@ impl Inner {
             }
             let mut writer = unpoisoned(&self.writer);
             let writer = writer.as_mut().ok_or(CollectError::Closed)?;
-            let bytes = writer.log.remove_before(Lsn(segment.first.0))?;
-            let held = &self.log_bytes;
-            held.fetch_sub(bytes, std::sync::atomic::Ordering::Relaxed);
-            sweep.removed(bytes);
+            let before = bytes(writer.log.segments());
+            writer.log.remove_before(Lsn(segment.first.0))?;
+            let removed = before.saturating_sub(bytes(writer.log.segments()));
+            self.log_bytes.fetch_sub(removed, Ordering::Relaxed);
+            sweep.removed(removed);
         }
         Ok(())
     }
@@ -230,21 +251,19 @@ impl Inner {
         }
         let horizon = Horizon {
             lsn: writer.log.last_lsn().0 + 1,
-            epoch: LOCAL_EPOCH,
+            epoch: self.epoch,
             time_micros: clock::now_micros(),
             first,
         };
         let appended = writer.log.append(&[Record::Horizon(horizon).encode()?])?;
         let now = self.published.load_full();
-        self.published.store(std::sync::Arc::new(Published {
+        self.published.store(Arc::new(Published {
             snapshot: now.snapshot.clone(),
             digest: now.digest,
             log_lsn: appended.last.0,
             tail_bytes: now.tail_bytes + appended.bytes,
         }));
-        let held = &self.log_bytes;
-        held.fetch_add(appended.bytes, std::sync::atomic::Ordering::Relaxed);
-        self.lock.publish(appended.last.0);
+        self.log_bytes.fetch_add(appended.bytes, Ordering::Relaxed);
         unpoisoned(&self.report).horizon = first;
         Ok(())
     }
@@ -252,14 +271,17 @@ impl Inner {
     /// Removes side files of entries that are gone. Their names begin with a position that is not
     /// after their entry's; what is decisive is that no entry that is kept names them.
     fn sweep_side_files(&self, named: &mut Named, sweep: &mut Sweep) -> Result<(), CollectError> {
-        let log = self.store.place("log");
-        let first = journal::segments(&log)?.first().map_or(0, |it| it.first.0);
+        let first = {
+            let writer = unpoisoned(&self.writer);
+            let writer = writer.as_ref().ok_or(CollectError::Closed)?;
+            writer.log.segments().first().map_or(0, |it| it.first.0)
+        };
         let mut old = self.store.list(FILES_FOLDER)?;
         old.retain(|file| SideFile::lsn(&file.name).is_some_and(|lsn| lsn < first));
         if old.is_empty() {
             return Ok(());
         }
-        named.look(&log, first, self.published.load().log_lsn)?;
+        named.look(&self.store, first, self.published.load().log_lsn)?;
         for file in old {
             if named.files.contains_key(&file.name) {
                 continue;
@@ -330,6 +352,10 @@ impl Inner {
 /// Where side files are.
 const FILES_FOLDER: &str = "files";
 
+fn bytes(segments: &[SegmentSummary]) -> u64 {
+    segments.iter().map(|segment| segment.bytes).sum()
+}
+
 impl Sweep {
     fn removed(&mut self, bytes: u64) {
         self.done.files += 1;
@@ -346,10 +372,10 @@ impl Sweep {
 impl Named {
     /// Looks through what the log has got since the last time, up to `last`; forgets what is before
     /// `first`, where it begins now.
-    fn look(&mut self, log: &std::path::Path, first: u64, last: u64) -> Result<(), CollectError> {
+    fn look(&mut self, store: &Store, first: u64, last: u64) -> Result<(), CollectError> {
         self.files.retain(|_, lsn| *lsn >= first);
         let after = self.upto.max(first.saturating_sub(1));
-        past::headings(log, after, last, &mut |lsn, heading| {
+        past::headings(store, after, last, &mut |lsn, heading| {
             if let Heading::Commit(_, Some(file)) = heading {
                 self.files.insert(file.name, lsn);
             }

@@ -17,7 +17,7 @@ use crate::files::FileError;
 use crate::graph::ahead::in_background;
 use crate::graph::commit::unpoisoned;
 use crate::graph::status::Trouble;
-use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published, collect};
+use crate::graph::{Graph, Inner, Published, collect};
 use crate::rows::{Base, Rows};
 use crate::snapshot::{Bases, Snapshot};
 use crate::tables::{self, Fold, TableError, TableVersion, Tables};
@@ -35,6 +35,12 @@ pub enum FoldError {
     /// What was written could not be made durable.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The graph is closed.
+    #[error("the graph is closed")]
+    Closed,
+    /// Another process writes the graph, or it cannot be told.
+    #[error("this process may not write the graph any more")]
+    Superseded(#[from] journal::Error),
     /// The checkpoint could not be published.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -150,7 +156,7 @@ impl Inner {
             graph: snapshot.graph(),
             lsn: snapshot.lsn(),
             digest: published.digest.to_string(),
-            epoch: LOCAL_EPOCH,
+            epoch: self.epoch,
             time_micros: clock::now_micros(),
             head: snapshot.head().clone(),
             schema: snapshot.schema().as_ref().clone(),
@@ -168,6 +174,7 @@ impl Inner {
             snapshot.lsn(),
             &bases,
         )?;
+        self.look()?;
         checkpoint.publish(&self.store)?;
         unpoisoned(&self.report).checkpoint = Some(Arc::new(checkpoint.clone()));
         folding.previous = folding.checkpoint.replace(checkpoint);
@@ -190,6 +197,18 @@ impl Inner {
         if let Ok(Some(better)) = compacted {
             *version = better;
         }
+    }
+
+    /// Makes sure that this process still writes the graph. One that was stopped for long, in the
+    /// middle of a fold perhaps, must neither publish nor delete anything in an object store.
+    pub(super) fn look(&self) -> Result<(), FoldError> {
+        let mut writer = unpoisoned(&self.writer);
+        let writer = writer.as_mut().ok_or(FoldError::Closed)?;
+        let seen = writer.log.look();
+        if writer.log.is_lost() {
+            self.lost.store(true, Ordering::Release);
+        }
+        Ok(seen?)
     }
 
     /// The next version of one table; `None` when nothing changed in it.

@@ -59,14 +59,14 @@ struct State {
 }
 
 impl Follower {
-    /// Opens a graph for reading alone. Blocks; not to be called from an async context.
+    /// Opens a graph in a folder for reading alone. Blocks; not to be called from an async context.
     ///
     /// # Errors
     /// [`OpenError`] says what is wrong and where.
-    pub fn open(store: impl Into<Store>, options: Options) -> Result<Self, OpenError> {
-        let store = store.into();
+    pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
+        let store = Store::from(folder);
         let graph = identity(&store)?.uuid;
-        let folder = store.place("");
+        let folder = folder.to_owned();
         let state = begin(&store, graph)?;
         let inner = Following {
             store,

@@ -9,6 +9,7 @@
 //!   checkpoints/          which version of each table stands for which commit
 //!   leases/               who reads what would be collected
 //!   writer.lock           one writing process
+//!   epochs/<epoch>.json   instead of it in an object store
 //!   published             how far the log is durable, for processes that read along
 //! ```
 
@@ -19,6 +20,7 @@ mod create;
 mod fold;
 mod follow;
 mod job;
+mod log;
 mod open;
 mod past;
 mod queue;
@@ -27,7 +29,7 @@ mod status;
 mod write;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,12 +47,14 @@ pub use past::{At, PastError, PastLimits};
 pub use status::{CheckpointStatus, LogStatus, PinStatus, Status, TableStatus, Trouble};
 pub use write::{CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
-use crate::lock::WriterLock;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 
 /// The format of a graph's folder that this version writes.
 pub(crate) const FORMAT: u32 = 1;
+
+/// Long enough for a pause of the process or the network, short enough to wait for.
+const LEASE: Duration = Duration::from_secs(15);
 
 /// On a local file system the lock keeps writers apart, not the epoch.
 pub(crate) const LOCAL_EPOCH: u64 = 1;
@@ -77,6 +81,9 @@ pub struct Options {
     pub segment_bytes: u64,
     /// How far back the past can be read. Zero: what recovery needs is kept, and no more.
     pub retention: Duration,
+    /// In an object store: how long a writer may trust that nobody else writes without looking, and
+    /// for how long others leave the graph to it.
+    pub lease: Duration,
     /// How many writes may be under way; more are refused with [`CommitError::Busy`], and those of one
     /// principal as soon as it has as many as are free.
     pub queue: usize,
@@ -96,6 +103,7 @@ impl Default for Options {
             fold_bytes: 64 << 20,
             segment_bytes: journal::DEFAULT_SEGMENT_BYTES,
             retention: RETENTION,
+            lease: LEASE,
             queue: 1_024,
             queue_bytes: 256 << 20,
             ahead: 4,
@@ -132,7 +140,10 @@ struct Inner {
     pins: past::Pins,
     past: Mutex<past::Cache>,
     report: Mutex<status::Report>,
-    lock: WriterLock,
+    /// The term of this writer.
+    epoch: u64,
+    /// Nothing can be written, and only opening the graph again tells what it has.
+    lost: AtomicBool,
 }
 
 /// A durable state of the graph.
@@ -141,7 +152,7 @@ struct Published {
     snapshot: Arc<Snapshot>,
     /// Of the log's frame that ends with the snapshot's commit.
     digest: journal::Digest,
-    /// The last entry of the log; those after the snapshot's commit are no commits.
+    /// The last entry of the log, which may be later than the last commit.
     log_lsn: u64,
     /// Bytes of the log since the checkpoint.
     tail_bytes: u64,
@@ -152,6 +163,13 @@ impl Graph {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.inner.published.load().snapshot.clone()
+    }
+
+    /// Whether it has to be opened again before anything can be written: another process has taken
+    /// over, or the log did not say what became of a commit. Only in an object store.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.inner.lost.load(Ordering::Acquire)
     }
 
     /// Where it is kept.

@@ -15,17 +15,19 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::columns::Layout;
 use crate::files::{self, FileError};
 use crate::graph::fold::Folding;
+use crate::graph::log::{self, Right};
 use crate::graph::past::Pins;
 use crate::graph::queue::Places;
 use crate::graph::recover::{self, Recovered};
 use crate::graph::status::Report;
 use crate::graph::{FORMAT, Graph, Identity, Inner, Options, Published, commit};
-use crate::lock::{Holder, LockError, WriterLock};
+use crate::lock::Holder;
 use crate::record::{Body, CatalogueChange, Changes, Header, Record, RecordError, SideFile};
 use crate::replay::ReplayError;
 use crate::rows::Base;
 use crate::snapshot::{Bases, Snapshot};
-use crate::store::Store;
+use crate::store::claim::ClaimError;
+use crate::store::{PlaceError, Store};
 use crate::tables::{self, TableError};
 
 /// Why a graph could not be opened. Nothing but torn, unacknowledged bytes was changed on disk.
@@ -52,6 +54,15 @@ pub enum OpenError {
         /// The format in `graph.json`.
         found: u32,
     },
+    /// The place cannot be reached.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The object store cannot keep two writers apart.
+    #[error(
+        "the object store cannot hold a graph: it stores an object under a name that is taken \
+         (conditional writes, If-None-Match, are needed)"
+    )]
+    Unconditional,
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
@@ -64,6 +75,29 @@ pub enum OpenError {
     /// The log has no commit that gives the graph a schema: its creation was not finished.
     #[error("the graph's creation was not finished")]
     Unfinished,
+}
+
+impl OpenError {
+    /// Whether the next attempt may find the graph well: another process has it, or a file or an
+    /// object store could not be reached, without a word on what is in it.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        use journal::Error as Log;
+        matches!(
+            self,
+            Self::Locked { .. } | Self::File(_) | Self::Log(Log::Object { .. } | Log::Epoch { .. })
+        )
+    }
+}
+
+impl From<ClaimError> for OpenError {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Held(holder) => Self::Locked { holder },
+            ClaimError::Unconditional => Self::Unconditional,
+            ClaimError::File(error) => error.into(),
+        }
+    }
 }
 
 /// A log entry that cannot be replayed.
@@ -109,36 +143,47 @@ impl Graph {
     /// [`OpenError`] says what is wrong and where.
     pub fn open(store: impl Into<Store>, options: Options) -> Result<Self, OpenError> {
         let store = store.into();
+        // Before anything is locked or claimed where there is no graph.
         let identity = identity(&store)?;
-        let lock = WriterLock::acquire(&store.place("")).map_err(|error| match error {
-            LockError::Held(holder) => OpenError::Locked { holder },
-            LockError::File(error) => error.into(),
-        })?;
+        let open = |right| Self::open_with(&store, &identity, &options, right);
+        let passed = |error: &OpenError| match error {
+            OpenError::Log(journal::Error::Epoch { found, .. }) => Some(*found),
+            _ => None,
+        };
+        log::with_right(&store, options.lease, open, passed)
+    }
+
+    fn open_with(
+        store: &Store,
+        identity: &Identity,
+        options: &Options,
+        right: Right,
+    ) -> Result<Self, OpenError> {
         let Recovered {
             base,
             log,
             recovery,
             replay,
-        } = recover::recover(&store, identity.uuid, &options)?;
+        } = recover::recover(store, identity.uuid, options, right)?;
         if let Some(torn) = &recovery.torn {
             tracing::warn!(%store, ?torn, "an unfinished write was cut off the log");
         }
         let snapshot = replay.snapshot.ok_or(OpenError::Unfinished)?;
-        remove_leftovers(&store, base.point().lsn, &replay.side_files);
+        remove_leftovers(store, base.point().lsn, &replay.side_files);
         let published = Published {
             snapshot: Arc::new(snapshot),
             digest: replay.digest,
             log_lsn: recovery.last.0,
             tail_bytes: recovery.bytes,
         };
-        lock.publish(recovery.last.0);
         let first = log.segments().first().map_or(0, |segment| segment.first.0);
         let log_bytes = log.segments().iter().map(|segment| segment.bytes).sum();
         let report = Report::after(base.checkpoint.as_ref(), replay.horizon);
         let places = Places::new(options.queue, options.queue_bytes);
         let inner = Inner {
-            store,
-            options,
+            store: store.clone(),
+            options: options.clone(),
+            epoch: log.epoch(),
             places: Arc::new(places),
             published: ArcSwap::from_pointee(published),
             queue: Mutex::default(),
@@ -150,7 +195,7 @@ impl Graph {
             pins: Pins::from(replay.horizon.max(first)),
             past: Mutex::default(),
             report: Mutex::new(report),
-            lock,
+            lost: AtomicBool::new(false),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -163,9 +208,11 @@ pub(crate) fn identity(store: &Store) -> Result<Identity, OpenError> {
         folder: store.place(""),
         source,
     };
-    let bytes = store
-        .get("graph.json")
-        .map_err(|error| missing(error.into()))?;
+    let bytes = match store.get("graph.json") {
+        // Out of reach, which says nothing of what is there.
+        Err(error) if store.bucket().is_some() && !error.is_missing() => return Err(error.into()),
+        found => found.map_err(|error| missing(error.into()))?,
+    };
     let identity: Identity =
         serde_json::from_slice(&bytes).map_err(|error| missing(error.into()))?;
     if identity.format > FORMAT {
@@ -243,6 +290,7 @@ impl Replay {
     pub(crate) fn visit(&mut self, entry: journal::Entry<'_>) -> Result<(), EntryError> {
         let (header, body) = match decode(entry)? {
             Record::Commit(header, body) => (header, body),
+            Record::Term(_) => return Ok(()),
             Record::Horizon(horizon) => {
                 self.horizon = self.horizon.max(horizon.first);
                 return Ok(());

@@ -14,12 +14,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use journal::SegmentSummary;
 use uuid::Uuid;
 
 use crate::checkpoint;
 use crate::graph::commit::unpoisoned;
 use crate::graph::open::{EntryError, OpenError, Replay, changes, load};
-use crate::graph::{Graph, Inner};
+use crate::graph::{Graph, Inner, log};
 use crate::lease::Lease;
 use crate::record::{CommitId, CommitInfo, Header, Heading, Record, RecordError};
 use crate::snapshot::Snapshot;
@@ -219,8 +220,8 @@ impl Past<'_> {
         Ok(made)
     }
 
-    fn log(&self) -> std::path::PathBuf {
-        self.store.place("log")
+    fn segments(&self) -> Result<Vec<SegmentSummary>, PastError> {
+        log::segments(self.store).map_err(PastError::Log)
     }
 
     fn check(&self) -> Result<(), PastError> {
@@ -253,7 +254,7 @@ impl Past<'_> {
             .unwrap_or(self.horizon)
             .max(self.horizon)
             .saturating_sub(1);
-        headings(&self.log(), after, newest.lsn(), &mut |lsn, heading| {
+        headings(self.store, after, newest.lsn(), &mut |lsn, heading| {
             self.check()?;
             let Heading::Commit(header, _) = heading else {
                 return Ok(ControlFlow::Continue(()));
@@ -285,7 +286,6 @@ impl Past<'_> {
     /// The first entry of the segment where the search begins. Times and positions never go back, and
     /// a commit's id is not made after its time; so one commit of some segments tells.
     fn begin(&self, at: At) -> Result<Option<u64>, PastError> {
-        let log = self.log();
         let before = |header: &Header| match at {
             At::Sequence(sequence) => header.sequence <= sequence,
             At::Time(micros) => header.time_micros <= micros,
@@ -294,13 +294,13 @@ impl Past<'_> {
                 made.is_some_and(|made| header.time_micros < made - SET_BACK_MICROS)
             }
         };
-        let segments = journal::segments(&log).map_err(PastError::Log)?;
+        let segments = self.segments()?;
         let (mut low, mut high) = (0, segments.len());
         while low < high {
             self.check()?;
             let middle = low.midpoint(high);
             let first = segments.get(middle).map_or(0, |segment| segment.first.0);
-            let header = first_header(&log, first.max(self.horizon))?;
+            let header = first_header(self.store, first.max(self.horizon))?;
             match header.is_some_and(|header| before(&header)) {
                 true => low = middle + 1,
                 false => high = middle,
@@ -312,8 +312,7 @@ impl Past<'_> {
 
     /// Nothing that is kept is it: what is there to say of it.
     fn absent(&self, at: At) -> Result<PastError, PastError> {
-        let log = self.log();
-        let kept = first_header(&log, self.horizon)?;
+        let kept = first_header(self.store, self.horizon)?;
         let gone = kept.is_some_and(|kept| {
             kept.sequence > 1
                 && match at {
@@ -336,9 +335,8 @@ impl Past<'_> {
         lsn: u64,
         head: &CommitInfo,
     ) -> Result<(Snapshot, usize), PastError> {
-        let log = self.log();
         let mut undoing = Undoing::from(base);
-        let segments = journal::segments(&log).map_err(PastError::Log)?;
+        let segments = self.segments()?;
         let mut upto = base.lsn();
         for segment in segments.iter().rev() {
             let after = segment.first.0.saturating_sub(1).max(lsn);
@@ -346,7 +344,7 @@ impl Past<'_> {
                 continue;
             }
             let mut entries = Vec::new();
-            read(&log, after, upto, &mut |entry| {
+            read(self.store, after, upto, &mut |entry| {
                 self.check()?;
                 entries.push((entry.lsn.0, entry.bytes.to_vec()));
                 Ok(ControlFlow::Continue(()))
@@ -373,10 +371,10 @@ impl Past<'_> {
     /// The state at `lsn` made forwards, where that is the shorter way: there is a checkpoint at or
     /// before it, and less of the log and of tables to read than of the log from `base` back.
     fn forwards(&self, lsn: u64, base: &Snapshot) -> Result<Option<Snapshot>, PastError> {
-        let Some(from) = self.checkpoint_before(lsn) else {
+        let Some((from, _)) = self.checkpoint_before(lsn) else {
             return Ok(None);
         };
-        let segments = journal::segments(&self.log()).map_err(PastError::Log)?;
+        let segments = self.segments()?;
         let between = |low: u64, high: u64| -> u64 {
             let starts = segments.iter().map(|it| it.first.0);
             let ends = starts.clone().skip(1).chain([base.lsn() + 1]);
@@ -398,10 +396,13 @@ impl Past<'_> {
         }
     }
 
-    fn checkpoint_before(&self, lsn: u64) -> Option<u64> {
-        let names = checkpoint::names(self.store).unwrap_or_default();
-        let lsns = names.iter().filter_map(|name| checkpoint::lsn_of(name));
-        lsns.filter(|at| *at <= lsn).max()
+    /// The newest checkpoint that is not after a position: its own, and its name.
+    fn checkpoint_before(&self, lsn: u64) -> Option<(u64, String)> {
+        let names = checkpoint::names(self.store)
+            .unwrap_or_default()
+            .into_iter();
+        let mut known = names.filter_map(|name| Some((checkpoint::lsn_of(&name)?, name)));
+        known.find(|(at, _)| *at <= lsn)
     }
 
     /// The state at `lsn` from the newest checkpoint that is not after it, or from the beginning of
@@ -414,14 +415,14 @@ impl Past<'_> {
         let unfit = |error: EntryError| PastError::Unfit(error.into());
         let folder = self.store.folder();
         let from = self.checkpoint_before(lsn);
-        let lease = folder.map(|folder| Lease::take(folder, from.unwrap_or(0)));
+        let lease =
+            folder.map(|folder| Lease::take(folder, from.as_ref().map_or(0, |(at, _)| *at)));
         let _lease = lease
             .transpose()
             .map_err(|it| PastError::Unfit(it.into()))?;
         let mut replay = Replay::from(self.store, like.graph(), None);
         let mut after = 0;
-        if let Some(from) = from {
-            let name = checkpoint::name_at(from);
+        if let Some((from, name)) = from {
             match load(self.store, like.graph(), &name) {
                 Ok((_, snapshot)) => {
                     replay = Replay::from(self.store, like.graph(), Some(snapshot));
@@ -433,11 +434,11 @@ impl Past<'_> {
                 }
             }
         }
-        let segments = journal::segments(&self.log()).map_err(PastError::Log)?;
+        let segments = self.segments()?;
         if segments.first().is_none_or(|it| it.first.0 > after + 1) {
             return Ok(None);
         }
-        read(&self.log(), after, lsn, &mut |entry| {
+        read(self.store, after, lsn, &mut |entry| {
             self.check()?;
             replay.visit(entry).map_err(unfit)?;
             Ok(ControlFlow::Continue(()))

@@ -1,18 +1,19 @@
 //! From the folder to the newest state: a checkpoint that the log bears out, and the log after it.
 
-use journal::{Journal, Lsn, Point, Reason, Recovery, Start};
+use journal::{Lsn, Point, Reason, Recovery, Start};
 use uuid::Uuid;
 
 use crate::checkpoint::{self, Checkpoint};
+use crate::graph::Options;
+use crate::graph::log::{Log, Right};
 use crate::graph::open::{OpenError, Replay, UnusableCheckpoint, load};
-use crate::graph::{LOCAL_EPOCH, Options};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 
 /// A graph's newest state, and its log ready to be written on.
 pub(super) struct Recovered {
     pub(super) base: Base,
-    pub(super) log: Journal,
+    pub(super) log: Log,
     pub(super) recovery: Recovery,
     pub(super) replay: Replay,
 }
@@ -58,7 +59,9 @@ pub(super) fn recover(
     store: &Store,
     graph: Uuid,
     options: &Options,
+    right: Right,
 ) -> Result<Recovered, OpenError> {
+    let mut right = Some(right);
     let names = checkpoint::names(store)?;
     let mut refusal = None;
     for (at, name) in names.iter().map(Some).chain([None]).enumerate() {
@@ -71,7 +74,9 @@ pub(super) fn recover(
             previous: previous.clone().find_map(|name| sound(store, graph, name)),
         };
         let mut replay = base.replay(store, graph, snapshot);
-        let opened = open_log(store, options, base.start(), &mut replay);
+        let opened = Log::open(store, &mut right, options, base.start(), &mut |entry| {
+            replay.visit(entry).map_err(Into::into)
+        });
         match opened {
             Ok((log, recovery)) => {
                 return Ok(Recovered {
@@ -118,25 +123,6 @@ pub(super) fn warn_unusable(store: &Store, name: &str, error: &UnusableCheckpoin
 pub(super) fn sound(store: &Store, graph: Uuid, name: &str) -> Option<Checkpoint> {
     let found = Checkpoint::read(store, name).ok()?;
     (found.format == checkpoint::FORMAT && found.graph == graph).then_some(found)
-}
-
-fn open_log(
-    store: &Store,
-    options: &Options,
-    start: Start,
-    replay: &mut Replay,
-) -> Result<(Journal, Recovery), journal::Error> {
-    let journal_options = journal::Options {
-        segment_bytes: options.segment_bytes,
-        epoch: LOCAL_EPOCH,
-        #[cfg(test)]
-        faults: options.faults.clone(),
-        #[cfg(not(test))]
-        faults: None,
-    };
-    Journal::open(&store.place("log"), start, journal_options, &mut |entry| {
-        replay.visit(entry).map_err(Into::into)
-    })
 }
 
 /// Whether an older checkpoint may do where this one did not: the log has something else at its

@@ -7,7 +7,7 @@ use crate::checkpoint::Checkpoint;
 use crate::clock;
 use crate::graph::collect::Collected;
 use crate::graph::commit::unpoisoned;
-use crate::graph::{Graph, Inner};
+use crate::graph::{Graph, Inner, log};
 use crate::lease;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -213,7 +213,7 @@ pub(super) fn of_follower(
 
 impl Seen<'_> {
     fn status(&self) -> Status {
-        let segments = journal::segments(&self.store.place("log")).unwrap_or_default();
+        let segments = log::segments(self.store).unwrap_or_default();
         let first = segments.first().map_or(0, |segment| segment.first.0);
         let log = LogStatus {
             bytes: segments.iter().map(|segment| segment.bytes).sum(),
@@ -273,7 +273,7 @@ fn pin(store: &Store, by: String, lsn: u64, since_micros: Option<i64>) -> PinSta
 
 /// Bytes of the log's segments that hold something from a position on.
 fn bytes_from(store: &Store, lsn: u64) -> u64 {
-    let segments = journal::segments(&store.place("log")).unwrap_or_default();
+    let segments = log::segments(store).unwrap_or_default();
     let ends = segments.iter().skip(1).map(|next| next.first.0);
     let with_ends = segments.iter().zip(ends.chain([u64::MAX]));
     let needed = with_ends.filter(|(_, end)| *end > lsn);

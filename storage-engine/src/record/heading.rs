@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT, Header, Record, RecordError, SideFile, decode};
+use super::{FORMAT, Header, Record, RecordError, SideFile, Term, decode};
 
 /// Where the history that is kept begins. It takes a position in the log and none on a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub(crate) struct Horizon {
 pub(crate) enum Heading {
     /// A commit, and the file of its body if it has one.
     Commit(Box<Header>, Option<SideFile>),
+    /// A writer begins.
+    Term(Term),
     /// A horizon.
     Horizon(Horizon),
 }
@@ -52,7 +54,8 @@ impl Heading {
                 };
                 Ok(Self::Commit(header, file))
             }
-            1 => Ok(Self::Horizon(take(&mut bytes)?)),
+            1 => Ok(Self::Term(take(&mut bytes)?)),
+            2 => Ok(Self::Horizon(take(&mut bytes)?)),
             _ => Err(RecordError::Decode(postcard::Error::DeserializeBadEnum)),
         }
     }
@@ -65,7 +68,7 @@ mod tests {
     use crate::record::{Body, Changes, Encoding};
 
     /// As of a commit's bytes: they may never be read differently.
-    const HORIZON: &str = "0101ac02018080f28183898506c801";
+    const HORIZON: &str = "0102ac02018080f28183898506c801";
 
     fn horizon() -> Horizon {
         Horizon {

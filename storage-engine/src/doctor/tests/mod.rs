@@ -2,6 +2,7 @@
 
 mod folder;
 mod log;
+mod stopped;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -143,7 +144,10 @@ impl Fixture {
         let copies = repaired.copies.clone().expect("copies");
         let now = self.hash();
         for (path, hash) in before {
-            if now.get(&path) == Some(&hash) || path.ends_with("writer.lock") {
+            if now.get(&path) == Some(&hash)
+                || path.ends_with("writer.lock")
+                || path.ends_with("published")
+            {
                 continue;
             }
             let within = path.strip_prefix(self.folder()).expect("within");

@@ -14,13 +14,15 @@ use super::{Change, End, Model, SCHEMA, Step};
 use crate::load::Mode;
 use crate::tests::transfer;
 use crate::{
-    At, CommitInfo, Follower, Graph, NewGraph, OpenError, Options, PastError, PastLimits,
+    At, CommitInfo, Follower, Graph, NewGraph, OpenError, Options, PastError, PastLimits, Store,
     Transaction, WriteError, WriteRequest,
 };
 
 /// A graph that is driven through the steps.
 pub(super) struct Run {
-    home: TempDir,
+    /// Empty when the graph is in an object store.
+    _home: TempDir,
+    store: Store,
     runtime: Runtime,
     graph: Option<Graph>,
     options: Options,
@@ -34,16 +36,25 @@ impl Run {
     /// `forgetful`: no history is kept but what recovery needs.
     pub(super) fn new(fold_rows: usize, forgetful: bool) -> Self {
         let home = TempDir::new().expect("a temporary folder");
+        let store = Store::from(home.path().join("g"));
+        Self::kept(home, store, fold_rows, forgetful)
+    }
+
+    pub(super) fn at(home: TempDir, store: Store, fold_rows: usize) -> Self {
+        Self::kept(home, store, fold_rows, false)
+    }
+
+    fn kept(home: TempDir, store: Store, fold_rows: usize, forgetful: bool) -> Self {
         let schema = Schema::parse(SCHEMA).expect("a valid schema");
-        let folder = home.path().join("g");
-        Graph::create(&folder, NewGraph::new(schema.clone(), "test")).expect("created");
+        Graph::create(&store, NewGraph::new(schema.clone(), "test")).expect("created");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
         let mut run = Self {
-            home,
+            _home: home,
+            store,
             runtime,
             graph: None,
             options: Options {
@@ -68,7 +79,7 @@ impl Run {
         self.graph = None;
         // A fold in the background may hold it still.
         for _ in 0..500 {
-            match Graph::open(&self.home.path().join("g"), self.options.clone()) {
+            match Graph::open(&self.store, self.options.clone()) {
                 Ok(graph) => {
                     self.graph = Some(graph);
                     return;
@@ -195,9 +206,12 @@ impl Run {
 
     /// What is acknowledged is seen by whoever reads along, from then on.
     fn follow(&mut self) {
-        let folder = self.home.path().join("g");
+        let Some(folder) = self.store.folder() else {
+            // Only graphs in folders are read beside a writer.
+            return;
+        };
         let follower = self.follower.get_or_insert_with(|| {
-            Follower::open(&folder, self.options.clone()).expect("opened for reading")
+            Follower::open(folder, self.options.clone()).expect("opened for reading")
         });
         let seen = follower.snapshot().expect("read along");
         assert_eq!(
