@@ -161,7 +161,9 @@ impl Inner {
         let mut dropped = Vec::new();
         let mut removed = false;
         for name in checkpoint::names(&self.store)? {
-            if kept.iter().any(|kept| kept.name() == name) {
+            // In an object store another writer may have come meanwhile, and put its own.
+            let later = checkpoint::epoch_of(&name).is_some_and(|epoch| epoch > self.epoch);
+            if later || kept.iter().any(|kept| kept.name() == name) {
                 continue;
             }
             match Checkpoint::read(&self.store, &name) {
