@@ -22,8 +22,8 @@ use crate::packed::Numbers;
 use crate::record::{ColumnFile, Encoding, SideFile};
 use crate::store::{Staged, Store};
 
-/// What messages call a file that has no name yet.
-const UNNAMED: &str = "files/unnamed.columns";
+/// Where the files are.
+const FOLDER: &str = "files";
 
 /// Bytes that are read or written at once.
 const BUFFER: usize = 1 << 20;
@@ -69,8 +69,8 @@ pub(crate) fn write(
     layout: &Layout,
     chunks: &[Arc<Chunk>],
 ) -> Result<Unnamed, FileError> {
-    let mut staged = store.stage(UNNAMED)?;
-    let path = store.place(UNNAMED);
+    let mut staged = store.stage(FOLDER)?;
+    let path = store.place(FOLDER);
     let schema = schema(layout, chunks);
     let write = |output: &mut Counted<BufWriter<&mut Staged>>| -> Result<(), ArrowError> {
         let mut stream = StreamWriter::try_new(output, &schema)?;
@@ -108,7 +108,7 @@ impl Unnamed {
             encoding: Encoding::Columns,
             rows: self.rows,
         };
-        self.staged.finish_as(file.place())?;
+        self.staged.finish_as(&file.name)?;
         Ok(file)
     }
 }

@@ -5,6 +5,8 @@
 //! no Cypher, no clock and no randomness. Adding a variant at the end of an enum keeps old logs
 //! readable; anything else is a new format byte. `tests::bytes_are_pinned` notices a slip.
 
+mod heading;
+
 use std::sync::Arc;
 
 use language::schema::{PropertyId, Schema, TypeId};
@@ -12,6 +14,8 @@ use language::value::Value;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub(crate) use heading::{Heading, Horizon};
 
 /// The format byte of entries written now.
 const FORMAT: u8 = 1;
@@ -41,6 +45,8 @@ pub(crate) enum Record {
     Commit(Header, Body),
     /// A writer begins. Only in an object store.
     Term(Term),
+    /// What is before a point is to be collected. It is in the log before anything is removed.
+    Horizon(Horizon),
 }
 
 /// The beginning of a writer. It takes a position in the log and none on a branch.
@@ -143,10 +149,6 @@ impl Body {
     /// Whether it says what was there before. Rows that came as columns are known as a range of ids
     /// only, and those that an overwriting load deleted not at all: the state before such a commit is
     /// had from a checkpoint before it, never by going back from after it.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the past is read by going back from now")
-    )]
     pub(crate) fn can_be_undone(&self) -> bool {
         !matches!(self, Self::Columns(_))
     }
@@ -317,6 +319,7 @@ impl Record {
     pub(crate) fn lsn(&self) -> u64 {
         match self {
             Self::Commit(header, _) => header.lsn,
+            Self::Horizon(horizon) => horizon.lsn,
             Self::Term(term) => term.lsn,
         }
     }

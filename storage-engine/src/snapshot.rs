@@ -4,6 +4,7 @@
 //! cheap to copy, and copies share everything that is equal. A statement holds one from start to
 //! end; the one writer works on a copy and publishes it when its commit is durable.
 
+mod restore;
 mod tables;
 
 use std::sync::Arc;
@@ -26,6 +27,8 @@ use crate::record::{CommitInfo, Header};
 use crate::rows::{Entry, Rows};
 use crate::topology::{Adjacency, Link};
 use tables::{EdgeTable, NodeTable};
+
+pub(crate) use restore::Before;
 
 /// An immutable view of a graph.
 #[derive(Clone, Debug)]

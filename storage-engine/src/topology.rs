@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, VectorSync};
+use rustc_hash::FxHashSet;
 
 use crate::packed::{Numbers, Packer, bounds};
 
@@ -125,6 +126,18 @@ impl Adjacency {
             self.forget(from, 1);
         }
         here
+    }
+
+    /// Puts edges of a node back which were gone; the links of some may be here still.
+    pub(crate) fn restore(&mut self, from: u64, links: &[Link]) {
+        let known: FxHashSet<u64> = self.links(from).map(|link| link.edge).collect();
+        for link in links {
+            if known.contains(&link.edge) {
+                self.forget(from, 1);
+            } else {
+                self.add(from, *link);
+            }
+        }
     }
 
     fn forget(&mut self, from: u64, count: u64) {

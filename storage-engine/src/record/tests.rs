@@ -37,7 +37,7 @@ fn values() -> Vec<(PropertyId, Value)> {
     (1..).map(PropertyId).zip(values).collect()
 }
 
-fn header() -> Header {
+pub(super) fn header() -> Header {
     Header {
         lsn: 300,
         branch: 0,
@@ -69,7 +69,7 @@ fn header() -> Header {
     }
 }
 
-fn rows() -> Vec<Change> {
+pub(super) fn rows() -> Vec<Change> {
     let before_and_after = ValueChange {
         property: PropertyId(9),
         before: Value::Null,
