@@ -10,6 +10,7 @@ pub mod model;
 pub mod parse;
 mod position;
 mod shape;
+mod span;
 pub mod store;
 pub mod tokens;
 mod yaml_text;
@@ -18,6 +19,7 @@ use std::fmt;
 
 pub use model::{Auth, Config, GraphEntry, GraphKind, Limits, Log, LogFormat, PolicyFile, Server};
 pub use parse::{Parsed, parse};
+pub use span::Span;
 pub use store::{ConfigFile, Drift};
 
 /// One thing that is wrong with the config file.

@@ -5,10 +5,10 @@
 //! in a graph comes out, and what goes in goes in, only by something whose types were decided:
 //! [`policy::Authorized`], by a permit for that very graph.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use language::Value;
@@ -23,12 +23,17 @@ use storage_engine::{
 use uuid::Uuid;
 
 use crate::Registration;
+use crate::deleted::is_deleted;
 
 /// Every graph that was asked for, by its folder.
 #[derive(Debug)]
 pub(crate) struct Handles {
     /// `None` once closed for good.
     slots: Mutex<Option<HashMap<PathBuf, Arc<Slot>>>>,
+    /// Where processes tell each other which graphs they want, and which are deleted.
+    state_folder: PathBuf,
+    /// Of these handles among those of other processes.
+    name: Uuid,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +45,8 @@ enum State {
     Closed,
     Open(Graph),
     Broken(Arc<OpenError>),
+    /// Not to be opened for now: it is being deleted, here or (`true`) by another process.
+    Withheld(bool),
 }
 
 /// What is known of a graph without opening it.
@@ -110,15 +117,97 @@ pub enum AccessError<E: std::error::Error + 'static> {
     Engine(E),
 }
 
-impl Default for Handles {
-    fn default() -> Self {
+impl Handles {
+    pub(crate) fn new(state_folder: PathBuf) -> Self {
         Self {
             slots: Mutex::new(Some(HashMap::new())),
+            state_folder,
+            name: Uuid::new_v4(),
         }
     }
-}
 
-impl Handles {
+    /// The registry's own folder.
+    pub(crate) fn state_folder(&self) -> &Path {
+        &self.state_folder
+    }
+
+    /// Of these handles among those of other processes.
+    pub(crate) fn name(&self) -> Uuid {
+        self.name
+    }
+
+    /// Closes the graph and keeps it closed; says no when somebody keeps it closed already. Blocks.
+    pub(crate) fn withhold(&self, folder: &Path) -> bool {
+        let Some(slot) = self.slot(folder) else {
+            return true;
+        };
+        let mut state = slot.state();
+        if matches!(*state, State::Withheld(false)) {
+            return false;
+        }
+        shut(
+            folder,
+            std::mem::replace(&mut *state, State::Withheld(false)),
+        );
+        true
+    }
+
+    /// Ends [`Self::withhold`].
+    pub(crate) fn release(&self, folder: &Path) {
+        if let Some(slot) = self.slot(folder) {
+            *slot.state() = State::Closed;
+        }
+    }
+
+    /// Keeps these closed, which others want, and no longer those that others wanted before.
+    pub(crate) fn yield_only(&self, wanted: &[PathBuf]) {
+        let slots: Vec<_> = match self.slots().as_ref() {
+            Some(slots) => slots
+                .iter()
+                .map(|(at, slot)| (at.clone(), slot.clone()))
+                .collect(),
+            None => return,
+        };
+        for (folder, slot) in slots {
+            // One that is being opened is seen the next time.
+            let Ok(mut state) = slot.0.try_lock() else {
+                continue;
+            };
+            match (wanted.contains(&folder), &*state) {
+                (true, State::Withheld(_)) => {}
+                (true, _) => shut(
+                    &folder,
+                    std::mem::replace(&mut *state, State::Withheld(true)),
+                ),
+                (false, State::Withheld(true)) => *state = State::Closed,
+                (false, _) => {}
+            }
+        }
+    }
+
+    /// Closes every other graph, for the config file does not name it any more. Does not wait for it.
+    pub(crate) fn keep_only(&self, registered: &HashSet<&Path>) {
+        let gone: Vec<_> = match self.slots().as_mut() {
+            Some(slots) => slots
+                .extract_if(|folder, _| !registered.contains(folder.as_path()))
+                .collect(),
+            None => return,
+        };
+        for (folder, slot) in gone {
+            // Without anybody to wait for, it is closed before the lock on its log is free again.
+            std::thread::spawn(move || {
+                let state = std::mem::take(&mut *slot.state());
+                shut(&folder, state);
+            });
+        }
+    }
+
+    fn slot(&self, folder: &Path) -> Option<Arc<Slot>> {
+        let mut slots = self.slots();
+        let slots = slots.as_mut()?;
+        Some(slots.entry(folder.to_owned()).or_default().clone())
+    }
+
     /// One snapshot of the graph that the permit is for. Blocks while it is opened.
     pub(crate) fn reader(
         &self,
@@ -157,7 +246,7 @@ impl Handles {
             return Standing::Closed;
         };
         match &*state {
-            State::Closed => Standing::Closed,
+            State::Closed | State::Withheld(_) => Standing::Closed,
             State::Open(_) => Standing::Open,
             State::Broken(error) => Standing::Broken(with_causes(error.as_ref())),
         }
@@ -168,12 +257,8 @@ impl Handles {
     pub(crate) fn close(&self) {
         let slots = self.slots().take().unwrap_or_default();
         for (folder, slot) in slots {
-            let mut state = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if let State::Open(graph) = std::mem::take(&mut *state)
-                && let Err(error) = graph.close()
-            {
-                tracing::warn!(folder = %folder.display(), %error, "a graph was not closed cleanly");
-            }
+            let state = std::mem::take(&mut *slot.state());
+            shut(&folder, state);
         }
     }
 
@@ -188,20 +273,22 @@ impl Handles {
             return Err(HandleError::Changed);
         }
         let folder = registration.uri.canonical();
-        let slot = {
-            let mut slots = self.slots();
-            let slots = slots.as_mut().ok_or(HandleError::Closed)?;
-            slots.entry(folder.to_owned()).or_default().clone()
-        };
-        let mut state = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = self.slot(folder).ok_or(HandleError::Closed)?;
+        let mut state = slot.state();
         match &*state {
             State::Open(graph) => return Ok(graph.clone()),
             State::Broken(error) => return Err(HandleError::Broken(error.clone())),
+            State::Withheld(_) => return Err(HandleError::Changed),
             // Closing may have come between the two locks, and has passed this slot by now.
             State::Closed if self.slots().is_none() => return Err(HandleError::Closed),
             State::Closed => {}
         }
         match Graph::open(folder, storage_engine::Options::default()) {
+            // Asked with the writer lock in hand, which a delete has had until it was done.
+            Ok(graph) if is_deleted(&self.state_folder, &registration.graph_id, folder) => {
+                shut(folder, State::Open(graph));
+                Err(HandleError::Absent)
+            }
             Ok(graph) => {
                 *state = State::Open(graph.clone());
                 Ok(graph)
@@ -222,6 +309,21 @@ impl Handles {
     fn slots(&self) -> MutexGuard<'_, Option<HashMap<PathBuf, Arc<Slot>>>> {
         // An insertion or removal cannot be half done.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes a graph that is open. Blocks until what it has begun is answered.
+fn shut(folder: &Path, state: State) {
+    if let State::Open(graph) = state
+        && let Err(error) = graph.close()
+    {
+        tracing::warn!(folder = %folder.display(), %error, "a graph was not closed cleanly");
     }
 }
 

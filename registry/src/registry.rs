@@ -10,92 +10,25 @@
 //! # Ok(()) }
 //! ```
 
-use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
-use std::time::Duration;
 
 use policy::Permit;
 
 use crate::config::lock::{ConfigLock, LockError};
 use crate::config::store::{self, ConfigText};
 use crate::config::{self, ConfigFile, Drift};
-use crate::durable;
+use crate::fence::Fence;
 use crate::handle::{HandleError, Handles, Reader, Standing, Writer, WrongPermit};
-use crate::intent::{self, Intent, Named, Settlement};
+use crate::intent;
 use crate::registration::{self, Graphs, Registration, Snapshot};
+use crate::settle::{self, settle, sweep};
+use crate::steps::{Options, Step};
 use crate::{Digest, Error, GraphId};
 
 /// How often a file is read that changes while it is looked at.
 const READINGS: usize = 5;
-
-/// An effect of a create; what a fault hook is asked after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// The intent is on the disk.
-    IntentWritten,
-    /// The graph's folder is there.
-    FolderMade,
-    /// The engine has put an empty graph into it.
-    StorageInitialised,
-    /// The new config is on the disk under a temporary name.
-    ConfigPrepared,
-    /// The new config has taken the old one's name.
-    ConfigReplaced,
-    /// The new digest is recorded for other processes.
-    DigestRecorded,
-    /// The graph is served.
-    Published,
-    /// The intent is gone.
-    IntentEnded,
-}
-
-impl Step {
-    /// All steps in their order.
-    pub const ALL: [Self; 8] = [
-        Self::IntentWritten,
-        Self::FolderMade,
-        Self::StorageInitialised,
-        Self::ConfigPrepared,
-        Self::ConfigReplaced,
-        Self::DigestRecorded,
-        Self::Published,
-        Self::IntentEnded,
-    ];
-}
-
-/// Asked after every [`Step`]; `true` ends the attempt there without any clean-up, as a crash
-/// would. A test of processes may kill its own instead.
-pub type FaultHook = Arc<dyn Fn(Step) -> bool + Send + Sync>;
-
-/// How a registry behaves.
-#[derive(Clone)]
-pub struct Options {
-    /// The longest wait for the lock on the config file.
-    pub lock_patience: Duration,
-    /// For tests.
-    pub fault_hook: Option<FaultHook>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            lock_patience: Duration::from_secs(10),
-            fault_hook: None,
-        }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Options")
-            .field("lock_patience", &self.lock_patience)
-            .field("fault_hook", &self.fault_hook.is_some())
-            .finish()
-    }
-}
 
 /// The declared graphs of one config file.
 #[derive(Debug)]
@@ -128,12 +61,15 @@ impl Registry {
         }
         let read = file.read()?;
         let snapshot = snapshot(&file, &read, &Graphs::new())?;
+        if lock.is_some() {
+            settle::accept_restored(&file, &snapshot.graphs)?;
+        }
         Ok(Self {
+            handles: Handles::new(file.state_folder()),
             file,
             options,
             served: RwLock::new(Arc::new(snapshot)),
             turn: Mutex::new(()),
-            handles: Handles::default(),
         })
     }
 
@@ -273,6 +209,17 @@ impl Registry {
         Ok((read, snapshot))
     }
 
+    /// Takes the graph's writer lock, asking whoever has it to let go.
+    pub(crate) fn fence(&self, graph: &Registration) -> Result<Fence<'_>, Error> {
+        let patience = self.options.fence_patience;
+        Fence::raise(&self.handles, graph.uri.canonical(), patience)
+    }
+
+    /// Lets go of graphs that another process is about to delete. Cheap; to be called often.
+    pub fn yield_to_peers(&self) {
+        self.handles.yield_to_peers();
+    }
+
     pub(crate) fn drifted(&self, on_disk: Digest) -> Error {
         let baseline = self.snapshot().digest;
         Error::ConfigDrift {
@@ -284,6 +231,9 @@ impl Registry {
 
     pub(crate) fn publish(&self, snapshot: Snapshot) -> Arc<Snapshot> {
         let snapshot = Arc::new(snapshot);
+        let folders = snapshot.graphs.values();
+        self.handles
+            .keep_only(&folders.map(|graph| graph.uri.canonical()).collect());
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = snapshot.clone();
         snapshot
     }
@@ -331,66 +281,8 @@ pub(crate) fn snapshot(
         .map_err(|findings| invalid(config::parse::place(&read.text, findings)))?;
     Ok(Snapshot {
         digest: read.digest,
+        text: read.text.as_str().into(),
         config: Arc::new(config),
         graphs,
     })
-}
-
-/// Under the lock: finishes or undoes what earlier attempts left behind.
-fn settle(file: &ConfigFile) -> Result<(), Error> {
-    let intents = intent::pending(file)?;
-    if intents.is_empty() {
-        return Ok(());
-    }
-    sweep(file)?;
-    let read = file.read()?;
-    let Ok(parsed) = config::parse(&read.text) else {
-        tracing::warn!(
-            count = intents.len(),
-            "the config file is not sound, so that unfinished creates cannot be settled; they wait"
-        );
-        return Ok(());
-    };
-    for intent in intents {
-        let named = named(file, &intent, &parsed.config.graphs);
-        let settlement = intent::settlement(&intent, named, intent::look(&intent.folder)?);
-        tracing::info!(
-            graph_id = %intent.graph_id, folder = %intent.folder.display(), ?settlement,
-            "settling a create that did not end"
-        );
-        if settlement == Settlement::Finished && read.digest == intent.new_digest {
-            file.record_write(read.digest)?;
-        }
-        intent.undo(settlement)?;
-        intent.end(file)?;
-    }
-    Ok(())
-}
-
-/// Under the lock: removes temporary files that a crash left behind.
-fn sweep(file: &ConfigFile) -> Result<(), Error> {
-    let state = file.state_folder();
-    for folder in [file.folder(), &state, &state.join(intent::FOLDER)] {
-        durable::sweep(folder)?;
-    }
-    Ok(())
-}
-
-fn named(file: &ConfigFile, intent: &Intent, graphs: &[(GraphId, config::GraphEntry)]) -> Named {
-    let ours = crate::uri::GraphUri::known("", &intent.folder);
-    let mut named = Named::No;
-    for (graph_id, entry) in graphs {
-        // A place that cannot be followed may be the folder in question: nothing is removed.
-        let Ok(uri) = crate::uri::GraphUri::parse(&entry.uri, file.folder()) else {
-            return Named::Another;
-        };
-        let same_folder = uri.canonical() == intent.folder;
-        if same_folder && *graph_id == intent.graph_id {
-            return Named::Itself;
-        }
-        if same_folder || ours.overlap(uri.canonical()).is_some() {
-            named = Named::Another;
-        }
-    }
-    named
 }

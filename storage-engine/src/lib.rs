@@ -57,7 +57,7 @@ pub use graph::{
     CheckpointStatus, CommitError, CreateError, FoldError, Graph, NewGraph, OpenError, Options,
     Status, WriteRequest, Written,
 };
-pub use lock::Holder;
+pub use lock::{Hold, Holder, hold};
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};
 pub use snapshot::{Neighbour, Snapshot};
 pub use transaction::{Transaction, WriteError};

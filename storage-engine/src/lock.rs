@@ -11,6 +11,7 @@ use fs2::FileExt;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{FileError, failed};
+use crate::graph::OpenError;
 
 /// Who holds a graph for writing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,24 @@ pub struct Holder {
 #[derive(Debug)]
 pub(crate) struct WriterLock {
     _file: File,
+}
+
+/// A graph held for writing without being open, so that nobody else opens it, until dropped.
+#[derive(Debug)]
+pub struct Hold {
+    _lock: WriterLock,
+}
+
+/// Holds the graph in `folder` for writing without opening it.
+///
+/// # Errors
+/// [`OpenError::Locked`] when it is open somewhere, else what failed.
+pub fn hold(folder: &Path) -> Result<Hold, OpenError> {
+    match WriterLock::acquire(folder) {
+        Ok(lock) => Ok(Hold { _lock: lock }),
+        Err(LockError::Held(holder)) => Err(OpenError::Locked { holder }),
+        Err(LockError::File(error)) => Err(error.into()),
+    }
 }
 
 /// Why the lock was not taken.

@@ -8,6 +8,7 @@ use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
+use super::span::Span;
 use crate::GraphId;
 
 /// The only `version:` that this build reads.
@@ -38,6 +39,8 @@ pub struct Server {
     pub allow_roots: Option<Vec<String>>,
     /// The server's Cedar policy.
     pub policy: Option<PolicyFile>,
+    /// How long the data of a deleted graph is kept, so that it can be restored.
+    pub deleted_retention: Span,
     /// What one request may take.
     pub limits: Limits,
     /// What is logged, and how.
@@ -51,6 +54,7 @@ impl Default for Server {
             storage: None,
             allow_roots: None,
             policy: None,
+            deleted_retention: Span::days(7),
             limits: Limits::default(),
             log: Log::default(),
         }
@@ -140,21 +144,22 @@ pub struct PolicyFile {
 }
 
 /// One graph as the file declares it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct GraphEntry {
     /// Where it is kept, as written.
     pub uri: String,
     /// Whose it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     /// Free marks that lists can be filtered by.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Its own Cedar policy.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyFile>,
     /// Closed when not written.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graph_type: Option<GraphKind>,
 }
 

@@ -6,6 +6,7 @@
     reason = "a test that fails says why, and makes the files that people and crashes leave"
 )]
 
+mod life;
 mod place;
 mod recovery;
 mod servers;
@@ -33,8 +34,14 @@ fn two_in_a_row_keep_everything_else() {
         labels: BTreeMap::from([("env".into(), "prod".into())]),
         ..named("Beta")
     };
-    let beta = registry.create(&permit(), full).expect("created");
-    let gamma = registry.create(&permit(), named("gamma")).expect("created");
+    let beta = registry
+        .create(&permit(), full)
+        .expect("created")
+        .registration;
+    let gamma = registry
+        .create(&permit(), named("gamma"))
+        .expect("created")
+        .registration;
     assert_eq!(beta.uri.canonical(), place.base.join("data/deep/er/beta"));
     assert_eq!(gamma.uri.written(), "../data/gamma");
     let expect = CONFIG.replace(
@@ -62,7 +69,10 @@ fn two_in_a_row_keep_everything_else() {
         .map(|graph| graph.graph_id.as_str())
         .collect();
     assert_eq!(after, ["gamma"]);
-    assert_eq!(registry.get(&id("GAMMA")).expect("found").position, 2);
+    assert_eq!(
+        registry.get(&id("GAMMA")).expect("found").entry.uri,
+        "../data/gamma"
+    );
     // A restart sees the very same.
     let again = place.open();
     assert_eq!(again.snapshot().graphs, snapshot.graphs);
