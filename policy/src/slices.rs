@@ -11,13 +11,20 @@ use std::sync::Arc;
 use cedar_policy::{ActionConstraint, Policy, PolicySet};
 
 use crate::action::Action;
+use crate::clock;
 use crate::model::{action_uid, group_uid};
 use crate::vocabulary::Vocabulary;
 
 /// Which policies can apply to which action.
 pub(crate) struct Slices {
-    by_action: HashMap<Action, Arc<PolicySet>>,
+    by_action: HashMap<Action, Slice>,
     listing: Vocabulary,
+}
+
+/// The policies that can apply to one action.
+struct Slice {
+    policies: Arc<PolicySet>,
+    looks_at_time: bool,
 }
 
 impl Slices {
@@ -25,6 +32,7 @@ impl Slices {
     pub(crate) fn new(policies: &[Policy]) -> Self {
         // Many actions have the same policies; they share one set.
         let mut sets: BTreeMap<Vec<usize>, Arc<PolicySet>> = BTreeMap::new();
+        let timely: Vec<bool> = policies.iter().map(clock::looks_at_it).collect();
         let mut by_action = HashMap::new();
         for action in Action::ALL.iter().copied() {
             let chosen: Vec<usize> = (0..)
@@ -35,6 +43,9 @@ impl Slices {
             if chosen.is_empty() {
                 continue;
             }
+            let looks_at_time = chosen
+                .iter()
+                .any(|index| timely.get(*index) != Some(&false));
             let set = sets.entry(chosen).or_insert_with_key(|chosen| {
                 let members = policies
                     .iter()
@@ -43,7 +54,14 @@ impl Slices {
                 let set = PolicySet::from_policies(members.map(|(_, policy)| policy.clone()));
                 Arc::new(set.expect("ids are distinct, and the policies are static"))
             });
-            by_action.insert(action, Arc::clone(set));
+            let policies = Arc::clone(set);
+            by_action.insert(
+                action,
+                Slice {
+                    policies,
+                    looks_at_time,
+                },
+            );
         }
         let showing = policies
             .iter()
@@ -56,7 +74,16 @@ impl Slices {
 
     /// The policies that can apply to `action`; `None` when there are none.
     pub(crate) fn for_action(&self, action: Action) -> Option<&PolicySet> {
-        self.by_action.get(&action).map(Arc::as_ref)
+        self.by_action
+            .get(&action)
+            .map(|slice| slice.policies.as_ref())
+    }
+
+    /// Whether the answer about `action` may be another at another time.
+    pub(crate) fn look_at_time(&self, action: Action) -> bool {
+        self.by_action
+            .get(&action)
+            .is_some_and(|slice| slice.looks_at_time)
     }
 
     /// What the policies that decide `graph_show` can tell graphs apart by.

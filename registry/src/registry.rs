@@ -100,10 +100,22 @@ impl Registry {
         self.handles.reader(permit, &registration)
     }
 
+    /// The same without blocking, for a thread that must not: `None` unless the graph is open already.
+    pub fn reader_at_once(&self, permit: &Permit) -> Result<Option<Reader>, HandleError> {
+        let registration = self.permitted(permit)?;
+        self.handles.reader_at_once(permit, &registration)
+    }
+
     /// The way to write to the graph that the permit is for. Blocks while the graph is opened.
     pub fn writer(&self, permit: &Permit) -> Result<Writer, HandleError> {
         let registration = self.permitted(permit)?;
         self.handles.writer(permit, &registration)
+    }
+
+    /// The same without blocking, for a thread that must not: `None` unless the graph is open already.
+    pub fn writer_at_once(&self, permit: &Permit) -> Result<Option<Writer>, HandleError> {
+        let registration = self.permitted(permit)?;
+        self.handles.writer_at_once(permit, &registration)
     }
 
     fn permitted(&self, permit: &Permit) -> Result<Arc<Registration>, HandleError> {

@@ -1,17 +1,17 @@
 //! Making a graph's folder.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use language::schema::Schema;
 use uuid::Uuid;
 
 use crate::clock;
-use crate::files::{self, FileError, failed};
+use crate::files::FileError;
 use crate::graph::{FORMAT, Identity, LOCAL_EPOCH};
 use crate::record::{
     Body, CatalogueChange, ChangeCounts, Changes, CommitId, Header, Record, RecordError,
 };
+use crate::store::Store;
 
 /// What a new graph is.
 #[derive(Clone, Debug)]
@@ -59,18 +59,18 @@ pub enum CreateError {
 }
 
 impl super::Graph {
-    /// Makes a graph in `folder`, which is made too when it is missing. When this returns, the
-    /// graph is durable. After an error the folder may hold a part of it, under its own `graph.json`
+    /// Makes a graph in `store`, whose folder is made too when it is missing. When this returns, the
+    /// graph is durable. After an error the place may hold a part of it, under its own `graph.json`
     /// or none: the caller, who knows whether the folder was there before, removes it.
     ///
     /// # Errors
     /// [`CreateError::NotEmpty`] when the folder has something in it, else what failed.
-    pub fn create(folder: &Path, new: NewGraph) -> Result<(), CreateError> {
-        files::create_folder(folder)?;
-        let mut entries = fs::read_dir(folder).map_err(failed("list", folder))?;
-        if entries.next().is_some() {
+    pub fn create(store: impl Into<Store>, new: NewGraph) -> Result<(), CreateError> {
+        let store = store.into();
+        store.make_folder("")?;
+        if !store.is_empty()? {
             return Err(CreateError::NotEmpty {
-                folder: folder.to_owned(),
+                folder: store.place(""),
             });
         }
         let identity = Identity {
@@ -78,15 +78,15 @@ impl super::Graph {
             uuid: new.graph,
         };
         let json = serde_json::json!(identity).to_string();
-        files::write_durably(&folder.join("graph.json"), &[json.as_bytes(), b"\n"])?;
+        store.put("graph.json", &[json.as_bytes(), b"\n"])?;
         for name in ["files", "tables", "checkpoints"] {
-            files::create_folder(&folder.join(name))?;
+            store.make_folder(name)?;
         }
         let options = journal::Options {
             epoch: LOCAL_EPOCH,
             ..journal::Options::default()
         };
-        let mut log = journal::Journal::create(&folder.join("log"), options)?;
+        let mut log = journal::Journal::create(&store.place("log"), options)?;
         log.append(&[first_commit(new).encode()?])?;
         log.close()?;
         Ok(())

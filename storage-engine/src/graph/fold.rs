@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::clock;
-use crate::files::{self, FileError};
+use crate::files::FileError;
+use crate::graph::ahead::in_background;
 use crate::graph::commit::unpoisoned;
 use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published};
 use crate::rows::Rows;
@@ -78,11 +79,11 @@ impl Inner {
             return;
         }
         let planned = Planned(self.clone());
-        tokio::task::spawn_blocking(move || {
+        in_background(move || {
             let inner = &planned.0;
             if let Err(error) = inner.fold() {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(folder = %inner.folder.display(), error, "folding failed");
+                tracing::error!(store = %inner.store, error, "folding failed");
                 let later = clock::now_micros().saturating_add(RETRY_AFTER_MICROS);
                 inner.fold_not_before.store(later, Ordering::Relaxed);
             }
@@ -125,7 +126,7 @@ impl Inner {
             };
             bases.insert(type_id, (base, rows.next_id));
         }
-        files::sync_tree(&self.tables(), &mut folding.synced)?;
+        self.store.sync_below("tables", &mut folding.synced)?;
         let checkpoint = Checkpoint {
             format: checkpoint::FORMAT,
             graph: snapshot.graph(),
@@ -137,6 +138,7 @@ impl Inner {
             schema: snapshot.schema().as_ref().clone(),
             tables: versions,
             next_ids,
+            answers: snapshot.answers().kept(snapshot.head().time_micros),
         };
         // Everything that can fail comes before the checkpoint counts: then the tables that it names
         // and the bases in memory are never of different positions.
@@ -147,7 +149,7 @@ impl Inner {
             snapshot.lsn(),
             &bases,
         )?;
-        checkpoint.publish(&self.checkpoints(), folding.checkpoint.as_ref())?;
+        checkpoint.publish(&self.store, folding.checkpoint.as_ref())?;
         folding.checkpoint = Some(checkpoint);
         self.swap(&published, &prepared);
         Ok(())
@@ -178,7 +180,7 @@ impl Inner {
             removed: &removed,
             added,
         };
-        Ok(Some(tables::fold(&self.tables(), &fold)?))
+        Ok(Some(tables::fold(&self.store, &fold)?))
     }
 
     /// Puts the newest snapshot onto the new bases. What was committed meanwhile stays a change.

@@ -10,13 +10,17 @@
 //!   writer.lock           one writing process
 //! ```
 
+mod ahead;
 mod commit;
 mod create;
 mod fold;
+mod job;
 mod open;
+mod queue;
 mod status;
+mod write;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
@@ -24,15 +28,16 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use commit::{CommitError, WriteRequest, Written};
 pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;
 pub use open::OpenError;
 pub(crate) use open::{EntryError, Replay, UnusableCheckpoint, changes, decode, identity, load};
 pub use status::{CheckpointStatus, Status};
+pub use write::{CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
 use crate::lock::WriterLock;
 use crate::snapshot::Snapshot;
+use crate::store::Store;
 
 /// The format of a graph's folder that this version writes.
 pub(crate) const FORMAT: u32 = 1;
@@ -57,8 +62,13 @@ pub struct Options {
     pub fold_bytes: u64,
     /// When a segment of the log is full.
     pub segment_bytes: u64,
-    /// How many writes may wait; more are refused with [`CommitError::Busy`].
+    /// How many writes may be under way; more are refused with [`CommitError::Busy`], and those of one
+    /// principal as soon as it has as many as are free.
     pub queue: usize,
+    /// How many bytes those writes may hold together, as far as their callers say.
+    pub queue_bytes: usize,
+    /// How many long statements run beside the committer; one principal never has all of them.
+    pub ahead: usize,
     /// Makes effects on the log's disk fail.
     #[cfg(test)]
     pub(crate) faults: Option<Arc<dyn journal::Faults>>,
@@ -71,6 +81,8 @@ impl Default for Options {
             fold_bytes: 64 << 20,
             segment_bytes: journal::DEFAULT_SEGMENT_BYTES,
             queue: 1_024,
+            queue_bytes: 256 << 20,
+            ahead: 4,
             #[cfg(test)]
             faults: None,
         }
@@ -85,12 +97,14 @@ pub struct Graph {
 
 #[derive(Debug)]
 struct Inner {
-    folder: PathBuf,
+    store: Store,
     options: Options,
     /// What readers get; replaced by the writer, and by folding while it holds the writer.
     published: ArcSwap<Published>,
     /// Writes that wait for the one that leads.
-    queue: Mutex<commit::Queue>,
+    queue: Mutex<queue::Queue>,
+    /// Room for them.
+    places: Arc<queue::Places>,
     /// `None` once closed.
     writer: Mutex<Option<commit::Writer>>,
     folding: Mutex<fold::Folding>,
@@ -118,23 +132,15 @@ impl Graph {
         self.inner.published.load().snapshot.clone()
     }
 
-    /// The folder that it is kept in.
+    /// Where it is kept.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.inner.folder
-    }
-}
-
-impl Inner {
-    fn files(&self) -> PathBuf {
-        self.folder.join("files")
+    pub fn store(&self) -> &Store {
+        &self.inner.store
     }
 
-    fn tables(&self) -> PathBuf {
-        self.folder.join("tables")
-    }
-
-    fn checkpoints(&self) -> PathBuf {
-        self.folder.join("checkpoints")
+    /// The folder that it is kept in, when it is one.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.inner.store.folder()
     }
 }

@@ -1,8 +1,7 @@
 //! Opening a graph: the newest checkpoint, then the log's tail.
 
 use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
@@ -11,16 +10,19 @@ use journal::{Journal, Lsn, Start};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::answers::Answers;
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::columns::Layout;
 use crate::files::{self, FileError};
 use crate::graph::fold::Folding;
+use crate::graph::queue::Places;
 use crate::graph::{FORMAT, Graph, Identity, Inner, LOCAL_EPOCH, Options, Published, commit};
 use crate::lock::{Holder, LockError, WriterLock};
 use crate::record::{Body, CatalogueChange, Changes, Header, Record, RecordError, SideFile};
 use crate::replay::ReplayError;
 use crate::rows::Base;
 use crate::snapshot::{Bases, Snapshot};
+use crate::store::Store;
 use crate::tables::{self, TableError};
 
 /// Why a graph could not be opened. Nothing but torn, unacknowledged bytes was changed on disk.
@@ -99,13 +101,14 @@ impl Graph {
     ///
     /// # Errors
     /// [`OpenError`] says what is wrong and where.
-    pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
-        let identity = identity(folder)?;
-        let lock = WriterLock::acquire(folder).map_err(|error| match error {
+    pub fn open(store: impl Into<Store>, options: Options) -> Result<Self, OpenError> {
+        let store = store.into();
+        let identity = identity(&store)?;
+        let lock = WriterLock::acquire(&store.place("")).map_err(|error| match error {
             LockError::Held(holder) => OpenError::Locked { holder },
             LockError::File(error) => error.into(),
         })?;
-        let base = newest_usable(folder, identity.uuid)?;
+        let base = newest_usable(&store, identity.uuid)?;
         let (start, checkpoint, mut replay) = match base {
             Some((checkpoint, snapshot)) => {
                 let start = Start {
@@ -115,13 +118,13 @@ impl Graph {
                 (
                     start,
                     Some(checkpoint),
-                    Replay::from(folder, identity.uuid, Some(snapshot)),
+                    Replay::from(&store, identity.uuid, Some(snapshot)),
                 )
             }
             None => (
                 Start::default(),
                 None,
-                Replay::from(folder, identity.uuid, None),
+                Replay::from(&store, identity.uuid, None),
             ),
         };
         let journal_options = journal::Options {
@@ -133,23 +136,25 @@ impl Graph {
             faults: None,
         };
         let (log, recovery) =
-            Journal::open(&folder.join("log"), start, journal_options, &mut |entry| {
+            Journal::open(&store.place("log"), start, journal_options, &mut |entry| {
                 replay.visit(entry).map_err(Into::into)
             })?;
         if let Some(torn) = &recovery.torn {
-            tracing::warn!(folder = %folder.display(), ?torn, "an unfinished write was cut off the log");
+            tracing::warn!(%store, ?torn, "an unfinished write was cut off the log");
         }
         let snapshot = replay.snapshot.ok_or(OpenError::Unfinished)?;
-        remove_leftovers(folder, start.after, &replay.side_files);
+        remove_leftovers(&store, start.after, &replay.side_files);
         let published = Published {
             snapshot: Arc::new(snapshot),
             digest: recovery.digest,
             tail_bytes: recovery.bytes,
         };
         let log_bytes = log.segments().iter().map(|segment| segment.bytes).sum();
+        let places = Places::new(options.queue, options.queue_bytes);
         let inner = Inner {
-            folder: folder.to_owned(),
+            store,
             options,
+            places: Arc::new(places),
             published: ArcSwap::from_pointee(published),
             queue: Mutex::default(),
             writer: Mutex::new(Some(commit::Writer { log })),
@@ -165,12 +170,14 @@ impl Graph {
     }
 }
 
-pub(crate) fn identity(folder: &Path) -> Result<Identity, OpenError> {
+pub(crate) fn identity(store: &Store) -> Result<Identity, OpenError> {
     let missing = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Missing {
-        folder: folder.to_owned(),
+        folder: store.place(""),
         source,
     };
-    let bytes = files::read(&folder.join("graph.json")).map_err(|error| missing(error.into()))?;
+    let bytes = store
+        .get("graph.json")
+        .map_err(|error| missing(error.into()))?;
     let identity: Identity =
         serde_json::from_slice(&bytes).map_err(|error| missing(error.into()))?;
     if identity.format > FORMAT {
@@ -183,13 +190,13 @@ pub(crate) fn identity(folder: &Path) -> Result<Identity, OpenError> {
 
 /// The newest checkpoint that is whole, with the snapshot that it stands for. The log is complete
 /// from its first entry, so that a graph opens without any.
-fn newest_usable(folder: &Path, graph: Uuid) -> Result<Option<(Checkpoint, Snapshot)>, OpenError> {
-    for path in checkpoint::list(&folder.join("checkpoints"))? {
-        match load(folder, graph, &path) {
+fn newest_usable(store: &Store, graph: Uuid) -> Result<Option<(Checkpoint, Snapshot)>, OpenError> {
+    for name in checkpoint::names(store)? {
+        match load(store, graph, &name) {
             Ok(found) => return Ok(Some(found)),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(path = %path.display(), error, "a checkpoint is not usable");
+                tracing::error!(%store, name, error, "a checkpoint is not usable");
             }
         }
     }
@@ -197,11 +204,11 @@ fn newest_usable(folder: &Path, graph: Uuid) -> Result<Option<(Checkpoint, Snaps
 }
 
 pub(crate) fn load(
-    folder: &Path,
+    store: &Store,
     graph: Uuid,
-    path: &Path,
+    name: &str,
 ) -> Result<(Checkpoint, Snapshot), UnusableCheckpoint> {
-    let checkpoint = Checkpoint::load(path)?;
+    let checkpoint = Checkpoint::read(store, name)?;
     if checkpoint.format != checkpoint::FORMAT {
         return Err(UnusableCheckpoint::Format(checkpoint.format));
     }
@@ -214,7 +221,7 @@ pub(crate) fn load(
     for layout in nodes.iter().chain(&edges) {
         let base = match checkpoint.tables.get(&layout.type_id.0) {
             Some(version) => {
-                let batches = tables::read(&folder.join("tables"), version, layout)?;
+                let batches = tables::read(store, version, layout)?;
                 Base::from_batches(layout, &batches)?
             }
             None => Base::empty(layout)?,
@@ -228,14 +235,15 @@ pub(crate) fn load(
         checkpoint.head.clone(),
         checkpoint.lsn,
         &bases,
-    )?;
+    )?
+    .with_answers(Answers::of(&checkpoint.answers));
     Ok((checkpoint, snapshot))
 }
 
 /// The state that the log's entries build up.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    files: PathBuf,
+    store: Store,
     graph: Uuid,
     pub(crate) snapshot: Option<Snapshot>,
     /// Names of the side files that were met.
@@ -243,9 +251,9 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    pub(crate) fn from(folder: &Path, graph: Uuid, snapshot: Option<Snapshot>) -> Self {
+    pub(crate) fn from(store: &Store, graph: Uuid, snapshot: Option<Snapshot>) -> Self {
         Self {
-            files: folder.join("files"),
+            store: store.clone(),
             graph,
             snapshot,
             side_files: HashSet::new(),
@@ -257,7 +265,7 @@ impl Replay {
         if let Body::File(file) = &body {
             self.side_files.insert(file.name.clone());
         }
-        self.apply(&header, &changes(&self.files, body)?)
+        self.apply(&header, &changes(&self.store, body)?)
     }
 
     pub(crate) fn apply(&mut self, header: &Header, changes: &Changes) -> Result<(), EntryError> {
@@ -280,10 +288,10 @@ pub(crate) fn decode(entry: journal::Entry<'_>) -> Result<(Header, Body), EntryE
 }
 
 /// The changes of a commit, wherever they are kept.
-pub(crate) fn changes(files: &Path, body: Body) -> Result<Changes, EntryError> {
+pub(crate) fn changes(store: &Store, body: Body) -> Result<Changes, EntryError> {
     match body {
         Body::Inline(changes) => Ok(changes),
-        Body::File(file) => read_side_file(files, &file),
+        Body::File(file) => read_side_file(store, &file),
     }
 }
 
@@ -304,26 +312,26 @@ fn first(graph: Uuid, header: &Header, changes: &Changes) -> Result<Snapshot, En
 
 /// Removes what writes that never came to an end have left: files that were not yet renamed, and
 /// side files after `replayed` that no record names. What cannot be removed stays.
-fn remove_leftovers(folder: &Path, replayed: Lsn, named: &HashSet<String>) {
+fn remove_leftovers(store: &Store, replayed: Lsn, named: &HashSet<String>) {
     let leftover = |name: &str| {
         let unnamed = |lsn| lsn > replayed.0 && !named.contains(name);
         name.starts_with(files::UNFINISHED) || SideFile::lsn(name).is_some_and(unnamed)
     };
-    for below in [folder.join("files"), folder.join("checkpoints")] {
-        for entry in fs::read_dir(&below).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if !entry.file_name().to_str().is_some_and(leftover) {
+    for below in ["files", "checkpoints"] {
+        for found in store.list(below).unwrap_or_default() {
+            if !leftover(&found.name) {
                 continue;
             }
-            if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(path = %path.display(), %error, "an unfinished file stays");
+            if let Err(error) = store.delete(&format!("{below}/{}", found.name)) {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "an unfinished file stays");
             }
         }
     }
 }
 
-fn read_side_file(folder: &Path, file: &SideFile) -> Result<Changes, EntryError> {
-    let bytes = files::read(&folder.join(&file.name))?;
+fn read_side_file(store: &Store, file: &SideFile) -> Result<Changes, EntryError> {
+    let bytes = store.get(&file.place())?;
     if bytes.len() as u64 != file.bytes || Sha256::digest(&bytes).as_slice() != file.digest {
         return Err(EntryError::SideFile(file.name.clone()));
     }
