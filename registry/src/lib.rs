@@ -62,6 +62,7 @@ mod policy_file;
 mod purge;
 mod registration;
 mod registry;
+mod reload;
 mod settle;
 mod steps;
 mod update;
@@ -80,5 +81,6 @@ pub use handle::{
 pub use policy_file::{PolicyFileError, read_policy};
 pub use registration::{Graphs, Registration, Snapshot};
 pub use registry::Registry;
+pub use reload::{ChangeKind, ConfigChange, DriftReport, Finding, Gate, Install, Reload, changes};
 pub use steps::{FaultHook, Options, Step};
 pub use update::{Condition, GraphUpdate};

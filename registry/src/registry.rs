@@ -10,9 +10,10 @@
 //! # Ok(()) }
 //! ```
 
+use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError, Weak};
 
 use policy::Permit;
 
@@ -23,6 +24,7 @@ use crate::fence::Fence;
 use crate::handle::{HandleError, Handles, Reader, Standing, Writer, WrongPermit};
 use crate::intent;
 use crate::registration::{self, Graphs, Registration, Snapshot};
+use crate::reload::Gate;
 use crate::settle::{self, settle, sweep};
 use crate::steps::{Options, Step};
 use crate::{Digest, Error, GraphId};
@@ -31,7 +33,6 @@ use crate::{Digest, Error, GraphId};
 const READINGS: usize = 5;
 
 /// The declared graphs of one config file.
-#[derive(Debug)]
 pub struct Registry {
     file: ConfigFile,
     options: Options,
@@ -39,6 +40,17 @@ pub struct Registry {
     /// Threads of this process queue here, so that only one at a time polls for the file lock.
     turn: Mutex<()>,
     handles: Handles,
+    pub(crate) gate: OnceLock<Weak<dyn Gate>>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Registry")
+            .field("file", &self.file)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Registry {
@@ -70,6 +82,7 @@ impl Registry {
             options,
             served: RwLock::new(Arc::new(snapshot)),
             turn: Mutex::new(()),
+            gate: OnceLock::new(),
         })
     }
 
@@ -163,7 +176,7 @@ impl Registry {
 
     /// Without the lock: what another process writes between the reading of the file and that of its
     /// record looks like drift, so a file that still changes is read again.
-    fn look(&self) -> Result<(ConfigText, Drift), Error> {
+    pub(crate) fn look(&self) -> Result<(ConfigText, Drift), Error> {
         let mut read = self.file.read()?;
         for _ in 0..READINGS {
             let drift = self.judge(&read)?;
@@ -177,16 +190,6 @@ impl Registry {
             read = again;
         }
         Ok((read, Drift::Drifted))
-    }
-
-    /// Serves the file as it is on the disk, whoever changed it; the old version stays when the
-    /// new one has a problem.
-    pub fn reload(&self) -> Result<Arc<Snapshot>, Error> {
-        let _turn = self.take_turn();
-        let _lock = self.lock()?;
-        settle(&self.file)?;
-        let read = self.file.read()?;
-        self.adopt(&read)
     }
 
     /// Ends the attempt where a test wants it to end.
@@ -262,11 +265,6 @@ impl Registry {
             .collect();
         recorded.extend(self.file.last_write());
         Ok(store::drift(read.digest, baseline, &recorded))
-    }
-
-    fn adopt(&self, read: &ConfigText) -> Result<Arc<Snapshot>, Error> {
-        let snapshot = snapshot(&self.file, read, &self.snapshot().graphs)?;
-        Ok(self.publish(snapshot))
     }
 }
 

@@ -12,7 +12,7 @@ use std::env::VarError;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::serve::ListenerExt;
 use policy::{Authorizer, NothingConfigured, Principal, TokenError, Tokens};
@@ -22,7 +22,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::app::{Access, App, Limits};
+use crate::app::{self, Access, App, Limits};
+use crate::gate::ServerGate;
 use crate::http::{self, Security};
 use crate::logging::{self, LogFormat, LoggingError};
 
@@ -33,6 +34,10 @@ const LAST_GRACE: Duration = Duration::from_secs(5);
 
 /// How often the config file is compared with what is served.
 const FOLLOW: Duration = Duration::from_secs(1);
+/// How often it is looked whether another process wants a graph that is open here.
+const YIELD: Duration = Duration::from_millis(100);
+/// How often it is looked whether a deleted graph's time is over.
+const CLEAN: Duration = Duration::from_secs(60);
 
 /// What the operator says on the command line.
 #[derive(Clone, Debug)]
@@ -134,6 +139,9 @@ pub struct Running {
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
     following: JoinHandle<()>,
+    cleaning: JoinHandle<()>,
+    /// Held for the registry, which asks it at every reload.
+    _gate: Arc<ServerGate>,
 }
 
 /// Reads the config, decides who may come in, and listens.
@@ -153,6 +161,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
 
     let graphs = registry.snapshot().graphs.len();
     let app = App::new(registry, access, limits(&config));
+    let gate = ServerGate::set(&app, options.unauthenticated);
     let router = http::router(app.clone(), security);
     let (stop, stopped) = oneshot::channel::<()>();
     let listener = listener.tap_io(|connection| {
@@ -167,6 +176,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
     let serving = tokio::spawn(async move { serving.await });
     tracing::info!(%address, graphs, ?security, "listening");
     let following = tokio::spawn(follow(Arc::downgrade(&app.registry)));
+    let app_registry = Arc::downgrade(&app.registry);
     Ok(Running {
         address,
         app,
@@ -174,6 +184,8 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
         stop,
         serving,
         following,
+        cleaning: tokio::spawn(clean(app_registry)),
+        _gate: gate,
     })
 }
 
@@ -181,11 +193,22 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
 /// cannot be done any more.
 async fn follow(registry: Weak<Registry>) {
     let mut before = Ok(Drift::Same);
+    let mut looked = Instant::now();
     loop {
-        tokio::time::sleep(FOLLOW).await;
+        tokio::time::sleep(YIELD).await;
         let Some(worker) = registry.upgrade() else {
             return;
         };
+        let looking = looked.elapsed() >= FOLLOW;
+        let peer = worker.clone();
+        // Closing a graph waits for what it is doing.
+        if let Err(error) = tokio::task::spawn_blocking(move || peer.yield_to_peers()).await {
+            tracing::error!(%error, "graphs cannot be let go");
+        }
+        if !looking {
+            continue;
+        }
+        looked = Instant::now();
         let found = match tokio::task::spawn_blocking(move || worker.refresh()).await {
             Ok(found) => found.map_err(|error| with_causes(&error)),
             Err(error) => Err(with_causes(&error)),
@@ -199,6 +222,22 @@ async fn follow(registry: Weak<Registry>) {
             Err(error) => tracing::error!(error, "the config file cannot be read any more"),
         }
         before = found;
+    }
+}
+
+/// Purges deleted graphs whose time is over, a few at a time.
+async fn clean(registry: Weak<Registry>) {
+    loop {
+        let Some(worker) = registry.upgrade() else {
+            return;
+        };
+        match tokio::task::spawn_blocking(move || worker.clean()).await {
+            Ok(Ok(_)) => {}
+            // A config that cannot be written has no deleted graphs of ours.
+            Ok(Err(error)) => tracing::debug!(error = with_causes(&error), "nothing was purged"),
+            Err(error) => tracing::error!(%error, "purging deleted graphs failed"),
+        }
+        tokio::time::sleep(CLEAN).await;
     }
 }
 
@@ -222,16 +261,30 @@ impl Running {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate()).map_err(BootError::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(BootError::Signals)?;
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-            ended = &mut self.serving => {
-                let address = self.address;
-                return ended?.map_err(|source| BootError::Serve { address, source });
+        let mut hangup = signal(SignalKind::hangup()).map_err(BootError::Signals)?;
+        let name = loop {
+            tokio::select! {
+                _ = terminate.recv() => break "SIGTERM",
+                _ = interrupt.recv() => break "SIGINT",
+                _ = hangup.recv() => self.reload().await,
+                ended = &mut self.serving => {
+                    let address = self.address;
+                    return ended?.map_err(|source| BootError::Serve { address, source });
+                }
             }
         };
         tracing::info!(signal = name, "stopping");
         self.stop().await
+    }
+
+    /// Takes over the config file, as SIGHUP asks; the log says how that went.
+    async fn reload(&self) {
+        tracing::info!("SIGHUP: reading the config file again");
+        let app = self.app.clone();
+        let reload = move || app::config::reload::carry_out(&app, registry::Reload::Apply);
+        if let Err(error) = tokio::task::spawn_blocking(reload).await {
+            tracing::error!(%error, "reading the config file again failed");
+        }
     }
 
     /// Takes no more connections, lets running requests end up to the limit, cancels the rest, and
@@ -239,6 +292,7 @@ impl Running {
     pub async fn stop(mut self) -> Result<(), BootError> {
         self.app.stop();
         self.following.abort();
+        self.cleaning.abort();
         // The receiver is gone only when serving has ended, which is what is asked for.
         let _ = self.stop.send(());
         if tokio::time::timeout(self.grace, &mut self.serving)
@@ -296,7 +350,7 @@ async fn resolve(bind: &str) -> Result<SocketAddr, BootError> {
         .ok_or_else(|| failed(std::io::Error::other("the name has no address")))
 }
 
-fn limits(config: &Config) -> Limits {
+pub(crate) fn limits(config: &Config) -> Limits {
     let limits = &config.server.limits;
     Limits {
         json_body_bytes: limits.json_body_bytes.get(),

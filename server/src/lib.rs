@@ -22,6 +22,7 @@
 
 mod app;
 mod boot;
+mod gate;
 mod http;
 mod logging;
 pub mod offline;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use policy::{Action, Resource};
 use registry::config::Drift;
 use registry::uri::UriError;
-use registry::{Error, NewGraph, Step};
+use registry::{Error, NewGraph, Reload, Step};
 
 use place::{CONFIG, Place, at, id, named, permit, permit_for};
 
@@ -201,12 +201,12 @@ fn a_file_edited_by_hand_is_drift_and_stays() {
     assert!(registry.get(&id("one")).is_some());
     // A reload takes it, or refuses with every problem and keeps the old version.
     fs::write(place.config(), format!("{edited}tenants: x\nserver2: y\n")).expect("written");
-    match registry.reload().expect_err("unsound") {
+    match registry.reload(Reload::Apply).expect_err("unsound") {
         Error::InvalidConfig { problems, .. } => assert_eq!(problems.len(), 2, "{problems:?}"),
         other => panic!("{other}"),
     }
     fs::write(place.config(), &edited).expect("written");
-    registry.reload().expect("sound");
+    registry.reload(Reload::Apply).expect("sound");
     registry.create(&permit(), named("two")).expect("created");
 }
 

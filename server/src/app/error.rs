@@ -67,6 +67,9 @@ pub(crate) enum Error {
         /// In bytes.
         limit: u64,
     },
+    /// The config file cannot be applied.
+    #[error("the config file has {} problem(s)", .0.len())]
+    InvalidConfig(Vec<registry::config::Problem>),
     /// The registry.
     #[error(transparent)]
     Registry(#[from] registry::Error),

@@ -91,8 +91,8 @@ pub(crate) async fn run(
         parameters: statement::parameters(request.params)?,
         layout,
         start,
-        deadline: statement::deadline(app.limits(), request.timeout_ms),
-        max_rows: statement::max_rows(app.limits(), request.max_rows),
+        deadline: statement::deadline(&app.limits(), request.timeout_ms),
+        max_rows: statement::max_rows(&app.limits(), request.max_rows),
     };
     let reached = work.reach_at_once()?;
     if let Some(reached) = &reached

@@ -78,6 +78,6 @@ fn config(app: &App) -> ConfigReadiness {
     ConfigReadiness {
         digest: registry.snapshot().digest.to_string(),
         drifted,
-        last_reload_ok: true,
+        last_reload_ok: app.last_reload().is_none_or(|last| last.applied),
     }
 }

@@ -7,6 +7,7 @@ use api_types::{ErrorCode, Finding};
 use axum::http::{HeaderValue, header};
 use language::{Code, Diagnostics};
 use policy::{Denial, TypeDenial};
+use registry::config::Problem;
 use registry::uri::UriError;
 use registry::{HandleError, with_causes};
 use storage_engine::executor::ExecuteError;
@@ -36,6 +37,7 @@ impl From<Error> for Failure {
             Error::WriteInReadQuery => Self::new(ErrorCode::WriteInReadQuery, words),
             Error::InvalidParameter { .. } => Self::new(ErrorCode::InvalidParameters, words),
             Error::ResultTooLarge { .. } => Self::new(ErrorCode::MemoryLimit, words),
+            Error::InvalidConfig(problems) => invalid_config(problems),
             Error::Registry(error) => registry(error),
             Error::Handle(error) => handle(&error),
             Error::WrongPermit(error) => internal(&error),
@@ -177,7 +179,7 @@ fn registry(error: registry::Error) -> Failure {
             tracing::warn!(%baseline, %on_disk, "the config file was changed outside the server");
             Failure::new(
                 ErrorCode::ConfigDrift,
-                "the config file was changed outside the server; nothing was changed. Restart the server on it first",
+                "the config file was changed outside the server; nothing was changed. reload it first (trellis config reload)",
             )
         }
         E::LockTimeout { .. } => Failure::new(
@@ -188,9 +190,44 @@ fn registry(error: registry::Error) -> Failure {
         E::InvalidConfig { .. } | E::Edit(_) => {
             unavailable(&error, "the config file cannot be edited as it is")
         }
+        E::Changed => Failure::new(
+            ErrorCode::Unavailable,
+            "the graph was changed or removed meanwhile; nothing was changed by this request",
+        ),
+        E::OtherVersion(_) => Failure::new(ErrorCode::PreconditionFailed, words),
+        E::Purged(_) => Failure::new(ErrorCode::GraphPurged, words),
+        E::Locked { holder } => Failure::new(
+            ErrorCode::GraphLocked,
+            format!(
+                "process {} on {} holds the graph and does not let go; nothing was changed",
+                holder.pid, holder.host
+            ),
+        ),
+        E::Hold(_) => unavailable(&error, "the graph cannot be held"),
+        E::KeyReused => Failure::new(ErrorCode::IdempotencyKeyReused, words),
         E::Lock(_) | E::Io(_) => unavailable(&error, "the config file cannot be changed"),
         E::WrongPermit(_) | E::Halted(_) => internal(&error),
     }
+}
+
+fn invalid_config(problems: Vec<Problem>) -> Failure {
+    let count = problems.len();
+    let detail = match problems.first() {
+        Some(first) if count > 1 => format!("{first} (and {} more)", count - 1),
+        Some(first) => first.to_string(),
+        None => "the config file has errors".to_owned(),
+    };
+    let finding = |problem: Problem| Finding {
+        message: match problem.path.as_str() {
+            "" => problem.message,
+            path => format!("{path}: {}", problem.message),
+        },
+        line: problem.line.map(|line| line as u64),
+        column: problem.column.map(|column| column as u64),
+        ..Finding::default()
+    };
+    Failure::new(ErrorCode::InvalidConfig, detail)
+        .with_findings(problems.into_iter().map(finding).collect())
 }
 
 /// The caller's own words and the rule, but neither another graph's id nor the server's own paths.

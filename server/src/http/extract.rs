@@ -12,6 +12,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use policy::Principal;
+use registry::Condition;
 use serde::de::DeserializeOwned;
 
 use super::Site;
@@ -40,6 +41,9 @@ pub(super) struct GraphName(pub(super) String);
 
 /// The id of the request.
 pub(super) struct Id(pub(super) String);
+
+/// On which version the caller wants it done.
+pub(super) struct IfMatch(pub(super) Condition);
 
 /// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
@@ -109,6 +113,45 @@ impl FromRequestParts<Site> for Id {
                 .unwrap_or_default(),
         ))
     }
+}
+
+impl FromRequestParts<Site> for IfMatch {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Site) -> Result<Self, Failure> {
+        if_match(&parts.headers).map(Self)
+    }
+}
+
+/// `*`, or entity tags of which the strong ones count (RFC 9110, section 13.1.1).
+fn if_match(headers: &HeaderMap) -> Result<Condition, Failure> {
+    let given: Vec<_> = headers.get_all(header::IF_MATCH).iter().collect();
+    if given.is_empty() {
+        return Ok(Condition::Any);
+    }
+    let malformed = || {
+        let words = "If-Match: write * or entity tags in quotes, such as \"0123456789abcdef\"";
+        Failure::new(ErrorCode::InvalidRequest, words)
+    };
+    let mut versions = Vec::new();
+    for value in given {
+        for tag in value.to_str().map_err(|_| malformed())?.split(',') {
+            let tag = tag.trim();
+            if tag == "*" {
+                return Ok(Condition::Any);
+            }
+            let (weak, tag) = match tag.strip_prefix("W/") {
+                Some(tag) => (true, tag),
+                None => (false, tag),
+            };
+            let quoted = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            let version = quoted.ok_or_else(malformed)?;
+            if !weak {
+                versions.push(version.to_owned());
+            }
+        }
+    }
+    Ok(Condition::OneOf(versions))
 }
 
 impl<T: DeserializeOwned + Send> FromRequestParts<Site> for Parameters<T> {
@@ -342,6 +385,26 @@ mod tests {
             &[""],
         ] {
             assert_eq!(of(odd), "Unreadable", "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn an_entity_tag_is_quoted_and_strong() {
+        let of = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.append(header::IF_MATCH, HeaderValue::from_static(text));
+            if_match(&headers).ok()
+        };
+        let one_of = |tags: &[&str]| {
+            let tags = tags.iter().map(|tag| (*tag).to_owned());
+            Some(Condition::OneOf(tags.collect()))
+        };
+        assert_eq!(if_match(&HeaderMap::new()).ok(), Some(Condition::Any));
+        assert_eq!(of("*"), Some(Condition::Any));
+        assert_eq!(of("\"a\""), one_of(&["a"]));
+        assert_eq!(of("\"a\" , W/\"b\",\"c\""), one_of(&["a", "c"]));
+        for wrong in ["", "a", "\"a", "\"a\",", "\""] {
+            assert_eq!(of(wrong), None, "{wrong}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! beats: take the request apart, call one use case of [`crate::app`], convert. It decides nothing.
 
 mod accept;
+mod config;
 mod document;
 mod envelope;
 mod error;
@@ -94,7 +95,13 @@ fn many_graphs() -> OpenApiRouter<Site> {
     document::nested(of_one_graph.get_openapi_mut());
     server_routes()
         .routes(routes!(graphs::list::list, graphs::create::create))
-        .routes(routes!(graphs::show::show))
+        .routes(routes!(
+            graphs::show::show,
+            graphs::update::update,
+            graphs::delete::delete
+        ))
+        .routes(routes!(graphs::restore::restore))
+        .routes(routes!(graphs::purge::purge))
         .nest("/graphs/{graph_id}", of_one_graph)
 }
 
@@ -104,6 +111,8 @@ fn server_routes() -> OpenApiRouter<Site> {
         .routes(routes!(ready::show::show))
         .routes(routes!(openapi::show::show))
         .routes(routes!(whoami::show::show))
+        .routes(routes!(config::drift::drift))
+        .routes(routes!(config::reload::reload))
 }
 
 /// What can be done with one graph: under `/graphs/{graph_id}`, or flat on a server of one.

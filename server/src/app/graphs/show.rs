@@ -6,13 +6,14 @@ use api_types::{GraphDetails, GraphType, StorageDetails};
 use policy::{Action, Principal};
 use registry::config::GraphKind;
 
+use super::Versioned;
 use crate::app::{App, Error, Target, blocking, outcome, statement};
 
 pub(crate) async fn run(
     app: &Arc<App>,
     principal: &Arc<Principal>,
     graph_id: String,
-) -> Result<GraphDetails, Error> {
+) -> Result<Versioned<GraphDetails>, Error> {
     let permit = app.permit_graph(principal, Action::GraphShow, Target::graph(&graph_id))?;
     let worker = app.clone();
     blocking(move || {
@@ -28,7 +29,7 @@ pub(crate) async fn run(
         let (nodes, edges) = reader.counts(&readable).map_err(Error::WrongPermit)?;
         let status = reader.status();
         let summary = super::summary(&worker.registry, &registration);
-        Ok(GraphDetails {
+        let body = GraphDetails {
             graph_id: summary.graph_id,
             uri: summary.uri,
             tenant: summary.tenant,
@@ -47,6 +48,10 @@ pub(crate) async fn run(
                 rows_since_checkpoint: status.tail_rows as u64,
                 resident_bytes: status.resident_bytes as u64,
             },
+        };
+        Ok(Versioned {
+            body,
+            version: registration.version(),
         })
     })
     .await
