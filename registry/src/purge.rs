@@ -43,8 +43,8 @@ impl Registry {
                 }
             }
         }
-        let _turn = self.take_turn();
-        let _lock = self.lock()?;
+        // Without the lock: each file is forgotten whole, and whoever looks for it meanwhile finds it or
+        // not.
         deleted::forget_old_purges(self.file())?;
         answer::forget_old(self.file())?;
         Ok(purged)

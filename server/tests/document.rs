@@ -111,7 +111,8 @@ fn operations_are_named_after_their_files_and_once() {
     for (route, operation) in operations(&document) {
         let id = operation_id(operation);
         assert!(seen.insert(id.to_owned()), "{id} stands there twice");
-        let nested = route.contains("/graphs/{graph_id}/");
+        // What is done to a graph as a whole is not there on a server of one graph.
+        let nested = route.contains("/graphs/{graph_id}/") && !id.starts_with("graphs_");
         assert_eq!(id.starts_with("cluster_"), nested, "{route} is {id}");
         let (resource, verb) = id
             .trim_start_matches("cluster_")

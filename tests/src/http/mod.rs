@@ -1,5 +1,6 @@
 //! The tests of each operation, in the folders and files of `server/src/http`.
 
+mod config;
 mod export;
 mod graphs;
 mod health;
