@@ -1,8 +1,11 @@
 //! Tests of the engine as a whole, on a real folder.
 
 mod crash;
+mod history;
 mod model;
+mod repeated;
 mod transfer;
+mod turns;
 mod writing;
 
 use std::path::Path;

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use api_types::Column;
@@ -28,6 +28,9 @@ const MAX_TEXT: usize = 8 << 10;
 /// The largest plan that is kept, as [`weight`] has it.
 const MAX_PLAN: usize = 128 << 10;
 
+/// How many runs are not tried at once after one that took too long.
+const PASSES: u32 = 64;
+
 /// A compiled statement, and what every run of it needs.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -38,8 +41,9 @@ pub(crate) struct Prepared {
     pub(crate) labels: Vec<Vec<u8>>,
     /// Kind, name and whether it is written.
     touches: Vec<(TypeKind, Box<str>, bool)>,
-    /// A point read that has not turned out to be long.
-    quick: AtomicBool,
+    is_point: bool,
+    /// How many more runs are not tried at once.
+    passes: AtomicU32,
 }
 
 impl Prepared {
@@ -56,7 +60,8 @@ impl Prepared {
                 .into_iter()
                 .map(|touch| (touch.kind, touch.name.into(), touch.write))
                 .collect(),
-            quick: AtomicBool::new(plan.is_point_read(schema)),
+            is_point: plan.is_point_read(schema),
+            passes: AtomicU32::new(0),
             columns,
             plan: Arc::new(plan),
         }
@@ -74,12 +79,18 @@ impl Prepared {
 
     /// Whether it is likely to be done in microseconds.
     pub(crate) fn is_quick(&self) -> bool {
-        self.quick.load(Ordering::Relaxed)
+        let passed = |passes: u32| passes.checked_sub(1);
+        self.is_point
+            && self
+                .passes
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, passed)
+                .is_err()
     }
 
-    /// It was not: a node has more relationships than one reads in passing.
+    /// It was not: a node has more relationships than one reads in passing, or the machine had
+    /// something else to do. Which of both is not known, so it is tried again some time.
     pub(crate) fn was_long(&self) {
-        self.quick.store(false, Ordering::Relaxed);
+        self.passes.store(PASSES, Ordering::Relaxed);
     }
 }
 
@@ -235,7 +246,10 @@ mod tests {
         ));
         assert!(plans.known(text, &other).is_none(), "equal, and another's");
         assert!(plans.known("MATCH (p:Person) RETURN p", &one).is_none());
-        assert!(first.is_quick());
+        assert!(first.is_quick() && first.is_quick());
+        first.was_long();
+        let tries = (0..=PASSES).filter(|_| first.is_quick()).count();
+        assert_eq!(tries, 1, "not at once for a while, and then again");
         let touches: Vec<_> = first.touches().map(|touch| touch.name).collect();
         assert_eq!(touches, ["Person"]);
         assert_eq!(first.labels, [b"\"p.name\":".to_vec()]);

@@ -67,7 +67,7 @@ impl FromRequestParts<Site> for Caller {
             .authenticate(credential)
             .ok_or_else(|| refused(credential))?;
         if let Some(asker) = parts.extensions.get::<Asker>() {
-            asker.is(&principal.id);
+            asker.is(&principal);
         }
         Ok(Self(principal))
     }

@@ -5,6 +5,7 @@ mod bodies;
 mod data;
 mod envelope;
 mod graphs;
+mod repeated;
 mod types;
 
 use std::path::PathBuf;
