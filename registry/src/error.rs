@@ -109,6 +109,18 @@ pub enum Error {
         #[source]
         source: StorageError,
     },
+    /// There is no graph where a server of one graph was to find it.
+    #[error(
+        "{} is no graph: it has no readable graph.json; a server with a config file creates one",
+        path.display()
+    )]
+    NoGraph {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The server has no config file that could be changed or read again.
+    #[error("the server runs without a config file")]
+    NoFile,
     /// The graph's registration is not the one that was decided about (503): ask again.
     #[error("the graph's registration has changed since the decision")]
     Changed,

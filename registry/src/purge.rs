@@ -25,6 +25,9 @@ impl Registry {
     /// graphs were purged. One that cannot be purged is said in the log and tried again next time.
     pub fn clean(&self) -> Result<usize, Error> {
         let mut purged = 0;
+        if !self.file().is_on_disk() {
+            return Ok(purged);
+        }
         let due = |record: &Deleted| {
             record.stage == Stage::Purging || record.purge_after_micros <= now_micros()
         };

@@ -22,7 +22,7 @@ use crate::config::store::{self, ConfigText};
 use crate::config::{self, ConfigFile, Drift};
 use crate::fence::Fence;
 use crate::handle::{HandleError, Handles, Reader, Standing, Writer, WrongPermit};
-use crate::intent;
+use crate::intent::{self, Found};
 use crate::registration::{self, Graphs, Registration, Snapshot};
 use crate::reload::Gate;
 use crate::settle::{self, settle, sweep};
@@ -57,9 +57,30 @@ impl Registry {
     /// Reads the config file, settling what a crash left behind. Every problem of the file is in
     /// the error.
     pub fn open(path: &Path, options: Options) -> Result<Self, Error> {
-        let file = ConfigFile::find(path)?;
-        let lock = match ConfigLock::acquire(&file.state_folder(), options.lock_patience) {
-            Ok(lock) => Some(lock),
+        Self::open_file(ConfigFile::find(path)?, options)
+    }
+
+    /// The registry of a server of one graph, which must be there; with the file's other sections, when
+    /// there is a file.
+    pub fn single(uri: &str, config: Option<&Path>, options: Options) -> Result<Self, Error> {
+        let registry = Self::open_file(ConfigFile::single(uri, config)?, options)?;
+        for graph in registry.snapshot().graphs.values() {
+            let path = graph.uri.canonical();
+            if !matches!(intent::look(path)?, Found::Graph(_)) {
+                return Err(Error::NoGraph {
+                    path: path.to_owned(),
+                });
+            }
+        }
+        Ok(registry)
+    }
+
+    fn open_file(file: ConfigFile, options: Options) -> Result<Self, Error> {
+        let acquired = file
+            .is_on_disk()
+            .then(|| ConfigLock::acquire(&file.state_folder(), options.lock_patience));
+        let lock = match acquired.transpose() {
+            Ok(lock) => lock,
             // A config that is mounted read-only can be served; it cannot be changed, by anyone.
             Err(LockError::Disk(error)) if is_read_only(&error.source) => {
                 tracing::warn!(%error, "the config's folder cannot be written: graphs cannot be created");
@@ -206,6 +227,9 @@ impl Registry {
     }
 
     pub(crate) fn lock(&self) -> Result<ConfigLock, Error> {
+        if !self.file.is_on_disk() {
+            return Err(Error::NoFile);
+        }
         Ok(ConfigLock::acquire(
             &self.file.state_folder(),
             self.options.lock_patience,
@@ -286,7 +310,13 @@ pub(crate) fn snapshot(
         problems,
     };
     let mut config = config::parse(&read.text).map_err(invalid)?.config;
-    let graphs = std::mem::take(&mut config.graphs);
+    let mut graphs = std::mem::take(&mut config.graphs);
+    if let Some(only) = file.only_graph() {
+        let declared = graphs
+            .into_iter()
+            .find(|(_, entry)| entry.uri == only.1.uri);
+        graphs = vec![declared.unwrap_or(only)];
+    }
     let graphs = registration::register(file, graphs, known)
         .map_err(|findings| invalid(config::parse::place(&read.text, findings)))?;
     Ok(Snapshot {

@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::{self, Access, App, Limits};
 use crate::gate::ServerGate;
-use crate::http::{self, Security};
+use crate::http::{self, Mount, Security};
 use crate::logging::{self, LogFormat, LoggingError};
 
 /// How long running requests may take to end when the server is told to stop.
@@ -42,8 +42,10 @@ const CLEAN: Duration = Duration::from_secs(60);
 /// What the operator says on the command line.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
-    /// The config file.
-    pub config: PathBuf,
+    /// The config file; a server of one graph can do without.
+    pub config: Option<PathBuf>,
+    /// Serve this graph alone, its routes flat: a folder, or a uri.
+    pub graph: Option<String>,
     /// Instead of `server.bind`: address and port; port 0 takes a free one.
     pub bind: Option<String>,
     /// Let everybody on this machine do everything.
@@ -53,10 +55,20 @@ pub struct ServeOptions {
 }
 
 impl ServeOptions {
+    /// One graph alone, without a config file.
+    pub fn single(graph: impl Into<String>) -> Self {
+        Self {
+            config: None,
+            graph: Some(graph.into()),
+            ..Self::new("")
+        }
+    }
+
     /// As the config file says.
     pub fn new(config: impl Into<PathBuf>) -> Self {
         Self {
-            config: config.into(),
+            config: Some(config.into()),
+            graph: None,
             bind: None,
             unauthenticated: false,
             grace: GRACE,
@@ -70,6 +82,9 @@ pub enum BootError {
     /// The config file or a graph's place.
     #[error("cannot use the config file")]
     Registry(#[from] registry::Error),
+    /// Neither a config file nor a graph was named.
+    #[error("name a config file with --config, or a graph with --graph")]
+    NothingToServe,
     /// The log.
     #[error(transparent)]
     Logging(#[from] LoggingError),
@@ -146,8 +161,16 @@ pub struct Running {
 
 /// Reads the config, decides who may come in, and listens.
 pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
-    start_log(&options.config)?;
-    let registry = Registry::open(&options.config, Options::default())?;
+    let config = options.config.as_deref();
+    start_log(config)?;
+    let (registry, mount) = match (&options.graph, config) {
+        (Some(graph), config) => (
+            Registry::single(graph, config, Options::default())?,
+            Mount::Single,
+        ),
+        (None, Some(config)) => (Registry::open(config, Options::default())?, Mount::Many),
+        (None, None) => return Err(BootError::NothingToServe),
+    };
     let config = registry.snapshot().config.clone();
     let (access, security) = access(&config, registry.file(), options.unauthenticated)?;
     let bind = options.bind.unwrap_or_else(|| config.server.bind.clone());
@@ -162,7 +185,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
     let graphs = registry.snapshot().graphs.len();
     let app = App::new(registry, access, limits(&config));
     let gate = ServerGate::set(&app, options.unauthenticated);
-    let router = http::router(app.clone(), security);
+    let router = http::router(app.clone(), mount, security);
     let (stop, stopped) = oneshot::channel::<()>();
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
@@ -325,10 +348,10 @@ impl Running {
 
 /// The log section goes first, so that everything after it is logged. A config that cannot be read
 /// is reported by whoever reads it in earnest.
-fn start_log(config: &Path) -> Result<(), LoggingError> {
-    let log = ConfigFile::find(config)
-        .and_then(|file| file.read())
-        .ok()
+fn start_log(config: Option<&Path>) -> Result<(), LoggingError> {
+    let log = config
+        .and_then(|config| ConfigFile::find(config).ok())
+        .and_then(|file| file.read().ok())
         .and_then(|read| registry::config::parse(&read.text).ok())
         .map(|parsed| parsed.config.server.log)
         .unwrap_or_default();

@@ -28,5 +28,5 @@ mod logging;
 pub mod offline;
 
 pub use boot::{BootError, Running, ServeOptions, start};
-pub use http::{Security, document};
+pub use http::{Mount, Security, document};
 pub use logging::{LogFormat, LoggingError, init as init_logging};

@@ -6,6 +6,7 @@
 //! - [`authorization`] asks every operation as everybody, against a table.
 //! - [`bad_input`] sends every operation what it must refuse, and looks at the disk afterwards.
 //! - [`doctor`] examines and repairs a folder that a server left.
+//! - [`single`] serves one graph alone.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
 //! - [`readme`] and [`demo`] run what is promised to users.
 //! - [`house`] holds the rules about the sources themselves.
@@ -27,3 +28,4 @@ mod http;
 mod listing;
 mod program;
 mod readme;
+mod single;

@@ -206,7 +206,7 @@ fn registry(error: registry::Error) -> Failure {
         E::Hold(_) => unavailable(&error, "the graph cannot be held"),
         E::KeyReused => Failure::new(ErrorCode::IdempotencyKeyReused, words),
         E::Lock(_) | E::Io(_) => unavailable(&error, "the config file cannot be changed"),
-        E::WrongPermit(_) | E::Halted(_) => internal(&error),
+        E::WrongPermit(_) | E::Halted(_) | E::NoGraph { .. } | E::NoFile => internal(&error),
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) struct Caller(pub(super) Arc<Principal>);
 /// Who asks, when they say so; a wrong credential is refused all the same.
 pub(super) struct MaybeCaller(pub(super) Option<Arc<Principal>>);
 
-/// The graph that the path names, as it was written. Whether there is one is not known yet.
+/// The graph that the path names, as it was written, or the only one that there is. Whether there is one is not known yet.
 pub(super) struct GraphName(pub(super) String);
 
 /// The id of the request.
@@ -91,6 +91,9 @@ impl FromRequestParts<Site> for GraphName {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Failure> {
+        if let Some(graph_id) = &site.only_graph {
+            return Ok(Self(graph_id.clone()));
+        }
         let params = RawPathParams::from_request_parts(parts, site)
             .await
             // Not UTF-8 once decoded, so no id.

@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn;
+use axum::routing::any;
 use bytes::Bytes;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -43,6 +44,17 @@ use crate::app::App;
 pub(crate) struct Site {
     app: Arc<App>,
     document: Bytes,
+    /// On a server of one graph: which.
+    only_graph: Option<String>,
+}
+
+/// What is mounted where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mount {
+    /// Many graphs, each under `/graphs/{graph_id}`.
+    Many,
+    /// One graph, its routes flat.
+    Single,
 }
 
 /// Whether credentials are asked for: what the document says of security.
@@ -54,15 +66,25 @@ pub enum Security {
     Open,
 }
 
-/// Every route of a server with many graphs, ready to serve.
-pub(crate) fn router(app: Arc<App>, security: Security) -> Router {
-    let (routes, document) = many_graphs().split_for_parts();
+/// Every route, ready to serve.
+pub(crate) fn router(app: Arc<App>, mount: Mount, security: Security) -> Router {
+    let (routes, document) = mounted(mount).split_for_parts();
+    let only_graph = match mount {
+        Mount::Many => None,
+        Mount::Single => app.registry.snapshot().list(None).next().cloned(),
+    };
     let site = Site {
         app,
         document: Bytes::from(written(document, security)),
+        only_graph: only_graph.map(|graph| graph.graph_id.to_string()),
     };
     let pages = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
-    enveloped(Router::from(pages).merge(routes)).with_state(site)
+    let mut routes = Router::from(pages).merge(routes);
+    if mount == Mount::Single {
+        // There is such a thing, but not here: no method will do.
+        routes = routes.route("/graphs", any(envelope::no_such_method));
+    }
+    enveloped(routes).with_state(site)
 }
 
 /// With what is around every request.
@@ -74,10 +96,17 @@ fn enveloped<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
         .layer(from_fn(envelope::around))
 }
 
-/// The document of a server with many graphs, as JSON.
+/// The document of what is mounted, as JSON.
 #[must_use]
-pub fn document(security: Security) -> String {
-    written(many_graphs().into_openapi(), security)
+pub fn document(mount: Mount, security: Security) -> String {
+    written(mounted(mount).into_openapi(), security)
+}
+
+fn mounted(mount: Mount) -> OpenApiRouter<Site> {
+    match mount {
+        Mount::Many => many_graphs(),
+        Mount::Single => server_routes().merge(per_graph_routes()),
+    }
 }
 
 fn written(mut document: utoipa::openapi::OpenApi, security: Security) -> String {
@@ -94,6 +123,8 @@ fn many_graphs() -> OpenApiRouter<Site> {
     let mut of_one_graph = per_graph_routes();
     document::nested(of_one_graph.get_openapi_mut());
     server_routes()
+        .routes(routes!(config::drift::drift))
+        .routes(routes!(config::reload::reload))
         .routes(routes!(graphs::list::list, graphs::create::create))
         .routes(routes!(
             graphs::show::show,
@@ -111,8 +142,6 @@ fn server_routes() -> OpenApiRouter<Site> {
         .routes(routes!(ready::show::show))
         .routes(routes!(openapi::show::show))
         .routes(routes!(whoami::show::show))
-        .routes(routes!(config::drift::drift))
-        .routes(routes!(config::reload::reload))
 }
 
 /// What can be done with one graph: under `/graphs/{graph_id}`, or flat on a server of one.

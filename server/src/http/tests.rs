@@ -114,7 +114,7 @@ fn serving(config: &std::path::Path) -> Router {
         query_memory_bytes: 1 << 24,
     };
     let app = App::new(registry, access, limits);
-    router(app, security)
+    router(app, super::Mount::Many, security)
 }
 
 async fn answer(router: &Router, request: Request<Body>) -> Answer {

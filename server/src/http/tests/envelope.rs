@@ -34,7 +34,8 @@ async fn a_panic_is_a_problem_and_the_request_id_is_kept() {
 async fn the_served_document_is_the_mounted_one() {
     let site = Site::new();
     let served = site.send("", "GET /openapi.json", None).await;
-    let expected: Value = serde_json::from_str(&document(Security::Bearer)).expect("JSON");
+    let expected: Value =
+        serde_json::from_str(&document(crate::http::Mount::Many, Security::Bearer)).expect("JSON");
     assert_eq!(served.body, expected);
     let absent = site.send("", "GET /docs/there-is-no-such-page", None).await;
     check_problem(&absent, 404, "not_found");
