@@ -4,7 +4,7 @@
 //! names other actions cannot apply (a scope never errs), so each action gets the set of those that
 //! can, once, when the document is loaded.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ use crate::vocabulary::Vocabulary;
 
 /// Which policies can apply to which action.
 pub(crate) struct Slices {
-    by_action: HashMap<Action, Slice>,
+    /// In the order of [`Action::ALL`].
+    by_action: Vec<Option<Slice>>,
     listing: Vocabulary,
 }
 
@@ -33,7 +34,7 @@ impl Slices {
         // Many actions have the same policies; they share one set.
         let mut sets: BTreeMap<Vec<usize>, Arc<PolicySet>> = BTreeMap::new();
         let timely: Vec<bool> = policies.iter().map(clock::looks_at_it).collect();
-        let mut by_action = HashMap::new();
+        let mut by_action = Vec::with_capacity(Action::ALL.len());
         for action in Action::ALL.iter().copied() {
             let chosen: Vec<usize> = (0..)
                 .zip(policies)
@@ -41,6 +42,7 @@ impl Slices {
                 .map(|(index, _)| index)
                 .collect();
             if chosen.is_empty() {
+                by_action.push(None);
                 continue;
             }
             let looks_at_time = chosen
@@ -55,13 +57,10 @@ impl Slices {
                 Arc::new(set.expect("ids are distinct, and the policies are static"))
             });
             let policies = Arc::clone(set);
-            by_action.insert(
-                action,
-                Slice {
-                    policies,
-                    looks_at_time,
-                },
-            );
+            by_action.push(Some(Slice {
+                policies,
+                looks_at_time,
+            }));
         }
         let showing = policies
             .iter()
@@ -74,16 +73,16 @@ impl Slices {
 
     /// The policies that can apply to `action`; `None` when there are none.
     pub(crate) fn for_action(&self, action: Action) -> Option<&PolicySet> {
-        self.by_action
-            .get(&action)
-            .map(|slice| slice.policies.as_ref())
+        self.slice(action).map(|slice| slice.policies.as_ref())
     }
 
     /// Whether the answer about `action` may be another at another time.
     pub(crate) fn look_at_time(&self, action: Action) -> bool {
-        self.by_action
-            .get(&action)
-            .is_some_and(|slice| slice.looks_at_time)
+        self.slice(action).is_some_and(|slice| slice.looks_at_time)
+    }
+
+    fn slice(&self, action: Action) -> Option<&Slice> {
+        self.by_action.get(action as usize)?.as_ref()
     }
 
     /// What the policies that decide `graph_show` can tell graphs apart by.
@@ -105,7 +104,7 @@ fn may_apply(policy: &Policy, action: Action) -> bool {
 impl fmt::Debug for Slices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slices")
-            .field("actions", &self.by_action.len())
+            .field("actions", &self.by_action.iter().flatten().count())
             .finish_non_exhaustive()
     }
 }

@@ -10,20 +10,19 @@
 //! All of it is synchronous. Run it where nobody's going away can end it half-way.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use language::schema::Schema;
 use policy::{Action, Permit};
-use storage_engine::Graph;
+use storage_engine::{CreateError, Graph, Store};
 use uuid::Uuid;
 
 use crate::answer::{self, Answer, Key};
 use crate::change::{Effects, Prepared};
 use crate::config::store::ConfigText;
 use crate::config::{GraphEntry, GraphKind, PolicyFile, edit};
-use crate::durable::{self, DiskError, Naming};
+use crate::durable::{self, DiskError};
 use crate::handle::WrongPermit;
 use crate::intent::{self, Change, Creation, Found, Intent};
 use crate::registration::{Graphs, Registration, Snapshot};
@@ -178,7 +177,7 @@ impl Registry {
         let answer = request.key.as_ref();
         let creation = Creation {
             graph_uuid,
-            folder_existed: folder.exists(),
+            folder_existed: !uri::is_remote(&folder) && folder.exists(),
             missing_above: missing_above(&folder),
             folder,
             answer: answer.map(|key| Answer::new(principal, key, graph_id, &entry)),
@@ -259,10 +258,9 @@ impl<F: FnOnce(&Path, Uuid) -> Result<(), StorageError>> Effects for Creating<'_
         let Creation {
             folder, graph_uuid, ..
         } = self.creation;
-        self.made_folder = durable::create_folder(folder)?;
+        self.made_folder = !uri::is_remote(folder) && durable::create_folder(folder)?;
         registry.after(Step::FolderMade)?;
-        let listing = fs::read_dir(folder).naming("list", folder)?;
-        if listing.take(1).count() > 0 {
+        if !matches!(intent::look(folder)?, Found::Absent | Found::Empty) {
             // Somebody was quicker: what is in there is theirs, even if the folder is ours.
             self.made_folder = false;
             return Err(Error::UriNotEmpty {
@@ -318,10 +316,18 @@ fn initialise(
         schema,
         principal,
     };
-    Ok(Graph::create(folder, new)?)
+    let store = match uri::is_remote(folder) {
+        true => Store::at(&folder.to_string_lossy()).map_err(CreateError::from)?,
+        false => folder.into(),
+    };
+    Ok(Graph::create(store, new)?)
 }
 
 fn missing_above(folder: &Path) -> Vec<PathBuf> {
+    if uri::is_remote(folder) {
+        // There are no folders.
+        return Vec::new();
+    }
     folder
         .ancestors()
         .skip(1)
@@ -332,6 +338,8 @@ fn missing_above(folder: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::Options;
 

@@ -5,6 +5,7 @@
 //! long as it is wanted: the wish of a process that died is no wish any more. The others look there
 //! often ([`Handles::yield_to_peers`]), close the graph, and do not open it while the wish stands.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -15,7 +16,7 @@ use fs2::FileExt;
 use storage_engine::OpenError;
 
 use crate::durable::{self, Naming};
-use crate::handle::Handles;
+use crate::handle::{Handles, Hold, State, hold, shut};
 use crate::intent::{self, Found};
 use crate::{Digest, Error};
 
@@ -26,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Fence<'a> {
     handles: &'a Handles,
     folder: PathBuf,
-    _hold: Option<storage_engine::Hold>,
+    _hold: Option<Hold>,
 }
 
 impl<'a> Fence<'a> {
@@ -52,7 +53,7 @@ impl<'a> Fence<'a> {
         let begun = Instant::now();
         let mut wish = None;
         loop {
-            match storage_engine::hold(folder) {
+            match hold(folder) {
                 Ok(hold) => {
                     fence._hold = Some(hold);
                     return Ok(fence);
@@ -117,6 +118,72 @@ impl Drop for Wish {
 }
 
 impl Handles {
+    /// Closes the graph and keeps it closed; says no when somebody keeps it closed already. Blocks.
+    fn withhold(&self, folder: &Path) -> bool {
+        let Some(slot) = self.slot(folder) else {
+            return true;
+        };
+        let mut state = slot.state();
+        if matches!(*state, State::Withheld(false)) {
+            return false;
+        }
+        shut(
+            folder,
+            std::mem::replace(&mut *state, State::Withheld(false)),
+        );
+        true
+    }
+
+    /// Ends [`Self::withhold`].
+    fn release(&self, folder: &Path) {
+        if let Some(slot) = self.slot(folder) {
+            *slot.state() = State::Closed;
+        }
+    }
+
+    /// Keeps these closed, which others want, and no longer those that others wanted before.
+    fn yield_only(&self, wanted: &[PathBuf]) {
+        let slots: Vec<_> = match self.slots().as_ref() {
+            Some(slots) => slots
+                .iter()
+                .map(|(at, slot)| (at.clone(), slot.clone()))
+                .collect(),
+            None => return,
+        };
+        for (folder, slot) in slots {
+            // One that is being opened is seen the next time.
+            let Ok(mut state) = slot.0.try_lock() else {
+                continue;
+            };
+            match (wanted.contains(&folder), &*state) {
+                (true, State::Withheld(_)) => {}
+                (true, _) => shut(
+                    &folder,
+                    std::mem::replace(&mut *state, State::Withheld(true)),
+                ),
+                (false, State::Withheld(true)) => *state = State::Closed,
+                (false, _) => {}
+            }
+        }
+    }
+
+    /// Closes every other graph, for the config file does not name it any more. Does not wait for it.
+    pub(crate) fn keep_only(&self, registered: &HashSet<&Path>) {
+        let gone: Vec<_> = match self.slots().as_mut() {
+            Some(slots) => slots
+                .extract_if(|folder, _| !registered.contains(folder.as_path()))
+                .collect(),
+            None => return,
+        };
+        for (folder, slot) in gone {
+            // Without anybody to wait for, it is closed before the lock on its log is free again.
+            std::thread::spawn(move || {
+                let state = std::mem::take(&mut *slot.state());
+                shut(&folder, state);
+            });
+        }
+    }
+
     /// Lets go of the graphs that other processes want, and of the others no more.
     pub(crate) fn yield_to_peers(&self) {
         let wanted = match wanted(&self.state_folder().join(FOLDER), &self.name().to_string()) {

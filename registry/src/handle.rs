@@ -5,7 +5,7 @@
 //! in a graph comes out, and what goes in goes in, only by something whose types were decided:
 //! [`policy::Authorized`], by a permit for that very graph.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,14 @@ use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::export::{self, ExportError};
 use storage_engine::{
-    CommitError, CommitInfo, Graph, IdempotencyKey, OpenError, Snapshot, Status, Transaction, Work,
-    WriteRequest, Written,
+    CommitError, CommitInfo, Graph, IdempotencyKey, OpenError, Snapshot, Status, Store,
+    Transaction, Work, WriteRequest, Written,
 };
 use uuid::Uuid;
 
 use crate::Registration;
 use crate::deleted::is_deleted;
+use crate::uri;
 
 /// Every graph that was asked for, by its folder.
 #[derive(Debug)]
@@ -38,10 +39,10 @@ pub(crate) struct Handles {
 }
 
 #[derive(Debug, Default)]
-struct Slot(Mutex<State>);
+pub(crate) struct Slot(pub(crate) Mutex<State>);
 
 #[derive(Debug, Default)]
-enum State {
+pub(crate) enum State {
     #[default]
     Closed,
     Open(Graph),
@@ -137,73 +138,7 @@ impl Handles {
         self.name
     }
 
-    /// Closes the graph and keeps it closed; says no when somebody keeps it closed already. Blocks.
-    pub(crate) fn withhold(&self, folder: &Path) -> bool {
-        let Some(slot) = self.slot(folder) else {
-            return true;
-        };
-        let mut state = slot.state();
-        if matches!(*state, State::Withheld(false)) {
-            return false;
-        }
-        shut(
-            folder,
-            std::mem::replace(&mut *state, State::Withheld(false)),
-        );
-        true
-    }
-
-    /// Ends [`Self::withhold`].
-    pub(crate) fn release(&self, folder: &Path) {
-        if let Some(slot) = self.slot(folder) {
-            *slot.state() = State::Closed;
-        }
-    }
-
-    /// Keeps these closed, which others want, and no longer those that others wanted before.
-    pub(crate) fn yield_only(&self, wanted: &[PathBuf]) {
-        let slots: Vec<_> = match self.slots().as_ref() {
-            Some(slots) => slots
-                .iter()
-                .map(|(at, slot)| (at.clone(), slot.clone()))
-                .collect(),
-            None => return,
-        };
-        for (folder, slot) in slots {
-            // One that is being opened is seen the next time.
-            let Ok(mut state) = slot.0.try_lock() else {
-                continue;
-            };
-            match (wanted.contains(&folder), &*state) {
-                (true, State::Withheld(_)) => {}
-                (true, _) => shut(
-                    &folder,
-                    std::mem::replace(&mut *state, State::Withheld(true)),
-                ),
-                (false, State::Withheld(true)) => *state = State::Closed,
-                (false, _) => {}
-            }
-        }
-    }
-
-    /// Closes every other graph, for the config file does not name it any more. Does not wait for it.
-    pub(crate) fn keep_only(&self, registered: &HashSet<&Path>) {
-        let gone: Vec<_> = match self.slots().as_mut() {
-            Some(slots) => slots
-                .extract_if(|folder, _| !registered.contains(folder.as_path()))
-                .collect(),
-            None => return,
-        };
-        for (folder, slot) in gone {
-            // Without anybody to wait for, it is closed before the lock on its log is free again.
-            std::thread::spawn(move || {
-                let state = std::mem::take(&mut *slot.state());
-                shut(&folder, state);
-            });
-        }
-    }
-
-    fn slot(&self, folder: &Path) -> Option<Arc<Slot>> {
+    pub(crate) fn slot(&self, folder: &Path) -> Option<Arc<Slot>> {
         let mut slots = self.slots();
         let slots = slots.as_mut()?;
         Some(slots.entry(folder.to_owned()).or_default().clone())
@@ -294,14 +229,22 @@ impl Handles {
         let slot = self.slot(folder).ok_or(HandleError::Closed)?;
         let mut state = slot.state();
         match &*state {
-            State::Open(graph) => return Ok(graph.clone()),
+            State::Open(graph) if !graph.is_lost() => return Ok(graph.clone()),
+            // Another process has taken over, or the store was out of reach: only opening it again
+            // tells what the graph has.
+            State::Open(_) => {}
             State::Broken(error) => return Err(HandleError::Broken(error.clone())),
             State::Withheld(_) => return Err(HandleError::Changed),
             // Closing may have come between the two locks, and has passed this slot by now.
             State::Closed if self.slots().is_none() => return Err(HandleError::Closed),
             State::Closed => {}
         }
-        match Graph::open(folder, storage_engine::Options::default()) {
+        let opened = match uri::is_remote(folder) {
+            true => Store::at(&folder.to_string_lossy()).map_err(OpenError::from),
+            false => Ok(folder.into()),
+        };
+        let options = storage_engine::Options::default();
+        match opened.and_then(|store| Graph::open(store, options)) {
             // Asked with the writer lock in hand, which a delete has had until it was done.
             Ok(graph) if is_deleted(&self.state_folder, &registration.graph_id, folder) => {
                 shut(folder, State::Open(graph));
@@ -338,30 +281,66 @@ impl Handles {
         };
         let state = slot.as_ref().and_then(|slot| slot.0.try_lock().ok());
         Ok(match state.as_deref() {
-            Some(State::Open(graph)) => Some(graph.clone()),
-            Some(State::Closed | State::Broken(_) | State::Withheld(_)) | None => None,
+            Some(State::Open(graph)) if !graph.is_lost() => Some(graph.clone()),
+            Some(State::Open(_) | State::Closed | State::Broken(_) | State::Withheld(_)) | None => {
+                None
+            }
         })
     }
 
-    fn slots(&self) -> MutexGuard<'_, Option<HashMap<PathBuf, Arc<Slot>>>> {
+    pub(crate) fn slots(&self) -> MutexGuard<'_, Option<HashMap<PathBuf, Arc<Slot>>>> {
         // An insertion or removal cannot be half done.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Slot {
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Closes a graph that is open. Blocks until what it has begun is answered.
-fn shut(folder: &Path, state: State) {
+pub(crate) fn shut(folder: &Path, state: State) {
     if let State::Open(graph) = state
         && let Err(error) = graph.close()
     {
         tracing::warn!(folder = %folder.display(), %error, "a graph was not closed cleanly");
     }
+}
+
+/// A graph held for writing, so that nobody else opens it, until dropped.
+#[derive(Debug)]
+pub(crate) enum Hold {
+    /// By the lock in its folder.
+    Local { _lock: storage_engine::Hold },
+    /// By being open: in an object store nothing else keeps other writers out.
+    Remote { graph: Graph },
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Self::Remote { graph } = self
+            && let Err(error) = graph.close()
+        {
+            tracing::warn!(%error, "a graph that was held was not closed cleanly");
+        }
+    }
+}
+
+/// Holds the graph at a canonical place.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing is read or written through it: its life cycle is changed, which asks for a permit first"
+)]
+pub(crate) fn hold(folder: &Path) -> Result<Hold, OpenError> {
+    if !uri::is_remote(folder) {
+        let lock = storage_engine::hold(folder)?;
+        return Ok(Hold::Local { _lock: lock });
+    }
+    let store = Store::at(&folder.to_string_lossy())?;
+    let graph = Graph::open(store, storage_engine::Options::default())?;
+    Ok(Hold::Remote { graph })
 }
 
 /// Whether the permit is for this graph as it is registered now.
@@ -377,7 +356,7 @@ fn check(permit: &Permit, registration: &Registration) -> Result<(), HandleError
 /// Whether the next request may find the graph well: another process has it, or the system refused
 /// something (too many open files, say) without a word on what is in the files.
 fn passes(error: &OpenError) -> bool {
-    if matches!(error, OpenError::Locked { .. } | OpenError::File(_)) {
+    if error.is_passing() {
         return true;
     }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);

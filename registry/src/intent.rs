@@ -10,12 +10,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use storage_engine::{Contents, Store};
 use uuid::Uuid;
 
 use crate::answer::Answer;
 use crate::config::ConfigFile;
 use crate::deleted::Deleted;
 use crate::durable::{self, DiskError, Naming};
+use crate::uri;
 use crate::{Digest, GraphId};
 
 /// The file in a graph's folder that says which graph it is.
@@ -71,7 +73,7 @@ pub enum Change {
 pub struct Creation {
     /// The uuid its storage will carry.
     pub graph_uuid: Uuid,
-    /// Its canonical folder.
+    /// Its canonical folder, or place in an object store.
     pub folder: PathBuf,
     /// The folder was there (and empty) before.
     pub folder_existed: bool,
@@ -140,6 +142,9 @@ struct Identity {
 
 /// Looks at a folder.
 pub fn look(folder: &Path) -> Result<Found, DiskError> {
+    if uri::is_remote(folder) {
+        return look_remotely(folder);
+    }
     match fs::symlink_metadata(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
         Err(source) => {
@@ -169,6 +174,25 @@ pub fn look(folder: &Path) -> Result<Found, DiskError> {
             source,
         }),
     }
+}
+
+/// The place in an object store that a canonical form names.
+fn store(place: &Path) -> Result<Store, DiskError> {
+    Store::at(&place.to_string_lossy())
+        .map_err(io::Error::other)
+        .naming("reach", place)
+}
+
+fn look_remotely(place: &Path) -> Result<Found, DiskError> {
+    let contents = store(place)?
+        .contents()
+        .map_err(io::Error::other)
+        .naming("look at", place)?;
+    Ok(match contents {
+        Contents::Nothing => Found::Absent,
+        Contents::Graph(uuid) => Found::Graph(uuid),
+        Contents::Other => Found::Other,
+    })
 }
 
 impl Intent {
@@ -211,7 +235,7 @@ impl Creation {
     pub(crate) fn undo(&self, settlement: Settlement) -> Result<(), DiskError> {
         match settlement {
             Settlement::RemoveGraph => {
-                remove_files(&self.folder)?;
+                remove_files(&self.folder, self.graph_uuid)?;
                 remove_mark(&self.folder, self.folder_existed)?;
             }
             Settlement::RemoveEmpty => remove_if_empty(&self.folder)?,
@@ -254,7 +278,11 @@ impl Creation {
     clippy::disallowed_methods,
     reason = "the folder carries the uuid that the caller looked for, and only what the engine makes is removed"
 )]
-pub(crate) fn remove_files(folder: &Path) -> Result<(), DiskError> {
+pub(crate) fn remove_files(folder: &Path, uuid: Uuid) -> Result<(), DiskError> {
+    if uri::is_remote(folder) {
+        let erased = store(folder)?.erase(uuid).map_err(io::Error::other);
+        return erased.naming("remove", folder);
+    }
     let mut ours: Vec<PathBuf> = OURS.map(|name| folder.join(name)).into();
     for item in fs::read_dir(folder).naming("list", folder)? {
         let path = item.naming("list", folder)?.path();
@@ -277,6 +305,10 @@ pub(crate) fn remove_files(folder: &Path) -> Result<(), DiskError> {
 
 /// Removes the file that says whose folder it is, and the folder when nothing is in it any more.
 pub(crate) fn remove_mark(folder: &Path, keep_folder: bool) -> Result<(), DiskError> {
+    if uri::is_remote(folder) {
+        // It went with the rest.
+        return Ok(());
+    }
     durable::remove(&folder.join(IDENTITY_FILE))?;
     if keep_folder {
         Ok(())

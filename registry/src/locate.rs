@@ -42,7 +42,7 @@ impl Registry {
         };
         let roots = written
             .into_iter()
-            .map(|root| uri::canonical(&self.file().resolve(root)));
+            .map(|root| uri::root(root, self.file().folder()));
         Ok(roots.collect::<Result<_, UriError>>()?)
     }
 
@@ -65,7 +65,9 @@ impl Registry {
         let path = uri.canonical().to_owned();
         match intent::look(&path)? {
             Found::Absent | Found::Empty => Ok(()),
-            Found::Other if !path.is_dir() => Err(UriError::NotAFolder { path }.into()),
+            Found::Other if !uri::is_remote(&path) && !path.is_dir() => {
+                Err(UriError::NotAFolder { path }.into())
+            }
             Found::Graph(_) | Found::Other => Err(Error::UriNotEmpty { path }),
         }
     }

@@ -77,9 +77,9 @@ impl Registry {
         if let Some(uuid) = record.graph_uuid
             && ours(uuid)?
         {
-            let _hold = storage_engine::hold(&record.folder).map_err(Error::held)?;
+            let _hold = crate::handle::hold(&record.folder).map_err(Error::held)?;
             if ours(uuid)? {
-                intent::remove_files(&record.folder)?;
+                intent::remove_files(&record.folder, uuid)?;
                 self.after(Step::FilesRemoved)?;
                 intent::remove_mark(&record.folder, false)?;
             }

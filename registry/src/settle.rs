@@ -3,8 +3,8 @@
 use crate::config::{self, ConfigFile, GraphEntry};
 use crate::deleted::{self, Deleted, Stage};
 use crate::intent::{self, Change, Creation, Intent, Named, Settlement};
-use crate::uri::GraphUri;
-use crate::{Error, GraphId, answer, durable};
+use crate::uri::{self, GraphUri};
+use crate::{Error, GraphId, answer, durable, with_causes};
 
 /// Finishes or undoes what earlier attempts left behind.
 pub(crate) fn settle(file: &ConfigFile) -> Result<(), Error> {
@@ -27,10 +27,22 @@ pub(crate) fn settle(file: &ConfigFile) -> Result<(), Error> {
         if read.digest == intent.new_digest {
             file.record_write(read.digest)?;
         }
-        finish_or_undo(file, &intent, &graphs)?;
+        match finish_or_undo(file, &intent, &graphs) {
+            Err(Error::Io(error)) if is_remote(&intent) => {
+                // A store that is out of reach stops nothing but this.
+                let error = with_causes(&error);
+                tracing::warn!(graph_id = %intent.graph_id, error, "an unfinished create waits");
+                continue;
+            }
+            finished => finished?,
+        }
         intent.end(file)?;
     }
     Ok(())
+}
+
+fn is_remote(intent: &Intent) -> bool {
+    matches!(&intent.change, Change::Create(creation) if uri::is_remote(&creation.folder))
 }
 
 fn finish_or_undo(

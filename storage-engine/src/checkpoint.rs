@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::answers::Kept;
 use crate::files::{self, FileError, failed};
+use crate::graph::LOCAL_EPOCH;
 use crate::record::CommitInfo;
 use crate::store::Store;
 use crate::tables::Tables;
@@ -75,13 +76,8 @@ impl Checkpoint {
         self.next_ids.get(&type_id.0).copied().unwrap_or(1)
     }
 
-    /// Writes it durably, reads it back, and removes all others but `previous`, the one that was in
-    /// use: the newest by name need not be any that can be used.
-    pub(crate) fn publish(
-        &self,
-        store: &Store,
-        previous: Option<&Self>,
-    ) -> Result<(), CheckpointError> {
+    /// Writes it durably and reads it back.
+    pub(crate) fn publish(&self, store: &Store) -> Result<(), CheckpointError> {
         let name = self.name();
         let line = serde_json::to_vec(self)?;
         let digest = hex::encode(Sha256::digest(&line));
@@ -90,7 +86,17 @@ impl Checkpoint {
             let path = store.place(&name);
             return Err(CheckpointError::Damaged { path });
         }
-        let kept = [Some(name), previous.map(Self::name)];
+        Ok(())
+    }
+
+    /// Removes all others but `previous`, the one that was in use: the newest by name need not be any
+    /// that can be used.
+    pub(crate) fn retire_others(
+        &self,
+        store: &Store,
+        previous: Option<&Self>,
+    ) -> Result<(), FileError> {
+        let kept = [Some(self.name()), previous.map(Self::name)];
         for old in names(store)? {
             if kept.iter().flatten().any(|kept| *kept == old) {
                 continue;
@@ -105,7 +111,11 @@ impl Checkpoint {
     }
 
     fn name(&self) -> String {
-        format!("{FOLDER}/{:020}.json", self.lsn)
+        match self.epoch {
+            LOCAL_EPOCH => format!("{FOLDER}/{:020}.json", self.lsn),
+            // Where there are several writers, none replaces what another has put.
+            epoch => format!("{FOLDER}/{:020}-{epoch:020}.json", self.lsn),
+        }
     }
 
     /// The checkpoint of that name.
@@ -133,7 +143,8 @@ impl Checkpoint {
 
 fn is_checkpoint(name: &str) -> bool {
     let stem = name.strip_suffix(".json");
-    stem.is_some_and(|stem| stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit()))
+    let number = |text: &str| text.len() == 20 && text.bytes().all(|byte| byte.is_ascii_digit());
+    stem.is_some_and(|stem| stem.split('-').count() <= 2 && stem.split('-').all(number))
 }
 
 /// The names of all checkpoints, newest first.

@@ -62,7 +62,7 @@ pub use graph::{
 pub use lock::{Hold, Holder, hold};
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};
 pub use snapshot::{Neighbour, Snapshot};
-pub use store::Store;
+pub use store::{Contents, PlaceError, Store};
 pub use transaction::{Transaction, WriteError};
 
 #[cfg(test)]

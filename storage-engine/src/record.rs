@@ -32,9 +32,29 @@ impl std::fmt::Display for CommitId {
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are commits, and none is kept"
+)]
 pub(crate) enum Record {
     /// A commit.
     Commit(Header, Body),
+    /// A writer begins. Only in an object store.
+    Term(Term),
+}
+
+/// The beginning of a writer. It takes a position in the log and none on a branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Term {
+    /// Position in the graph's log.
+    pub(crate) lsn: u64,
+    /// The number of the writer, above that of every one before it.
+    pub(crate) epoch: u64,
+    /// Microseconds since 1970, UTC.
+    pub(crate) time_micros: i64,
+    /// Its process and host.
+    pub(crate) pid: u32,
+    pub(crate) host: String,
 }
 
 /// What a commit is, apart from its changes.
@@ -231,6 +251,14 @@ impl Record {
 
     pub(crate) fn decode(entry: &[u8]) -> Result<Self, RecordError> {
         decode(entry)
+    }
+
+    /// Its position in the log, as it says itself.
+    pub(crate) fn lsn(&self) -> u64 {
+        match self {
+            Self::Commit(header, _) => header.lsn,
+            Self::Term(term) => term.lsn,
+        }
     }
 }
 

@@ -34,7 +34,7 @@ static SESSION: LazyLock<Arc<Session>> = LazyLock::new(|| {
     Arc::new(Session::new(
         SESSION_CACHE_BYTES,
         SESSION_CACHE_BYTES,
-        Arc::default(),
+        crate::store::lance_stores(),
     ))
 });
 

@@ -8,6 +8,7 @@
 //! - [`doctor`] examines and repairs a folder that a server left.
 //! - [`single`] serves one graph alone.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
+//! - [`object_store`] runs the real program on graphs in an object store.
 //! - [`readme`] and [`demo`] run what is promised to users.
 //! - [`house`] holds the rules about the sources themselves.
 #![allow(
@@ -26,6 +27,7 @@ mod harness;
 mod house;
 mod http;
 mod listing;
+mod object_store;
 mod program;
 mod readme;
 mod single;

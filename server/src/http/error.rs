@@ -244,6 +244,7 @@ fn invalid_uri(error: &UriError) -> Failure {
         | UriError::BadCharacter
         | UriError::UnsupportedScheme { .. }
         | UriError::BadFileUri { .. }
+        | UriError::BadObjectUri { .. }
         | UriError::OutsideRoots { .. }
         | UriError::BelongsToTheRegistry { .. }
         | UriError::NoStorage => error.to_string(),
@@ -269,6 +270,8 @@ fn handle(error: &HandleError) -> Failure {
             ),
             OpenError::Missing { .. }
             | OpenError::Format { .. }
+            | OpenError::Place(_)
+            | OpenError::Unconditional
             | OpenError::File(_)
             | OpenError::Log(_)
             | OpenError::Unfinished => unavailable(error, "the graph cannot be opened"),

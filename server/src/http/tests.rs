@@ -5,6 +5,7 @@ mod bodies;
 mod data;
 mod envelope;
 mod graphs;
+mod points;
 mod repeated;
 mod types;
 

@@ -8,7 +8,7 @@ use language::schema::TypeId;
 
 use crate::doctor::finding::CommitMark;
 use crate::graph::{self, EntryError, Replay};
-use crate::record::{Body, Changes, CommitId, CommitInfo, Header, RowChange};
+use crate::record::{Body, Changes, CommitId, CommitInfo, Header, Record, RowChange};
 use crate::store::Store;
 
 /// How many breaches of a rule are told one by one.
@@ -147,7 +147,9 @@ impl Reader {
     }
 
     fn read(&mut self, entry: Entry<'_>, file: &mut Option<String>) -> Result<(), EntryError> {
-        let (header, body) = graph::decode(entry)?;
+        let Record::Commit(header, body) = graph::decode(entry)? else {
+            return Ok(());
+        };
         if let Some(point) = self.points.get_mut(&header.lsn) {
             *point = Some((entry.digest, header.info()));
         }

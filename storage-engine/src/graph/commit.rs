@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use journal::{AppendError, Journal};
+use journal::AppendError;
 use language::schema::TypeId;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -21,7 +21,8 @@ use super::ahead::{Ahead, Prepared, in_background};
 use super::job::{Failure, Job, Made, Outcome, Ran};
 use super::queue::Entry;
 use crate::clock;
-use crate::graph::{Inner, LOCAL_EPOCH, Published};
+use crate::graph::log::Log;
+use crate::graph::{Inner, Published};
 use crate::record::{
     Body, ChangeCounts, Changes, CommitId, Encoding, Header, Idempotency, Record, SideFile,
 };
@@ -46,7 +47,7 @@ const GROUP_TIME: Duration = Duration::from_millis(10);
 /// The log, held by whoever leads.
 #[derive(Debug)]
 pub(super) struct Writer {
-    pub(super) log: Journal,
+    pub(super) log: Log,
 }
 
 /// Writes that become durable together.
@@ -162,9 +163,16 @@ impl Inner {
         };
         let committed = catch_unwind(AssertUnwindSafe(|| self.commit_group(writer)));
         let published = self.published.load();
-        if committed.is_err() && writer.log.last_lsn().0 != published.snapshot.lsn() {
+        if committed.is_err() && writer.log.last_lsn().0 != published.log_lsn {
             // Only opening it again tells what the log has. Nothing is built on a guess.
             tracing::error!(store = %self.store, "a defect: the graph is closed");
+            *open = None;
+            return;
+        }
+        if writer.log.is_lost() {
+            tracing::warn!(store = %self.store, "another process has taken over the log, or it \
+                cannot be told what it has: the graph has to be opened again");
+            self.lost.store(true, Ordering::Release);
             *open = None;
         }
     }
@@ -240,7 +248,7 @@ impl Inner {
             next_ids: finished.next_ids,
             answer,
         };
-        let header = header(&group.working, lsn, job, addition);
+        let header = header(&group.working, (lsn, self.epoch), job, addition);
         let mut working = finished.snapshot;
         working.remember(&header);
         working.advance(header.info(), lsn);
@@ -256,7 +264,7 @@ impl Inner {
             next_ids: prepared.next_ids,
             answer: prepared.answer,
         };
-        let header = header(&group.working, lsn, job, addition);
+        let header = header(&group.working, (lsn, self.epoch), job, addition);
         let mut working = group.working.clone();
         if let Err(error) = working.replay(&header, &prepared.changes.rows) {
             let error = &error as &dyn std::error::Error;
@@ -303,10 +311,11 @@ impl Inner {
                 // The group may be in the log after a crash, so its files stay.
                 AppendError::Unknown(_) => Failure::Unknown(error),
                 _ => {
-                    group
-                        .side_files
-                        .iter()
-                        .for_each(|name| discard(&self.store, name));
+                    // A writer that was superseded deletes nothing.
+                    if !writer.log.is_lost() {
+                        let files = group.side_files.iter();
+                        files.for_each(|name| discard(&self.store, name));
+                    }
                     Failure::NotWritten(error)
                 }
             }
@@ -315,6 +324,7 @@ impl Inner {
         self.published.store(Arc::new(Published {
             snapshot: Arc::new(group.working.clone()),
             digest: appended.digest,
+            log_lsn: appended.last.0,
             tail_bytes: before.tail_bytes + appended.bytes,
         }));
         Ok(())
@@ -372,7 +382,7 @@ fn discard(store: &Store, name: &str) {
     }
 }
 
-fn header(before: &Snapshot, lsn: u64, job: &Job, addition: Addition) -> Header {
+fn header(before: &Snapshot, (lsn, epoch): (u64, u64), job: &Job, addition: Addition) -> Header {
     let (head, request) = (before.head(), &job.request);
     let keyed = job.key.as_ref().zip(addition.answer);
     Header {
@@ -380,7 +390,7 @@ fn header(before: &Snapshot, lsn: u64, job: &Job, addition: Addition) -> Header 
         branch: 0,
         sequence: head.sequence + 1,
         previous_lsn: before.lsn(),
-        epoch: LOCAL_EPOCH,
+        epoch,
         id: CommitId(Uuid::now_v7()),
         parents: vec![head.id],
         time_micros: clock::now_micros().max(head.time_micros + 1),

@@ -7,11 +7,13 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::files::FileError;
-use crate::graph::{FORMAT, Identity, LOCAL_EPOCH};
+use crate::graph::log::{Log, Right};
+use crate::graph::{FORMAT, Identity, LEASE, LOCAL_EPOCH};
 use crate::record::{
     Body, CatalogueChange, ChangeCounts, Changes, CommitId, Header, Record, RecordError,
 };
-use crate::store::Store;
+use crate::store::claim::ClaimError;
+use crate::store::{PlaceError, Store};
 
 /// What a new graph is.
 #[derive(Clone, Debug)]
@@ -47,6 +49,15 @@ pub enum CreateError {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The place cannot be reached.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The object store cannot keep two writers apart.
+    #[error(
+        "the object store cannot hold a graph: it stores an object under a name that is taken \
+         (conditional writes, If-None-Match, are needed)"
+    )]
+    Unconditional,
     /// The log could not be made.
     #[error("cannot make the graph's log")]
     Log(#[from] journal::Error),
@@ -56,6 +67,19 @@ pub enum CreateError {
     /// The first commit could not be encoded.
     #[error(transparent)]
     Record(#[from] RecordError),
+}
+
+impl CreateError {
+    fn of(error: ClaimError, store: &Store) -> Self {
+        match error {
+            // Another one came to the same place at the same moment.
+            ClaimError::Held(_) => Self::NotEmpty {
+                folder: store.place(""),
+            },
+            ClaimError::Unconditional => Self::Unconditional,
+            ClaimError::File(error) => error.into(),
+        }
+    }
 }
 
 impl super::Graph {
@@ -78,15 +102,17 @@ impl super::Graph {
             uuid: new.graph,
         };
         let json = serde_json::json!(identity).to_string();
-        store.put("graph.json", &[json.as_bytes(), b"\n"])?;
+        if !store.put_first("graph.json", &[json.as_bytes(), b"\n"])? {
+            return Err(CreateError::NotEmpty {
+                folder: store.place(""),
+            });
+        }
         for name in ["files", "tables", "checkpoints"] {
             store.make_folder(name)?;
         }
-        let options = journal::Options {
-            epoch: LOCAL_EPOCH,
-            ..journal::Options::default()
-        };
-        let mut log = journal::Journal::create(&store.place("log"), options)?;
+        let right =
+            Right::take(&store, LEASE, 1).map_err(|error| CreateError::of(error, &store))?;
+        let mut log = Log::create(&store, right, LEASE)?;
         log.append(&[first_commit(new).encode()?])?;
         log.close()?;
         Ok(())

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::files::FileError;
 use crate::graph::ahead::in_background;
 use crate::graph::commit::unpoisoned;
-use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published};
+use crate::graph::{Graph, Inner, Published};
 use crate::rows::Rows;
 use crate::snapshot::{Bases, Snapshot};
 use crate::tables::{self, Fold, TableError, TableVersion};
@@ -31,6 +31,12 @@ pub enum FoldError {
     /// What was written could not be made durable.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The graph is closed.
+    #[error("the graph is closed")]
+    Closed,
+    /// Another process writes the graph, or it cannot be told.
+    #[error("this process may not write the graph any more")]
+    Superseded(#[from] journal::Error),
     /// The checkpoint could not be published.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -132,7 +138,7 @@ impl Inner {
             graph: snapshot.graph(),
             lsn: snapshot.lsn(),
             digest: published.digest.to_string(),
-            epoch: LOCAL_EPOCH,
+            epoch: self.epoch,
             time_micros: clock::now_micros(),
             head: snapshot.head().clone(),
             schema: snapshot.schema().as_ref().clone(),
@@ -149,10 +155,25 @@ impl Inner {
             snapshot.lsn(),
             &bases,
         )?;
-        checkpoint.publish(&self.store, folding.checkpoint.as_ref())?;
+        self.look()?;
+        checkpoint.publish(&self.store)?;
+        self.look()?;
+        checkpoint.retire_others(&self.store, folding.checkpoint.as_ref())?;
         folding.checkpoint = Some(checkpoint);
         self.swap(&published, &prepared);
         Ok(())
+    }
+
+    /// Makes sure that this process still writes the graph. One that was stopped for long, in the
+    /// middle of a fold perhaps, must neither publish nor delete anything in an object store.
+    fn look(&self) -> Result<(), FoldError> {
+        let mut writer = unpoisoned(&self.writer);
+        let writer = writer.as_mut().ok_or(FoldError::Closed)?;
+        let seen = writer.log.look();
+        if writer.log.is_lost() {
+            self.lost.store(true, Ordering::Release);
+        }
+        Ok(seen?)
     }
 
     /// The next version of one table; `None` when nothing changed in it.
@@ -190,6 +211,7 @@ impl Inner {
         self.published.store(Arc::new(Published {
             snapshot: Arc::new(now.snapshot.rebased(prepared)),
             digest: now.digest,
+            log_lsn: now.log_lsn,
             tail_bytes: now.tail_bytes - folded.tail_bytes,
         }));
     }

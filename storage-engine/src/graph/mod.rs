@@ -8,6 +8,7 @@
 //!   tables/<type id>-<nonce>/   one Lance dataset per type
 //!   checkpoints/          which version of each table stands for which commit
 //!   writer.lock           one writing process
+//!   epochs/<epoch>.json   instead of it in an object store
 //! ```
 
 mod ahead;
@@ -15,14 +16,16 @@ mod commit;
 mod create;
 mod fold;
 mod job;
+mod log;
 mod open;
 mod queue;
 mod status;
 mod write;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
@@ -35,12 +38,14 @@ pub(crate) use open::{EntryError, Replay, UnusableCheckpoint, changes, decode, i
 pub use status::{CheckpointStatus, Status};
 pub use write::{CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
-use crate::lock::WriterLock;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 
 /// The format of a graph's folder that this version writes.
 pub(crate) const FORMAT: u32 = 1;
+
+/// Long enough for a pause of the process or the network, short enough to wait for.
+const LEASE: Duration = Duration::from_secs(15);
 
 /// On a local file system the lock keeps writers apart, not the epoch.
 pub(crate) const LOCAL_EPOCH: u64 = 1;
@@ -62,6 +67,9 @@ pub struct Options {
     pub fold_bytes: u64,
     /// When a segment of the log is full.
     pub segment_bytes: u64,
+    /// In an object store: how long a writer may trust that nobody else writes without looking, and
+    /// for how long others leave the graph to it.
+    pub lease: Duration,
     /// How many writes may be under way; more are refused with [`CommitError::Busy`], and those of one
     /// principal as soon as it has as many as are free.
     pub queue: usize,
@@ -80,6 +88,7 @@ impl Default for Options {
             fold_rows: 50_000,
             fold_bytes: 64 << 20,
             segment_bytes: journal::DEFAULT_SEGMENT_BYTES,
+            lease: LEASE,
             queue: 1_024,
             queue_bytes: 256 << 20,
             ahead: 4,
@@ -112,7 +121,10 @@ struct Inner {
     /// Microseconds since 1970 before which no fold is planned.
     fold_not_before: AtomicI64,
     log_bytes: AtomicU64,
-    _lock: WriterLock,
+    /// The term of this writer.
+    epoch: u64,
+    /// Nothing can be written, and only opening the graph again tells what it has.
+    lost: AtomicBool,
 }
 
 /// A durable state of the graph.
@@ -121,6 +133,8 @@ struct Published {
     snapshot: Arc<Snapshot>,
     /// Of the log's frame that ends with the snapshot's commit.
     digest: journal::Digest,
+    /// The last entry of the log, which may be later than the last commit.
+    log_lsn: u64,
     /// Bytes of the log since the checkpoint.
     tail_bytes: u64,
 }
@@ -130,6 +144,13 @@ impl Graph {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.inner.published.load().snapshot.clone()
+    }
+
+    /// Whether it has to be opened again before anything can be written: another process has taken
+    /// over, or the log did not say what became of a commit. Only in an object store.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.inner.lost.load(Ordering::Acquire)
     }
 
     /// Where it is kept.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use journal::{Journal, Lsn, Start};
+use journal::{Lsn, Start};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -15,14 +15,16 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::columns::Layout;
 use crate::files::{self, FileError};
 use crate::graph::fold::Folding;
+use crate::graph::log::{self, Log, Right};
 use crate::graph::queue::Places;
-use crate::graph::{FORMAT, Graph, Identity, Inner, LOCAL_EPOCH, Options, Published, commit};
-use crate::lock::{Holder, LockError, WriterLock};
+use crate::graph::{FORMAT, Graph, Identity, Inner, Options, Published, commit};
+use crate::lock::Holder;
 use crate::record::{Body, CatalogueChange, Changes, Header, Record, RecordError, SideFile};
 use crate::replay::ReplayError;
 use crate::rows::Base;
 use crate::snapshot::{Bases, Snapshot};
-use crate::store::Store;
+use crate::store::claim::ClaimError;
+use crate::store::{PlaceError, Store};
 use crate::tables::{self, TableError};
 
 /// Why a graph could not be opened. Nothing but torn, unacknowledged bytes was changed on disk.
@@ -49,6 +51,15 @@ pub enum OpenError {
         /// The format in `graph.json`.
         found: u32,
     },
+    /// The place cannot be reached.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The object store cannot keep two writers apart.
+    #[error(
+        "the object store cannot hold a graph: it stores an object under a name that is taken \
+         (conditional writes, If-None-Match, are needed)"
+    )]
+    Unconditional,
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
@@ -58,6 +69,29 @@ pub enum OpenError {
     /// The log has no commit that gives the graph a schema: its creation was not finished.
     #[error("the graph's creation was not finished")]
     Unfinished,
+}
+
+impl OpenError {
+    /// Whether the next attempt may find the graph well: another process has it, or a file or an
+    /// object store could not be reached, without a word on what is in it.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        use journal::Error as Log;
+        matches!(
+            self,
+            Self::Locked { .. } | Self::File(_) | Self::Log(Log::Object { .. } | Log::Epoch { .. })
+        )
+    }
+}
+
+impl From<ClaimError> for OpenError {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Held(holder) => Self::Locked { holder },
+            ClaimError::Unconditional => Self::Unconditional,
+            ClaimError::File(error) => error.into(),
+        }
+    }
 }
 
 /// A log entry that cannot be replayed.
@@ -103,12 +137,23 @@ impl Graph {
     /// [`OpenError`] says what is wrong and where.
     pub fn open(store: impl Into<Store>, options: Options) -> Result<Self, OpenError> {
         let store = store.into();
+        // Before anything is locked or claimed where there is no graph.
         let identity = identity(&store)?;
-        let lock = WriterLock::acquire(&store.place("")).map_err(|error| match error {
-            LockError::Held(holder) => OpenError::Locked { holder },
-            LockError::File(error) => error.into(),
-        })?;
-        let base = newest_usable(&store, identity.uuid)?;
+        let open = |right| Self::open_with(&store, &identity, &options, right);
+        let passed = |error: &OpenError| match error {
+            OpenError::Log(journal::Error::Epoch { found, .. }) => Some(*found),
+            _ => None,
+        };
+        log::with_right(&store, options.lease, open, passed)
+    }
+
+    fn open_with(
+        store: &Store,
+        identity: &Identity,
+        options: &Options,
+        right: Right,
+    ) -> Result<Self, OpenError> {
+        let base = newest_usable(store, identity.uuid)?;
         let (start, checkpoint, mut replay) = match base {
             Some((checkpoint, snapshot)) => {
                 let start = Start {
@@ -118,42 +163,36 @@ impl Graph {
                 (
                     start,
                     Some(checkpoint),
-                    Replay::from(&store, identity.uuid, Some(snapshot)),
+                    Replay::from(store, identity.uuid, Some(snapshot)),
                 )
             }
             None => (
                 Start::default(),
                 None,
-                Replay::from(&store, identity.uuid, None),
+                Replay::from(store, identity.uuid, None),
             ),
         };
-        let journal_options = journal::Options {
-            segment_bytes: options.segment_bytes,
-            epoch: LOCAL_EPOCH,
-            #[cfg(test)]
-            faults: options.faults.clone(),
-            #[cfg(not(test))]
-            faults: None,
-        };
-        let (log, recovery) =
-            Journal::open(&store.place("log"), start, journal_options, &mut |entry| {
-                replay.visit(entry).map_err(Into::into)
-            })?;
+        replay.digest = start.digest.unwrap_or_default();
+        let (log, recovery) = Log::open(store, right, options, start, &mut |entry| {
+            replay.visit(entry).map_err(Into::into)
+        })?;
         if let Some(torn) = &recovery.torn {
             tracing::warn!(%store, ?torn, "an unfinished write was cut off the log");
         }
         let snapshot = replay.snapshot.ok_or(OpenError::Unfinished)?;
-        remove_leftovers(&store, start.after, &replay.side_files);
+        remove_leftovers(store, start.after, &replay.side_files);
         let published = Published {
             snapshot: Arc::new(snapshot),
-            digest: recovery.digest,
+            digest: replay.digest,
+            log_lsn: recovery.last.0,
             tail_bytes: recovery.bytes,
         };
         let log_bytes = log.segments().iter().map(|segment| segment.bytes).sum();
         let places = Places::new(options.queue, options.queue_bytes);
         let inner = Inner {
-            store,
-            options,
+            store: store.clone(),
+            options: options.clone(),
+            epoch: log.epoch(),
             places: Arc::new(places),
             published: ArcSwap::from_pointee(published),
             queue: Mutex::default(),
@@ -162,7 +201,7 @@ impl Graph {
             fold_planned: AtomicBool::new(false),
             fold_not_before: AtomicI64::new(0),
             log_bytes: AtomicU64::new(log_bytes),
-            _lock: lock,
+            lost: AtomicBool::new(false),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -175,9 +214,11 @@ pub(crate) fn identity(store: &Store) -> Result<Identity, OpenError> {
         folder: store.place(""),
         source,
     };
-    let bytes = store
-        .get("graph.json")
-        .map_err(|error| missing(error.into()))?;
+    let bytes = match store.get("graph.json") {
+        // Out of reach, which says nothing of what is there.
+        Err(error) if store.bucket().is_some() && !error.is_missing() => return Err(error.into()),
+        found => found.map_err(|error| missing(error.into()))?,
+    };
     let identity: Identity =
         serde_json::from_slice(&bytes).map_err(|error| missing(error.into()))?;
     if identity.format > FORMAT {
@@ -248,6 +289,8 @@ pub(crate) struct Replay {
     pub(crate) snapshot: Option<Snapshot>,
     /// Names of the side files that were met.
     side_files: HashSet<String>,
+    /// The digest of the frame that holds the last commit.
+    pub(crate) digest: journal::Digest,
 }
 
 impl Replay {
@@ -257,15 +300,20 @@ impl Replay {
             graph,
             snapshot,
             side_files: HashSet::new(),
+            digest: journal::Digest::ZERO,
         }
     }
 
     fn visit(&mut self, entry: journal::Entry<'_>) -> Result<(), EntryError> {
-        let (header, body) = decode(entry)?;
+        let Record::Commit(header, body) = decode(entry)? else {
+            return Ok(());
+        };
         if let Body::File(file) = &body {
             self.side_files.insert(file.name.clone());
         }
-        self.apply(&header, &changes(&self.store, body)?)
+        self.apply(&header, &changes(&self.store, body)?)?;
+        self.digest = entry.digest;
+        Ok(())
     }
 
     pub(crate) fn apply(&mut self, header: &Header, changes: &Changes) -> Result<(), EntryError> {
@@ -279,12 +327,12 @@ impl Replay {
 }
 
 /// The record of a log entry, which must be the one of its place.
-pub(crate) fn decode(entry: journal::Entry<'_>) -> Result<(Header, Body), EntryError> {
-    let Record::Commit(header, body) = Record::decode(entry.bytes)?;
-    if header.lsn != entry.lsn.0 {
-        return Err(EntryError::OutOfOrder(header.lsn));
+pub(crate) fn decode(entry: journal::Entry<'_>) -> Result<Record, EntryError> {
+    let record = Record::decode(entry.bytes)?;
+    if record.lsn() != entry.lsn.0 {
+        return Err(EntryError::OutOfOrder(record.lsn()));
     }
-    Ok((header, body))
+    Ok(record)
 }
 
 /// The changes of a commit, wherever they are kept.

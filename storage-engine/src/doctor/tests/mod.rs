@@ -103,7 +103,7 @@ impl Fixture {
         let elsewhere = TempDir::new().expect("a folder");
         let store = Store::from(elsewhere.path());
         store.make_folder("checkpoints").expect("made");
-        checkpoint.publish(&store, None).expect("published");
+        checkpoint.publish(&store).expect("published");
         let name = format!("checkpoints/{:020}.json", checkpoint.lsn);
         put(&self.folder().join(&name), &store.get(&name).expect("read"));
     }
