@@ -123,6 +123,8 @@ error_codes! {
     UnsupportedMediaType = "unsupported_media_type", 415, "Not in this media type";
     /// The `Idempotency-Key` was used for a request that asked something else.
     IdempotencyKeyReused = "idempotency_key_reused", 422, "The key is of another request";
+    /// The principal has too many queries waiting; the header `Retry-After` says when to try again.
+    TooManyQueries = "too_many_queries", 429, "Too many queries are waiting";
     /// Too many writes are waiting; the header `Retry-After` says when to try again. Nothing was
     /// changed.
     TooManyWrites = "too_many_writes", 429, "Too many writes are waiting";

@@ -10,11 +10,11 @@
 
 use std::env::VarError;
 use std::net::SocketAddr;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use axum::serve::ListenerExt;
 use policy::{Authorizer, NothingConfigured, Principal, TokenError, Tokens};
 use registry::config::{Config, ConfigFile, Drift};
 use registry::{Options, Registry, read_policy, with_causes};
@@ -22,9 +22,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::app::{self, Access, App, Limits};
+use crate::app::{self, Access, App, Limits, Shares};
 use crate::gate::ServerGate;
 use crate::http::{self, Mount, Security};
+use crate::listen;
 use crate::logging::{self, LogFormat, LoggingError};
 
 /// How long running requests may take to end when the server is told to stop.
@@ -187,16 +188,11 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
     let gate = ServerGate::set(&app, options.unauthenticated);
     let router = http::router(app.clone(), mount, security);
     let (stop, stopped) = oneshot::channel::<()>();
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection without TCP_NODELAY");
-        }
-    });
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async {
+    let connections = usize::try_from(config.server.limits.connections.get()).unwrap_or(usize::MAX);
+    let serving = tokio::spawn(listen::serve(listener, router, connections, async {
         // A dropped sender means the same as a sent word.
         let _ = stopped.await;
-    });
-    let serving = tokio::spawn(async move { serving.await });
+    }));
     tracing::info!(%address, graphs, ?security, "listening");
     let following = tokio::spawn(follow(Arc::downgrade(&app.registry)));
     let app_registry = Arc::downgrade(&app.registry);
@@ -375,12 +371,22 @@ async fn resolve(bind: &str) -> Result<SocketAddr, BootError> {
 
 pub(crate) fn limits(config: &Config) -> Limits {
     let limits = &config.server.limits;
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let count = |set: Option<NonZeroU64>, default| {
+        set.map_or(default, |set| {
+            usize::try_from(set.get()).unwrap_or(usize::MAX)
+        })
+    };
     Limits {
         json_body_bytes: limits.json_body_bytes.get(),
         load_body_bytes: limits.load_body_bytes.get(),
         query_timeout_ms: limits.query_timeout_ms.get(),
         max_rows: limits.max_rows.get(),
         query_memory_bytes: limits.query_memory_bytes.get(),
+        shares: Shares {
+            per_principal: count(limits.queries_per_principal, processors),
+            per_graph: count(limits.queries_per_graph, 2 * processors),
+        },
     }
 }
 

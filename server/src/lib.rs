@@ -24,6 +24,7 @@ mod app;
 mod boot;
 mod gate;
 mod http;
+mod listen;
 mod logging;
 pub mod offline;
 

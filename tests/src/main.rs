@@ -6,6 +6,7 @@
 //! - [`authorization`] asks every operation as everybody, against a table.
 //! - [`bad_input`] sends every operation what it must refuse, and looks at the disk afterwards.
 //! - [`doctor`] examines and repairs a folder that a server left.
+//! - [`hostile`] sends what is meant to harm.
 //! - [`single`] serves one graph alone.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
 //! - [`object_store`] runs the real program on graphs in an object store.
@@ -24,6 +25,7 @@ mod crash;
 mod demo;
 mod doctor;
 mod harness;
+mod hostile;
 mod house;
 mod http;
 mod listing;

@@ -75,6 +75,13 @@ pub struct Limits {
     pub max_rows: NonZeroU64,
     /// The memory one query may take, in bytes.
     pub query_memory_bytes: NonZeroU64,
+    /// How many queries one principal may run at once; as many as there are processors when not set.
+    /// More wait for their turn.
+    pub queries_per_principal: Option<NonZeroU64>,
+    /// How many queries may run at once on one graph; twice the processors when not set.
+    pub queries_per_graph: Option<NonZeroU64>,
+    /// How many connections may be open at once.
+    pub connections: NonZeroU64,
 }
 
 impl Default for Limits {
@@ -91,6 +98,9 @@ impl Default for Limits {
             query_timeout_ms: number(30_000),
             max_rows: number(100_000),
             query_memory_bytes: number(512 << 20),
+            queries_per_principal: None,
+            queries_per_graph: None,
+            connections: number(1_000),
         }
     }
 }

@@ -39,6 +39,9 @@ pub(super) const ROOT: Shape = Shape::Keys(&[
                     ("query_timeout_ms", Shape::Leaf),
                     ("max_rows", Shape::Leaf),
                     ("query_memory_bytes", Shape::Leaf),
+                    ("queries_per_principal", Shape::Leaf),
+                    ("queries_per_graph", Shape::Leaf),
+                    ("connections", Shape::Leaf),
                 ]),
             ),
             (

@@ -100,6 +100,12 @@ pub(crate) enum Error {
     /// A temporary file could not be written or read.
     #[error("cannot keep the body in a temporary file")]
     Spool(#[source] std::io::Error),
+    /// The principal has too many queries waiting.
+    #[error("too many queries of yours are waiting; nothing was done")]
+    TooManyQueries {
+        /// When one of them will have been answered, about.
+        retry_after: std::time::Duration,
+    },
     /// The server is told to stop.
     #[error("the server is stopping; nothing was changed")]
     ShuttingDown,

@@ -3,6 +3,7 @@
 //! Each takes the [`App`], who asks, and a request of [`api_types`], and gives a response of
 //! [`api_types`] or an [`Error`]. A graph is reached only with a permit of `policy`.
 
+mod admission;
 mod cancel;
 pub(crate) mod config;
 mod error;
@@ -32,6 +33,7 @@ use policy::{
 };
 use registry::{DeletedGraph, GraphId, Registration, Registry};
 
+pub(crate) use admission::Shares;
 pub(crate) use cancel::{CancelOnDrop, Cancellations};
 pub(crate) use error::{Error, UploadError};
 pub(crate) use idempotency::{Answered, Key};
@@ -52,6 +54,7 @@ pub(crate) struct App {
     /// How the last reload ended; `None` before there was any.
     last_reload: Mutex<Option<LastReload>>,
     plans: plans::Plans,
+    admission: Arc<admission::Admission>,
     pub(crate) running: Cancellations,
     stopping: AtomicBool,
 }
@@ -85,6 +88,8 @@ pub(crate) struct Limits {
     pub(crate) max_rows: u64,
     /// Of what a statement may hold, in bytes.
     pub(crate) query_memory_bytes: u64,
+    /// How many queries run at once.
+    pub(crate) shares: Shares,
 }
 
 /// What the caller presented.
@@ -125,6 +130,7 @@ impl App {
             generation: RwLock::new(()),
             last_reload: Mutex::new(None),
             plans: plans::Plans::default(),
+            admission: Arc::default(),
             running: Cancellations::default(),
             stopping: AtomicBool::new(false),
         })

@@ -3,6 +3,8 @@
 //! Every match here is exhaustive over its enum, so that a new error does not compile until its
 //! answer is decided. What a caller must not know is logged here and not told.
 
+use std::time::Duration;
+
 use api_types::{ErrorCode, Finding};
 use axum::http::{HeaderValue, header};
 use language::{Code, Diagnostics};
@@ -53,6 +55,11 @@ impl From<Error> for Failure {
             Error::Spool(error) => {
                 unavailable(&error, "the server cannot keep the body on its disk")
             }
+            Error::TooManyQueries { retry_after } => Self::new(ErrorCode::TooManyQueries, words)
+                .with_header(
+                    header::RETRY_AFTER,
+                    HeaderValue::from(whole_seconds(retry_after)),
+                ),
             Error::ShuttingDown => Self::new(ErrorCode::ShuttingDown, words),
             // The panic hook has logged what and where.
             Error::BrokenOff => defect(),
@@ -61,6 +68,10 @@ impl From<Error> for Failure {
             Error::Unreadable(error) => internal(&error),
         }
     }
+}
+
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 /// Logs what happened and says only that it is a defect.
@@ -349,7 +360,7 @@ fn commit<E: std::error::Error + 'static>(
         ),
         C::Late => Failure::new(ErrorCode::Timeout, format!("{words}; nothing was changed")),
         C::Busy { retry_after, .. } => {
-            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+            let seconds = whole_seconds(retry_after);
             Failure::new(
                 ErrorCode::TooManyWrites,
                 format!("{words}; nothing was changed. Try again in {seconds} s"),

@@ -9,6 +9,8 @@ use axum::body::{Body as RawBody, BodyDataStream};
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -285,7 +287,7 @@ fn media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Failure> {
     {
         return Err(Failure::new(
             ErrorCode::UnsupportedMediaType,
-            "Content-Encoding: a body is taken as it is, without any",
+            "Content-Encoding: a body is taken as it is, or with one of gzip and zstd",
         ));
     }
     let given = headers
@@ -336,11 +338,36 @@ async fn soon_or_within<T>(time: Duration, work: impl Future<Output = T>) -> Opt
     }
 }
 
+/// The most bytes of a body as it comes, before it is decoded: what it is decoded to has limits of its
+/// own, but bytes that decode to nothing would have none.
+const MAX_ENCODED: usize = 1 << 30;
+
+/// Bounds a body that is encoded.
+pub(super) async fn limit_encoded(request: Request, next: Next) -> Response {
+    if !request.headers().contains_key(header::CONTENT_ENCODING) {
+        return next.run(request).await;
+    }
+    next.run(request.map(|body| RawBody::new(Limited::new(body, MAX_ENCODED))))
+        .await
+}
+
+/// Whether a limit is somewhere among the causes.
+fn is_over_a_limit(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 async fn whole(body: RawBody, limit: u64) -> Result<bytes::Bytes, Failure> {
     let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
     match limited.collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
+        Err(error) if is_over_a_limit(error.as_ref()) => Err(too_large(limit)),
         Err(error) => Err(Failure::new(
             ErrorCode::InvalidRequest,
             format!("the body broke off: {error}"),

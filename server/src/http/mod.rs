@@ -33,6 +33,8 @@ use axum::middleware::from_fn;
 use axum::routing::any;
 use bytes::Bytes;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::decompression::RequestDecompressionLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -92,6 +94,9 @@ fn enveloped<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
     routes
         .fallback(envelope::no_such_path)
         .method_not_allowed_fallback(envelope::no_such_method)
+        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
+        .layer(from_fn(extract::limit_encoded))
+        .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(envelope::panicked))
         .layer(from_fn(envelope::around))
 }

@@ -113,6 +113,10 @@ fn serving(config: &std::path::Path) -> Router {
         query_timeout_ms: 10_000,
         max_rows: 1000,
         query_memory_bytes: 1 << 24,
+        shares: crate::app::Shares {
+            per_principal: 2,
+            per_graph: 4,
+        },
     };
     let app = App::new(registry, access, limits);
     router(app, super::Mount::Many, security)

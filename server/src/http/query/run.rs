@@ -16,7 +16,7 @@ problems!(
     Problems: InvalidRequest, InvalidJson, InvalidQuery, WriteInReadQuery, InvalidParameters,
     ExecutionFailed, RowLimit, MemoryLimit, Unsupported, Unauthenticated, Forbidden, GraphNotFound,
     BranchNotFound, NotAcceptable, RequestTimeout, BodyTooLarge, UnsupportedMediaType, Internal,
-    GraphLocked, GraphQuarantined, Unavailable, ShuttingDown, Timeout
+    GraphLocked, GraphQuarantined, Unavailable, ShuttingDown, Timeout, TooManyQueries
 );
 
 /// Runs a reading statement.
