@@ -120,7 +120,7 @@ impl Drop for Wish {
 impl Handles {
     /// Closes the graph and keeps it closed; says no when somebody keeps it closed already. Blocks.
     fn withhold(&self, folder: &Path) -> bool {
-        let Some(slot) = self.slot(folder) else {
+        let Some(slot) = self.slot_of(folder) else {
             return true;
         };
         let mut state = slot.state();
@@ -136,7 +136,7 @@ impl Handles {
 
     /// Ends [`Self::withhold`].
     fn release(&self, folder: &Path) {
-        if let Some(slot) = self.slot(folder) {
+        if let Some(slot) = self.slot_of(folder) {
             *slot.state() = State::Closed;
         }
     }

@@ -1,7 +1,8 @@
 //! Open graphs, and the only two ways to reach one: [`Reader`] and [`Writer`], each for a permit.
 //!
 //! A graph is opened on first use and stays open. One that is damaged is set aside with its reason
-//! and touches no other; one that another process holds is tried again by the next request. What is
+//! and touches no other; one that another process holds is read along with that process, and the first
+//! write after it has gone takes the graph over. What is
 //! in a graph comes out, and what goes in goes in, only by something whose types were decided:
 //! [`policy::Authorized`], by a permit for that very graph.
 
@@ -18,8 +19,8 @@ use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::export::{self, ExportError};
 use storage_engine::{
-    CommitError, CommitInfo, Graph, IdempotencyKey, OpenError, Snapshot, Status, Store,
-    Transaction, Work, WriteRequest, Written,
+    At, CommitError, CommitInfo, Follower, Graph, IdempotencyKey, OpenError, PastError, PastLimits,
+    Snapshot, Status, Store, Transaction, Work, WriteRequest, Written,
 };
 use uuid::Uuid;
 
@@ -36,6 +37,8 @@ pub(crate) struct Handles {
     state_folder: PathBuf,
     /// Of these handles among those of other processes.
     name: Uuid,
+    /// How graphs are kept.
+    options: storage_engine::Options,
 }
 
 #[derive(Debug, Default)]
@@ -46,9 +49,18 @@ pub(crate) enum State {
     #[default]
     Closed,
     Open(Graph),
+    /// Another process writes it.
+    Following(Follower),
     Broken(Arc<OpenError>),
     /// Not to be opened for now: it is being deleted, here or (`true`) by another process.
     Withheld(bool),
+}
+
+/// An open graph, however it was opened.
+#[derive(Debug, Clone)]
+enum Source {
+    Written(Graph),
+    Followed(Follower),
 }
 
 /// What is known of a graph without opening it.
@@ -120,11 +132,14 @@ pub enum AccessError<E: std::error::Error + 'static> {
 }
 
 impl Handles {
-    pub(crate) fn new(state_folder: PathBuf) -> Self {
+    /// No graph is open; those that will be are kept as `options` says. Processes tell each other in the
+    /// state folder which graphs they want.
+    pub(crate) fn new(state_folder: PathBuf, options: storage_engine::Options) -> Self {
         Self {
             slots: Mutex::new(Some(HashMap::new())),
             state_folder,
             name: Uuid::new_v4(),
+            options,
         }
     }
 
@@ -138,7 +153,7 @@ impl Handles {
         self.name
     }
 
-    pub(crate) fn slot(&self, folder: &Path) -> Option<Arc<Slot>> {
+    pub(crate) fn slot_of(&self, folder: &Path) -> Option<Arc<Slot>> {
         let mut slots = self.slots();
         let slots = slots.as_mut()?;
         Some(slots.entry(folder.to_owned()).or_default().clone())
@@ -150,8 +165,19 @@ impl Handles {
         permit: &Permit,
         registration: &Registration,
     ) -> Result<Reader, HandleError> {
-        let graph = self.graph(permit, registration)?;
-        Ok(Reader::on(registration, graph))
+        let source = self.source(permit, registration)?;
+        let snapshot = match &source {
+            Source::Written(graph) => graph.snapshot(),
+            // The next request may find it well again, or its writer gone.
+            Source::Followed(follower) => follower
+                .snapshot()
+                .map_err(|error| HandleError::NotNow(Arc::new(error)))?,
+        };
+        Ok(Reader {
+            reference: registration.reference().clone(),
+            snapshot,
+            source,
+        })
     }
 
     /// The same without blocking: `None` unless the graph is open already.
@@ -203,7 +229,7 @@ impl Handles {
         };
         match &*state {
             State::Closed | State::Withheld(_) => Standing::Closed,
-            State::Open(_) => Standing::Open,
+            State::Open(_) | State::Following(_) => Standing::Open,
             State::Broken(error) => Standing::Broken(with_causes(error.as_ref())),
         }
     }
@@ -218,53 +244,97 @@ impl Handles {
         }
     }
 
+    /// The graph for writing, opened if need be, or taken over from a process that has gone.
+    fn graph(&self, permit: &Permit, registration: &Registration) -> Result<Graph, HandleError> {
+        let slot = self.slot(permit, registration)?;
+        let mut state = slot.state();
+        if let State::Following(follower) = &*state
+            && let Some(holder) = follower.holder()
+        {
+            let locked = OpenError::Locked { holder };
+            return Err(HandleError::NotNow(Arc::new(locked)));
+        }
+        match self.open(&mut state, registration)? {
+            Source::Written(graph) => Ok(graph),
+            Source::Followed(follower) => {
+                let holder = follower.holder().unwrap_or_default();
+                let locked = OpenError::Locked { holder };
+                Err(HandleError::NotNow(Arc::new(locked)))
+            }
+        }
+    }
+
+    /// The graph for reading, opened if need be.
+    fn source(&self, permit: &Permit, registration: &Registration) -> Result<Source, HandleError> {
+        let slot = self.slot(permit, registration)?;
+        let mut state = slot.state();
+        if let State::Following(follower) = &*state {
+            return Ok(Source::Followed(follower.clone()));
+        }
+        self.open(&mut state, registration)
+    }
+
+    fn slot(&self, permit: &Permit, registration: &Registration) -> Result<Arc<Slot>, HandleError> {
+        check(permit, registration)?;
+        let folder = registration.uri.canonical();
+        self.slot_of(folder).ok_or(HandleError::Closed)
+    }
+
+    /// Opens the graph for writing, or, where another process does that, for reading.
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the one place that opens a graph, and it asks for a permit first"
+        reason = "this is the one place that opens a graph, and its callers ask for a permit first"
     )]
-    fn graph(&self, permit: &Permit, registration: &Registration) -> Result<Graph, HandleError> {
-        check(permit, registration)?;
-        let graph_id = registration.graph_id.as_str();
-        let folder = registration.uri.canonical();
-        let slot = self.slot(folder).ok_or(HandleError::Closed)?;
-        let mut state = slot.state();
-        match &*state {
-            State::Open(graph) if !graph.is_lost() => return Ok(graph.clone()),
+    fn open(&self, state: &mut State, registration: &Registration) -> Result<Source, HandleError> {
+        match state {
+            State::Open(graph) if !graph.is_lost() => return Ok(Source::Written(graph.clone())),
             // Another process has taken over, or the store was out of reach: only opening it again
             // tells what the graph has.
             State::Open(_) => {}
             State::Broken(error) => return Err(HandleError::Broken(error.clone())),
             State::Withheld(_) => return Err(HandleError::Changed),
             // Closing may have come between the two locks, and has passed this slot by now.
-            State::Closed if self.slots().is_none() => return Err(HandleError::Closed),
-            State::Closed => {}
+            State::Closed | State::Following(_) if self.slots().is_none() => {
+                return Err(HandleError::Closed);
+            }
+            State::Closed | State::Following(_) => {}
         }
-        let opened = match uri::is_remote(folder) {
+        let folder = registration.uri.canonical();
+        let store = match uri::is_remote(folder) {
             true => Store::at(&folder.to_string_lossy()).map_err(OpenError::from),
             false => Ok(folder.into()),
         };
-        let options = storage_engine::Options::default();
-        match opened.and_then(|store| Graph::open(store, options)) {
+        let opened = match store.and_then(|store| Graph::open(store, self.options.clone())) {
             // Asked with the writer lock in hand, which a delete has had until it was done.
             Ok(graph) if is_deleted(&self.state_folder, &registration.graph_id, folder) => {
                 shut(folder, State::Open(graph));
-                Err(HandleError::Absent)
+                return Err(HandleError::Absent);
             }
             Ok(graph) => {
                 *state = State::Open(graph.clone());
-                Ok(graph)
+                Ok(Source::Written(graph))
             }
-            Err(error) => {
-                let error = Arc::new(error);
-                let causes = with_causes(error.as_ref());
-                tracing::error!(graph_id, error = causes, "cannot open a graph");
-                if passes(&error) {
-                    return Err(HandleError::NotNow(error));
-                }
-                *state = State::Broken(error.clone());
-                Err(HandleError::Broken(error))
+            Err(OpenError::Locked { .. }) if !uri::is_remote(folder) => match state {
+                State::Following(follower) => Ok(Source::Followed(follower.clone())),
+                _ => Follower::open(folder, self.options.clone()).map(|follower| {
+                    *state = State::Following(follower.clone());
+                    Source::Followed(follower)
+                }),
+            },
+            Err(error) => Err(error),
+        };
+        opened.map_err(|error| {
+            let error = Arc::new(error);
+            let causes = with_causes(error.as_ref());
+            let graph_id = registration.graph_id.as_str();
+            tracing::error!(graph_id, error = causes, "cannot open a graph");
+            // What a reader finds beside a writer at work says nothing of the files.
+            if passes(&error) || matches!(state, State::Following(_)) {
+                return HandleError::NotNow(error);
             }
-        }
+            *state = State::Broken(error.clone());
+            HandleError::Broken(error)
+        })
     }
 
     /// The graph when it is open. One whose slot is busy is being opened or closed.
@@ -282,9 +352,14 @@ impl Handles {
         let state = slot.as_ref().and_then(|slot| slot.0.try_lock().ok());
         Ok(match state.as_deref() {
             Some(State::Open(graph)) if !graph.is_lost() => Some(graph.clone()),
-            Some(State::Open(_) | State::Closed | State::Broken(_) | State::Withheld(_)) | None => {
-                None
-            }
+            Some(
+                State::Open(_)
+                | State::Closed
+                | State::Following(_)
+                | State::Broken(_)
+                | State::Withheld(_),
+            )
+            | None => None,
         })
     }
 
@@ -395,7 +470,7 @@ pub type Counts = BTreeMap<String, u64>;
 pub struct Reader {
     reference: GraphRef,
     snapshot: Arc<Snapshot>,
-    graph: Graph,
+    source: Source,
 }
 
 impl Reader {
@@ -403,7 +478,7 @@ impl Reader {
         Self {
             reference: registration.reference().clone(),
             snapshot: graph.snapshot(),
-            graph,
+            source: Source::Written(graph),
         }
     }
 
@@ -422,7 +497,19 @@ impl Reader {
     /// The state of the storage now. Walks all tables.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.graph.status()
+        match &self.source {
+            Source::Written(graph) => graph.status(),
+            Source::Followed(follower) => follower.status(),
+        }
+    }
+
+    /// The same graph as it was. Blocks.
+    pub fn at(self, at: At, limits: &PastLimits) -> Result<Self, PastError> {
+        let snapshot = match &self.source {
+            Source::Written(graph) => graph.snapshot_at(at, limits)?,
+            Source::Followed(follower) => follower.snapshot_at(at, limits)?,
+        };
+        Ok(Self { snapshot, ..self })
     }
 
     /// How many nodes and how many relationships there are, of the types that may be read.

@@ -27,13 +27,14 @@ pub(crate) const FOLDER: &str = "intents";
 
 /// What the engine puts into a new graph's folder beside [`IDENTITY_FILE`]. Nothing else is removed
 /// there: whatever it is, somebody else has put it in.
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
     "log",
     "files",
     "tables",
     "checkpoints",
     "leases",
     "writer.lock",
+    "published",
 ];
 
 /// How the folders begin in which `trellis repair` keeps what it changed.

@@ -14,6 +14,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError, Weak};
+use std::time::Duration;
 
 use policy::Permit;
 
@@ -97,13 +98,20 @@ impl Registry {
         if lock.is_some() {
             settle::accept_restored(&file, &snapshot.graphs)?;
         }
+        let handles = Handles::new(
+            file.state_folder(),
+            storage_engine::Options {
+                retention: Duration::from_secs(snapshot.config.server.history_retention.seconds()),
+                ..options.storage.clone()
+            },
+        );
         Ok(Self {
-            handles: Handles::new(file.state_folder()),
             file,
             options,
             served: RwLock::new(Arc::new(snapshot)),
             turn: Mutex::new(()),
             gate: OnceLock::new(),
+            handles,
         })
     }
 

@@ -105,6 +105,8 @@ pub struct Options {
     pub lock_patience: Duration,
     /// The longest wait for a graph's writer to let go of it, when the graph is to be deleted.
     pub fence_patience: Duration,
+    /// How graphs are kept; how far back their past can be read, the config file says.
+    pub storage: storage_engine::Options,
     /// For tests.
     pub fault_hook: Option<FaultHook>,
 }
@@ -114,6 +116,7 @@ impl Default for Options {
         Self {
             lock_patience: Duration::from_secs(10),
             fence_patience: Duration::from_secs(5),
+            storage: storage_engine::Options::default(),
             fault_hook: None,
         }
     }
@@ -125,6 +128,7 @@ impl fmt::Debug for Options {
             .debug_struct("Options")
             .field("lock_patience", &self.lock_patience)
             .field("fence_patience", &self.fence_patience)
+            .field("storage", &self.storage)
             .field("fault_hook", &self.fault_hook.is_some())
             .finish()
     }

@@ -42,6 +42,7 @@ mod finish;
 mod graph;
 mod identity;
 mod keys;
+mod lease;
 mod lock;
 mod record;
 mod replay;
@@ -56,8 +57,9 @@ pub mod snapshot;
 pub mod transaction;
 
 pub use graph::{
-    CheckpointStatus, CommitError, CreateError, FoldError, Graph, IdempotencyKey, NewGraph,
-    OpenError, Options, Status, Work, WriteRequest, Written,
+    At, CheckpointStatus, CollectError, Collected, CommitError, CreateError, FoldError, Follower,
+    Graph, IdempotencyKey, LogStatus, NewGraph, OpenError, Options, PastError, PastLimits,
+    PinStatus, Status, TableStatus, Trouble, Work, WriteRequest, Written,
 };
 pub use lock::{Hold, Holder, hold};
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};

@@ -1,9 +1,11 @@
 //! Tests of the engine as a whole, on a real folder.
 
+mod collect;
 mod crash;
 mod history;
 mod model;
 mod objects;
+mod past;
 mod repeated;
 mod transfer;
 mod turns;

@@ -10,6 +10,7 @@
 //! - [`single`] serves one graph alone.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
 //! - [`object_store`] runs the real program on graphs in an object store.
+//! - [`second`] has two of them on one config.
 //! - [`readme`] and [`demo`] run what is promised to users.
 //! - [`house`] holds the rules about the sources themselves.
 #![allow(
@@ -32,4 +33,5 @@ mod listing;
 mod object_store;
 mod program;
 mod readme;
+mod second;
 mod single;

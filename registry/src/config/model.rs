@@ -41,6 +41,9 @@ pub struct Server {
     pub policy: Option<PolicyFile>,
     /// How long the data of a deleted graph is kept, so that it can be restored.
     pub deleted_retention: Span,
+    /// How far back the past of a graph can be read; what is older is collected. `7d`, `12h`, `30m`,
+    /// or `0` for no more than recovery needs.
+    pub history_retention: Span,
     /// What one request may take.
     pub limits: Limits,
     /// What is logged, and how.
@@ -55,6 +58,7 @@ impl Default for Server {
             allow_roots: None,
             policy: None,
             deleted_retention: Span::days(7),
+            history_retention: Span::days(7),
             limits: Limits::default(),
             log: Log::default(),
         }

@@ -33,6 +33,9 @@ impl Span {
     /// Reads a number and a unit.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        if text == "0" {
+            return Some(Self(0));
+        }
         UNITS.iter().find_map(|(unit, seconds)| {
             let number = text.strip_suffix(unit)?;
             let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
@@ -66,6 +69,10 @@ impl<'de> Deserialize<'de> for Span {
                 formatter.write_str("a length of time such as 90s, 30m, 12h or 7d")
             }
 
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Span, E> {
+                self.visit_str(&number.to_string())
+            }
+
             fn visit_str<E: Error>(self, text: &str) -> Result<Span, E> {
                 Span::parse(text).ok_or_else(|| {
                     E::custom(format!(
@@ -85,6 +92,7 @@ mod tests {
     #[test]
     fn a_number_and_a_unit() {
         for (text, seconds) in [
+            ("0", 0),
             ("0s", 0),
             ("90s", 90),
             ("30m", 1800),

@@ -62,9 +62,9 @@ impl Subject {
                 Ok(json!({
                     "lsn": status.lsn,
                     "checkpoint": status.checkpoint.map(|checkpoint| checkpoint.lsn),
-                    "log_bytes": status.log_bytes,
+                    "log_bytes": status.log.bytes,
                     "resident_bytes": status.resident_bytes,
-                    "last_fold_error": status.last_fold_error,
+                    "last_fold_error": status.fold_error.map(|it| it.message),
                 }))
             }
             "commit" => self.commit(command),

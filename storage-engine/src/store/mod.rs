@@ -10,7 +10,7 @@ pub(crate) mod claim;
 mod log;
 mod remote;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -287,6 +287,56 @@ impl Store {
             }
         }
         Ok(listed)
+    }
+
+    /// As [`Store::list`]; nothing where there is no such folder.
+    pub(crate) fn list_if_there(&self, below: &str) -> Result<Vec<Listed>, FileError> {
+        match self.list(below) {
+            Err(error) if error.is_missing() => Ok(Vec::new()),
+            listed => listed,
+        }
+    }
+
+    /// The names of the folders directly below `below`.
+    pub(crate) fn folders(&self, below: &str) -> Result<Vec<String>, FileError> {
+        if let Kept::Bucket(bucket) = &self.kept {
+            let listed = bucket.list_all(below)?.into_iter();
+            let named = listed.filter_map(|it| {
+                let within = it
+                    .name
+                    .strip_prefix(below)?
+                    .trim_start_matches('/')
+                    .to_owned();
+                Some(within.split_once('/')?.0.to_owned())
+            });
+            return Ok(named.collect::<BTreeSet<_>>().into_iter().collect());
+        }
+        let folder = self.place(below);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(failed("list", &folder))? {
+            let entry = entry.map_err(failed("list", &folder))?;
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if let (true, Ok(name)) = (is_folder, entry.file_name().into_string()) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes a folder when there is nothing in it. In a bucket it is gone with its last object.
+    pub(crate) fn remove_empty_folder(&self, name: &str) {
+        if self.folder().is_some() {
+            // One that is not empty, or cannot be removed, is in nobody's way.
+            let _ = fs::remove_dir(self.place(name));
+        }
+    }
+
+    /// Makes it durable which objects are directly below `below`, after some were removed.
+    pub(crate) fn sync_names(&self, below: &str) -> Result<(), FileError> {
+        match &self.kept {
+            Kept::Folder(_) => files::sync_folder(&self.place(below)),
+            Kept::Bucket(_) => Ok(()),
+        }
     }
 
     /// Removes an object. One that is not there is none too many.

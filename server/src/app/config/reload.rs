@@ -10,7 +10,12 @@ use registry::{Reload, with_causes};
 use crate::app::{App, Error, LastReload, blocking};
 
 /// Keys that are read when the server starts, and not again.
-const AT_START: [&str; 3] = ["server.bind", "server.log", "server.limits.connections"];
+const AT_START: [&str; 4] = [
+    "server.bind",
+    "server.log",
+    "server.history_retention",
+    "server.limits.connections",
+];
 
 pub(crate) async fn run(
     app: &Arc<App>,

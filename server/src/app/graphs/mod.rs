@@ -6,6 +6,7 @@ pub(crate) mod list;
 pub(crate) mod purge;
 pub(crate) mod restore;
 pub(crate) mod show;
+mod storage;
 pub(crate) mod update;
 
 use api_types::{GraphState, GraphSummary};
