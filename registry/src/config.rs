@@ -9,6 +9,7 @@ pub mod lock;
 pub mod model;
 pub mod parse;
 mod position;
+mod schema;
 mod shape;
 mod span;
 pub mod store;
@@ -19,6 +20,7 @@ use std::fmt;
 
 pub use model::{Auth, Config, GraphEntry, GraphKind, Limits, Log, LogFormat, PolicyFile, Server};
 pub use parse::{Parsed, parse};
+pub use schema::json_schema;
 pub use span::Span;
 pub use store::{ConfigFile, Drift};
 

@@ -9,8 +9,8 @@ use crate::config::Problem;
 use crate::config::edit::EditError;
 use crate::config::lock::LockError;
 use crate::durable::DiskError;
-use crate::handle::WrongPermit;
 use crate::policy_file::PolicyFileError;
+use crate::refusal::WrongPermit;
 use crate::uri::UriError;
 use crate::{Digest, GraphId, GraphIdError, Step};
 

@@ -26,6 +26,8 @@ use uuid::Uuid;
 
 use crate::Registration;
 use crate::deleted::is_deleted;
+use crate::refusal::{AccessError, HandleError, WrongPermit, with_causes};
+use crate::set_aside::SetAside;
 use crate::uri;
 
 /// Every graph that was asked for, by its folder.
@@ -51,14 +53,14 @@ pub(crate) enum State {
     Open(Graph),
     /// Another process writes it.
     Following(Follower),
-    Broken(Arc<OpenError>),
+    Broken(SetAside),
     /// Not to be opened for now: it is being deleted, here or (`true`) by another process.
     Withheld(bool),
 }
 
 /// An open graph, however it was opened.
 #[derive(Debug, Clone)]
-enum Source {
+pub(crate) enum Source {
     Written(Graph),
     Followed(Follower),
 }
@@ -72,63 +74,6 @@ pub enum Standing {
     Open,
     /// Set aside, and why.
     Broken(String),
-}
-
-/// Why a graph cannot be reached.
-#[derive(Debug, thiserror::Error)]
-pub enum HandleError {
-    /// The permit is not for this: a defect of the caller.
-    #[error(transparent)]
-    WrongPermit(#[from] WrongPermit),
-    /// It is not registered any more.
-    #[error("the graph is not registered any more")]
-    Absent,
-    /// Its tenant, its labels or its policy have changed since the decision.
-    #[error("the graph's registration has changed since the decision")]
-    Changed,
-    /// The server is stopping.
-    #[error("the graphs are closed")]
-    Closed,
-    /// Another process has it, or a file operation failed.
-    #[error("the graph cannot be opened now")]
-    NotNow(#[source] Arc<OpenError>),
-    /// It is damaged.
-    #[error("the graph is set aside")]
-    Broken(#[source] Arc<OpenError>),
-}
-
-/// A permit that is for the server, for another graph, or for another action: a defect.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the permit {permit}, for `{action}`, does not allow this")]
-pub struct WrongPermit {
-    /// The decision.
-    pub permit: Uuid,
-    /// What it is for.
-    pub action: Action,
-}
-
-impl WrongPermit {
-    pub(crate) fn unless(holds: bool, permit: &Permit) -> Result<(), Self> {
-        if holds {
-            Ok(())
-        } else {
-            Err(Self {
-                permit: permit.decision_id(),
-                action: permit.action(),
-            })
-        }
-    }
-}
-
-/// Why something was not done with a graph that was reached.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessError<E: std::error::Error + 'static> {
-    /// A defect of the caller.
-    #[error(transparent)]
-    WrongPermit(#[from] WrongPermit),
-    /// The engine.
-    #[error(transparent)]
-    Engine(E),
 }
 
 impl Handles {
@@ -230,7 +175,7 @@ impl Handles {
         match &*state {
             State::Closed | State::Withheld(_) => Standing::Closed,
             State::Open(_) | State::Following(_) => Standing::Open,
-            State::Broken(error) => Standing::Broken(with_causes(error.as_ref())),
+            State::Broken(broken) => Standing::Broken(with_causes(broken.error.as_ref())),
         }
     }
 
@@ -265,7 +210,11 @@ impl Handles {
     }
 
     /// The graph for reading, opened if need be.
-    fn source(&self, permit: &Permit, registration: &Registration) -> Result<Source, HandleError> {
+    pub(crate) fn source(
+        &self,
+        permit: &Permit,
+        registration: &Registration,
+    ) -> Result<Source, HandleError> {
         let slot = self.slot(permit, registration)?;
         let mut state = slot.state();
         if let State::Following(follower) = &*state {
@@ -291,13 +240,13 @@ impl Handles {
             // Another process has taken over, or the store was out of reach: only opening it again
             // tells what the graph has.
             State::Open(_) => {}
-            State::Broken(error) => return Err(HandleError::Broken(error.clone())),
+            State::Broken(broken) if !broken.is_due() => {
+                return Err(HandleError::Broken(broken.error.clone()));
+            }
             State::Withheld(_) => return Err(HandleError::Changed),
             // Closing may have come between the two locks, and has passed this slot by now.
-            State::Closed | State::Following(_) if self.slots().is_none() => {
-                return Err(HandleError::Closed);
-            }
-            State::Closed | State::Following(_) => {}
+            _ if self.slots().is_none() => return Err(HandleError::Closed),
+            State::Closed | State::Following(_) | State::Broken(_) => {}
         }
         let folder = registration.uri.canonical();
         let store = match uri::is_remote(folder) {
@@ -332,7 +281,7 @@ impl Handles {
             if passes(&error) || matches!(state, State::Following(_)) {
                 return HandleError::NotNow(error);
             }
-            *state = State::Broken(error.clone());
+            *state = State::Broken(SetAside::after(state, error.clone()));
             HandleError::Broken(error)
         })
     }
@@ -448,18 +397,6 @@ fn passes(error: &OpenError) -> bool {
         cause = error.source();
     }
     false
-}
-
-/// An error and its causes in one line.
-#[must_use]
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// How many records there are, by name of the type.

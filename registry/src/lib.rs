@@ -60,9 +60,11 @@ pub mod intent;
 mod locate;
 mod policy_file;
 mod purge;
+mod refusal;
 mod registration;
 mod registry;
 mod reload;
+mod set_aside;
 mod settle;
 mod steps;
 mod update;
@@ -75,10 +77,9 @@ pub use digest::Digest;
 pub use durable::{DiskError, effects};
 pub use error::{Error, StorageError};
 pub use graph_id::{GraphId, GraphIdError, MAX_LENGTH, RESERVED};
-pub use handle::{
-    AccessError, Counts, HandleError, Reader, Standing, Writer, WrongPermit, with_causes,
-};
+pub use handle::{Counts, Reader, Standing, Writer};
 pub use policy_file::{PolicyFileError, read_policy};
+pub use refusal::{AccessError, HandleError, WrongPermit, with_causes};
 pub use registration::{Graphs, Registration, Snapshot};
 pub use registry::Registry;
 pub use reload::{ChangeKind, ConfigChange, DriftReport, Finding, Gate, Install, Reload, changes};

@@ -9,8 +9,8 @@
 use policy::{Action, Permit};
 
 use crate::deleted::{self, Deleted, DeletedGraph, Stage, now_micros};
-use crate::handle::WrongPermit;
 use crate::intent::{self, Found};
+use crate::refusal::WrongPermit;
 use crate::registration;
 use crate::registry::Registry;
 use crate::steps::Step;

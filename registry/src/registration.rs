@@ -9,8 +9,8 @@ use policy::{GraphPolicy, GraphRef, PolicyDocument, PolicySource};
 
 use crate::config::store::ConfigText;
 use crate::config::{Config, ConfigFile, GraphEntry};
-use crate::handle::with_causes;
 use crate::policy_file::{PolicyFileError, read_policy};
+use crate::refusal::with_causes;
 use crate::uri::GraphUri;
 use crate::{Digest, Error, GraphId};
 

@@ -22,8 +22,9 @@ use crate::config::lock::{ConfigLock, LockError};
 use crate::config::store::{self, ConfigText};
 use crate::config::{self, ConfigFile, Drift};
 use crate::fence::Fence;
-use crate::handle::{HandleError, Handles, Reader, Standing, Writer, WrongPermit};
+use crate::handle::{Handles, Reader, Standing, Writer};
 use crate::intent::{self, Found};
+use crate::refusal::{HandleError, WrongPermit};
 use crate::registration::{self, Graphs, Registration, Snapshot};
 use crate::reload::Gate;
 use crate::settle::{self, settle, sweep};
@@ -173,6 +174,20 @@ impl Registry {
     #[must_use]
     pub fn standing(&self, registration: &Registration) -> Standing {
         self.handles.standing(registration)
+    }
+
+    /// How many graphs are open, and how many were set aside.
+    #[must_use]
+    pub fn tally(&self) -> (usize, usize) {
+        self.handles.tally()
+    }
+
+    /// Has a graph that was set aside opened again now, for whoever may change its registration.
+    /// Blocks.
+    pub fn retry(&self, permit: &Permit) -> Result<Arc<Registration>, HandleError> {
+        let registration = self.permitted(permit)?;
+        self.handles.retry(permit, &registration)?;
+        Ok(registration)
     }
 
     /// Closes every graph for good. What was acknowledged is durable whether or not this succeeds.

@@ -7,8 +7,8 @@ use policy::{Action, GraphRef, Permit};
 
 use crate::change::{Effects, Prepared};
 use crate::config::{GraphEntry, edit};
-use crate::handle::WrongPermit;
 use crate::intent::{Change, Intent};
+use crate::refusal::WrongPermit;
 use crate::registration::{Graphs, Registration};
 use crate::registry::Registry;
 use crate::{Digest, Error, locate};

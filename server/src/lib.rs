@@ -26,6 +26,7 @@ mod gate;
 mod http;
 mod listen;
 mod logging;
+mod metrics;
 pub mod offline;
 
 pub use boot::{BootError, Running, ServeOptions, start};

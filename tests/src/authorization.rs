@@ -117,6 +117,20 @@ fn table() -> Vec<Row> {
             [401, 401, 403, 403, 403, 409, 404],
         ),
         row(
+            "graphs_retry",
+            Method::POST,
+            "/graphs/people/retry",
+            Body::None,
+            [401, 401, 403, 403, 200, 200, 404],
+        ),
+        row(
+            "metrics_show",
+            Method::GET,
+            "/metrics",
+            Body::None,
+            [401, 401, 403, 403, 403, 200, 403],
+        ),
+        row(
             "config_drift",
             Method::GET,
             "/admin/config/drift",

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::span::Span;
@@ -28,7 +29,7 @@ pub struct Config {
 }
 
 /// How the server runs.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// Address and port to listen on.
@@ -44,6 +45,8 @@ pub struct Server {
     /// How far back the past of a graph can be read; what is older is collected. `7d`, `12h`, `30m`,
     /// or `0` for no more than recovery needs.
     pub history_retention: Span,
+    /// Whether `/metrics` is given to everybody, without a credential.
+    pub metrics_open: bool,
     /// What one request may take.
     pub limits: Limits,
     /// What is logged, and how.
@@ -59,6 +62,7 @@ impl Default for Server {
             policy: None,
             deleted_retention: Span::days(7),
             history_retention: Span::days(7),
+            metrics_open: false,
             limits: Limits::default(),
             log: Log::default(),
         }
@@ -66,7 +70,7 @@ impl Default for Server {
 }
 
 /// What one request may take.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// A JSON body, decoded, in bytes.
@@ -110,7 +114,7 @@ impl Default for Limits {
 }
 
 /// What is logged, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
     /// A `tracing` filter, such as `info` or `info,registry=debug`.
@@ -129,7 +133,7 @@ impl Default for Log {
 }
 
 /// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
@@ -140,17 +144,18 @@ pub enum LogFormat {
 }
 
 /// Who may knock.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
     /// The file of principals and the SHA-256 of their tokens.
     pub tokens_file: Option<String>,
     /// JWT issuers; always empty, for a file that names one is refused until they are supported.
+    #[schemars(with = "Vec<serde_json::Value>", length(max = 0))]
     pub issuers: Vec<serde_yaml::Value>,
 }
 
 /// A Cedar policy, named by its file.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyFile {
     /// The path as written.
@@ -158,7 +163,7 @@ pub struct PolicyFile {
 }
 
 /// One graph as the file declares it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GraphEntry {
     /// Where it is kept, as written.
@@ -178,7 +183,7 @@ pub struct GraphEntry {
 }
 
 /// Whether labels and properties must be declared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum GraphKind {
     /// Only what is declared.

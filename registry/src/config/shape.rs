@@ -31,6 +31,7 @@ pub(super) const ROOT: Shape = Shape::Keys(&[
             ("allow_roots", Shape::Leaf),
             ("policy", POLICY),
             ("deleted_retention", Shape::Leaf),
+            ("metrics_open", Shape::Leaf),
             ("history_retention", Shape::Leaf),
             (
                 "limits",

@@ -1,7 +1,9 @@
 //! A length of time as an operator writes it: `90s`, `30m`, `12h`, `7d`.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -41,6 +43,22 @@ impl Span {
             let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
             let number: u64 = digits.then(|| number.parse().ok()).flatten()?;
             number.checked_mul(*seconds).map(Self)
+        })
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "integer"],
+            "pattern": "^([0-9]+[dhms]|0)$",
+            "maximum": 0,
+            "minimum": 0,
+            "description": "A length of time such as 90s, 30m, 12h or 7d; or 0.",
         })
     }
 }

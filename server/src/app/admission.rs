@@ -95,6 +95,12 @@ impl Admission {
         }
     }
 
+    /// How many run and how many wait.
+    pub(crate) fn tally(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.principals.values().sum(), state.count)
+    }
+
     fn slot(self: &Arc<Self>, principal: &str, graph: &str) -> Slot {
         Slot {
             admission: self.clone(),

@@ -19,6 +19,9 @@ pub(crate) enum Error {
     /// In the contract, but not in this version.
     #[error("{0}")]
     Unsupported(String),
+    /// Nobody said who asks, and it is not open to everybody.
+    #[error("this needs a credential: Authorization: Bearer <token>")]
+    Unauthenticated,
     /// The policy says no, to somebody who may know what it is about.
     #[error(transparent)]
     Denied(#[from] Denial),

@@ -11,6 +11,7 @@ pub(crate) mod export;
 pub(crate) mod graphs;
 mod idempotency;
 pub(crate) mod load;
+pub(crate) mod metrics;
 pub(crate) mod mutate;
 pub(crate) mod outcome;
 mod plans;
@@ -34,6 +35,8 @@ use policy::{
 use registry::{DeletedGraph, GraphId, Registration, Registry};
 use storage_engine::At;
 
+use crate::metrics::Metrics;
+
 pub(crate) use admission::Shares;
 pub(crate) use cancel::{CancelOnDrop, Cancellations};
 pub(crate) use error::{Error, UploadError};
@@ -56,6 +59,7 @@ pub(crate) struct App {
     last_reload: Mutex<Option<LastReload>>,
     plans: plans::Plans,
     admission: Arc<admission::Admission>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) running: Cancellations,
     stopping: AtomicBool,
 }
@@ -132,6 +136,7 @@ impl App {
             last_reload: Mutex::new(None),
             plans: plans::Plans::default(),
             admission: Arc::default(),
+            metrics: Arc::default(),
             running: Cancellations::default(),
             stopping: AtomicBool::new(false),
         })

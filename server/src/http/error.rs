@@ -18,8 +18,9 @@ use storage_engine::load::LineError;
 use storage_engine::{CommitError, OpenError, PastError, WriteError};
 
 use super::envelope::defect;
+use super::extract;
 use super::failure::Failure;
-use crate::app::{Error, StepError, UploadError, outcome};
+use crate::app::{Credential, Error, StepError, UploadError, outcome};
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
@@ -27,6 +28,7 @@ impl From<Error> for Failure {
         match error {
             Error::InvalidRequest(_) => Self::new(ErrorCode::InvalidRequest, words),
             Error::Unsupported(_) => Self::new(ErrorCode::Unsupported, words),
+            Error::Unauthenticated => extract::refused(Credential::Missing),
             Error::Denied(denial) => denied(&denial),
             Error::TypesDenied(denial) => types_denied(&denial),
             Error::NoSuchGraph { .. } => Self::new(ErrorCode::GraphNotFound, words),
@@ -294,10 +296,15 @@ fn handle(error: &HandleError) -> Failure {
             | OpenError::Columns(_)
             | OpenError::Unfinished => unavailable(error, "the graph cannot be opened"),
         },
-        HandleError::Broken(_) => Failure::new(
+        // Whoever gets here may see the graph, and so its reason in /readyz.
+        HandleError::Broken(cause) => Failure::new(
             ErrorCode::GraphQuarantined,
-            "the graph cannot be opened and was set aside; /readyz says why to those who may know",
-        ),
+            "the graph cannot be opened and was set aside; it is tried again from time to time",
+        )
+        .with_findings(vec![Finding {
+            message: with_causes(cause.as_ref()),
+            ..Finding::default()
+        }]),
     }
 }
 

@@ -408,7 +408,7 @@ fn credential(headers: &HeaderMap) -> Credential<'_> {
     }
 }
 
-fn refused(credential: Credential<'_>) -> Failure {
+pub(super) fn refused(credential: Credential<'_>) -> Failure {
     let (detail, challenge) = match credential {
         Credential::Missing => (
             "this needs a credential: Authorization: Bearer <token>",

@@ -15,6 +15,7 @@ mod graphs;
 mod health;
 mod idempotency;
 mod load;
+mod metrics;
 mod mutate;
 mod openapi;
 mod query;
@@ -29,7 +30,7 @@ mod whoami;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::any;
 use bytes::Bytes;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -40,6 +41,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::app::App;
+use crate::metrics::Metrics;
 
 /// What every handler can reach.
 #[derive(Clone)]
@@ -75,6 +77,7 @@ pub(crate) fn router(app: Arc<App>, mount: Mount, security: Security) -> Router 
         Mount::Many => None,
         Mount::Single => app.registry.snapshot().list(None).next().cloned(),
     };
+    let metrics = app.metrics.clone();
     let site = Site {
         app,
         document: Bytes::from(written(document, security)),
@@ -86,11 +89,14 @@ pub(crate) fn router(app: Arc<App>, mount: Mount, security: Security) -> Router 
         // There is such a thing, but not here: no method will do.
         routes = routes.route("/graphs", any(envelope::no_such_method));
     }
-    enveloped(routes).with_state(site)
+    enveloped(routes, metrics).with_state(site)
 }
 
 /// With what is around every request.
-fn enveloped<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+fn enveloped<S: Clone + Send + Sync + 'static>(
+    routes: Router<S>,
+    metrics: Arc<Metrics>,
+) -> Router<S> {
     routes
         .fallback(envelope::no_such_path)
         .method_not_allowed_fallback(envelope::no_such_method)
@@ -98,7 +104,7 @@ fn enveloped<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
         .layer(from_fn(extract::limit_encoded))
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(envelope::panicked))
-        .layer(from_fn(envelope::around))
+        .layer(from_fn_with_state(metrics, envelope::around))
 }
 
 /// The document of what is mounted, as JSON.
@@ -138,6 +144,7 @@ fn many_graphs() -> OpenApiRouter<Site> {
         ))
         .routes(routes!(graphs::restore::restore))
         .routes(routes!(graphs::purge::purge))
+        .routes(routes!(graphs::retry::retry))
         .nest("/graphs/{graph_id}", of_one_graph)
 }
 
@@ -146,6 +153,7 @@ fn server_routes() -> OpenApiRouter<Site> {
         .routes(routes!(health::show::show))
         .routes(routes!(ready::show::show))
         .routes(routes!(openapi::show::show))
+        .routes(routes!(metrics::show::show))
         .routes(routes!(whoami::show::show))
 }
 

@@ -5,6 +5,7 @@ mod export;
 mod graphs;
 mod health;
 mod load;
+mod metrics;
 mod mutate;
 mod openapi;
 mod query;

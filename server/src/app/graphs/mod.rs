@@ -5,6 +5,7 @@ pub(crate) mod delete;
 pub(crate) mod list;
 pub(crate) mod purge;
 pub(crate) mod restore;
+pub(crate) mod retry;
 pub(crate) mod show;
 mod storage;
 pub(crate) mod update;

@@ -5,6 +5,7 @@ pub(super) mod delete;
 pub(super) mod list;
 pub(super) mod purge;
 pub(super) mod restore;
+pub(super) mod retry;
 pub(super) mod show;
 pub(super) mod update;
 

@@ -20,7 +20,10 @@ async fn a_panic_is_a_problem_and_the_request_id_is_kept() {
     async fn fails() -> StatusCode {
         panic!("a secret")
     }
-    let router = enveloped(Router::new().route("/panics", axum::routing::get(fails)));
+    let router = enveloped(
+        Router::new().route("/panics", axum::routing::get(fails)),
+        std::sync::Arc::default(),
+    );
     let request = Request::get("/panics")
         .header("x-request-id", "mine-1")
         .body(Body::empty());

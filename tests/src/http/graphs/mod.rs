@@ -5,5 +5,6 @@ mod delete;
 mod list;
 mod purge;
 mod restore;
+mod retry;
 mod show;
 mod update;
