@@ -136,7 +136,7 @@ pub use limits::{
 pub use lsn::{Digest, Lsn};
 pub use objects::{
     DELETE_AFTER_LEASES, Object, ObjectError, ObjectJournal, ObjectOptions, Objects, Put,
-    read_objects,
+    object_segments, read_objects,
 };
 pub use read::{ReadEnd, read, segments};
 pub use repair::{Recovery, Torn};

@@ -136,6 +136,12 @@ fn is_checkpoint(name: &str) -> bool {
     stem.is_some_and(|stem| stem.split('-').count() <= 2 && stem.split('-').all(number))
 }
 
+/// The epoch in a checkpoint's name, where there is one.
+pub(crate) fn epoch_of(name: &str) -> Option<u64> {
+    let (_, epoch) = name.strip_suffix(".json")?.rsplit_once('-')?;
+    epoch.parse().ok()
+}
+
 /// The names of all checkpoints, newest first.
 pub(crate) fn names(store: &Store) -> Result<Vec<String>, FileError> {
     let mut names: Vec<String> = store.list(FOLDER)?.into_iter().map(|it| it.name).collect();

@@ -57,9 +57,9 @@ pub mod snapshot;
 pub mod transaction;
 
 pub use graph::{
-    At, CheckpointStatus, CollectError, Collected, CommitError, CreateError, FoldError, Follower,
-    Graph, IdempotencyKey, LogStatus, NewGraph, OpenError, Options, PastError, PastLimits,
-    PinStatus, Status, TableStatus, Trouble, Work, WriteRequest, Written,
+    Answer, At, CheckpointStatus, CollectError, Collected, CommitError, CreateError, FoldError,
+    Follower, Graph, IdempotencyKey, LogStatus, NewGraph, OpenError, Options, PastError,
+    PastLimits, PinStatus, Status, TableStatus, Trouble, Work, WriteRequest, Written,
 };
 pub use lock::{Hold, Holder, hold};
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};

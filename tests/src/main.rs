@@ -7,6 +7,7 @@
 //! - [`bad_input`] sends every operation what it must refuse, and looks at the disk afterwards.
 //! - [`doctor`] examines and repairs a folder that a server left.
 //! - [`hostile`] sends what is meant to harm.
+//! - [`servers`] runs two of them on one file.
 //! - [`single`] serves one graph alone.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
 //! - [`object_store`] runs the real program on graphs in an object store.
@@ -34,4 +35,5 @@ mod object_store;
 mod program;
 mod readme;
 mod second;
+mod servers;
 mod single;

@@ -90,8 +90,11 @@ impl Inner {
     /// Starts a fold in the background when the tail is long enough and none is under way.
     pub(super) fn plan_fold(self: &Arc<Self>) {
         let published = self.published.load();
+        let folded = self.folded_lsn.load(Ordering::Relaxed);
+        let entries = published.log_lsn.saturating_sub(folded);
         let due = published.tail_bytes >= self.options.fold_bytes
-            || published.snapshot.changed_rows() >= self.options.fold_rows;
+            || published.snapshot.changed_rows() >= self.options.fold_rows
+            || (self.store.bucket().is_some() && entries >= self.options.fold_entries);
         let waits = clock::now_micros() < self.fold_not_before.load(Ordering::Relaxed);
         if !due || waits || self.fold_planned.swap(true, Ordering::AcqRel) {
             return;
@@ -176,6 +179,8 @@ impl Inner {
         )?;
         self.look()?;
         checkpoint.publish(&self.store)?;
+        self.look()?;
+        self.folded_lsn.store(checkpoint.lsn, Ordering::Relaxed);
         unpoisoned(&self.report).checkpoint = Some(Arc::new(checkpoint.clone()));
         folding.previous = folding.checkpoint.replace(checkpoint);
         self.swap(&published, &prepared);

@@ -45,7 +45,7 @@ pub use open::OpenError;
 pub(crate) use open::{EntryError, Replay, UnusableCheckpoint, changes, decode, identity, load};
 pub use past::{At, PastError, PastLimits};
 pub use status::{CheckpointStatus, LogStatus, PinStatus, Status, TableStatus, Trouble};
-pub use write::{CommitError, IdempotencyKey, Work, WriteRequest, Written};
+pub use write::{Answer, CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -77,6 +77,9 @@ pub struct Options {
     pub fold_rows: usize,
     /// Fold when the log has grown by this many bytes since the checkpoint.
     pub fold_bytes: u64,
+    /// In an object store, where every group is an object that opening has to read: fold when the log
+    /// has grown by this many entries since the checkpoint.
+    pub fold_entries: u64,
     /// When a segment of the log is full.
     pub segment_bytes: u64,
     /// How far back the past can be read. Zero: what recovery needs is kept, and no more.
@@ -101,6 +104,7 @@ impl Default for Options {
         Self {
             fold_rows: 50_000,
             fold_bytes: 64 << 20,
+            fold_entries: 2_000,
             segment_bytes: journal::DEFAULT_SEGMENT_BYTES,
             retention: RETENTION,
             lease: LEASE,
@@ -133,6 +137,8 @@ struct Inner {
     writer: Mutex<Option<commit::Writer>>,
     folding: Mutex<fold::Folding>,
     fold_planned: AtomicBool,
+    /// The last entry of the log that is in the tables.
+    folded_lsn: AtomicU64,
     /// Microseconds since 1970 before which no fold is planned.
     fold_not_before: AtomicI64,
     log_bytes: AtomicU64,

@@ -9,6 +9,7 @@
 //! property must equal the key, or, in a type without one, is the identity. `from` and `to` are
 //! identities, arrays where a key has several properties.
 
+mod answer;
 mod apply;
 mod record;
 

@@ -13,7 +13,9 @@ mod remote;
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use tempfile::NamedTempFile;
@@ -238,8 +240,13 @@ impl Store {
             Kept::Bucket(_) => unfinished.tempfile(),
         };
         let file = file.map_err(failed("create a file for", &path))?;
-        let (store, name) = (self.clone(), name.to_owned());
-        Ok(Staged { store, name, file })
+        let below = name.rsplit_once('/').map_or("", |(below, _)| below);
+        Ok(Staged {
+            store: self.clone(),
+            below: below.to_owned(),
+            file: Some(file),
+            uploaded: OnceLock::new(),
+        })
     }
 
     /// A whole object.
@@ -367,29 +374,66 @@ impl Store {
     }
 }
 
-/// An object that is being written. Dropped without [`Staged::finish`] it never was.
+/// An object that is being written. Dropped without [`Staged::finish_as`] it never was.
 #[derive(Debug)]
 #[allow(dead_code, reason = "for those who write side files as they come")]
 pub(crate) struct Staged {
     store: Store,
-    name: String,
-    file: NamedTempFile,
+    /// The folder that it is to be in, by its name.
+    below: String,
+    file: Option<NamedTempFile>,
+    /// Where it is in a bucket until it has its name.
+    uploaded: OnceLock<String>,
 }
 
 #[allow(dead_code, reason = "for those who write side files as they come")]
 impl Staged {
-    /// Makes what was written durable under its name.
-    pub(crate) fn finish(self) -> Result<(), FileError> {
-        let Self {
-            store,
-            name,
-            mut file,
-        } = self;
-        let path = store.place(&name);
-        if let Kept::Bucket(bucket) = &store.kept {
-            file.rewind().map_err(failed("read", &path))?;
-            return bucket.put_all(&name, file.as_file_mut());
+    fn named(&self, name: &str) -> String {
+        match self.below.as_str() {
+            "" => name.to_owned(),
+            below => format!("{below}/{name}"),
         }
+    }
+
+    fn file(&self) -> io::Result<&NamedTempFile> {
+        // It is taken away only by what takes the whole value.
+        let taken = || io::Error::other("the file is finished");
+        self.file.as_ref().ok_or_else(taken)
+    }
+
+    /// Makes what was written durable, so that naming it takes no time.
+    pub(crate) fn sync(&self) -> Result<(), FileError> {
+        let path = self.store.place(&self.below);
+        let file = self.file().map_err(failed("sync", &path))?.as_file();
+        let Kept::Bucket(bucket) = &self.store.kept else {
+            return file.sync_all().map_err(failed("sync", &path));
+        };
+        let unfinished = format!("{}{}", files::UNFINISHED, Uuid::new_v4().simple());
+        let name = self.named(&unfinished);
+        bucket.put_all(&name, &mut FromStart { file, at: 0 })?;
+        // A second call has nothing more to do than the first; what it stored goes when this is dropped.
+        if let Err(again) = self.uploaded.set(name) {
+            bucket.delete(&again)?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was written durable under a name in the folder that it was staged for.
+    pub(crate) fn finish_as(mut self, name: &str) -> Result<(), FileError> {
+        let name = self.named(name);
+        let path = self.store.place(&name);
+        if let Kept::Bucket(bucket) = &self.store.kept {
+            return match self.uploaded.get() {
+                Some(uploaded) => bucket.copy(uploaded, &name),
+                None => {
+                    let file = self.file().map_err(failed("read", &path))?.as_file();
+                    bucket.put_all(&name, &mut FromStart { file, at: 0 })
+                }
+            };
+        }
+        let taken = || io::Error::other("the file is finished");
+        let file = self.file.take().ok_or_else(taken);
+        let file = file.map_err(failed("replace", &path))?;
         file.as_file().sync_all().map_err(failed("sync", &path))?;
         file.persist(&path)
             .map_err(|error| failed("replace", &path)(error.error))?;
@@ -397,12 +441,37 @@ impl Staged {
     }
 }
 
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if let (Kept::Bucket(bucket), Some(uploaded)) = (&self.store.kept, self.uploaded.get())
+            && let Err(error) = bucket.delete(uploaded)
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "an unfinished file stays");
+        }
+    }
+}
+
+/// A file from its first byte on, wherever it was written to last.
+struct FromStart<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl io::Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
 impl Write for Staged {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        self.file()?.as_file().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file()?.as_file().flush()
     }
 }
