@@ -22,8 +22,8 @@ use crate::packed::Numbers;
 use crate::record::{ColumnFile, Encoding, SideFile};
 use crate::store::{Staged, Store};
 
-/// Where the files are.
-const FOLDER: &str = "files";
+/// What a file is called in messages until it has its name; it says the folder, too.
+const UNNAMED: &str = "files/unnamed.columns";
 
 /// Bytes that are read or written at once.
 const BUFFER: usize = 1 << 20;
@@ -69,8 +69,8 @@ pub(crate) fn write(
     layout: &Layout,
     chunks: &[Arc<Chunk>],
 ) -> Result<Unnamed, FileError> {
-    let mut staged = store.stage(FOLDER)?;
-    let path = store.place(FOLDER);
+    let mut staged = store.stage(UNNAMED)?;
+    let path = store.place(UNNAMED);
     let schema = schema(layout, chunks);
     let write = |output: &mut Counted<BufWriter<&mut Staged>>| -> Result<(), ArrowError> {
         let mut stream = StreamWriter::try_new(output, &schema)?;
