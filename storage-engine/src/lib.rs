@@ -66,7 +66,7 @@ pub use graph::{
     Follower, Graph, IdempotencyKey, LogStatus, NewGraph, OpenError, Options, PastError,
     PastLimits, PinStatus, Status, TableStatus, Trouble, Work, WriteRequest, Written,
 };
-pub use lock::Holder;
+pub use lock::{Hold, Holder, hold};
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};
 pub use snapshot::{Neighbour, Snapshot};
 pub use store::{Contents, PlaceError, Store};

@@ -20,6 +20,9 @@ pub(crate) enum Error {
     /// In the contract, but not in this version.
     #[error("{0}")]
     Unsupported(String),
+    /// Nobody said who asks, and it is not open to everybody.
+    #[error("this needs a credential: Authorization: Bearer <token>")]
+    Unauthenticated,
     /// The policy says no, to somebody who may know what it is about.
     #[error(transparent)]
     Denied(#[from] Denial),
@@ -68,6 +71,9 @@ pub(crate) enum Error {
         /// In bytes.
         limit: u64,
     },
+    /// The config file cannot be applied.
+    #[error("the config file has {} problem(s)", .0.len())]
+    InvalidConfig(Vec<registry::config::Problem>),
     /// The registry.
     #[error(transparent)]
     Registry(#[from] registry::Error),
@@ -101,6 +107,12 @@ pub(crate) enum Error {
     /// A temporary file could not be written or read.
     #[error("cannot keep the body in a temporary file")]
     Spool(#[source] std::io::Error),
+    /// The principal has too many queries waiting.
+    #[error("too many queries of yours are waiting; nothing was done")]
+    TooManyQueries {
+        /// When one of them will have been answered, about.
+        retry_after: std::time::Duration,
+    },
     /// The server is told to stop.
     #[error("the server is stopping; nothing was changed")]
     ShuttingDown,

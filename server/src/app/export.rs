@@ -28,7 +28,7 @@ pub(crate) async fn run(
     let at = past(parameters.at.as_deref())?;
     let (cancelled, cancel) = app.running.begin();
     let limits = PastLimits {
-        deadline: Some(statement::deadline(app.limits(), None)),
+        deadline: Some(statement::deadline(&app.limits(), None)),
         max_bytes: usize::try_from(app.limits().query_memory_bytes).unwrap_or(usize::MAX),
         cancelled: cancelled.clone(),
     };

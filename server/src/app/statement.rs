@@ -284,6 +284,10 @@ mod tests {
             query_timeout_ms: 1000,
             max_rows: 10,
             query_memory_bytes: 1,
+            shares: crate::app::Shares {
+                per_principal: 1,
+                per_graph: 1,
+            },
         };
         assert_eq!(max_rows(&limits, None), 10);
         assert_eq!(max_rows(&limits, Some(3)), 3);
