@@ -18,6 +18,7 @@ use language::schema::Schema;
 use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::export::{self, ExportError};
+use storage_engine::load::{self, Batch, Input, LineError, LoadError, Loaded};
 use storage_engine::{
     Answer, At, CommitError, CommitInfo, Follower, Graph, IdempotencyKey, OpenError, PastError,
     PastLimits, Snapshot, Status, Store, Work, WriteRequest, Written,
@@ -516,6 +517,24 @@ impl Writer {
     #[must_use]
     pub fn schema(&self) -> Arc<Schema> {
         self.graph.snapshot().schema().clone()
+    }
+
+    /// Reads what is to be loaded against the newest state, of which nothing comes out.
+    pub fn parse(&self, input: Input, source: &load::Source) -> Result<Batch, Vec<LineError>> {
+        load::parse(input, source, &self.graph.snapshot())
+    }
+
+    /// Loads what was read and decided, in one commit, which names who was permitted to and by which
+    /// decision; with a key, once for each of that principal.
+    pub async fn load(
+        &self,
+        authorized: &Authorized<Batch>,
+        request: WriteRequest,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Written<Loaded>, AccessError<CommitError<LoadError>>> {
+        let request = self.named(authorized, request)?;
+        let loaded = self.graph.load(request, key, authorized.plan()).await;
+        loaded.map_err(AccessError::Engine)
     }
 
     /// Carries out work that `make` makes of what was decided, in one commit, which names who was

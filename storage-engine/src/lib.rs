@@ -32,8 +32,12 @@
 )]
 
 mod answers;
+mod base;
+mod bulk;
 mod checkpoint;
+mod chunk;
 mod clock;
+mod column_file;
 mod columns;
 pub mod doctor;
 pub mod executor;
@@ -44,6 +48,7 @@ mod identity;
 mod keys;
 mod lease;
 mod lock;
+mod packed;
 mod record;
 mod replay;
 mod rows;

@@ -5,6 +5,7 @@ use policy::{Denial, TypeDenial};
 use registry::{AccessError, HandleError, WrongPermit};
 use storage_engine::executor::ExecuteError;
 use storage_engine::export::ExportError;
+use storage_engine::load::LoadError;
 use storage_engine::{CommitError, PastError};
 
 use super::load::LineErrors;
@@ -93,7 +94,7 @@ pub(crate) enum Error {
     Mutate(#[source] CommitError<StepError>),
     /// A load was not made.
     #[error("the file was not loaded")]
-    Load(#[source] CommitError<LineErrors>),
+    Load(#[source] CommitError<LoadError>),
     /// The file of a load has errors.
     #[error(transparent)]
     Lines(#[from] LineErrors),
@@ -143,7 +144,7 @@ impl Error {
         Self::of(error, Self::Mutate)
     }
 
-    pub(crate) fn of_load(error: AccessError<CommitError<LineErrors>>) -> Self {
+    pub(crate) fn of_load(error: AccessError<CommitError<LoadError>>) -> Self {
         Self::of(error, Self::Load)
     }
 

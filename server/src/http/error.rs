@@ -48,7 +48,7 @@ impl From<Error> for Failure {
             Error::Past(error) => past(&error),
             Error::Execute(error) => execute(&error, String::new()),
             Error::Mutate(error) => commit(error, step),
-            Error::Load(error) => commit(error, |errors| lines(errors.0)),
+            Error::Load(error) => commit(error, |wrong| lines(wrong.lines)),
             Error::Lines(errors) => lines(errors.0),
             Error::Export(ExportError::UnknownType { ref name, .. }) => Self::new(
                 ErrorCode::InvalidRequest,

@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use super::Site;
 use super::envelope::{Asker, ThisRequest, defect};
 use super::failure::Failure;
+use crate::app::load::{RecordFormat, Upload};
 use crate::app::{Credential, UploadError};
 
 /// How long a JSON body may take to arrive.
@@ -57,8 +58,8 @@ pub(super) struct IfMatch(pub(super) Condition);
 /// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
 
-/// An NDJSON body as it arrives.
-pub(super) struct Lines(pub(super) BoxStream<'static, Result<bytes::Bytes, UploadError>>);
+/// A file of records as it arrives.
+pub(super) struct Records(pub(super) Upload<BoxStream<'static, Result<bytes::Bytes, UploadError>>>);
 
 /// The query string.
 pub(super) struct Parameters<T>(pub(super) T);
@@ -228,11 +229,13 @@ async fn parsed<T: DeserializeOwned + Send + 'static>(bytes: bytes::Bytes) -> Re
     parsed.await.unwrap_or_else(|_| Err(defect()))
 }
 
-impl FromRequest<Site> for Lines {
+impl FromRequest<Site> for Records {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &Site) -> Result<Self, Failure> {
-        media_type(request.headers(), &["application/x-ndjson"])?;
+        let formats = RecordFormat::ALL.map(|(media_type, _)| media_type);
+        let given = media_type(request.headers(), &formats)?;
+        let format = RecordFormat::ALL.iter().find(|(name, _)| *name == given);
         let arriving = Arriving {
             body: request.into_body().into_data_stream(),
             begun: Instant::now(),
@@ -245,7 +248,10 @@ impl FromRequest<Site> for Lines {
                 Err(error) => Some((Err(error), None)),
             }
         });
-        Ok(Self(chunks.boxed()))
+        Ok(Self(Upload {
+            format: format.map_or(RecordFormat::Ndjson, |(_, format)| *format),
+            chunks: chunks.boxed(),
+        }))
     }
 }
 
@@ -281,7 +287,7 @@ fn patience(elapsed: Duration, bytes: u64) -> Duration {
 }
 
 /// Refuses a body whose `Content-Type` is none of `accepted`, or that is encoded.
-fn media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Failure> {
+fn media_type<'a>(headers: &HeaderMap, accepted: &[&'a str]) -> Result<&'a str, Failure> {
     if let Some(coding) = headers.get(header::CONTENT_ENCODING)
         && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
     {
@@ -299,11 +305,9 @@ fn media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Failure> {
         .next()
         .unwrap_or_default()
         .trim();
-    if accepted
-        .iter()
-        .any(|media_type| media_type.eq_ignore_ascii_case(essence))
-    {
-        return Ok(());
+    let mut known = accepted.iter();
+    if let Some(known) = known.find(|known| known.eq_ignore_ascii_case(essence)) {
+        return Ok(known);
     }
     let accepted = accepted.join(", ");
     Err(Failure::new(

@@ -386,8 +386,9 @@ impl Named {
         self.files.retain(|_, lsn| *lsn >= first);
         let after = self.upto.max(first.saturating_sub(1));
         past::headings(store, after, last, &mut |lsn, heading| {
-            if let Heading::Commit(_, Some(file)) = heading {
-                self.files.insert(file.name, lsn);
+            if let Heading::Commit(_, files) = heading {
+                let names = files.into_iter().map(|file| (file.name, lsn));
+                self.files.extend(names);
             }
             Ok(std::ops::ControlFlow::Continue(()))
         })

@@ -258,7 +258,7 @@ fn what_a_later_writer_has_put_is_nobodys_leftover() {
     );
 
     drop(graph);
-    let next = crate::record::SideFile::name(1_000);
+    let next = crate::record::SideFile::name(1_000, crate::record::Encoding::Changes);
     store
         .put(&format!("files/{next}"), &[b"a later writer's"])
         .expect("put");
