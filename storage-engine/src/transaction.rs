@@ -237,14 +237,7 @@ impl Transaction {
         row.identity = identity;
         row.ends = Some((source.id, target.id));
         let edge = EdgeRef { type_id, id };
-        if let Some(position) = layout.declared_id.filter(|at| null_at(&row, *at)) {
-            let made = identity::of_edge(self.snapshot.graph(), edge).to_string();
-            let text = row.identity.clone().unwrap_or_else(|| made.into());
-            // A declared `id` that holds no text stays empty.
-            if let Ok(value) = accept(&layout, position, Value::String(text)) {
-                put_at(&mut row.values, position, value);
-            }
-        }
+        self.name_edge(&layout, edge, &mut row);
         self.insert(type_id, id, row);
         Ok(edge)
     }
@@ -448,6 +441,9 @@ impl Transaction {
             put_at(&mut row.values, position, value);
             self.properties_set += 1;
         }
+        if layout.ends.is_some() {
+            self.name_edge(&layout, EdgeRef { type_id, id }, &mut row);
+        }
         if row.values.iter().zip(&old.values).all(|(a, b)| same(a, b)) {
             // The row stays as it is, down to the commit that it names.
             return Ok(());
@@ -463,6 +459,19 @@ impl Transaction {
             },
         );
         Ok(())
+    }
+
+    /// Puts an edge's identity into the `id` that its type declares, where that is empty: every edge
+    /// has one. A declared `id` that holds no text stays empty.
+    fn name_edge(&self, layout: &Layout, edge: EdgeRef, row: &mut Row) {
+        let Some(position) = layout.declared_id.filter(|at| null_at(row, *at)) else {
+            return;
+        };
+        let made = || identity::of_edge(self.snapshot.graph(), edge).to_string();
+        let text = row.identity.clone().unwrap_or_else(|| made().into());
+        if let Ok(value) = accept(layout, position, Value::String(text)) {
+            put_at(&mut row.values, position, value);
+        }
     }
 
     fn delete(&mut self, type_id: TypeId, id: u64) {

@@ -236,12 +236,21 @@ fn set_edge(
     let given = model.given(edge.type_id, seeds);
     let accepted = model.accepted(edge.type_id, &given);
     let outcome = work.set_edge(edge, given);
+    let edge_type = model.schema.edge_type(edge.type_id);
+    let declared = edge_type
+        .and_then(|it| it.property("id"))
+        .map(|property| property.id);
     let there = model.edges.get_mut(&edge).expect("picked");
     match accepted {
         Some(changes) => {
             merge_into(&mut there.values, changes);
             // A declared `id` is the identity of an edge, and may be set.
             there.identity = work.snapshot().edge_identity(edge);
+            if let Some(id) = declared {
+                // What is taken away is given again: every edge has one.
+                let identity = there.identity.clone();
+                there.values.entry(id).or_insert(identity);
+            }
             (Expected::Done, outcome)
         }
         None => (Expected::Refused, outcome),
