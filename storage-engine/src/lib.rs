@@ -35,6 +35,7 @@ mod checkpoint;
 mod clock;
 mod columns;
 pub mod doctor;
+mod elements;
 pub mod executor;
 mod files;
 mod finish;

@@ -67,7 +67,10 @@ impl Compiler<'_> {
         self.scope = Scope::default();
         let skip = self.row_count(clause.skip.as_ref().or(clause.offset.as_ref()), "SKIP");
         let limit = self.row_count(clause.limit.as_ref(), "LIMIT");
-        self.scope = placed.scope;
+        self.scope = match &self.outer {
+            Some(outer) => outer.overlaid(&placed.scope),
+            None => placed.scope,
+        };
         let ((order, filter), (skip, limit)) = both(both(order, filter), both(skip, limit))?;
 
         let columns = named

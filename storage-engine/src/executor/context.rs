@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use language::plan::Plan;
 use language::value::Value;
@@ -26,6 +26,7 @@ pub(crate) struct Statement<'a> {
     limits: &'a Limits,
     slots: usize,
     writes: bool,
+    began: SystemTime,
     steps: Cell<u32>,
     bytes: Cell<usize>,
 }
@@ -48,6 +49,7 @@ impl<'a> Statement<'a> {
             limits,
             slots: plan.slots,
             writes: plan.writes(),
+            began: SystemTime::now(),
             steps: Cell::new(0),
             bytes: Cell::new(0),
         })
@@ -56,6 +58,16 @@ impl<'a> Statement<'a> {
     /// A row with nothing in it.
     pub(crate) fn empty_row(&self) -> Row {
         vec![Value::Null; self.slots]
+    }
+
+    /// How many values a row has.
+    pub(crate) const fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// When the statement began: what the clock says all through it.
+    pub(crate) const fn began(&self) -> SystemTime {
+        self.began
     }
 
     pub(crate) fn parameter(&self, name: &str) -> Option<&Value> {

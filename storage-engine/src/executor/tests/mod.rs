@@ -9,3 +9,4 @@ mod naive_value;
 mod query;
 mod random;
 mod render;
+mod tck;
