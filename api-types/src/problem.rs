@@ -115,6 +115,11 @@ error_codes! {
     BodyTooLarge = "body_too_large", 413, "The body is too large";
     /// The operation does not take a body of this `Content-Type`.
     UnsupportedMediaType = "unsupported_media_type", 415, "Not in this media type";
+    /// The `Idempotency-Key` was used for a request that asked something else.
+    IdempotencyKeyReused = "idempotency_key_reused", 422, "The key is of another request";
+    /// Too many writes are waiting; the header `Retry-After` says when to try again. Nothing was
+    /// changed.
+    TooManyWrites = "too_many_writes", 429, "Too many writes are waiting";
     /// A defect of the server; the request id finds it in the log.
     Internal = "internal", 500, "A defect of the server";
     /// The config file was changed by hand since the server read it. Nothing was changed.

@@ -24,6 +24,18 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// The object store did not do it.
+    #[error("cannot {action} {}", place.display())]
+    Object {
+        /// A verb: "store", "list".
+        action: &'static str,
+        /// The object.
+        place: PathBuf,
+        /// The cause.
+        #[source]
+        source: crate::ObjectError,
+    },
+
     /// `create` found a journal.
     #[error("{} already holds a journal; open it instead of creating one", folder.display())]
     Exists {

@@ -85,7 +85,7 @@ pub(crate) fn list(folder: &Path) -> Result<Listing, Error> {
     Ok(listing)
 }
 
-fn parse_lsn(stem: &str) -> Option<Lsn> {
+pub(crate) fn parse_lsn(stem: &str) -> Option<Lsn> {
     let digits = stem.len() == DIGITS && stem.bytes().all(|byte| byte.is_ascii_digit());
     let lsn = digits.then(|| stem.parse().ok()).flatten()?;
     (1..=MAX_LSN).contains(&lsn).then_some(Lsn(lsn))

@@ -214,7 +214,7 @@ impl Journal {
     /// Appends a group: all of it or nothing. It is durable when this returns `Ok`. After an error
     /// the journal can be used on.
     pub fn append<E: AsRef<[u8]>>(&mut self, entries: &[E]) -> Result<Appended, AppendError> {
-        self.check_limits(entries)?;
+        check_limits(entries, self.next)?;
         let frame_bytes = format::frame_bytes(entries) as u64;
         if self.needs_segment(frame_bytes) {
             self.start_segment().map_err(AppendError::NotWritten)?;
@@ -278,44 +278,6 @@ impl Journal {
     /// The segments on disk, oldest first.
     pub fn segments(&self) -> &[SegmentSummary] {
         &self.segments
-    }
-
-    fn check_limits<E: AsRef<[u8]>>(&self, entries: &[E]) -> Result<(), AppendError> {
-        if entries.is_empty() {
-            return Err(AppendError::Empty);
-        }
-        if entries.len() > MAX_GROUP_ENTRIES {
-            let max = MAX_GROUP_ENTRIES;
-            return Err(AppendError::TooManyEntries {
-                entries: entries.len(),
-                max,
-            });
-        }
-        let sizes = entries.iter().map(|entry| entry.as_ref().len());
-        if let Some((index, bytes)) = sizes
-            .enumerate()
-            .find(|(_, bytes)| *bytes > MAX_ENTRY_BYTES)
-        {
-            return Err(AppendError::EntryTooLarge {
-                index,
-                bytes,
-                max: MAX_ENTRY_BYTES,
-            });
-        }
-        let bytes = format::body_bytes(entries);
-        if bytes > MAX_GROUP_BYTES {
-            return Err(AppendError::GroupTooLarge {
-                bytes,
-                max: MAX_GROUP_BYTES,
-            });
-        }
-        // The lsn after the last must be one too.
-        if MAX_LSN.saturating_sub(self.next.0) < entries.len() as u64 {
-            return Err(AppendError::Exhausted {
-                last: self.last_lsn(),
-            });
-        }
-        Ok(())
     }
 
     fn needs_segment(&self, frame_bytes: u64) -> bool {
@@ -385,6 +347,45 @@ impl Journal {
         self.tail = Tail::Writing(active);
         Ok(digest)
     }
+}
+
+/// Refuses what no frame holds. `next` is the lsn of the first entry.
+pub(crate) fn check_limits<E: AsRef<[u8]>>(entries: &[E], next: Lsn) -> Result<(), AppendError> {
+    if entries.is_empty() {
+        return Err(AppendError::Empty);
+    }
+    if entries.len() > MAX_GROUP_ENTRIES {
+        let max = MAX_GROUP_ENTRIES;
+        return Err(AppendError::TooManyEntries {
+            entries: entries.len(),
+            max,
+        });
+    }
+    let sizes = entries.iter().map(|entry| entry.as_ref().len());
+    if let Some((index, bytes)) = sizes
+        .enumerate()
+        .find(|(_, bytes)| *bytes > MAX_ENTRY_BYTES)
+    {
+        return Err(AppendError::EntryTooLarge {
+            index,
+            bytes,
+            max: MAX_ENTRY_BYTES,
+        });
+    }
+    let bytes = format::body_bytes(entries);
+    if bytes > MAX_GROUP_BYTES {
+        return Err(AppendError::GroupTooLarge {
+            bytes,
+            max: MAX_GROUP_BYTES,
+        });
+    }
+    // The lsn after the last must be one too.
+    if MAX_LSN.saturating_sub(next.0) < entries.len() as u64 {
+        return Err(AppendError::Exhausted {
+            last: next.before(),
+        });
+    }
+    Ok(())
 }
 
 impl Active {

@@ -89,6 +89,14 @@
 //!   keeps a copy in `<name>.seg.torn-<n>`, cuts it off and reports it. Everything else that does not
 //!   fit is *damage*: an error, and nothing is changed on disk.
 //!
+//! # In an object store
+//!
+//! One group is one object ([`ObjectJournal`]): a segment of one frame, in the format above, stored
+//! only if no object has its name. It has no footer, no torn end and no rewriting, for an object is
+//! there whole or not at all. What keeps writers apart is the epoch.
+//!
+//! # Who writes
+//!
 //! One process writes; the caller holds the lock that makes it so. Any number may [`read`].
 #![cfg_attr(
     test,
@@ -105,6 +113,7 @@ mod format;
 mod journal;
 mod limits;
 mod lsn;
+mod objects;
 mod read;
 mod repair;
 mod salvage;
@@ -120,6 +129,10 @@ pub use limits::{
     SECTOR_BYTES,
 };
 pub use lsn::{Digest, Lsn};
+pub use objects::{
+    DELETE_AFTER_LEASES, Object, ObjectError, ObjectJournal, ObjectOptions, Objects, Put,
+    read_objects,
+};
 pub use read::{ReadEnd, read};
 pub use repair::{Recovery, Torn};
 pub use salvage::{Followed, Point, Salvage, Stop, follow, scan};

@@ -323,7 +323,12 @@ pub(crate) fn check_link(segment: &Segment, cursor: &Cursor) -> Result<(), Error
 }
 
 /// The caller may know the digest of the frame that holds its starting point.
-fn check_digest(path: &Path, offset: u64, start: Start, here: Digest) -> Result<(), Error> {
+pub(crate) fn check_digest(
+    path: &Path,
+    offset: u64,
+    start: Start,
+    here: Digest,
+) -> Result<(), Error> {
     match start.digest {
         Some(found) if found != here => {
             let reason = Reason::Chain {
@@ -340,7 +345,7 @@ fn check_digest(path: &Path, offset: u64, start: Start, here: Digest) -> Result<
     }
 }
 
-fn visit_frame(
+pub(crate) fn visit_frame(
     header: &FrameHeader,
     digest: Digest,
     frame: &[u8],

@@ -4,6 +4,7 @@
 //! old one. The server's documents and the graph's own are evaluated one after the other and their
 //! answers combined as Cedar combines policies (a forbid wins, then a permit, else denied), so nothing
 //! is ever merged. Where Cedar skips a policy that fails to evaluate, the whole request is denied.
+//! An answer that no policy can give differently the next time is kept (see [`crate::docket`]).
 //!
 //! ```
 //! use policy::{Action, Authorizer, Context, Principal, Resource};
@@ -19,17 +20,18 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cedar_policy::{Decision, EntityUid};
 use uuid::Uuid;
 
 use crate::action::{Action, ResourceKind};
-use crate::decision::{Authorized, Denial, Permit, Refusal, TypeDenial, TypeKind, TypeTouch};
-use crate::model::server_uid;
-use crate::policies::{GraphPolicy, PolicyDocument};
+use crate::case::Case;
+use crate::decision::{Authorized, Denial, Permit, Refusal, TypeDenial, TypeTouch};
+use crate::docket::Dockets;
+use crate::policies::PolicyDocument;
 use crate::principal::Principal;
-use crate::request::{Asker, Scene, Unaskable, graph_uid, type_uid};
+use crate::request::Unaskable;
 use crate::resource::{Context, GraphRef, Resource};
 use crate::tokens::Tokens;
+use crate::verdict::Verdict;
 
 /// How many of the latest refusals are kept for [`Authorizer::refusal`].
 pub const MAX_REFUSALS: usize = 1024;
@@ -45,7 +47,9 @@ pub struct NothingConfigured;
 #[derive(Debug)]
 pub struct Authorizer {
     pub(crate) documents: Vec<PolicyDocument>,
-    cedar: cedar_policy::Authorizer,
+    pub(crate) cedar: cedar_policy::Authorizer,
+    /// What these policies decided before.
+    pub(crate) dockets: Dockets,
     ledger: Arc<Ledger>,
 }
 
@@ -56,30 +60,6 @@ struct Ledger {
     refusals: Mutex<VecDeque<Arc<Refusal>>>,
 }
 
-/// What the policies say to one question.
-#[derive(Debug, Default)]
-pub(crate) struct Verdict {
-    permitted: bool,
-    forbidding: BTreeSet<String>,
-    errors: Vec<String>,
-}
-
-impl Verdict {
-    pub(crate) fn allowed(&self) -> bool {
-        self.permitted && self.forbidding.is_empty() && self.errors.is_empty()
-    }
-
-    pub(crate) fn unaskable(error: &Unaskable) -> Self {
-        let errors = vec![format!(
-            "the request cannot be put to the policies: {error}"
-        )];
-        Self {
-            errors,
-            ..Self::default()
-        }
-    }
-}
-
 impl Authorizer {
     /// By these policies of the server, and the built-in one that holds principals to their scopes.
     pub fn new(server: impl IntoIterator<Item = PolicyDocument>) -> Self {
@@ -88,6 +68,7 @@ impl Authorizer {
         Self {
             documents: std::iter::once(scopes).chain(server).collect(),
             cedar: cedar_policy::Authorizer::new(),
+            dockets: Dockets::default(),
             ledger: Arc::default(),
         }
     }
@@ -187,8 +168,8 @@ impl Authorizer {
             action,
             resource: resource.to_string(),
             graph_id: resource.graph().map(|graph| graph.graph_id().to_owned()),
-            reasons: verdict.forbidding.into_iter().collect(),
-            errors: verdict.errors,
+            reasons: verdict.forbidding.iter().cloned().collect(),
+            errors: verdict.errors.clone(),
         });
         Err(if visible {
             Denial::Forbidden(refusal)
@@ -199,87 +180,37 @@ impl Authorizer {
 
     fn about_server(
         &self,
-        principal: &Principal,
+        principal: &Arc<Principal>,
         action: Action,
         context: &Context,
-    ) -> Result<Verdict, Unaskable> {
-        let asker = Asker::new(principal, context)?;
-        let scene = asker.at_the_server(&[action])?;
-        let in_scope = action.in_scope(principal.scopes.as_deref());
-        self.ask(&scene, action, server_uid(), in_scope, None)
+    ) -> Result<Arc<Verdict>, Unaskable> {
+        let actions = [action];
+        Case::new(self, principal, None, context, &actions)?.of_action(action)
     }
 
     /// The verdict on the action, and whether the graph is visible.
     fn about_graph(
         &self,
-        principal: &Principal,
+        principal: &Arc<Principal>,
         action: Action,
         graph: &GraphRef,
         context: &Context,
-    ) -> Result<(Verdict, bool), Unaskable> {
-        let asker = Asker::new(principal, context)?;
+    ) -> Result<(Arc<Verdict>, bool), Unaskable> {
         let show = Action::GraphShow;
+        let actions = [show, action];
         let actions = if action == show {
-            vec![show]
+            &actions[..1]
         } else {
-            vec![show, action]
+            &actions
         };
-        let scene = asker.at_graph(graph, &actions)?;
-        let ask = |action: Action| {
-            let in_scope = action.in_scope(principal.scopes.as_deref());
-            self.ask(
-                &scene,
-                action,
-                graph_uid(graph),
-                in_scope,
-                graph.policy().map(Arc::as_ref),
-            )
-        };
-        let shown = ask(show)?;
+        let case = Case::new(self, principal, Some(graph), context, actions)?;
+        let shown = case.of_action(show)?;
         let visible = shown.allowed();
         // What hides a graph is why every action on it is refused.
         if !visible || action == show {
             return Ok((shown, visible));
         }
-        Ok((ask(action)?, visible))
-    }
-
-    /// Puts one question to the server's documents and to the graph's.
-    pub(crate) fn ask(
-        &self,
-        scene: &Scene<'_>,
-        action: Action,
-        resource: EntityUid,
-        in_scope: bool,
-        graph_policy: Option<&GraphPolicy>,
-    ) -> Result<Verdict, Unaskable> {
-        let question = scene.question(action, resource, in_scope)?;
-        let mut verdict = Verdict::default();
-        for document in self
-            .documents
-            .iter()
-            .chain(graph_policy.map(GraphPolicy::document))
-        {
-            let Some(policies) = document.slices().for_action(action) else {
-                continue;
-            };
-            let response = self
-                .cedar
-                .is_authorized(&question, policies, scene.entities());
-            let diagnostics = response.diagnostics();
-            verdict
-                .errors
-                .extend(diagnostics.errors().map(ToString::to_string));
-            match response.decision() {
-                Decision::Allow => verdict.permitted = true,
-                Decision::Deny => {
-                    verdict
-                        .forbidding
-                        .extend(diagnostics.reason().map(ToString::to_string));
-                }
-            }
-        }
-        Ok(verdict)
+        Ok((case.of_action(action)?, visible))
     }
 
     /// May the principal of `permit` touch all of these types? `plan` comes back as one that may be
@@ -299,7 +230,7 @@ impl Authorizer {
         let refusals: Vec<_> = touches
             .iter()
             .zip(verdicts)
-            .filter_map(|(touch, verdict)| self.refuse_type(permit, touch, verdict))
+            .filter_map(|(touch, verdict)| self.refuse_type(permit, touch, &verdict))
             .collect();
         if refusals.is_empty() {
             Ok(Authorized::new(plan, permit.shared()))
@@ -335,60 +266,44 @@ impl Authorizer {
         &self,
         permit: &Permit,
         touches: &BTreeSet<TypeTouch<'_>>,
-    ) -> Result<Vec<Verdict>, Unaskable> {
+    ) -> Result<Vec<Arc<Verdict>>, Unaskable> {
         if touches.is_empty() {
             return Ok(Vec::new());
         }
         let Some(graph) = permit.graph() else {
             return Err("the permit is for the server, which has no types".into());
         };
-        let asker = Asker::new(permit.principal(), permit.context())?;
-        let types: BTreeSet<(TypeKind, &str)> = touches
-            .iter()
-            .map(|touch| (touch.kind, touch.name))
-            .collect();
         let actions = [Action::TypeRead, Action::TypeWrite];
-        let scene = asker.at_types(graph, &actions, types.into_iter())?;
-        let own = graph.policy().map(Arc::as_ref);
-        touches
+        let (principal, context) = (permit.principal(), permit.context());
+        let case = Case::new(self, principal, Some(graph), context, &actions)?;
+        let (refused, asked): (BTreeSet<_>, BTreeSet<_>) = touches
             .iter()
-            .map(|touch| {
-                if touch.write && !permit.allows_writing() {
-                    return Err(format!(
-                        "the permit is for `{}`, which only reads",
-                        permit.action()
-                    )
-                    .into());
-                }
-                // The permit's own action was in scope, and touching types is how it is done.
-                self.ask(
-                    &scene,
-                    touch.action(),
-                    type_uid(graph, touch.kind, touch.name),
-                    true,
-                    own,
-                )
-            })
-            .map(|verdict| verdict.or_else(|error| Ok(Verdict::unaskable(&error))))
-            .collect()
+            .partition(|touch| touch.write && !permit.allows_writing());
+        let mut answers = case.of_types(graph, &asked)?.into_iter();
+        let only_reads = || {
+            let error = format!("the permit is for `{}`, which only reads", permit.action());
+            Verdict::unaskable(&error.into())
+        };
+        let answer = |touch| {
+            if refused.contains(touch) {
+                return Some(only_reads());
+            }
+            answers.next()
+        };
+        Ok(touches.iter().filter_map(answer).collect())
     }
 
     fn refuse_type(
         &self,
         permit: &Permit,
         touch: &TypeTouch<'_>,
-        verdict: Verdict,
+        verdict: &Verdict,
     ) -> Option<Arc<Refusal>> {
-        let decision_id = Uuid::now_v7();
-        self.note_errors(
-            &verdict,
-            &permit.principal().id,
-            touch.action(),
-            decision_id,
-        );
         if verdict.allowed() {
             return None;
         }
+        let decision_id = Uuid::now_v7();
+        self.note_errors(verdict, &permit.principal().id, touch.action(), decision_id);
         let graph_id = permit.graph_id().map(str::to_owned);
         Some(self.refuse(Refusal {
             decision_id,
@@ -402,8 +317,8 @@ impl Authorizer {
                 graph_id.as_deref().unwrap_or_default()
             ),
             graph_id,
-            reasons: verdict.forbidding.into_iter().collect(),
-            errors: verdict.errors,
+            reasons: verdict.forbidding.iter().cloned().collect(),
+            errors: verdict.errors.clone(),
         }))
     }
 

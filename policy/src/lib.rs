@@ -31,9 +31,14 @@
 //! - only policies that passed strict validation against `policies/trellis.cedarschema` exist.
 
 mod action;
+#[cfg(test)]
+mod agreement;
 mod authorizer;
+mod case;
+mod clock;
 mod complexity;
 mod decision;
+mod docket;
 mod finding;
 mod listing;
 mod model;
@@ -43,6 +48,7 @@ mod request;
 mod resource;
 mod slices;
 mod tokens;
+mod verdict;
 mod vocabulary;
 
 pub use action::{Action, ActionGroup, ResourceKind, UnknownAction};

@@ -10,16 +10,17 @@
 //!
 //! A property test holds this to the plain decisions, one graph after the other.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::action::Action;
-use crate::authorizer::{Authorizer, Verdict};
+use crate::authorizer::Authorizer;
 use crate::principal::{AttributeValue, Principal};
-use crate::request::{Asker, Unaskable, graph_uid};
+use crate::request::{Asker, Hearing, Unaskable, graph_uid};
 use crate::resource::{Context, GraphRef};
+use crate::verdict::Verdict;
 use crate::vocabulary::Vocabulary;
 
 /// A text of a graph, as far as the policies can tell it from others.
@@ -92,8 +93,11 @@ impl Authorizer {
         let own = graph.policy().map(Arc::as_ref);
         let verdict = match asker {
             Ok(asker) => asker
-                .at_graph(graph, &[show])
-                .and_then(|scene| self.ask(&scene, show, graph_uid(graph), in_scope, own))
+                .scene(Some(graph), &[show], &BTreeSet::new())
+                .and_then(|scene| {
+                    let hearing = Hearing::new(asker, &scene);
+                    self.ask(&hearing, show, graph_uid(graph), in_scope, own)
+                })
                 .unwrap_or_else(|error| Verdict::unaskable(&error)),
             Err(error) => Verdict::unaskable(error),
         };

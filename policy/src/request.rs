@@ -3,7 +3,8 @@
 //! Everything that a valid policy can look at is brought along: the principal, the resource with what
 //! it stands in, the branch, and the action with its group. It knows nothing of policies.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::error::Error;
 
 use cedar_policy::{
@@ -30,11 +31,27 @@ pub(crate) struct Asker {
     branch: Option<(String, bool)>,
 }
 
-/// Entities ready for questions about them.
-pub(crate) struct Scene<'a> {
-    asker: &'a Asker,
+/// Entities ready for questions about them: an asker, what it asks about, and actions.
+#[derive(Debug)]
+pub(crate) struct Scene {
     entities: Entities,
     branch: Option<EntityUid>,
+    types: BTreeSet<(TypeKind, String)>,
+    size: usize,
+}
+
+/// A scene at the time of one request, for its questions.
+pub(crate) struct Hearing<'a> {
+    asker: &'a Asker,
+    scene: &'a Scene,
+    /// By whether the action is in scope.
+    contexts: [OnceCell<CedarContext>; 2],
+}
+
+/// Refuses a time that Cedar cannot be told.
+pub(crate) fn check_time(context: &Context) -> Result<(), Unaskable> {
+    Timestamp::try_from(context.time)?;
+    Ok(())
 }
 
 impl Asker {
@@ -80,43 +97,31 @@ impl Asker {
         })
     }
 
-    /// For questions about the server.
-    pub(crate) fn at_the_server(&self, actions: &[Action]) -> Result<Scene<'_>, Unaskable> {
-        self.scene(actions, Vec::new(), None)
-    }
-
-    /// For questions about a graph.
-    pub(crate) fn at_graph(
+    /// For questions about these actions on a graph (on the server without one) and on these types of
+    /// it.
+    pub(crate) fn scene(
         &self,
-        graph: &GraphRef,
+        graph: Option<&GraphRef>,
         actions: &[Action],
-    ) -> Result<Scene<'_>, Unaskable> {
-        self.at_types(graph, actions, std::iter::empty())
-    }
-
-    /// For questions about types of a graph, none twice.
-    pub(crate) fn at_types<'t>(
-        &self,
-        graph: &GraphRef,
-        actions: &[Action],
-        types: impl Iterator<Item = (TypeKind, &'t str)>,
-    ) -> Result<Scene<'_>, Unaskable> {
-        let mut entities = vec![Entity::new_with_tags(
-            graph_uid(graph),
-            tenant(graph.tenant()),
-            HashSet::from([server_uid()]),
-            labels(graph),
-        )?];
-        for (kind, name) in types {
-            entities.push(part(
-                graph,
-                type_uid(graph, kind, name),
-                [("name", name)],
-                [],
+        types: &BTreeSet<(TypeKind, &str)>,
+    ) -> Result<Scene, Unaskable> {
+        let mut entities = vec![
+            self.entity.clone(),
+            Entity::new_no_attrs(server_uid(), HashSet::new()),
+        ];
+        let mut branch = None;
+        if let Some(graph) = graph {
+            entities.push(Entity::new_with_tags(
+                graph_uid(graph),
+                tenant(graph.tenant()),
+                HashSet::from([server_uid()]),
+                labels(graph),
             )?);
-        }
-        let branch = match &self.branch {
-            Some((name, protected)) => {
+            for (kind, name) in types {
+                let uid = type_uid(graph, *kind, name);
+                entities.push(part(graph, uid, [("name", *name)], [])?);
+            }
+            if let Some((name, protected)) = &self.branch {
                 let uid = EntityType::Branch.uid(&format!("{}/{name}", graph.graph_id()));
                 entities.push(part(
                     graph,
@@ -124,21 +129,9 @@ impl Asker {
                     [("name", name.as_str())],
                     [("protected", *protected)],
                 )?);
-                Some(uid)
+                branch = Some(uid);
             }
-            None => None,
-        };
-        self.scene(actions, entities, branch)
-    }
-
-    fn scene(
-        &self,
-        actions: &[Action],
-        mut entities: Vec<Entity>,
-        branch: Option<EntityUid>,
-    ) -> Result<Scene<'_>, Unaskable> {
-        entities.push(self.entity.clone());
-        entities.push(Entity::new_no_attrs(server_uid(), HashSet::new()));
+        }
         // The hierarchy of the actions is the enum's; a test holds it to the schema's.
         entities.extend(actions.iter().map(|action| {
             Entity::new_no_attrs(
@@ -147,16 +140,48 @@ impl Asker {
             )
         }));
         Ok(Scene {
-            asker: self,
+            size: entities.len(),
             entities: Entities::from_entities(entities, None)?,
             branch,
+            types: types
+                .iter()
+                .map(|(kind, name)| (*kind, (*name).to_owned()))
+                .collect(),
         })
     }
 }
 
-impl Scene<'_> {
+impl Scene {
+    /// How many entities there are.
+    pub(crate) fn len(&self) -> usize {
+        self.size
+    }
+
+    /// The types that can be asked about.
+    pub(crate) fn types(&self) -> impl Iterator<Item = (TypeKind, &str)> {
+        self.types.iter().map(|(kind, name)| (*kind, name.as_str()))
+    }
+
+    /// Whether all of these types can be asked about.
+    pub(crate) fn has(&self, types: &BTreeSet<(TypeKind, &str)>) -> bool {
+        types.is_empty() || {
+            let known: BTreeSet<_> = self.types().collect();
+            types.is_subset(&known)
+        }
+    }
+}
+
+impl<'a> Hearing<'a> {
+    pub(crate) fn new(asker: &'a Asker, scene: &'a Scene) -> Self {
+        Self {
+            asker,
+            scene,
+            contexts: [OnceCell::new(), OnceCell::new()],
+        }
+    }
+
     pub(crate) fn entities(&self) -> &Entities {
-        &self.entities
+        &self.scene.entities
     }
 
     /// May the asker do `action` to `resource`? `in_scope`: whether its scopes include the action.
@@ -166,18 +191,15 @@ impl Scene<'_> {
         resource: EntityUid,
         in_scope: bool,
     ) -> Result<Request, Unaskable> {
-        let mut pairs = self.asker.context.clone();
-        pairs.push((
-            "in_scope".to_owned(),
-            RestrictedExpression::new_bool(in_scope),
-        ));
-        if let Some(branch) = &self.branch {
-            pairs.push((
-                "branch".to_owned(),
-                RestrictedExpression::new_entity_uid(branch.clone()),
-            ));
-        }
-        let context = CedarContext::from_pairs(pairs)?;
+        let [out, within] = &self.contexts;
+        let place = if in_scope { within } else { out };
+        let context = match place.get() {
+            Some(context) => context.clone(),
+            None => {
+                let context = self.context(in_scope)?;
+                place.get_or_init(|| context).clone()
+            }
+        };
         Ok(Request::new(
             self.asker.uid.clone(),
             action_uid(action),
@@ -185,6 +207,21 @@ impl Scene<'_> {
             context,
             None,
         )?)
+    }
+
+    fn context(&self, in_scope: bool) -> Result<CedarContext, Unaskable> {
+        let mut pairs = self.asker.context.clone();
+        pairs.push((
+            "in_scope".to_owned(),
+            RestrictedExpression::new_bool(in_scope),
+        ));
+        if let Some(branch) = &self.scene.branch {
+            pairs.push((
+                "branch".to_owned(),
+                RestrictedExpression::new_entity_uid(branch.clone()),
+            ));
+        }
+        Ok(CedarContext::from_pairs(pairs)?)
     }
 }
 
@@ -317,16 +354,17 @@ mod tests {
         {
             let asker = Asker::new(principal, context).unwrap();
             let scene = asker
-                .at_types(graph, Action::ALL, types.into_iter())
+                .scene(Some(graph), Action::ALL, &types.into())
                 .unwrap();
-            Entities::from_entities(scene.entities().iter().cloned(), Some(schema)).unwrap();
+            let hearing = Hearing::new(&asker, &scene);
+            Entities::from_entities(hearing.entities().iter().cloned(), Some(schema)).unwrap();
             for action in Action::ALL {
                 let resource = match action.resource_kind() {
                     crate::ResourceKind::Server => server_uid(),
                     crate::ResourceKind::Graph => graph_uid(graph),
                     crate::ResourceKind::Type => type_uid(graph, TypeKind::Edge, "Knows"),
                 };
-                let question = scene.question(*action, resource, true).unwrap();
+                let question = hearing.question(*action, resource, true).unwrap();
                 question
                     .context()
                     .unwrap()

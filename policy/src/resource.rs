@@ -50,6 +50,16 @@ impl GraphRef {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Whether policies cannot tell them apart: copies of one reference, or all facts equal.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        let own = |graph: &Self| graph.policy().map(Arc::as_ptr);
+        self.is(other)
+            || (self.graph_id() == other.graph_id()
+                && self.tenant() == other.tenant()
+                && self.labels() == other.labels()
+                && own(self) == own(other))
+    }
+
     /// The id, as registered.
     pub fn graph_id(&self) -> &str {
         &self.0.graph_id

@@ -1,7 +1,8 @@
 //! Bearer tokens: from what is presented to a principal.
 //!
-//! Tokens are kept and compared as SHA-256 digests, each presented token against all of them in
-//! constant time. Nothing here prints a token or a digest, errors included: an operator who pasted a
+//! Tokens are kept and compared as SHA-256 digests. Of many, a presented one is compared with the few
+//! whose digests a secret hash puts into the same bucket, in constant time: how long it takes says
+//! nothing of what the digests are, and does not grow with their number. Nothing here prints a token or a digest, errors included: an operator who pasted a
 //! token where its digest belongs must not find it in a log. The files themselves are read
 //! elsewhere; this module takes what was read.
 //!
@@ -15,8 +16,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -166,9 +168,29 @@ impl Groups {
 }
 
 /// Every token that the server accepts. Immutable: a reload makes another.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Tokens {
     entries: Vec<Entry>,
+    /// Places in `entries`, by principal id.
+    by_principal: HashMap<String, usize>,
+    /// Its keys are this process's secret.
+    hashing: RandomState,
+    /// Places in `entries`, by hash of the digest; as many as a power of two.
+    buckets: Vec<Vec<usize>>,
+}
+
+/// How many tokens share a bucket on average, at most.
+const BUCKET: usize = 4;
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            by_principal: HashMap::new(),
+            hashing: RandomState::new(),
+            buckets: vec![Vec::new()],
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -253,41 +275,69 @@ impl Tokens {
         origin: TokenOrigin,
     ) -> Result<(), TokenError> {
         check_id(&principal.id)?;
-        for known in &self.entries {
-            if known.principal.id == principal.id {
-                return Err(TokenError::DuplicatePrincipal {
-                    principal: principal.id,
-                    first: known.origin,
-                    second: origin,
-                });
-            }
-            if known.digest == digest {
-                return Err(TokenError::DuplicateToken {
-                    first: known.principal.id.clone(),
-                    second: principal.id,
-                });
-            }
+        let known = self.by_principal.get(&principal.id);
+        if let Some(known) = known.and_then(|place| self.entries.get(*place)) {
+            return Err(TokenError::DuplicatePrincipal {
+                principal: principal.id,
+                first: known.origin,
+                second: origin,
+            });
         }
+        if let Some(known) = self.find(&digest) {
+            return Err(TokenError::DuplicateToken {
+                first: known.principal.id.clone(),
+                second: principal.id,
+            });
+        }
+        let place = self.entries.len();
+        self.by_principal.insert(principal.id.clone(), place);
         self.entries.push(Entry {
             digest,
             principal: Arc::new(principal),
             origin,
         });
+        if self.entries.len() > BUCKET * self.buckets.len() {
+            self.spread();
+        } else if let Some(bucket) = self.bucket(&digest) {
+            self.buckets[bucket].push(place);
+        }
         Ok(())
     }
 
-    /// Whose token this is, or `None` when it is nobody's. Takes as long for a wrong token as for a
-    /// right one: it is compared with all of them, by digest, in constant time.
-    pub fn authenticate(&self, presented: &str) -> Option<Arc<Principal>> {
-        let digest = sha256(presented);
-        let mut found = u64::MAX;
-        for (index, entry) in (0_u64..).zip(&self.entries) {
-            found.conditional_assign(&index, entry.digest.as_slice().ct_eq(digest.as_slice()));
+    /// Twice as many buckets.
+    fn spread(&mut self) {
+        self.buckets = vec![Vec::new(); 2 * self.buckets.len()];
+        for place in 0..self.entries.len() {
+            if let Some(bucket) = self.bucket(&self.entries[place].digest) {
+                self.buckets[bucket].push(place);
+            }
         }
-        let index = usize::try_from(found).ok()?;
-        self.entries
-            .get(index)
-            .map(|entry| Arc::clone(&entry.principal))
+    }
+
+    fn bucket(&self, digest: &[u8; 32]) -> Option<usize> {
+        let hash = self.hashing.hash_one(digest);
+        usize::try_from(hash % self.buckets.len() as u64).ok()
+    }
+
+    /// Compares with everything in the bucket, whatever it finds.
+    fn find(&self, digest: &[u8; 32]) -> Option<&Entry> {
+        let bucket = self.buckets.get(self.bucket(digest)?)?;
+        let mut found = u64::MAX;
+        for place in bucket {
+            let same = self.entries[*place]
+                .digest
+                .as_slice()
+                .ct_eq(digest.as_slice());
+            found.conditional_assign(&(*place as u64), same);
+        }
+        self.entries.get(usize::try_from(found).ok()?)
+    }
+
+    /// Whose token this is, or `None` when it is nobody's. Takes as long for a wrong token as for a
+    /// right one of its bucket: it is compared with all of them, by digest, in constant time.
+    pub fn authenticate(&self, presented: &str) -> Option<Arc<Principal>> {
+        let entry = self.find(&sha256(presented))?;
+        Some(Arc::clone(&entry.principal))
     }
 
     /// Whether there is no token at all.

@@ -16,12 +16,12 @@ use std::sync::Arc;
 
 use language::schema::Schema;
 use policy::{Action, Permit};
-use storage_engine::Graph;
+use storage_engine::{CreateError, Graph, Store};
 use uuid::Uuid;
 
 use crate::config::store::ConfigText;
 use crate::config::{GraphEntry, GraphKind, PolicyFile, edit};
-use crate::durable::{self, Naming};
+use crate::durable;
 use crate::handle::WrongPermit;
 use crate::intent::{self, Found, Intent};
 use crate::policy_file::read_policy;
@@ -193,7 +193,7 @@ impl Registry {
             intent: Uuid::new_v4(),
             graph_id: request.graph_id.clone(),
             graph_uuid,
-            folder_existed: folder.exists(),
+            folder_existed: !uri::is_remote(&folder) && folder.exists(),
             missing_above: missing_above(&folder),
             folder,
             old_digest: read.digest,
@@ -216,7 +216,7 @@ impl Registry {
         };
         let roots = written
             .into_iter()
-            .map(|root| uri::canonical(&self.file().resolve(root)));
+            .map(|root| uri::root(root, self.file().folder()));
         Ok(roots.collect::<Result<_, UriError>>()?)
     }
 
@@ -288,7 +288,9 @@ impl Registry {
         let path = uri.canonical().to_owned();
         match intent::look(&path)? {
             Found::Absent | Found::Empty => Ok(()),
-            Found::Other if !path.is_dir() => Err(UriError::NotAFolder { path }.into()),
+            Found::Other if !uri::is_remote(&path) && !path.is_dir() => {
+                Err(UriError::NotAFolder { path }.into())
+            }
             Found::Graph(_) | Found::Other => Err(Error::UriNotEmpty { path }),
         }
     }
@@ -332,10 +334,10 @@ impl Registry {
         initialise: impl FnOnce(&Path, Uuid) -> Result<(), StorageError>,
     ) -> Result<(), Failure> {
         let intent = &plan.intent;
-        *made_folder = durable::create_folder(&intent.folder)?;
+        let remote = uri::is_remote(&intent.folder);
+        *made_folder = !remote && durable::create_folder(&intent.folder)?;
         self.after(Step::FolderMade)?;
-        let listing = fs::read_dir(&intent.folder).naming("list", &intent.folder)?;
-        if listing.take(1).count() > 0 {
+        if !matches!(intent::look(&intent.folder)?, Found::Absent | Found::Empty) {
             // Somebody was quicker: what is in there is theirs, even if the folder is ours.
             *made_folder = false;
             return Err(Error::UriNotEmpty {
@@ -431,7 +433,11 @@ fn initialise(
         schema,
         principal,
     };
-    Ok(Graph::create(folder, new)?)
+    let store = match uri::is_remote(folder) {
+        true => Store::at(&folder.to_string_lossy()).map_err(CreateError::from)?,
+        false => folder.into(),
+    };
+    Ok(Graph::create(store, new)?)
 }
 
 /// Why the effects stopped, and whether the config had been replaced by then.
@@ -450,6 +456,10 @@ impl<E: Into<Error>> From<E> for Failure {
 }
 
 fn missing_above(folder: &Path) -> Vec<PathBuf> {
+    if uri::is_remote(folder) {
+        // There are no folders.
+        return Vec::new();
+    }
     folder
         .ancestors()
         .skip(1)

@@ -18,11 +18,13 @@ use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::export::{self, ExportError};
 use storage_engine::{
-    CommitError, CommitInfo, Graph, OpenError, Snapshot, Status, Transaction, WriteRequest, Written,
+    CommitError, CommitInfo, Graph, IdempotencyKey, OpenError, Snapshot, Status, Store,
+    Transaction, Work, WriteRequest, Written,
 };
 use uuid::Uuid;
 
 use crate::Registration;
+use crate::uri;
 
 /// Every graph that was asked for, by its folder.
 #[derive(Debug)]
@@ -126,11 +128,17 @@ impl Handles {
         registration: &Registration,
     ) -> Result<Reader, HandleError> {
         let graph = self.graph(permit, registration)?;
-        Ok(Reader {
-            reference: registration.reference().clone(),
-            snapshot: graph.snapshot(),
-            status: graph.status(),
-        })
+        Ok(Reader::on(registration, graph))
+    }
+
+    /// The same without blocking: `None` unless the graph is open already.
+    pub(crate) fn reader_at_once(
+        &self,
+        permit: &Permit,
+        registration: &Registration,
+    ) -> Result<Option<Reader>, HandleError> {
+        let graph = self.open_graph(permit, registration)?;
+        Ok(graph.map(|graph| Reader::on(registration, graph)))
     }
 
     /// The way to write to the graph that the permit is for. Blocks while it is opened.
@@ -144,6 +152,20 @@ impl Handles {
             reference: registration.reference().clone(),
             graph: self.graph(permit, registration)?,
         })
+    }
+
+    /// The same without blocking: `None` unless the graph is open already.
+    pub(crate) fn writer_at_once(
+        &self,
+        permit: &Permit,
+        registration: &Registration,
+    ) -> Result<Option<Writer>, HandleError> {
+        WrongPermit::unless(permit.allows_writing(), permit)?;
+        let graph = self.open_graph(permit, registration)?;
+        Ok(graph.map(|graph| Writer {
+            reference: registration.reference().clone(),
+            graph,
+        }))
     }
 
     /// How the graph stands.
@@ -182,11 +204,8 @@ impl Handles {
         reason = "this is the one place that opens a graph, and it asks for a permit first"
     )]
     fn graph(&self, permit: &Permit, registration: &Registration) -> Result<Graph, HandleError> {
+        check(permit, registration)?;
         let graph_id = registration.graph_id.as_str();
-        WrongPermit::unless(permit.graph_id() == Some(graph_id), permit)?;
-        if !permit.is_for(registration.reference()) {
-            return Err(HandleError::Changed);
-        }
         let folder = registration.uri.canonical();
         let slot = {
             let mut slots = self.slots();
@@ -195,13 +214,21 @@ impl Handles {
         };
         let mut state = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*state {
-            State::Open(graph) => return Ok(graph.clone()),
+            State::Open(graph) if !graph.is_lost() => return Ok(graph.clone()),
+            // Another process has taken over, or the store was out of reach: only opening it again
+            // tells what the graph has.
+            State::Open(_) => {}
             State::Broken(error) => return Err(HandleError::Broken(error.clone())),
             // Closing may have come between the two locks, and has passed this slot by now.
             State::Closed if self.slots().is_none() => return Err(HandleError::Closed),
             State::Closed => {}
         }
-        match Graph::open(folder, storage_engine::Options::default()) {
+        let opened = match uri::is_remote(folder) {
+            true => Store::at(&folder.to_string_lossy()).map_err(OpenError::from),
+            false => Ok(folder.into()),
+        };
+        let options = storage_engine::Options::default();
+        match opened.and_then(|store| Graph::open(store, options)) {
             Ok(graph) => {
                 *state = State::Open(graph.clone());
                 Ok(graph)
@@ -219,16 +246,45 @@ impl Handles {
         }
     }
 
+    /// The graph when it is open. One whose slot is busy is being opened or closed.
+    fn open_graph(
+        &self,
+        permit: &Permit,
+        registration: &Registration,
+    ) -> Result<Option<Graph>, HandleError> {
+        check(permit, registration)?;
+        let slot = {
+            let slots = self.slots();
+            let slots = slots.as_ref().ok_or(HandleError::Closed)?;
+            slots.get(registration.uri.canonical()).cloned()
+        };
+        let state = slot.as_ref().and_then(|slot| slot.0.try_lock().ok());
+        Ok(match state.as_deref() {
+            Some(State::Open(graph)) if !graph.is_lost() => Some(graph.clone()),
+            Some(State::Open(_) | State::Closed | State::Broken(_)) | None => None,
+        })
+    }
+
     fn slots(&self) -> MutexGuard<'_, Option<HashMap<PathBuf, Arc<Slot>>>> {
         // An insertion or removal cannot be half done.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Whether the permit is for this graph as it is registered now.
+fn check(permit: &Permit, registration: &Registration) -> Result<(), HandleError> {
+    let graph_id = registration.graph_id.as_str();
+    WrongPermit::unless(permit.graph_id() == Some(graph_id), permit)?;
+    if !permit.is_for(registration.reference()) {
+        return Err(HandleError::Changed);
+    }
+    Ok(())
+}
+
 /// Whether the next request may find the graph well: another process has it, or the system refused
 /// something (too many open files, say) without a word on what is in the files.
 fn passes(error: &OpenError) -> bool {
-    if matches!(error, OpenError::Locked { .. } | OpenError::File(_)) {
+    if error.is_passing() {
         return true;
     }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -267,10 +323,18 @@ pub type Counts = BTreeMap<String, u64>;
 pub struct Reader {
     reference: GraphRef,
     snapshot: Arc<Snapshot>,
-    status: Status,
+    graph: Graph,
 }
 
 impl Reader {
+    fn on(registration: &Registration, graph: Graph) -> Self {
+        Self {
+            reference: registration.reference().clone(),
+            snapshot: graph.snapshot(),
+            graph,
+        }
+    }
+
     /// What the graph may contain.
     #[must_use]
     pub fn schema(&self) -> &Arc<Schema> {
@@ -283,10 +347,10 @@ impl Reader {
         self.snapshot.head()
     }
 
-    /// The state of the storage when the snapshot was taken.
+    /// The state of the storage now. Walks all tables.
     #[must_use]
-    pub fn status(&self) -> &Status {
-        &self.status
+    pub fn status(&self) -> Status {
+        self.graph.status()
     }
 
     /// How many nodes and how many relationships there are, of the types that may be read.
@@ -317,7 +381,7 @@ impl Reader {
     /// and relationships are of.
     pub fn query(
         &self,
-        plan: &Authorized<Plan>,
+        plan: &Authorized<Arc<Plan>>,
         parameters: &Parameters,
         limits: &Limits,
         sink: &mut dyn FnMut(&Snapshot, &[Value]) -> ControlFlow<()>,
@@ -371,18 +435,58 @@ impl Writer {
         R: Send + 'static,
         E: std::error::Error + Send + 'static,
     {
+        let made = |authorized: Authorized<P>| {
+            Work::inside(move |transaction: &mut Transaction| work(authorized.plan(), transaction))
+        };
+        self.submit(authorized, request, made).await
+    }
+
+    /// Carries out work that `make` makes of what was decided, in one commit, which names who was
+    /// permitted to and by which decision.
+    pub async fn submit<P, R, E>(
+        &self,
+        authorized: Authorized<P>,
+        request: WriteRequest,
+        make: impl FnOnce(Authorized<P>) -> Work<R, E>,
+    ) -> Result<Written<R>, AccessError<CommitError<E>>>
+    where
+        R: Send + 'static,
+        E: std::error::Error + Send + 'static,
+    {
+        let request = self.named(&authorized, request)?;
+        let written = self.graph.submit(request, make(authorized)).await;
+        written.map_err(AccessError::Engine)
+    }
+
+    /// As [`Self::submit`], once for each key of the principal; what the work returns is kept.
+    pub async fn submit_once<P, E>(
+        &self,
+        authorized: Authorized<P>,
+        request: WriteRequest,
+        key: IdempotencyKey,
+        make: impl FnOnce(Authorized<P>) -> Work<String, E>,
+    ) -> Result<Written<String>, AccessError<CommitError<E>>>
+    where
+        E: std::error::Error + Send + 'static,
+    {
+        let request = self.named(&authorized, request)?;
+        let written = self.graph.submit_once(request, key, make(authorized)).await;
+        written.map_err(AccessError::Engine)
+    }
+
+    /// The request in the name of who was permitted to.
+    fn named<P>(
+        &self,
+        authorized: &Authorized<P>,
+        request: WriteRequest,
+    ) -> Result<WriteRequest, WrongPermit> {
         let permit = authorized.permit();
         let here = permit.is_for(&self.reference);
         WrongPermit::unless(here && permit.allows_writing(), permit)?;
-        let request = WriteRequest {
+        Ok(WriteRequest {
             principal: permit.principal().id.clone(),
             decision: Some(permit.decision_id()),
             ..request
-        };
-        let work = move |transaction: &mut Transaction| work(authorized.plan(), transaction);
-        self.graph
-            .write(request, work)
-            .await
-            .map_err(AccessError::Engine)
+        })
     }
 }

@@ -10,10 +10,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use storage_engine::{Contents, Store};
 use uuid::Uuid;
 
 use crate::config::ConfigFile;
 use crate::durable::{self, DiskError, Naming};
+use crate::uri;
 use crate::{Digest, GraphId};
 
 /// The file in a graph's folder that says which graph it is.
@@ -34,7 +36,7 @@ pub struct Intent {
     pub graph_id: GraphId,
     /// The uuid its storage will carry.
     pub graph_uuid: Uuid,
-    /// Its canonical folder.
+    /// Its canonical folder, or place in an object store.
     pub folder: PathBuf,
     /// The folder was there (and empty) before.
     pub folder_existed: bool,
@@ -105,6 +107,9 @@ struct Identity {
 
 /// Looks at a folder.
 pub fn look(folder: &Path) -> Result<Found, DiskError> {
+    if uri::is_remote(folder) {
+        return look_remotely(folder);
+    }
     match fs::symlink_metadata(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
         Err(source) => {
@@ -136,6 +141,25 @@ pub fn look(folder: &Path) -> Result<Found, DiskError> {
     }
 }
 
+/// The place in an object store that a canonical form names.
+fn store(place: &Path) -> Result<Store, DiskError> {
+    Store::at(&place.to_string_lossy())
+        .map_err(io::Error::other)
+        .naming("reach", place)
+}
+
+fn look_remotely(place: &Path) -> Result<Found, DiskError> {
+    let contents = store(place)?
+        .contents()
+        .map_err(io::Error::other)
+        .naming("look at", place)?;
+    Ok(match contents {
+        Contents::Nothing => Found::Absent,
+        Contents::Graph(uuid) => Found::Graph(uuid),
+        Contents::Other => Found::Other,
+    })
+}
+
 impl Intent {
     fn path(&self, file: &ConfigFile) -> PathBuf {
         file.state_folder()
@@ -162,6 +186,10 @@ impl Intent {
     /// empty again.
     pub(crate) fn undo(&self, settlement: Settlement) -> Result<(), DiskError> {
         match settlement {
+            Settlement::RemoveGraph if uri::is_remote(&self.folder) => store(&self.folder)?
+                .erase(self.graph_uuid)
+                .map_err(io::Error::other)
+                .naming("remove", &self.folder)?,
             Settlement::RemoveGraph => remove_graph(&self.folder, self.folder_existed)?,
             Settlement::RemoveEmpty => remove_if_empty(&self.folder)?,
             Settlement::Finished | Settlement::LeftAlone => return Ok(()),

@@ -22,7 +22,7 @@ use crate::config::lock::{ConfigLock, LockError};
 use crate::config::store::{self, ConfigText};
 use crate::config::{self, ConfigFile, Drift};
 use crate::durable;
-use crate::handle::{HandleError, Handles, Reader, Standing, Writer, WrongPermit};
+use crate::handle::{HandleError, Handles, Reader, Standing, Writer, WrongPermit, with_causes};
 use crate::intent::{self, Intent, Named, Settlement};
 use crate::registration::{self, Graphs, Registration, Snapshot};
 use crate::{Digest, Error, GraphId};
@@ -164,10 +164,22 @@ impl Registry {
         self.handles.reader(permit, &registration)
     }
 
+    /// The same without blocking, for a thread that must not: `None` unless the graph is open already.
+    pub fn reader_at_once(&self, permit: &Permit) -> Result<Option<Reader>, HandleError> {
+        let registration = self.permitted(permit)?;
+        self.handles.reader_at_once(permit, &registration)
+    }
+
     /// The way to write to the graph that the permit is for. Blocks while the graph is opened.
     pub fn writer(&self, permit: &Permit) -> Result<Writer, HandleError> {
         let registration = self.permitted(permit)?;
         self.handles.writer(permit, &registration)
+    }
+
+    /// The same without blocking, for a thread that must not: `None` unless the graph is open already.
+    pub fn writer_at_once(&self, permit: &Permit) -> Result<Option<Writer>, HandleError> {
+        let registration = self.permitted(permit)?;
+        self.handles.writer_at_once(permit, &registration)
     }
 
     fn permitted(&self, permit: &Permit) -> Result<Arc<Registration>, HandleError> {
@@ -353,7 +365,16 @@ fn settle(file: &ConfigFile) -> Result<(), Error> {
     };
     for intent in intents {
         let named = named(file, &intent, &parsed.config.graphs);
-        let settlement = intent::settlement(&intent, named, intent::look(&intent.folder)?);
+        let found = match intent::look(&intent.folder) {
+            Err(error) if crate::uri::is_remote(&intent.folder) => {
+                // A store that is out of reach stops nothing but this.
+                let error = with_causes(&error);
+                tracing::warn!(graph_id = %intent.graph_id, error, "an unfinished create waits");
+                continue;
+            }
+            found => found?,
+        };
+        let settlement = intent::settlement(&intent, named, found);
         tracing::info!(
             graph_id = %intent.graph_id, folder = %intent.folder.display(), ?settlement,
             "settling a create that did not end"

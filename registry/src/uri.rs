@@ -1,8 +1,10 @@
-//! Where a graph is kept: a folder, written as a path or as a `file://` uri.
+//! Where a graph is kept: a folder, written as a path or as a `file://` uri, or a place in an object
+//! store, written `s3://bucket/prefix`.
 //!
 //! A location has two forms: what somebody wrote, which is what the config file keeps, and the
 //! canonical one, absolute and free of links, `..` and trailing slashes, which is what two
-//! spellings of one folder are compared by. It knows nothing of what lies in the folder.
+//! spellings of one folder are compared by. It knows nothing of what lies in the folder. The canonical
+//! form of a place in an object store is its uri, whose parts compare as those of a path do.
 //!
 //! ```
 //! use registry::uri::GraphUri;
@@ -40,9 +42,9 @@ pub enum UriError {
     /// A control character, or a blank at either end.
     #[error("a uri must not begin or end with a blank nor contain a control character")]
     BadCharacter,
-    /// A scheme other than `file`.
+    /// A scheme other than `file` and `s3`.
     #[error(
-        "the scheme {scheme}:// is not supported yet; write a path, or a uri that begins with file:///"
+        "the scheme {scheme}:// is not supported yet; write a path, or a uri that begins with file:/// or s3://"
     )]
     UnsupportedScheme {
         /// The scheme as written.
@@ -51,6 +53,12 @@ pub enum UriError {
     /// A `file:` uri that names no local absolute path.
     #[error("{reason}; a file uri looks like file:///srv/data/alpha")]
     BadFileUri {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// An `s3:` uri that names no place in a bucket.
+    #[error("{reason}; a uri in an object store looks like s3://bucket/graphs/alpha")]
+    BadObjectUri {
         /// What is wrong with it.
         reason: &'static str,
     },
@@ -116,6 +124,7 @@ impl UriError {
             | Self::BadCharacter
             | Self::UnsupportedScheme { .. }
             | Self::BadFileUri { .. }
+            | Self::BadObjectUri { .. }
             | Self::OutsideRoots { .. }
             | Self::BelongsToTheRegistry { .. }
             | Self::Overlaps { .. }
@@ -129,8 +138,14 @@ impl GraphUri {
     ///
     /// Looks at the disk, to follow links, but asks for nothing to exist.
     pub fn parse(written: &str, folder: &Path) -> Result<Self, UriError> {
-        let path = local_path(written)?;
-        let canonical = canonical(&folder.join(path))?;
+        let canonical = match remote_place(written)? {
+            Some(place) if place.components().count() > ROOT_PARTS => place,
+            Some(_) => {
+                let reason = "the uri names a whole bucket";
+                return Err(UriError::BadObjectUri { reason });
+            }
+            None => canonical(&folder.join(local_path(written)?))?,
+        };
         Ok(Self {
             written: written.to_owned(),
             canonical,
@@ -151,7 +166,7 @@ impl GraphUri {
         &self.written
     }
 
-    /// The folder: absolute, no links, no `..`, no trailing slash.
+    /// The folder: absolute, no links, no `..`, no trailing slash. Or `s3://bucket/prefix`.
     #[must_use]
     pub fn canonical(&self) -> &Path {
         &self.canonical
@@ -197,6 +212,57 @@ impl GraphUri {
             None
         }
     }
+}
+
+/// What of `s3://bucket` are parts of a path.
+const ROOT_PARTS: usize = 2;
+
+/// Whether a canonical place is in an object store; every other begins with a slash.
+#[must_use]
+pub fn is_remote(canonical: &Path) -> bool {
+    canonical.starts_with("s3:")
+}
+
+/// The canonical form of a root, which may also be a whole bucket; a folder is taken from `folder`.
+pub fn root(written: &str, folder: &Path) -> Result<PathBuf, UriError> {
+    match remote_place(written)? {
+        Some(place) => Ok(place),
+        None => canonical(&folder.join(written)),
+    }
+}
+
+/// The canonical form of `s3://bucket/prefix`; `None` for what has another scheme or none.
+fn remote_place(written: &str) -> Result<Option<PathBuf>, UriError> {
+    let Some((_, rest)) =
+        split_scheme(written).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("s3"))
+    else {
+        return Ok(None);
+    };
+    let bad = |reason| Err(UriError::BadObjectUri { reason });
+    let rest = rest.trim_start_matches("//");
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if !(3..=63).contains(&bucket.len())
+        || !bucket.chars().all(sound)
+        || !bucket.starts_with(ends)
+        || !bucket.ends_with(ends)
+    {
+        return bad("a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens");
+    }
+    let mut place = format!("s3://{bucket}");
+    for part in prefix.split('/').filter(|part| !part.is_empty()) {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=');
+        if matches!(part, "." | "..") {
+            return bad("a place in a bucket has neither . nor .. in it");
+        }
+        if !part.chars().all(plain) {
+            return bad("a place in a bucket has letters, digits and - _ . = in its parts");
+        }
+        place.push('/');
+        place.push_str(part);
+    }
+    Ok(Some(PathBuf::from(place)))
 }
 
 /// Whether a canonical path lies below (not at) one of the canonical `roots`.
@@ -381,7 +447,16 @@ mod tests {
             (" a", "blank"),
             ("a\nb", "control character"),
             ("a\0b", "control character"),
-            ("s3://bucket/graph", "s3:// is not supported yet"),
+            ("s3://", "a bucket's name"),
+            ("s3://bucket", "names a whole bucket"),
+            ("s3://bucket//", "names a whole bucket"),
+            ("s3://Bucket/graph", "a bucket's name"),
+            ("s3://-bucket/graph", "a bucket's name"),
+            ("s3://user:secret@bucket/graph", "a bucket's name"),
+            ("s3://bucket/a/../graph", "neither . nor .."),
+            ("s3://bucket/a b", "letters, digits"),
+            ("s3://bucket/graph?versionId=1", "letters, digits"),
+            ("s3://bucket/%2e%2e/graph", "letters, digits"),
             ("GS://bucket", "GS:// is not supported yet"),
             ("https://example.org/x", "https:// is not supported yet"),
             ("file:relative", "two slashes"),
@@ -398,6 +473,53 @@ mod tests {
             let error = GraphUri::parse(written, Path::new("/srv")).expect_err(written);
             assert!(error.to_string().contains(reason), "{written:?}: {error}");
         }
+    }
+
+    #[test]
+    fn places_in_object_stores_have_one_spelling_and_roots() {
+        let config = Path::new("/srv/none");
+        let place = |written| GraphUri::parse(written, config).expect("a place");
+        for written in [
+            "s3://bucket/graphs/alpha",
+            "S3://bucket/graphs/alpha/",
+            "s3://bucket//graphs///alpha",
+        ] {
+            assert_eq!(
+                place(written).canonical(),
+                Path::new("s3://bucket/graphs/alpha")
+            );
+            assert_eq!(
+                place(written).canonical().to_str(),
+                Some("s3://bucket/graphs/alpha")
+            );
+            assert_eq!(place(written).written(), written);
+        }
+        let roots = ["s3://bucket/graphs", "S3://other/", "data"];
+        let roots = roots.map(|written| root(written, config).expect("a root"));
+        assert!(is_remote(&roots[0]) && is_remote(&roots[1]) && !is_remote(&roots[2]));
+        for (written, expect) in [
+            ("s3://bucket/graphs/alpha", true),
+            ("s3://bucket/graphs", false),
+            ("s3://bucket/graphs-two/alpha", false),
+            ("s3://bucket/alpha", false),
+            ("s3://other/alpha", true),
+            ("s3://other-two/alpha", false),
+            ("data/alpha", true),
+            ("data/s3:/bucket/graphs/alpha", true),
+            ("s3:/bucket/graphs/alpha", false),
+        ] {
+            assert_eq!(place(written).inside(&roots), expect, "{written}");
+        }
+        let alpha = place("s3://bucket/graphs/alpha");
+        assert_eq!(
+            alpha.overlap(Path::new("s3://bucket/graphs")),
+            Some("inside")
+        );
+        assert_eq!(
+            alpha.overlap(Path::new("s3://bucket/graphs/alpha/x")),
+            Some("around")
+        );
+        assert_eq!(alpha.overlap(Path::new("s3://bucket/graphs/alph")), None);
     }
 
     #[test]

@@ -174,7 +174,7 @@ fn places_of_graphs_are_judged_together() {
     let path = folder.path().join("trellis.yaml");
     std::fs::create_dir(folder.path().join("data")).expect("created");
     std::os::unix::fs::symlink("data", folder.path().join("link")).expect("linked");
-    let text = "version: 1\ngraphs:\n  a: { uri: data/a }\n  b: { uri: link/x/../a/ }\n  c: { uri: s3://bucket }\n  d: { uri: . }\n  e: { uri: data/a/e }\n  f: { uri: .trellis/f }\n  g: { uri: data/g }\n";
+    let text = "version: 1\ngraphs:\n  a: { uri: data/a }\n  b: { uri: link/x/../a/ }\n  c: { uri: gs://bucket }\n  d: { uri: . }\n  e: { uri: data/a/e }\n  f: { uri: .trellis/f }\n  g: { uri: data/g }\n";
     std::fs::write(&path, text).expect("written");
     let error = Registry::open(&path, Options::default()).expect_err("unsound");
     let Error::InvalidConfig { problems, .. } = error else {
@@ -183,7 +183,7 @@ fn places_of_graphs_are_judged_together() {
     let found: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let expect = [
         "4:8: graphs.b.uri: the graph \"a\" has the same folder",
-        "5:8: graphs.c.uri: the scheme s3:// is not supported yet",
+        "5:8: graphs.c.uri: the scheme gs:// is not supported yet",
         "6:8: graphs.d.uri: \".\" cannot hold a graph: it is the config file's folder",
         "7:8: graphs.e.uri: lies inside the folder of the graph \"a\"",
         "8:8: graphs.f.uri: \".trellis/f\" cannot hold a graph",

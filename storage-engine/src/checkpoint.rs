@@ -13,8 +13,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::answers::Kept;
 use crate::files::{self, FileError, failed};
+use crate::graph::LOCAL_EPOCH;
 use crate::record::CommitInfo;
+use crate::store::Store;
 use crate::tables::Tables;
 
 /// A point where the log has been folded into tables.
@@ -33,7 +36,13 @@ pub(crate) struct Checkpoint {
     pub(crate) tables: Tables,
     /// The first id of each type that no row has had.
     pub(crate) next_ids: BTreeMap<u32, u64>,
+    /// What keyed requests were answered, oldest first.
+    #[serde(default)]
+    pub(crate) answers: Vec<Kept>,
 }
+
+/// Where checkpoints are.
+const FOLDER: &str = "checkpoints";
 
 /// The format written now.
 pub(crate) const FORMAT: u32 = 1;
@@ -67,43 +76,63 @@ impl Checkpoint {
         self.next_ids.get(&type_id.0).copied().unwrap_or(1)
     }
 
-    /// Writes it durably, reads it back, and removes all others but `previous`, the one that was in
-    /// use: the newest by name need not be any that can be used.
-    pub(crate) fn publish(
-        &self,
-        folder: &Path,
-        previous: Option<&Self>,
-    ) -> Result<(), CheckpointError> {
-        let path = self.path(folder);
+    /// Writes it durably and reads it back.
+    pub(crate) fn publish(&self, store: &Store) -> Result<(), CheckpointError> {
+        let name = self.name();
         let line = serde_json::to_vec(self)?;
         let digest = hex::encode(Sha256::digest(&line));
-        files::write_durably(&path, &[&line, b"\n", digest.as_bytes(), b"\n"])?;
-        if Self::load(&path)? != *self {
+        store.put(&name, &[&line, b"\n", digest.as_bytes(), b"\n"])?;
+        if Self::read(store, &name)? != *self {
+            let path = store.place(&name);
             return Err(CheckpointError::Damaged { path });
         }
-        let kept = [Some(path), previous.map(|previous| previous.path(folder))];
-        for old in list(folder)? {
+        Ok(())
+    }
+
+    /// Removes all others but `previous`, the one that was in use: the newest by name need not be any
+    /// that can be used.
+    pub(crate) fn retire_others(
+        &self,
+        store: &Store,
+        previous: Option<&Self>,
+    ) -> Result<(), FileError> {
+        let kept = [Some(self.name()), previous.map(Self::name)];
+        for old in names(store)? {
             if kept.iter().flatten().any(|kept| *kept == old) {
                 continue;
             }
             // It is in nobody's way; the next fold tries again.
-            if let Err(error) = fs::remove_file(&old) {
-                tracing::warn!(path = %old.display(), %error, "an old checkpoint stays");
+            if let Err(error) = store.delete(&old) {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "an old checkpoint stays");
             }
         }
         Ok(())
     }
 
-    fn path(&self, folder: &Path) -> PathBuf {
-        folder.join(format!("{:020}.json", self.lsn))
+    fn name(&self) -> String {
+        match self.epoch {
+            LOCAL_EPOCH => format!("{FOLDER}/{:020}.json", self.lsn),
+            // Where there are several writers, none replaces what another has put.
+            epoch => format!("{FOLDER}/{:020}-{epoch:020}.json", self.lsn),
+        }
     }
 
+    /// The checkpoint of that name.
+    pub(crate) fn read(store: &Store, name: &str) -> Result<Self, CheckpointError> {
+        Self::decode(&store.get(name)?, &store.place(name))
+    }
+
+    /// The checkpoint in that file.
     pub(crate) fn load(path: &Path) -> Result<Self, CheckpointError> {
-        let bytes = files::read(path)?;
+        Self::decode(&files::read(path)?, path)
+    }
+
+    fn decode(bytes: &[u8], path: &Path) -> Result<Self, CheckpointError> {
         let damaged = || CheckpointError::Damaged {
             path: path.to_owned(),
         };
-        let text = std::str::from_utf8(&bytes).map_err(|_| damaged())?;
+        let text = std::str::from_utf8(bytes).map_err(|_| damaged())?;
         let (line, rest) = text.split_once('\n').ok_or_else(damaged)?;
         if rest.trim_end() != hex::encode(Sha256::digest(line.as_bytes())) {
             return Err(damaged());
@@ -112,20 +141,32 @@ impl Checkpoint {
     }
 }
 
-/// The checkpoint files, newest first.
+fn is_checkpoint(name: &str) -> bool {
+    let stem = name.strip_suffix(".json");
+    let number = |text: &str| text.len() == 20 && text.bytes().all(|byte| byte.is_ascii_digit());
+    stem.is_some_and(|stem| stem.split('-').count() <= 2 && stem.split('-').all(number))
+}
+
+/// The names of all checkpoints, newest first.
+pub(crate) fn names(store: &Store) -> Result<Vec<String>, FileError> {
+    let mut names: Vec<String> = store.list(FOLDER)?.into_iter().map(|it| it.name).collect();
+    names.retain(|name| is_checkpoint(name));
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    names
+        .iter_mut()
+        .for_each(|name| *name = format!("{FOLDER}/{name}"));
+    Ok(names)
+}
+
+/// The checkpoint files in a folder, newest first: for those that work on folders only.
 pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed("list", folder))? {
         let path = entry.map_err(failed("list", folder))?.path();
-        let stem = path
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .unwrap_or_default();
-        let named = stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit());
-        if named
-            && path
-                .extension()
-                .is_some_and(|extension| extension == "json")
+        if path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(is_checkpoint)
         {
             paths.push(path);
         }

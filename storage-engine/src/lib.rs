@@ -31,6 +31,7 @@
     )
 )]
 
+mod answers;
 mod checkpoint;
 mod clock;
 mod columns;
@@ -46,6 +47,7 @@ mod lock;
 mod record;
 mod replay;
 mod rows;
+mod store;
 mod tables;
 mod topology;
 
@@ -55,12 +57,13 @@ pub mod snapshot;
 pub mod transaction;
 
 pub use graph::{
-    CheckpointStatus, CommitError, CreateError, FoldError, Graph, NewGraph, OpenError, Options,
-    Status, WriteRequest, Written,
+    CheckpointStatus, CommitError, CreateError, FoldError, Graph, IdempotencyKey, NewGraph,
+    OpenError, Options, Status, Work, WriteRequest, Written,
 };
 pub use lock::Holder;
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};
 pub use snapshot::{Neighbour, Snapshot};
+pub use store::{Contents, PlaceError, Store};
 pub use transaction::{Transaction, WriteError};
 
 #[cfg(test)]

@@ -39,6 +39,15 @@ pub(crate) enum LockError {
     File(#[from] FileError),
 }
 
+/// This process: its id, its host, the time.
+pub(crate) fn myself() -> (u32, String, i64) {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    (std::process::id(), host, crate::clock::now_micros())
+}
+
 /// Who holds the graph for writing, if anybody does. Changes nothing; for the moment of asking, a
 /// writer that comes is refused.
 pub(crate) fn holder(folder: &Path) -> Result<Option<Holder>, FileError> {
@@ -81,13 +90,11 @@ impl WriterLock {
                 serde_json::from_str(&text).unwrap_or_default(),
             ));
         }
+        let (pid, host, since_micros) = myself();
         let holder = Holder {
-            pid: std::process::id(),
-            host: rustix::system::uname()
-                .nodename()
-                .to_string_lossy()
-                .into_owned(),
-            since_micros: crate::clock::now_micros(),
+            pid,
+            host,
+            since_micros,
         };
         let text = serde_json::to_string(&holder).unwrap_or_default();
         file.set_len(0)

@@ -32,9 +32,29 @@ impl std::fmt::Display for CommitId {
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are commits, and none is kept"
+)]
 pub(crate) enum Record {
     /// A commit.
     Commit(Header, Body),
+    /// A writer begins. Only in an object store.
+    Term(Term),
+}
+
+/// The beginning of a writer. It takes a position in the log and none on a branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Term {
+    /// Position in the graph's log.
+    pub(crate) lsn: u64,
+    /// The number of the writer, above that of every one before it.
+    pub(crate) epoch: u64,
+    /// Microseconds since 1970, UTC.
+    pub(crate) time_micros: i64,
+    /// Its process and host.
+    pub(crate) pid: u32,
+    pub(crate) host: String,
 }
 
 /// What a commit is, apart from its changes.
@@ -67,12 +87,14 @@ pub(crate) struct Header {
     pub(crate) next_ids: Vec<(TypeId, u64)>,
 }
 
-/// The key of a request that must not be carried out twice.
+/// The key of a request that must not be carried out twice, and what it was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Idempotency {
     pub(crate) key: String,
-    /// SHA-256 of the request's body.
+    /// SHA-256 of what was asked.
     pub(crate) digest: [u8; 32],
+    /// What the request was answered besides the commit and its counts.
+    pub(crate) answer: String,
 }
 
 /// What changed.
@@ -230,6 +252,14 @@ impl Record {
     pub(crate) fn decode(entry: &[u8]) -> Result<Self, RecordError> {
         decode(entry)
     }
+
+    /// Its position in the log, as it says itself.
+    pub(crate) fn lsn(&self) -> u64 {
+        match self {
+            Self::Commit(header, _) => header.lsn,
+            Self::Term(term) => term.lsn,
+        }
+    }
 }
 
 /// What stands after the format byte, down to the last byte.
@@ -252,6 +282,11 @@ impl SideFile {
     /// be told from those of the log before it.
     pub(crate) fn name(lsn: u64) -> String {
         format!("{lsn:020}-{}.changes", Uuid::new_v4().simple())
+    }
+
+    /// The file's name within the graph.
+    pub(crate) fn place(&self) -> String {
+        format!("files/{}", self.name)
     }
 
     /// The position in a name.
@@ -329,6 +364,7 @@ mod tests {
             idempotency: Some(Idempotency {
                 key: "i".to_owned(),
                 digest: [5; 32],
+                answer: "{}".to_owned(),
             }),
             schema_version: 1,
             counts: ChangeCounts {
@@ -413,13 +449,27 @@ mod tests {
         }
         let golden = cases.map(|(_, body)| format!("{HEADER}{body}"));
         assert_eq!(found, golden);
+        let unkeyed = Header {
+            idempotency: None,
+            ..header()
+        };
+        let record = Record::Commit(unkeyed, inline(Vec::new(), rows()));
+        let bytes = record.encode().expect("encoded");
+        assert_eq!(Record::decode(&bytes).expect("decoded"), record);
+        assert_eq!(hex::encode(bytes), format!("{UNKEYED}{ROWS}"));
     }
+
+    /// As logs had it before requests could have a key.
+    const UNKEYED: &str = "\
+        0100ac0200ab02aa02011000000000000000000000000000000001011000000000000000000000000000000002\
+        8080f2818389850603616e6e100000000000000000000000000000000301037768790001100000000000000000\
+        0000000000000004000101020304050101c801";
 
     const HEADER: &str = "\
         0100ac0200ab02aa02011000000000000000000000000000000001011000000000000000000000000000000002\
         8080f2818389850603616e6e100000000000000000000000000000000301037768790001100000000000000000\
-        000000000000000401016905050505050505050505050505050505050505050505050505050505050505050101\
-        020304050101c801";
+        00000000000000040101690505050505050505050505050505050505050505050505050505050505050505027b\
+        7d0101020304050101c801";
     const ROWS: &str = "\
         0000030701000c01000201010302010403000000000000e0bf050402c3a9060501070602080701028001090801\
         016b000a0901020b0a03040c0b0201020102010304000101820107020101090002020703020001017800";

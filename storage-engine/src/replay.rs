@@ -83,8 +83,9 @@ impl Snapshot {
             );
         }
         for (type_id, next_id) in &header.next_ids {
-            self.reserve(*type_id, *next_id);
+            self.reserve(*type_id, *next_id, header.lsn);
         }
+        self.remember(header);
         self.advance(header.info(), header.lsn);
         Ok(())
     }

@@ -219,6 +219,8 @@ pub(crate) struct Rows {
     pub(crate) next_id: u64,
     /// How many rows of the base are deleted.
     pub(crate) base_deletions: u64,
+    /// The newest log position, since the graph was opened, that changed a row or gave an id.
+    pub(crate) changed: u64,
 }
 
 impl Rows {
@@ -231,6 +233,7 @@ impl Rows {
             count,
             next_id,
             base_deletions: 0,
+            changed: 0,
         }
     }
 
@@ -331,6 +334,7 @@ impl Rows {
             };
         }
         self.next_id = self.next_id.max(id + 1);
+        self.changed = self.changed.max(entry.lsn);
         self.changes.insert_mut(id, entry);
     }
 
@@ -343,6 +347,7 @@ impl Rows {
             changes: RedBlackTreeMapSync::new_sync(),
             next_id: self.next_id,
             base_deletions: 0,
+            changed: self.changed,
         };
         for (id, entry) in self.changes.iter().filter(|(_, entry)| entry.lsn > folded) {
             rebased.put(*id, entry.clone());

@@ -11,10 +11,11 @@ use language::value::{EdgeRef, NodeRef, Value};
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
+use crate::answers::Answers;
 use crate::columns::Layout;
 use crate::identity;
 use crate::keys::Keys;
-use crate::record::CommitInfo;
+use crate::record::{CommitInfo, Header};
 use crate::rows::{Base, Entry, Rows};
 use crate::topology::{Adjacency, Link};
 
@@ -29,6 +30,7 @@ pub struct Snapshot {
     places: Arc<FxHashMap<TypeId, Place>>,
     nodes: Vec<NodeTable>,
     edges: Vec<EdgeTable>,
+    answers: Answers,
 }
 
 /// An edge and the node at its far end.
@@ -103,6 +105,7 @@ impl Snapshot {
             places,
             nodes,
             edges,
+            answers: Answers::default(),
         })
     }
 
@@ -375,8 +378,31 @@ impl Snapshot {
         self.lsn = lsn;
     }
 
-    /// Notes that the ids of a type before `next_id` have been given.
-    pub(crate) fn reserve(&mut self, type_id: TypeId, next_id: u64) {
+    /// What keyed requests were answered.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    /// Keeps what a commit's request was answered, when it has a key.
+    pub(crate) fn remember(&mut self, header: &Header) {
+        if let Some(idempotency) = &header.idempotency {
+            self.answers.put(header, idempotency);
+        }
+    }
+
+    /// The same graph with the answers of a checkpoint.
+    pub(crate) fn with_answers(self, answers: Answers) -> Self {
+        Self { answers, ..self }
+    }
+
+    /// Whether a commit after `lsn` has changed rows of the type or given ids of it. Only for
+    /// positions since the graph was opened.
+    pub(crate) fn changed_since(&self, type_id: TypeId, lsn: u64) -> bool {
+        self.rows(type_id).is_none_or(|rows| rows.changed > lsn)
+    }
+
+    /// Notes that the ids of a type before `next_id` have been given, at `lsn` the last of them.
+    pub(crate) fn reserve(&mut self, type_id: TypeId, next_id: u64, lsn: u64) {
         let rows = match self.places.get(&type_id).copied() {
             Some(Place::Node(at)) => self.nodes.get_mut(at).map(|table| &mut table.rows),
             Some(Place::Edge(at)) => self.edges.get_mut(at).map(|table| &mut table.rows),
@@ -384,6 +410,7 @@ impl Snapshot {
         };
         if let Some(rows) = rows {
             rows.next_id = rows.next_id.max(next_id);
+            rows.changed = rows.changed.max(lsn);
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::cast::AsArray;
@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use crate::columns::{ID, Layout};
+use crate::store::Store;
 
 /// All graphs share one small Lance session: its caches only serve folding and opening.
 const SESSION_CACHE_BYTES: usize = 16 << 20;
@@ -33,7 +34,7 @@ static SESSION: LazyLock<Arc<Session>> = LazyLock::new(|| {
     Arc::new(Session::new(
         SESSION_CACHE_BYTES,
         SESSION_CACHE_BYTES,
-        Arc::default(),
+        crate::store::lance_stores(),
     ))
 });
 
@@ -120,7 +121,7 @@ pub(crate) struct Fold<'a> {
 }
 
 /// Makes the next version of a table. It exists for readers only once a checkpoint names it.
-pub(crate) fn fold(tables: &Path, fold: &Fold<'_>) -> Result<TableVersion, TableError> {
+pub(crate) fn fold(store: &Store, fold: &Fold<'_>) -> Result<TableVersion, TableError> {
     run(async {
         let folder = match fold.parent {
             Some(parent) => parent.folder.clone(),
@@ -131,8 +132,8 @@ pub(crate) fn fold(tables: &Path, fold: &Fold<'_>) -> Result<TableVersion, Table
             ),
         };
         let parent = match fold.parent {
-            Some(parent) => open(tables, parent).await?,
-            None => create(tables, &folder, fold.layout).await?,
+            Some(parent) => open(store, parent).await?,
+            None => create(store, &folder, fold.layout).await?,
         };
         let operation = stage(&folder, &parent, fold).await?;
         let version = parent.version().version;
@@ -165,12 +166,12 @@ pub(crate) fn fold(tables: &Path, fold: &Fold<'_>) -> Result<TableVersion, Table
 
 /// All rows of a version, in the columns that stay in memory.
 pub(crate) fn read(
-    tables: &Path,
+    store: &Store,
     version: &TableVersion,
     layout: &Layout,
 ) -> Result<Vec<RecordBatch>, TableError> {
     run(async {
-        let dataset = open(tables, version).await?;
+        let dataset = open(store, version).await?;
         let mut scan = dataset.scan();
         let failed = lance(&version.folder, "read");
         scan.project(&layout.resident_columns()).map_err(&failed)?;
@@ -193,8 +194,13 @@ pub(crate) fn read(
     })
 }
 
-async fn open(tables: &Path, version: &TableVersion) -> Result<Dataset, TableError> {
-    let path = tables.join(&version.folder);
+/// Where a table is.
+fn place(store: &Store, folder: &str) -> PathBuf {
+    store.place(&format!("tables/{folder}"))
+}
+
+async fn open(store: &Store, version: &TableVersion) -> Result<Dataset, TableError> {
+    let path = place(store, &version.folder);
     let dataset = DatasetBuilder::from_uri(path.to_string_lossy())
         .with_version(version.version)
         .with_session(SESSION.clone())
@@ -221,8 +227,8 @@ fn write_params(mode: WriteMode) -> WriteParams {
     }
 }
 
-async fn create(tables: &Path, folder: &str, layout: &Layout) -> Result<Dataset, TableError> {
-    let path = tables.join(folder);
+async fn create(store: &Store, folder: &str, layout: &Layout) -> Result<Dataset, TableError> {
+    let path = place(store, folder);
     let nothing = RecordBatchIterator::new([], layout.stored.clone());
     Dataset::write(
         nothing,

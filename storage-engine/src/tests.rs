@@ -1,8 +1,12 @@
 //! Tests of the engine as a whole, on a real folder.
 
 mod crash;
+mod history;
 mod model;
+mod objects;
+mod repeated;
 mod transfer;
+mod turns;
 mod writing;
 
 use std::path::Path;
@@ -12,7 +16,8 @@ use language::value::{NodeRef, Value};
 use tempfile::TempDir;
 
 use crate::{
-    CommitError, Graph, NewGraph, Options, Snapshot, Transaction, WriteError, WriteRequest, Written,
+    CommitError, Graph, NewGraph, Options, Snapshot, Store, Transaction, WriteError, WriteRequest,
+    Written,
 };
 
 const SCHEMA: &str = "
@@ -23,7 +28,9 @@ edge Wrote: Person -> Note
 ";
 
 struct Fixture {
+    /// Empty when the graph is in an object store.
     home: TempDir,
+    store: Store,
     graph: Option<Graph>,
     schema: Schema,
 }
@@ -31,14 +38,16 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let home = TempDir::new().expect("a temporary folder");
+        let store = Store::from(home.path().join("g"));
+        Self::at(home, store)
+    }
+
+    fn at(home: TempDir, store: Store) -> Self {
         let schema = Schema::parse(SCHEMA).expect("a valid schema");
-        Graph::create(
-            &home.path().join("g"),
-            NewGraph::new(schema.clone(), "test"),
-        )
-        .expect("created");
+        Graph::create(&store, NewGraph::new(schema.clone(), "test")).expect("created");
         let mut fixture = Self {
             home,
+            store,
             graph: None,
             schema,
         };
@@ -53,7 +62,7 @@ impl Fixture {
     /// Opens the graph as after a crash: the handle is dropped, not closed.
     fn reopen(&mut self) {
         self.graph = None;
-        self.graph = Some(Graph::open(&self.folder(), Options::default()).expect("opened"));
+        self.graph = Some(Graph::open(&self.store, Options::default()).expect("opened"));
     }
 
     fn graph(&self) -> &Graph {
@@ -161,9 +170,35 @@ fn contents(snapshot: &Snapshot) -> String {
     lines.join("\n")
 }
 
-#[test]
-fn a_graph_survives_reopening_with_and_without_folds() {
-    let mut fixture = Fixture::new();
+/// The same list of tests for every kind of store.
+macro_rules! on_every_store {
+    ($($name:ident,)*) => {
+        mod on_a_disk {
+            $(#[test] fn $name() { super::$name(super::Fixture::new()); })*
+        }
+        mod in_memory {
+            $(#[test] fn $name() { super::$name(super::objects::fixture()); })*
+        }
+        /// One after the other, so that the server is started once.
+        #[test]
+        fn in_s3() {
+            let Some(server) = objects::moto::Moto::start() else { return };
+            $(println!("{}", stringify!($name)); $name(server.fixture(stringify!($name)));)*
+        }
+    };
+}
+
+on_every_store! {
+    a_graph_survives_reopening_with_and_without_folds,
+    deletions_are_folded_and_keys_are_free_again,
+    a_failing_write_leaves_no_trace,
+    a_second_writer_is_refused_with_the_holder,
+    a_damaged_checkpoint_falls_back_to_the_log,
+    large_bodies_go_to_side_files,
+    eight_writers_share_the_log,
+}
+
+fn a_graph_survives_reopening_with_and_without_folds(mut fixture: Fixture) {
     let ann = fixture.add_person("ann@x", 30);
     let bob = fixture.add_person("bob@x", 40);
     fixture.connect(ann, bob);
@@ -200,9 +235,7 @@ fn a_graph_survives_reopening_with_and_without_folds() {
     assert_eq!(fixture.contents(), changed);
 }
 
-#[test]
-fn deletions_are_folded_and_keys_are_free_again() {
-    let mut fixture = Fixture::new();
+fn deletions_are_folded_and_keys_are_free_again(mut fixture: Fixture) {
     let ann = fixture.add_person("ann@x", 30);
     let bob = fixture.add_person("bob@x", 40);
     fixture.connect(ann, bob);
@@ -247,9 +280,7 @@ fn deletions_are_folded_and_keys_are_free_again() {
     assert_eq!(message, r#"a Person with email = "bob@x" exists already"#);
 }
 
-#[test]
-fn a_failing_write_leaves_no_trace() {
-    let mut fixture = Fixture::new();
+fn a_failing_write_leaves_no_trace(mut fixture: Fixture) {
     let ann = fixture.add_person("ann@x", 30);
     let head = fixture.graph().snapshot().head().clone();
     let note = fixture.type_id("Note");
@@ -279,28 +310,24 @@ fn a_failing_write_leaves_no_trace() {
     assert_eq!(fixture.contents().lines().count(), 2);
 }
 
-#[test]
-fn a_second_writer_is_refused_with_the_holder() {
-    let fixture = Fixture::new();
-    let error = Graph::open(&fixture.folder(), Options::default()).expect_err("locked");
+fn a_second_writer_is_refused_with_the_holder(fixture: Fixture) {
+    let error = Graph::open(&fixture.store, Options::default()).expect_err("locked");
     let crate::OpenError::Locked { holder } = error else {
         panic!("{error:?}")
     };
     assert_eq!(holder.pid, std::process::id());
 }
 
-#[test]
-fn a_damaged_checkpoint_falls_back_to_the_log() {
-    let mut fixture = Fixture::new();
+fn a_damaged_checkpoint_falls_back_to_the_log(mut fixture: Fixture) {
     fixture.add_person("ann@x", 30);
     fixture.graph().fold().expect("folded");
     fixture.add_person("bob@x", 40);
     fixture.graph().fold().expect("folded");
     let before = fixture.contents();
-    for path in crate::checkpoint::list(&fixture.folder().join("checkpoints")).expect("listed") {
-        let mut bytes = std::fs::read(&path).expect("read");
+    for name in crate::checkpoint::names(&fixture.store).expect("listed") {
+        let mut bytes = fixture.store.get(&name).expect("read");
         bytes[20] ^= 1;
-        std::fs::write(&path, bytes).expect("written");
+        fixture.store.put(&name, &[&bytes]).expect("written");
     }
     fixture.reopen();
     assert_eq!(fixture.contents(), before);
@@ -311,9 +338,7 @@ fn a_damaged_checkpoint_falls_back_to_the_log() {
     assert_eq!(fixture.contents(), before);
 }
 
-#[test]
-fn large_bodies_go_to_side_files() {
-    let mut fixture = Fixture::new();
+fn large_bodies_go_to_side_files(mut fixture: Fixture) {
     let note = fixture.type_id("Note");
     let text = fixture.property("Note", "text");
     fixture
@@ -325,20 +350,13 @@ fn large_bodies_go_to_side_files() {
             Ok(())
         })
         .expect("written");
-    let files = || {
-        std::fs::read_dir(fixture.folder().join("files"))
-            .expect("listed")
-            .count()
-    };
-    assert_eq!(files(), 1);
+    assert_eq!(fixture.store.list("files").expect("listed").len(), 1);
     let before = fixture.contents();
     fixture.reopen();
     assert_eq!(fixture.contents(), before);
 }
 
-#[test]
-fn eight_writers_share_the_log() {
-    let fixture = Fixture::new();
+fn eight_writers_share_the_log(fixture: Fixture) {
     let (person, email) = (
         fixture.type_id("Person"),
         fixture.property("Person", "email"),

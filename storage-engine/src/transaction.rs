@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use language::schema::{InvalidValue, PropertyId, PropertyType, TypeId, scalar_to_json};
 use language::value::{EdgeRef, NodeRef, Value};
@@ -29,6 +30,8 @@ pub struct Transaction {
     /// Rows whose required properties have not been checked yet.
     unchecked: Vec<(TypeId, u64)>,
     pub(crate) properties_set: u64,
+    budget: Option<Instant>,
+    over_budget: bool,
 }
 
 /// A change that the schema or the graph does not allow.
@@ -112,7 +115,30 @@ impl Transaction {
             before: BTreeMap::new(),
             unchecked: Vec::new(),
             properties_set: 0,
+            budget: None,
+            over_budget: false,
         }
+    }
+
+    /// The same, with a time after which the work is to stop.
+    pub(crate) fn within(self, budget: Option<Instant>) -> Self {
+        Self { budget, ..self }
+    }
+
+    /// When work that may be run again elsewhere is to stop here, because others wait behind it. It
+    /// says so with [`Self::end_over_budget`] and fails; nobody sees how.
+    #[must_use]
+    pub fn budget(&self) -> Option<Instant> {
+        self.budget
+    }
+
+    /// Says that the work stops because its [budget](Self::budget) is over.
+    pub fn end_over_budget(&mut self) {
+        self.over_budget = self.budget.is_some();
+    }
+
+    pub(crate) fn is_over_budget(&self) -> bool {
+        self.over_budget
     }
 
     /// The graph with the changes made so far.

@@ -7,6 +7,7 @@
 //! - [`bad_input`] sends every operation what it must refuse, and looks at the disk afterwards.
 //! - [`doctor`] examines and repairs a folder that a server left.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
+//! - [`object_store`] runs the real program on graphs in an object store.
 //! - [`readme`] and [`demo`] run what is promised to users.
 //! - [`house`] holds the rules about the sources themselves.
 #![allow(
@@ -25,5 +26,6 @@ mod harness;
 mod house;
 mod http;
 mod listing;
+mod object_store;
 mod program;
 mod readme;

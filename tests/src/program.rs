@@ -51,7 +51,13 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `trellis serve` on a free port and waits until it listens.
     pub(crate) fn start(config: &Path, more: &[&str]) -> Self {
+        Self::start_with(config, more, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) fn start_with(config: &Path, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = command()
+            .envs(variables.iter().copied())
             .args(["serve", "--bind", "127.0.0.1:0", "--config"])
             .arg(config)
             .args(more)

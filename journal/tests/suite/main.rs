@@ -11,6 +11,7 @@ mod faults;
 mod fuzz;
 mod life;
 mod model;
+mod objects;
 mod salvage;
 mod support;
 mod torn;

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 mod expression;
+mod point;
 
 use crate::schema::{PropertyId, TypeId};
 

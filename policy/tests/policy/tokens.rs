@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use policy::{AttributeValue, Groups, PrincipalKind, TokenFile, Tokens, new_token};
+use policy::{AttributeValue, Groups, PrincipalKind, TokenError, TokenFile, Tokens, new_token};
 
 /// SHA-256 of `secret-a` and of `secret-b`, from `sha256sum`.
 const A: &str = "8766b9cb08e6040b704f1e3ee1e186efccf2635b1d2634d6525333007e6aeae1";
@@ -237,4 +237,27 @@ fn a_new_token_is_random_and_its_digest_opens_the_door() {
     .expect("valid");
     assert!(tokens.authenticate(&token).is_some());
     assert!(tokens.authenticate(&other).is_none());
+}
+
+#[test]
+fn each_of_many_tokens_stands_for_its_own_principal() {
+    let plain = (0..5_000).map(|index| (format!("p{index}"), format!("token-{index}")));
+    let tokens = Tokens::from_plain(plain, &Groups::default()).expect("sound");
+    for index in 0..5_000 {
+        let found = tokens.authenticate(&format!("token-{index}"));
+        assert_eq!(found.expect("known").id, format!("p{index}"));
+    }
+    for unknown in ["token-5000", "", "token-", "p1"] {
+        assert!(tokens.authenticate(unknown).is_none(), "{unknown}");
+    }
+    let again = [("other".to_owned(), "token-4999".to_owned())];
+    let again = Tokens::from_plain(again, &Groups::default()).expect("sound");
+    let error = tokens.merge(again).expect_err("one token for two");
+    assert_eq!(
+        error,
+        TokenError::DuplicateToken {
+            first: "p4999".to_owned(),
+            second: "other".to_owned(),
+        }
+    );
 }

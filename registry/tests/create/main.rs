@@ -106,7 +106,7 @@ fn duplicates_and_bad_places_change_nothing() {
         (at("b", ""), |e| {
             matches!(e, Error::InvalidUri(UriError::Empty))
         }),
-        (at("b", "s3://x/y"), |e| {
+        (at("b", "gs://x/y"), |e| {
             matches!(e, Error::InvalidUri(UriError::UnsupportedScheme { .. }))
         }),
         (at("b", "../data"), |e| {

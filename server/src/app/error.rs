@@ -106,6 +106,9 @@ pub(crate) enum Error {
     /// The caller took nothing of a streamed answer for too long.
     #[error("the caller took nothing of the answer for too long")]
     Stalled,
+    /// JSON of our own that cannot be written or read: a defect.
+    #[error("what was kept of an answer cannot be read")]
+    Unreadable(#[source] serde_json::Error),
     /// A panic in a use case.
     #[error("a use case panicked")]
     Panicked(#[source] tokio::task::JoinError),

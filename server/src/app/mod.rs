@@ -7,9 +7,11 @@ mod cancel;
 mod error;
 pub(crate) mod export;
 pub(crate) mod graphs;
+mod idempotency;
 pub(crate) mod load;
 pub(crate) mod mutate;
 mod outcome;
+mod plans;
 pub(crate) mod query;
 pub(crate) mod readiness;
 pub(crate) mod schema;
@@ -30,6 +32,7 @@ use registry::{GraphId, Registration, Registry};
 
 pub(crate) use cancel::{CancelOnDrop, Cancellations};
 pub(crate) use error::{Error, UploadError};
+pub(crate) use idempotency::{Answered, Key};
 pub(crate) use mutate::StepError;
 
 /// The one branch until branches come.
@@ -41,6 +44,7 @@ pub(crate) struct App {
     pub(crate) access: ArcSwap<Access>,
     pub(crate) registry: Arc<Registry>,
     limits: Limits,
+    plans: plans::Plans,
     pub(crate) running: Cancellations,
     stopping: AtomicBool,
 }
@@ -93,6 +97,8 @@ impl std::fmt::Debug for Credential<'_> {
 pub(crate) struct Origin {
     pub(crate) principal: Arc<Principal>,
     pub(crate) request_id: String,
+    /// Under which it is carried out once, however often it is sent.
+    pub(crate) key: Option<Key>,
 }
 
 impl App {
@@ -101,6 +107,7 @@ impl App {
             access: ArcSwap::from_pointee(access),
             registry: Arc::new(registry),
             limits,
+            plans: plans::Plans::default(),
             running: Cancellations::default(),
             stopping: AtomicBool::new(false),
         })

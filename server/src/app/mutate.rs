@@ -3,27 +3,41 @@
 //! They are compiled on the newest snapshot and decided before anything runs; then they run one
 //! after the other at their place in the log, each on what those before it left.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use api_types::{Column, MutateRequest, MutateResponse, Row, Statement};
 use language::plan::Plan;
-use policy::Action;
+use language::schema::TypeId;
+use policy::{Action, Authorized, Permit};
+use registry::Writer;
+use serde::{Deserialize, Serialize};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
-use storage_engine::{CommitId, Transaction, WriteRequest};
+use storage_engine::{CommitId, IdempotencyKey, Transaction, Work, WriteRequest};
 
 use super::values::{Budget, TooLarge, Values};
-use super::{App, Error, Origin, Target, blocking, outcome, statement};
+use super::{Answered, App, Error, Origin, Target, blocking, outcome, statement};
 
 /// The most statements in one request.
 const MAX_STATEMENTS: usize = 1000;
+/// The most statements that are compiled on the thread that read the request.
+const FEW_STATEMENTS: usize = 4;
 /// The longest message, in bytes.
 const MAX_MESSAGE: usize = 4096;
 
 /// A statement ready to run.
 struct Step {
-    plan: Plan,
+    plan: Arc<Plan>,
     parameters: Parameters,
+}
+
+/// What is to be written, and where.
+struct Prepared {
+    writer: Writer,
+    steps: Authorized<Vec<Step>>,
+    /// Of the last statement.
+    columns: Vec<Column>,
 }
 
 /// Why the statements stopped.
@@ -42,107 +56,259 @@ pub(crate) async fn run(
     origin: Origin,
     graph_id: String,
     request: MutateRequest,
-) -> Result<MutateResponse, Error> {
+) -> Result<Answered<MutateResponse>, Error> {
     let target = Target::branch(&graph_id, request.branch.as_deref());
     let permit = app.permit_graph(&origin.principal, Action::Mutate, target)?;
     target.check_branch()?;
     app.refuse_when_stopping()?;
     let several = request.statements.is_some();
+    let key = origin.key.map(|key| key.of("mutate", &request, &[]));
+    let key = key.transpose()?;
+    let limits = app.limits();
+    let (cancelled, _cancel) = app.running.begin();
+    let limits = Limits {
+        deadline: Some(statement::deadline(limits, None)),
+        max_rows: Some(statement::max_rows(limits, None)),
+        max_bytes: usize::try_from(limits.query_memory_bytes).unwrap_or(usize::MAX),
+        cancelled,
+    };
     let write = WriteRequest {
         message: message(request.message)?,
         if_commit: request.if_commit.as_deref().map(commit_id).transpose()?,
         request: Some(origin.request_id),
+        deadline: limits.deadline,
         ..WriteRequest::default()
     };
     let statements = statements(request.query, request.params, request.statements)?;
-    let (cancelled, _cancel) = app.running.begin();
-    let limits = Limits {
-        deadline: Some(statement::deadline(app.limits(), None)),
-        max_rows: Some(statement::max_rows(app.limits(), None)),
-        max_bytes: usize::try_from(app.limits().query_memory_bytes).unwrap_or(usize::MAX),
-        cancelled,
+    let write = WriteRequest {
+        bytes: statements.iter().map(weight).sum(),
+        ..write
     };
-    let worker = app.clone();
-    let (writer, authorized, columns) = blocking(move || {
-        let writer = worker.registry.writer(&permit)?;
-        let schema = writer.schema();
-        let mut steps = Vec::with_capacity(statements.len());
-        for (index, Statement { query, params }) in statements.into_iter().enumerate() {
-            let plan = statement::compile(&query, &schema, several.then_some(index))?;
-            steps.push(Step {
-                plan,
-                parameters: statement::parameters(params)?,
-            });
-        }
-        let columns = steps
-            .last()
-            .map(|step| statement::columns(&step.plan))
-            .unwrap_or_default();
-        let types: Vec<_> = steps
-            .iter()
-            .map(|step| step.plan.touches.types.clone())
-            .collect();
-        let touches = statement::touches(types.iter().flatten(), &schema);
-        let access = worker.access.load();
-        let authorized = access
-            .authorizer
-            .authorize_types(&permit, steps, &touches)?;
-        Ok((writer, authorized, columns))
-    })
-    .await?;
-    let names = columns.clone();
-    let written = writer
-        .write(authorized, write, move |steps, transaction| {
-            carry_out(steps, several, &names, &limits, transaction)
-        })
-        .await
-        .map_err(Error::of_mutate)?;
-    Ok(MutateResponse {
-        commit: outcome::commit(&written.commit),
-        stats: outcome::changes(&written.counts),
+    let at_once = match app.registry.writer_at_once(&permit)? {
+        Some(writer) if are_brief(app, &writer, &statements) => Some(writer),
+        _ => None,
+    };
+    let Prepared {
+        writer,
+        steps,
         columns,
-        rows: written.value,
+    } = match at_once {
+        Some(writer) => prepare(app, &permit, writer, statements, several)?,
+        None => {
+            let worker = app.clone();
+            blocking(move || {
+                let writer = worker.registry.writer(&permit)?;
+                prepare(&worker, &permit, writer, statements, several)
+            })
+            .await?
+        }
+    };
+    let touches = steps
+        .plan()
+        .iter()
+        .flat_map(|step| &step.plan.touches.types);
+    let carrying = Carrying {
+        touched: touches.map(|(type_id, _)| *type_id).collect(),
+        several,
+        columns,
+        limits,
+    };
+    carrying.write(&writer, steps, write, key).await
+}
+
+/// Whether the statements are compiled and decided in next to no time.
+fn are_brief(app: &App, writer: &Writer, statements: &[Statement]) -> bool {
+    let schema = writer.schema();
+    let is_brief = |statement: &Statement| {
+        let known = app.plans.known(&statement.query, &schema);
+        match known {
+            Some(known) => known.touches().nth(statement::FEW_TYPES).is_none(),
+            None => statement::is_short(&statement.query),
+        }
+    };
+    statements.len() <= FEW_STATEMENTS && statements.iter().all(is_brief)
+}
+
+/// Compiles the statements and has their types decided.
+fn prepare(
+    app: &App,
+    permit: &Permit,
+    writer: Writer,
+    statements: Vec<Statement>,
+    several: bool,
+) -> Result<Prepared, Error> {
+    let schema = writer.schema();
+    let mut compiled = Vec::with_capacity(statements.len());
+    let mut steps = Vec::with_capacity(statements.len());
+    for (index, Statement { query, params }) in statements.into_iter().enumerate() {
+        let statement = app
+            .plans
+            .prepare(&query, &schema, several.then_some(index))?;
+        steps.push(Step {
+            plan: Arc::clone(&statement.plan),
+            parameters: statement::parameters(params)?,
+        });
+        compiled.push(statement);
+    }
+    let touches: Vec<_> = compiled
+        .iter()
+        .flat_map(|statement| statement.touches())
+        .collect();
+    let access = app.access.load();
+    let steps = access.authorizer.authorize_types(permit, steps, &touches)?;
+    let columns = compiled
+        .last()
+        .map(|statement| statement.columns.to_vec())
+        .unwrap_or_default();
+    Ok(Prepared {
+        writer,
+        steps,
+        columns,
     })
 }
 
-/// Runs the statements; the rows are those of the last.
-fn carry_out(
-    steps: &[Step],
-    several: bool,
-    columns: &[Column],
-    limits: &Limits,
-    transaction: &mut Transaction,
-) -> Result<Vec<Row>, StepError> {
-    let mut last = Vec::new();
-    for (index, Step { plan, parameters }) in steps.iter().enumerate() {
-        let failed = |error| StepError {
-            statement: several.then_some(index),
-            error,
-        };
-        last.clear();
-        executor::write(plan, parameters, transaction, limits, &mut |values| {
-            last.push(values.to_vec());
-            ControlFlow::Continue(())
-        })
-        .map_err(failed)?;
-    }
-    // Refused before the commit, not after it.
-    let budget = Budget::new(limits.max_bytes);
-    let values = Values::new(transaction.snapshot(), &budget);
-    let row = |row: &Vec<language::Value>| {
-        let names = columns.iter().map(|column| column.name.clone());
-        let cells = names
-            .zip(row)
-            .map(|(name, value)| Ok((name, values.json(value)?)));
-        cells.collect::<Result<Row, TooLarge>>()
+/// What a request that is sent again gets again, besides its commit.
+#[derive(Debug, Serialize, Deserialize)]
+struct Answer {
+    columns: Vec<Column>,
+    rows: Vec<Row>,
+}
+
+fn answered(written: outcome::Written, answer: Answer) -> Answered<MutateResponse> {
+    let body = MutateResponse {
+        commit: written.commit,
+        stats: written.stats,
+        columns: answer.columns,
+        rows: answer.rows,
     };
-    let rows: Result<_, TooLarge> = last.iter().map(row).collect();
-    rows.map_err(|TooLarge| StepError {
-        statement: several.then(|| steps.len() - 1),
-        error: ExecuteError::MemoryLimit {
-            limit: limits.max_bytes,
-        },
-    })
+    Answered {
+        body,
+        repeated: written.repeated,
+    }
+}
+
+/// About how many bytes a statement holds while it waits.
+fn weight(statement: &Statement) -> usize {
+    fn of(value: &serde_json::Value) -> usize {
+        size_of::<serde_json::Value>()
+            + match value {
+                serde_json::Value::String(text) => text.len(),
+                serde_json::Value::Array(values) => values.iter().map(of).sum(),
+                serde_json::Value::Object(members) => members
+                    .iter()
+                    .map(|(name, value)| name.len() + of(value))
+                    .sum(),
+                _ => 0,
+            }
+    }
+    let parameters = statement.params.iter();
+    let parameters = parameters.map(|(name, value)| name.len() + of(value));
+    statement.query.len() + parameters.sum::<usize>()
+}
+
+/// How statements are carried out.
+struct Carrying {
+    /// The types that they read or change.
+    touched: BTreeSet<TypeId>,
+    /// Errors say which.
+    several: bool,
+    /// Of the last.
+    columns: Vec<Column>,
+    limits: Limits,
+}
+
+impl Carrying {
+    /// Writes what was decided, once for each key.
+    async fn write(
+        mut self,
+        writer: &Writer,
+        steps: Authorized<Vec<Step>>,
+        write: WriteRequest,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Answered<MutateResponse>, Error> {
+        let touched = std::mem::take(&mut self.touched);
+        let Some(key) = key else {
+            let columns = self.columns.clone();
+            let work = |steps: Authorized<Vec<Step>>| {
+                Work::ahead(touched, move |transaction| {
+                    self.carry_out(steps.plan(), transaction)
+                })
+            };
+            let written = writer.submit(steps, write, work).await;
+            let written = written.map_err(Error::of_mutate)?;
+            let (made, rows) = (outcome::written(&written), written.value);
+            return Ok(answered(made, Answer { columns, rows }));
+        };
+        let work = |steps: Authorized<Vec<Step>>| {
+            Work::ahead(touched, move |transaction| {
+                self.carry_out_and_keep(steps.plan(), transaction)
+            })
+        };
+        let written = writer.submit_once(steps, write, key, work).await;
+        let written = written.map_err(Error::of_mutate)?;
+        // The first answer, too, is what was kept, so that all are equal.
+        let kept = serde_json::from_str(&written.value).map_err(Error::Unreadable)?;
+        Ok(answered(outcome::written(&written), kept))
+    }
+
+    /// The answer as it is kept.
+    fn carry_out_and_keep(
+        &self,
+        steps: &[Step],
+        transaction: &mut Transaction,
+    ) -> Result<String, StepError> {
+        let answer = Answer {
+            columns: self.columns.clone(),
+            rows: self.carry_out(steps, transaction)?,
+        };
+        Ok(serde_json::to_string(&answer).expect("names and JSON values make JSON"))
+    }
+
+    /// Runs the statements; the rows are those of the last.
+    fn carry_out(
+        &self,
+        steps: &[Step],
+        transaction: &mut Transaction,
+    ) -> Result<Vec<Row>, StepError> {
+        let mut last = Vec::new();
+        for (index, Step { plan, parameters }) in steps.iter().enumerate() {
+            last.clear();
+            let mut keep = |values: &[language::Value]| {
+                last.push(values.to_vec());
+                ControlFlow::Continue(())
+            };
+            executor::write(plan, parameters, transaction, &self.limits, &mut keep).map_err(
+                |error| StepError {
+                    statement: self.several.then_some(index),
+                    error,
+                },
+            )?;
+        }
+        self.rows(&last, transaction).map_err(|TooLarge| StepError {
+            statement: self.several.then(|| steps.len() - 1),
+            error: ExecuteError::MemoryLimit {
+                limit: self.limits.max_bytes,
+            },
+        })
+    }
+
+    /// The rows as JSON: what is too large is refused before the commit, not after it.
+    fn rows(
+        &self,
+        rows: &[Vec<language::Value>],
+        transaction: &Transaction,
+    ) -> Result<Vec<Row>, TooLarge> {
+        let budget = Budget::new(self.limits.max_bytes);
+        let values = Values::new(transaction.snapshot(), &budget);
+        let row = |row: &Vec<language::Value>| {
+            let names = self.columns.iter().map(|column| column.name.clone());
+            let cells = names
+                .zip(row)
+                .map(|(name, value)| Ok((name, values.json(value)?)));
+            cells.collect::<Result<Row, TooLarge>>()
+        };
+        rows.iter().map(row).collect()
+    }
 }
 
 fn statements(

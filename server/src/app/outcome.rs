@@ -18,6 +18,22 @@ pub(crate) fn commit(info: &CommitInfo) -> Commit {
     }
 }
 
+/// A commit, what it changed, and whether it is that of an earlier request.
+pub(crate) struct Written {
+    pub(crate) commit: Commit,
+    pub(crate) stats: ChangeStats,
+    pub(crate) repeated: bool,
+}
+
+/// What came of a write.
+pub(crate) fn written<R>(written: &storage_engine::Written<R>) -> Written {
+    Written {
+        commit: commit(&written.commit),
+        stats: changes(&written.counts),
+        repeated: written.repeated,
+    }
+}
+
 /// What it changed.
 pub(crate) fn changes(counts: &ChangeCounts) -> ChangeStats {
     ChangeStats {
@@ -75,6 +91,7 @@ fn type_name(value_type: &PropertyType) -> String {
         PropertyType::DateTime => "DateTime".to_owned(),
         PropertyType::Enum(names) => format!("enum({})", names.join(", ")),
         PropertyType::List(element) => format!("[{}]", type_name(element)),
+        PropertyType::Map => "Map".to_owned(),
     }
 }
 

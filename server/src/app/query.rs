@@ -1,23 +1,35 @@
 //! A reading statement: compiled and decided on one snapshot, its rows handed on as they are found.
 //!
-//! The statement runs on a blocking thread and writes rows as JSON into chunks. Until the first
-//! chunk is full, or the end, nothing has been answered, so that an error gets its own status.
+//! A point read is done here and now, on the thread that read the request, when its graph is open
+//! already: it takes microseconds, and changing threads twice takes longer. One that turns out to be
+//! long is begun again like every other statement (nothing has been answered yet, and reading leaves
+//! no trace): on a blocking thread, which writes rows as JSON into chunks. Until the first chunk is
+//! full, or the end, nothing has been answered, so that an error gets its own status.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use api_types::{Column, Commit, QueryRequest, QueryStats};
 use bytes::Bytes;
 use language::Value;
 use policy::{Action, Permit, Principal};
+use registry::Reader;
 use storage_engine::Snapshot;
 use storage_engine::executor::{ExecuteError, Limits, Parameters};
 use tokio::sync::oneshot;
 
+use super::plans::Prepared;
+use super::statement::Decided;
 use super::stream::{self, Closed, Outlet, PIECE, Pieces};
 use super::values::{Budget, TooLarge, Values};
 use super::{App, Error, Target, outcome, refuse_past, statement};
+
+/// How long a statement may keep the thread that read its request.
+const AT_ONCE_TIME: Duration = Duration::from_millis(1);
+/// Bytes that it may hold meanwhile.
+const AT_ONCE_BYTES: usize = 1 << 20;
 
 /// What stands between rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,16 +42,33 @@ pub(crate) enum Layout {
 
 /// An answer that has begun. Dropping it stops the statement.
 pub(crate) struct Answer {
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Arc<[Column]>,
     pub(crate) commit: Commit,
-    /// Rows as JSON in the layout that was asked for, and at the end how it went.
-    pub(crate) rows: Pieces<QueryStats>,
+    pub(crate) rows: Rows,
     /// The most bytes that an answer in one piece may have.
     pub(crate) max_bytes: u64,
 }
 
+/// Rows as JSON in the layout that was asked for, and how it went.
+pub(crate) enum Rows {
+    /// All of them.
+    Whole(Vec<u8>, QueryStats),
+    /// As they are found, and at the end how it went.
+    Pieces(Pieces<QueryStats>),
+}
+
+impl Rows {
+    /// Bytes that are there already.
+    pub(crate) fn known_bytes(&self) -> usize {
+        match self {
+            Self::Whole(rows, _) => rows.len(),
+            Self::Pieces(_) => 0,
+        }
+    }
+}
+
 /// What an answer begins with.
-type Head = (Vec<Column>, Commit);
+type Head = (Arc<[Column]>, Commit);
 
 pub(crate) async fn run(
     app: &Arc<App>,
@@ -48,51 +77,30 @@ pub(crate) async fn run(
     request: QueryRequest,
     layout: Layout,
 ) -> Result<Answer, Error> {
+    let start = Instant::now();
     let target = Target::branch(&graph_id, request.branch.as_deref());
     let permit = app.permit_graph(principal, Action::Query, target)?;
     target.check_branch()?;
     refuse_past(request.at.as_deref())?;
     refuse_zero("timeout_ms", request.timeout_ms)?;
     refuse_zero("max_rows", request.max_rows)?;
-    let parameters = statement::parameters(request.params)?;
-    let (cancelled, cancel) = app.running.begin();
-    let deadline = statement::deadline(app.limits(), request.timeout_ms);
-    let limits = Limits {
-        deadline: Some(deadline),
-        max_rows: Some(statement::max_rows(app.limits(), request.max_rows)),
-        max_bytes: usize::try_from(app.limits().query_memory_bytes).unwrap_or(usize::MAX),
-        cancelled: cancelled.clone(),
+    let work = Work {
+        app: app.clone(),
+        permit,
+        text: request.query,
+        parameters: statement::parameters(request.params)?,
+        layout,
+        start,
+        deadline: statement::deadline(app.limits(), request.timeout_ms),
+        max_rows: statement::max_rows(app.limits(), request.max_rows),
     };
-    let (head, begun) = oneshot::channel();
-    let (outlet, rows) = stream::channel(cancelled, cancel);
-    let (worker, span) = (app.clone(), tracing::Span::current());
-    tokio::task::spawn_blocking(move || {
-        span.in_scope(|| {
-            let work = Work {
-                app: &worker,
-                permit: &permit,
-                layout,
-                limits: &limits,
-                deadline,
-            };
-            let mut output = Output {
-                head: Some(head),
-                outlet,
-            };
-            let start = Instant::now();
-            let ran = work.run(&request.query, &parameters, &mut output);
-            let elapsed_ms = start.elapsed().as_secs_f64() * 1000.0;
-            output.finish(ran.map(|rows| QueryStats { rows, elapsed_ms }), deadline);
-        });
-    });
-    // The sender is dropped without a word only by a panic.
-    let (columns, commit) = begun.await.unwrap_or(Err(Error::BrokenOff))?;
-    Ok(Answer {
-        columns,
-        commit,
-        rows,
-        max_bytes: app.limits().query_memory_bytes,
-    })
+    let reached = work.reach_at_once()?;
+    if let Some(reached) = &reached
+        && let Some(answer) = work.answer_at_once(reached)?
+    {
+        return Ok(answer);
+    }
+    work.answer_elsewhere(reached).await
 }
 
 fn refuse_zero(name: &str, value: Option<u64>) -> Result<(), Error> {
@@ -112,10 +120,10 @@ struct Output {
 }
 
 impl Output {
-    fn begin(&mut self, columns: &[Column], commit: &Commit) {
+    fn begin(&mut self, columns: &Arc<[Column]>, commit: &Commit) {
         if let Some(head) = self.head.take() {
             // A caller that has gone away is noticed by its flag.
-            let _ = head.send(Ok((columns.to_vec(), commit.clone())));
+            let _ = head.send(Ok((Arc::clone(columns), commit.clone())));
         }
     }
 
@@ -128,65 +136,196 @@ impl Output {
     }
 }
 
-struct Work<'a> {
-    app: &'a App,
-    permit: &'a Permit,
+/// One request for a statement's rows.
+struct Work {
+    app: Arc<App>,
+    permit: Permit,
+    text: String,
+    parameters: Parameters,
     layout: Layout,
-    limits: &'a Limits,
+    start: Instant,
     deadline: Instant,
+    max_rows: usize,
 }
 
-impl Work<'_> {
-    /// Returns how many rows there were.
-    fn run(&self, text: &str, parameters: &Parameters, output: &mut Output) -> Result<u64, Error> {
-        let reader = self.app.registry.reader(self.permit)?;
-        let schema = reader.schema().clone();
-        let plan = statement::compile(text, &schema, None)?;
-        if plan.writes() {
+/// A snapshot, and the statement compiled and decided on it.
+struct Reached {
+    reader: Reader,
+    statement: Arc<Prepared>,
+    plan: Decided,
+}
+
+impl Work {
+    /// The statement compiled and decided, when that is done without blocking.
+    fn reach_at_once(&self) -> Result<Option<Reached>, Error> {
+        let Some(reader) = self.app.registry.reader_at_once(&self.permit)? else {
+            return Ok(None);
+        };
+        let known = self.app.plans.known(&self.text, reader.schema());
+        if known.is_none() && !statement::is_short(&self.text) {
+            return Ok(None);
+        }
+        let statement = match known {
+            Some(known) => known,
+            None => self.app.plans.prepare(&self.text, reader.schema(), None)?,
+        };
+        if statement.touches().nth(statement::FEW_TYPES).is_some() {
+            return Ok(None);
+        }
+        self.decide(reader, statement).map(Some)
+    }
+
+    /// The same, however long it takes.
+    fn reach(&self) -> Result<Reached, Error> {
+        let reader = self.app.registry.reader(&self.permit)?;
+        let statement = self.app.plans.prepare(&self.text, reader.schema(), None)?;
+        self.decide(reader, statement)
+    }
+
+    fn decide(&self, reader: Reader, statement: Arc<Prepared>) -> Result<Reached, Error> {
+        if statement.plan.writes() {
             return Err(Error::WriteInReadQuery);
         }
-        let columns = statement::columns(&plan);
-        let commit = outcome::commit(reader.head());
-        let touches = plan.touches.clone();
-        let touches = statement::touches(&touches.types, &schema);
-        let access = self.app.access.load();
-        let plan = access
-            .authorizer
-            .authorize_types(self.permit, plan, &touches)?;
-        let mut rows = RowWriter::new(&columns, self.layout);
+        let plan = statement.decide(&self.app, &self.permit)?;
+        Ok(Reached {
+            reader,
+            statement,
+            plan,
+        })
+    }
+
+    /// The whole answer, when it is made in next to no time.
+    fn answer_at_once(&self, reached: &Reached) -> Result<Option<Answer>, Error> {
+        if !reached.statement.is_quick() || !statement::are_small(&self.parameters) {
+            return Ok(None);
+        }
+        let soon = Instant::now() + AT_ONCE_TIME;
+        let limits = Limits {
+            deadline: Some(self.deadline.min(soon)),
+            max_rows: Some(self.max_rows),
+            max_bytes: self.max_bytes().min(AT_ONCE_BYTES),
+            // It is over before anybody could take it back.
+            cancelled: Arc::new(AtomicBool::new(false)),
+        };
+        let mut rows = RowWriter::new(&reached.statement.labels, self.layout);
         let mut pushed = Ok(());
-        let executed = reader.query(&plan, parameters, self.limits, &mut |snapshot, values| {
-            pushed = self.push(&mut rows, snapshot, values).and_then(|()| {
-                if rows.bytes.len() < PIECE {
-                    return Ok(());
+        let mut is_long = false;
+        let executed = reached.reader.query(
+            &reached.plan,
+            &self.parameters,
+            &limits,
+            &mut |snapshot, values| {
+                pushed = rows.push_all(snapshot, values, limits.max_bytes);
+                is_long = rows.bytes.len() > PIECE;
+                match pushed {
+                    Ok(()) if !is_long => ControlFlow::Continue(()),
+                    _ => ControlFlow::Break(()),
                 }
-                output.begin(&columns, &commit);
-                self.send(rows.take(), output)
-            });
-            match pushed {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(_) => ControlFlow::Break(()),
+            },
+        );
+        match (pushed, executed.map_err(Error::of_query)) {
+            (Err(TooLarge), _)
+            | (_, Err(Error::Execute(ExecuteError::Deadline | ExecuteError::MemoryLimit { .. }))) =>
+            {
+                is_long = true;
             }
+            (Ok(()), Err(error)) => return Err(error),
+            (Ok(()), Ok(())) => {}
+        }
+        if is_long {
+            reached.statement.was_long();
+            return Ok(None);
+        }
+        let stats = self.stats(rows.count);
+        Ok(Some(Answer {
+            columns: Arc::clone(&reached.statement.columns),
+            commit: outcome::commit(reached.reader.head()),
+            rows: Rows::Whole(rows.bytes, stats),
+            max_bytes: self.app.limits().query_memory_bytes,
+        }))
+    }
+
+    /// An answer that is made on a blocking thread.
+    async fn answer_elsewhere(self, reached: Option<Reached>) -> Result<Answer, Error> {
+        let (cancelled, cancel) = self.app.running.begin();
+        let max_bytes = self.app.limits().query_memory_bytes;
+        let limits = Limits {
+            deadline: Some(self.deadline),
+            max_rows: Some(self.max_rows),
+            max_bytes: self.max_bytes(),
+            cancelled: cancelled.clone(),
+        };
+        let (head, begun) = oneshot::channel();
+        let (outlet, rows) = stream::channel(cancelled, cancel);
+        let span = tracing::Span::current();
+        tokio::task::spawn_blocking(move || {
+            span.in_scope(|| {
+                let mut output = Output {
+                    head: Some(head),
+                    outlet,
+                };
+                let reached = reached.map_or_else(|| self.reach(), Ok);
+                let ran = reached.and_then(|reached| self.run(&reached, &limits, &mut output));
+                output.finish(ran.map(|rows| self.stats(rows)), self.deadline);
+            });
         });
+        // The sender is dropped without a word only by a panic.
+        let (columns, commit) = begun.await.unwrap_or(Err(Error::BrokenOff))?;
+        Ok(Answer {
+            columns,
+            commit,
+            rows: Rows::Pieces(rows),
+            max_bytes,
+        })
+    }
+
+    /// Returns how many rows there were.
+    fn run(&self, reached: &Reached, limits: &Limits, output: &mut Output) -> Result<u64, Error> {
+        let columns = &reached.statement.columns;
+        let commit = outcome::commit(reached.reader.head());
+        let mut rows = RowWriter::new(&reached.statement.labels, self.layout);
+        let mut pushed = Ok(());
+        let executed = reached.reader.query(
+            &reached.plan,
+            &self.parameters,
+            limits,
+            &mut |snapshot, values| {
+                pushed = rows
+                    .push_all(snapshot, values, limits.max_bytes)
+                    .map_err(|TooLarge| self.too_large())
+                    .and_then(|()| {
+                        if rows.bytes.len() < PIECE {
+                            return Ok(());
+                        }
+                        output.begin(columns, &commit);
+                        self.send(rows.take(), output)
+                    });
+                match pushed {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
+                }
+            },
+        );
         pushed?;
         executed.map_err(|error| self.failed(Error::of_query(error)))?;
-        output.begin(&columns, &commit);
+        output.begin(columns, &commit);
         self.send(rows.take(), output)?;
         Ok(rows.count)
     }
 
-    fn push(
-        &self,
-        rows: &mut RowWriter,
-        snapshot: &Snapshot,
-        values: &[Value],
-    ) -> Result<(), Error> {
-        let budget = Budget::new(self.limits.max_bytes);
-        let json = Values::new(snapshot, &budget);
-        rows.push(values, |value| json.json(value))
-            .map_err(|TooLarge| Error::ResultTooLarge {
-                limit: self.app.limits().query_memory_bytes,
-            })
+    fn stats(&self, rows: u64) -> QueryStats {
+        let elapsed_ms = self.start.elapsed().as_secs_f64() * 1000.0;
+        QueryStats { rows, elapsed_ms }
+    }
+
+    fn max_bytes(&self) -> usize {
+        usize::try_from(self.app.limits().query_memory_bytes).unwrap_or(usize::MAX)
+    }
+
+    fn too_large(&self) -> Error {
+        Error::ResultTooLarge {
+            limit: self.app.limits().query_memory_bytes,
+        }
     }
 
     fn send(&self, piece: Bytes, output: &Output) -> Result<(), Error> {
@@ -213,29 +352,34 @@ impl Work<'_> {
 }
 
 /// Writes rows as JSON objects.
-struct RowWriter {
+struct RowWriter<'a> {
     /// `"name":` for each column.
-    labels: Vec<Vec<u8>>,
+    labels: &'a [Vec<u8>],
     layout: Layout,
     bytes: Vec<u8>,
     count: u64,
 }
 
-impl RowWriter {
-    fn new(columns: &[Column], layout: Layout) -> Self {
-        let label = |column: &Column| {
-            let mut label = serde_json::Value::from(column.name.as_str())
-                .to_string()
-                .into_bytes();
-            label.push(b':');
-            label
-        };
+impl<'a> RowWriter<'a> {
+    fn new(labels: &'a [Vec<u8>], layout: Layout) -> Self {
         Self {
-            labels: columns.iter().map(label).collect(),
+            labels,
             layout,
             bytes: Vec::new(),
             count: 0,
         }
+    }
+
+    /// A row of `snapshot`, of `max_bytes` at most.
+    fn push_all(
+        &mut self,
+        snapshot: &Snapshot,
+        values: &[Value],
+        max_bytes: usize,
+    ) -> Result<(), TooLarge> {
+        let budget = Budget::new(max_bytes);
+        let json = Values::new(snapshot, &budget);
+        self.push(values, |value| json.json(value))
     }
 
     /// After an error the row is half written: nothing more may be taken.
@@ -277,14 +421,9 @@ mod tests {
 
     #[test]
     fn rows_are_json_in_either_layout() {
-        let columns: Vec<_> = ["a", "say \"b\""]
-            .map(|name| Column {
-                name: name.to_owned(),
-                value_type: "any".to_owned(),
-            })
-            .into();
+        let labels = [b"\"a\":".to_vec(), br#""say \"b\"":"#.to_vec()];
         let write = |layout| {
-            let mut rows = RowWriter::new(&columns, layout);
+            let mut rows = RowWriter::new(&labels, layout);
             for number in [1, 2] {
                 let json = |value: &Value| match value {
                     Value::Int(number) => Ok((*number).into()),

@@ -1,16 +1,68 @@
 //! From the text of a statement to a plan whose every type was decided.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api_types::Column;
 use language::plan::{Plan, Touch, Type};
 use language::schema::{Schema, TypeId};
 use language::{Value, cypher};
-use policy::{TypeKind, TypeTouch};
+use policy::{Authorized, Permit, TypeKind, TypeTouch};
 use storage_engine::executor::Parameters;
 
-use super::{Error, Limits};
+use super::plans::Prepared;
+use super::{App, Error, Limits};
+
+/// The longest text that is compiled on a thread that must not block, in bytes: some 0.1 ms.
+const SHORT_TEXT: usize = 1 << 10;
+/// The most types that are decided on such a thread.
+pub(crate) const FEW_TYPES: usize = 16;
+/// The most elements of all parameters that a statement runs with on such a thread.
+const FEW_VALUES: usize = 256;
+/// The most bytes of text in them.
+const FEW_BYTES: usize = 16 << 10;
+
+/// A plan whose every type was decided.
+pub(crate) type Decided = Authorized<Arc<Plan>>;
+
+impl Prepared {
+    /// May the holder of the permit run it?
+    pub(crate) fn decide(&self, app: &App, permit: &Permit) -> Result<Decided, Error> {
+        let touches: Vec<_> = self.touches().collect();
+        let access = app.access.load();
+        let plan = Arc::clone(&self.plan);
+        Ok(access.authorizer.authorize_types(permit, plan, &touches)?)
+    }
+}
+
+/// Whether it is compiled in next to no time.
+pub(crate) fn is_short(text: &str) -> bool {
+    text.len() <= SHORT_TEXT
+}
+
+/// Whether a statement with these parameters cannot take long because of them.
+pub(crate) fn are_small(parameters: &Parameters) -> bool {
+    let (mut values, mut bytes) = (0, 0);
+    let mut open: Vec<&Value> = Vec::new();
+    for value in parameters.values() {
+        open.push(value);
+        while let Some(value) = open.pop() {
+            values += 1;
+            match value {
+                Value::String(text) => bytes += text.len(),
+                Value::List(list) if list.len() <= FEW_VALUES => open.extend(list.iter()),
+                Value::Map(map) if map.len() <= FEW_VALUES => open.extend(map.values()),
+                Value::List(_) | Value::Map(_) => return false,
+                _ => {}
+            }
+            if values + open.len() > FEW_VALUES || bytes > FEW_BYTES {
+                return false;
+            }
+        }
+    }
+    true
+}
 
 /// Checks the text against the schema. `statement`: which of several it is, from 0.
 pub(crate) fn compile(
@@ -103,6 +155,10 @@ fn type_name(value_type: &Type) -> String {
         Type::String => "string".to_owned(),
         Type::Date => "date".to_owned(),
         Type::DateTime => "datetime".to_owned(),
+        Type::LocalTime => "localtime".to_owned(),
+        Type::Time => "time".to_owned(),
+        Type::LocalDateTime => "localdatetime".to_owned(),
+        Type::Duration => "duration".to_owned(),
         Type::Node(_) => "node".to_owned(),
         Type::Relationship(_) => "relationship".to_owned(),
         Type::Path => "path".to_owned(),
@@ -185,6 +241,25 @@ mod tests {
         let error =
             parameters(serde_json::from_value(large).expect("an object")).expect_err("large");
         assert!(error.to_string().contains("`$a` does not fit"), "{error}");
+    }
+
+    #[test]
+    fn parameters_are_small_or_not() {
+        let check = |given: serde_json::Value, expected: bool| {
+            let given = serde_json::from_value(given).expect("an object");
+            let values = parameters(given).expect("fits");
+            assert_eq!(are_small(&values), expected);
+        };
+        check(json!({}), true);
+        check(
+            json!({"a": 1, "b": ["x", {"c": null}], "d": "y".repeat(FEW_BYTES - 1)}),
+            true,
+        );
+        check(json!({"d": "y".repeat(FEW_BYTES + 1)}), false);
+        check(json!({"a": vec![0; FEW_VALUES - 1]}), true);
+        check(json!({"a": vec![0; FEW_VALUES + 1]}), false);
+        check(json!({"a": vec![vec![0; 20]; 20]}), false);
+        check(json!({"a": vec!["y".repeat(1 << 10); 20]}), false);
     }
 
     #[test]

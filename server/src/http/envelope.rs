@@ -9,6 +9,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use policy::Principal;
 use tracing::Instrument;
 
 use super::failure::{Failure, Pending};
@@ -16,12 +17,12 @@ use super::request_id::{self, RequestId};
 
 /// Who turned out to ask; filled in by the extractor, read for the log.
 #[derive(Clone, Default)]
-pub(super) struct Asker(Arc<OnceLock<String>>);
+pub(super) struct Asker(Arc<OnceLock<Arc<Principal>>>);
 
 impl Asker {
     /// Notes the principal; the first one stays.
-    pub(super) fn is(&self, principal: &str) {
-        let _ = self.0.set(principal.to_owned());
+    pub(super) fn is(&self, principal: &Arc<Principal>) {
+        let _ = self.0.set(Arc::clone(principal));
     }
 }
 
@@ -37,26 +38,23 @@ pub(super) async fn around(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(asker.clone());
     request.extensions_mut().insert(ThisRequest(id.clone()));
     let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let route = request.extensions().get::<MatchedPath>().map_or_else(
-        || "unmatched".to_owned(),
-        |matched| matched.as_str().to_owned(),
-    );
+    let uri = request.uri().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let span = tracing::info_span!("request", request_id = id.as_str());
 
     let response = next.run(request).instrument(span).await;
-    let response = named(response, &path);
-    let mut response = with_problem_body(response, &path, &id);
+    let response = named(response, uri.path());
+    let mut response = with_problem_body(response, uri.path(), &id);
     response
         .headers_mut()
         .insert(request_id::HEADER, id.to_header());
     tracing::info!(
         request_id = id.as_str(),
         method = method.as_str(),
-        route,
+        route = route.as_ref().map_or("unmatched", MatchedPath::as_str),
         status = response.status().as_u16(),
         latency_ms = (start.elapsed().as_secs_f64() * 1e6).round() / 1e3,
-        principal = asker.0.get().map(String::as_str),
+        principal = asker.0.get().map(|principal| principal.id.as_str()),
         "request"
     );
     response

@@ -4,6 +4,7 @@
 //! answer is decided. What a caller must not know is logged here and not told.
 
 use api_types::{ErrorCode, Finding};
+use axum::http::{HeaderValue, header};
 use language::{Code, Diagnostics};
 use policy::{Denial, TypeDenial};
 use registry::uri::UriError;
@@ -55,6 +56,7 @@ impl From<Error> for Failure {
             Error::BrokenOff => defect(),
             Error::Stalled => Self::new(ErrorCode::RequestTimeout, words),
             Error::Panicked(error) => internal(&error),
+            Error::Unreadable(error) => internal(&error),
         }
     }
 }
@@ -205,6 +207,7 @@ fn invalid_uri(error: &UriError) -> Failure {
         | UriError::BadCharacter
         | UriError::UnsupportedScheme { .. }
         | UriError::BadFileUri { .. }
+        | UriError::BadObjectUri { .. }
         | UriError::OutsideRoots { .. }
         | UriError::BelongsToTheRegistry { .. }
         | UriError::NoStorage => error.to_string(),
@@ -230,6 +233,8 @@ fn handle(error: &HandleError) -> Failure {
             ),
             OpenError::Missing { .. }
             | OpenError::Format { .. }
+            | OpenError::Place(_)
+            | OpenError::Unconditional
             | OpenError::File(_)
             | OpenError::Log(_)
             | OpenError::Unfinished => unavailable(error, "the graph cannot be opened"),
@@ -300,10 +305,20 @@ fn commit<E: std::error::Error + 'static>(
         C::Work(error) => work(error),
         C::Write(error) => write(&error, ""),
         C::NotHead { .. } => Failure::new(ErrorCode::CommitMismatch, words),
-        C::Busy { .. } => Failure::new(
-            ErrorCode::Unavailable,
-            format!("{words}; nothing was changed"),
+        C::KeyReused => Failure::new(ErrorCode::IdempotencyKeyReused, words),
+        C::AnswerTooLarge { .. } => Failure::new(
+            ErrorCode::MemoryLimit,
+            format!("{words}; return less, or leave the key out. Nothing was changed"),
         ),
+        C::Late => Failure::new(ErrorCode::Timeout, format!("{words}; nothing was changed")),
+        C::Busy { retry_after, .. } => {
+            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+            Failure::new(
+                ErrorCode::TooManyWrites,
+                format!("{words}; nothing was changed. Try again in {seconds} s"),
+            )
+            .with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+        }
         C::Closed => Failure::new(
             ErrorCode::ShuttingDown,
             "the graph is closing; nothing was changed",
@@ -318,7 +333,8 @@ fn commit<E: std::error::Error + 'static>(
             );
             Failure::new(
                 ErrorCode::OutcomeUnknown,
-                "it cannot be told whether the commit was stored; read before writing again",
+                "it cannot be told whether the commit was stored: send the same request again if it \
+                 had an Idempotency-Key, else read before writing again",
             )
         }
     }

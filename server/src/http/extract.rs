@@ -1,6 +1,7 @@
 //! What handlers take apart a request with. Every refusal is a [`Failure`].
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use api_types::ErrorCode;
@@ -15,12 +16,18 @@ use policy::Principal;
 use serde::de::DeserializeOwned;
 
 use super::Site;
-use super::envelope::{Asker, ThisRequest};
+use super::envelope::{Asker, ThisRequest, defect};
 use super::failure::Failure;
 use crate::app::{Credential, UploadError};
 
 /// How long a JSON body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes of JSON that are read in some milliseconds at most.
+const MUCH_JSON: usize = 256 << 10;
+
+/// How often a body is looked for before the clock is set.
+const LOOKS: u32 = 2;
 
 /// How long nothing of a streamed body may arrive.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -63,7 +70,7 @@ impl FromRequestParts<Site> for Caller {
             .authenticate(credential)
             .ok_or_else(|| refused(credential))?;
         if let Some(asker) = parts.extensions.get::<Asker>() {
-            asker.is(&principal.id);
+            asker.is(&principal);
         }
         Ok(Self(principal))
     }
@@ -142,25 +149,35 @@ impl FromRequestParts<Site> for NoParameters {
     }
 }
 
-impl<T: DeserializeOwned + Send> FromRequest<Site> for Body<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest<Site> for Body<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, site: &Site) -> Result<Self, Failure> {
         media_type(request.headers(), &["application/json"])?;
         let limit = site.app.limits().json_body_bytes;
-        let bytes = tokio::time::timeout(BODY_TIMEOUT, whole(request.into_body(), limit))
+        let bytes = soon_or_within(BODY_TIMEOUT, whole(request.into_body(), limit))
             .await
-            .map_err(|_| {
+            .ok_or_else(|| {
                 let seconds = BODY_TIMEOUT.as_secs();
                 Failure::new(
                     ErrorCode::RequestTimeout,
                     format!("the body did not arrive within {seconds} seconds"),
                 )
             })??;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| not_as_expected(&error))
+        parsed(bytes).await.map(Self)
     }
+}
+
+/// Reads JSON: here and now, unless it is so much that others would wait for the thread.
+async fn parsed<T: DeserializeOwned + Send + 'static>(bytes: bytes::Bytes) -> Result<T, Failure> {
+    let parse =
+        |bytes: &[u8]| serde_json::from_slice(bytes).map_err(|error| not_as_expected(&error));
+    if bytes.len() <= MUCH_JSON {
+        return parse(&bytes);
+    }
+    let parsed = tokio::task::spawn_blocking(move || parse(&bytes));
+    // A panic is a defect, and its hook has logged it.
+    parsed.await.unwrap_or_else(|_| Err(defect()))
 }
 
 impl FromRequest<Site> for Lines {
@@ -248,6 +265,29 @@ fn media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Failure> {
             None => format!("there is no Content-Type; this takes {accepted}"),
         },
     ))
+}
+
+/// The result of `work`, or `None` when it takes longer than `time`.
+///
+/// Most bodies came together with their head, and the connection hands them over as soon as they are
+/// asked for. So the clock is set only when that was in vain: setting it wakes the thread that waits
+/// for the network, each time.
+async fn soon_or_within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let mut looks = 0;
+    let soon = std::future::poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if looks < LOOKS => {
+            looks += 1;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+        Poll::Pending => Poll::Ready(None),
+    });
+    match soon.await {
+        Some(done) => Some(done),
+        None => tokio::time::timeout(time, work).await.ok(),
+    }
 }
 
 async fn whole(body: RawBody, limit: u64) -> Result<bytes::Bytes, Failure> {
@@ -343,6 +383,18 @@ mod tests {
         ] {
             assert_eq!(of(odd), "Unreadable", "{odd:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_does_not_come_is_not_waited_for() {
+        let time = Duration::from_millis(60);
+        assert_eq!(soon_or_within(time, async { 7 }).await, Some(7));
+        let late = tokio::time::sleep(Duration::from_millis(5));
+        assert_eq!(soon_or_within(time, late).await, Some(()));
+        let begun = Instant::now();
+        let never = std::future::pending::<()>();
+        assert_eq!(soon_or_within(time, never).await, None);
+        assert!(begun.elapsed() >= time);
     }
 
     #[test]

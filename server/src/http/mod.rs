@@ -12,6 +12,7 @@ mod extract;
 mod failure;
 mod graphs;
 mod health;
+mod idempotency;
 mod load;
 mod mutate;
 mod openapi;

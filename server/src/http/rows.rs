@@ -1,5 +1,6 @@
 //! Answers of any length: rows in one JSON object, or lines as they are made.
 
+use api_types::{Column, Commit};
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -8,11 +9,14 @@ use tracing::Span;
 use super::accept::RowFormat;
 use super::failure::Failure;
 use crate::app::Error;
-use crate::app::query::{Answer, Layout};
+use crate::app::query::{Answer, Layout, Rows};
 use crate::app::stream::Pieces;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+
+/// What columns, commit and statistics usually take.
+const AROUND_ROWS: usize = 1 << 10;
 
 impl RowFormat {
     /// How the rows are to be laid out for it.
@@ -26,32 +30,57 @@ impl RowFormat {
 
 /// The answer to a query.
 pub(super) async fn response(answer: Answer, format: RowFormat) -> Result<Response, Failure> {
-    match format {
-        RowFormat::Json => one_object(answer).await,
-        RowFormat::Lines => Ok(lines(answer.rows)),
+    match (format, answer.rows) {
+        (RowFormat::Json, rows) => {
+            let body = one_object(&answer.columns, rows, &answer.commit, answer.max_bytes);
+            Ok(([(header::CONTENT_TYPE, JSON)], body.await?).into_response())
+        }
+        (RowFormat::Lines, Rows::Whole(rows, _)) => {
+            Ok(([(header::CONTENT_TYPE, NDJSON)], rows).into_response())
+        }
+        (RowFormat::Lines, Rows::Pieces(pieces)) => Ok(lines(pieces)),
     }
 }
 
-async fn one_object(mut answer: Answer) -> Result<Response, Failure> {
-    let mut body = b"{\"columns\":".to_vec();
-    append(&mut body, &answer.columns);
+async fn one_object(
+    columns: &[Column],
+    rows: Rows,
+    commit: &Commit,
+    max_bytes: u64,
+) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::with_capacity(AROUND_ROWS + rows.known_bytes());
+    body.extend_from_slice(b"{\"columns\":");
+    append(&mut body, &columns);
     body.extend_from_slice(b",\"rows\":[");
-    while let Some(piece) = answer.rows.next().await {
-        body.extend_from_slice(&piece?);
-        if body.len() as u64 > answer.max_bytes {
-            return Err(Error::ResultTooLarge {
-                limit: answer.max_bytes,
-            }
-            .into());
+    let limit = |body: &Vec<u8>| {
+        let limit = max_bytes;
+        let too_large = body.len() as u64 > limit;
+        if too_large {
+            Err(Error::ResultTooLarge { limit })
+        } else {
+            Ok(())
         }
-    }
+    };
+    let stats = match rows {
+        Rows::Whole(rows, stats) => {
+            body.extend_from_slice(&rows);
+            limit(&body)?;
+            stats
+        }
+        Rows::Pieces(mut pieces) => {
+            while let Some(piece) = pieces.next().await {
+                body.extend_from_slice(&piece?);
+                limit(&body)?;
+            }
+            pieces.last().await.unwrap_or(Err(Error::BrokenOff))?
+        }
+    };
     body.extend_from_slice(b"],\"commit\":");
-    append(&mut body, &answer.commit);
+    append(&mut body, commit);
     body.extend_from_slice(b",\"stats\":");
-    let stats = answer.rows.last().await.unwrap_or(Err(Error::BrokenOff))?;
     append(&mut body, &stats);
     body.push(b'}');
-    Ok(([(header::CONTENT_TYPE, JSON)], body).into_response())
+    Ok(body)
 }
 
 fn append(body: &mut Vec<u8>, value: &impl serde::Serialize) {

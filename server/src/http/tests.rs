@@ -5,6 +5,8 @@ mod bodies;
 mod data;
 mod envelope;
 mod graphs;
+mod points;
+mod repeated;
 mod types;
 
 use std::path::PathBuf;

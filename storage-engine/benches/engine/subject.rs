@@ -105,10 +105,10 @@ impl Subject {
 
     /// Drops the graph without closing it, as a crash does, and opens it again.
     fn reopen(&mut self, command: &Json) -> Result<Json, Failure> {
-        let folder = self.graph(command)?.folder().to_owned();
+        let store = self.graph(command)?.store().clone();
         self.graphs.remove(text(command, "graph")?);
         let begun = Instant::now();
-        let graph = Graph::open(&folder, Options::default())?;
+        let graph = Graph::open(&store, Options::default())?;
         let taken = nanos(begun);
         let tail = graph.status().tail_rows;
         self.graphs

@@ -85,7 +85,7 @@ fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
         lsn: journal::Lsn(checkpoint.lsn),
         digest,
     };
-    match graph::load(&chart.folder, checkpoint.graph, &path) {
+    match graph::load(&chart.store(), checkpoint.graph, &name(&path)) {
         Ok(_) => Some(Candidate {
             path,
             checkpoint,
@@ -108,6 +108,12 @@ fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
             None
         }
     }
+}
+
+/// The name of a checkpoint's file within the graph.
+pub(super) fn name(path: &Path) -> String {
+    let file = path.file_name().unwrap_or_default();
+    format!("{PART}/{}", file.to_string_lossy())
 }
 
 /// Those that belong to this graph and its log, newest first. `identity` is what `graph.json` says.

@@ -9,7 +9,7 @@ use crate::doctor::checkpoints::Candidate;
 use crate::doctor::finding::{CommitMark, Finding, counted, told, within};
 use crate::doctor::reading::{Reading, Refusal};
 use crate::graph::{self, EntryError};
-use crate::record::RecordError;
+use crate::record::{Record, RecordError};
 
 const PART: &str = "log";
 
@@ -371,7 +371,7 @@ fn lost(chart: &Chart, last: u64, checkpoint: Option<&Candidate>) -> Vec<CommitM
     let mut readable = std::collections::BTreeMap::new();
     let scanned = journal::scan(&chart.folder.join("log"), Lsn(last), &mut |entry| {
         if entry.lsn.0 > last
-            && let Ok((header, _)) = graph::decode(entry)
+            && let Ok(Record::Commit(header, _)) = graph::decode(entry)
         {
             readable.insert(header.lsn, CommitMark::of(&header));
         }

@@ -42,6 +42,7 @@ use crate::doctor::log::LogStep;
 use crate::doctor::reading::Reading;
 use crate::graph::{self, OpenError, Replay};
 use crate::lock;
+use crate::store::Store;
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,6 +106,10 @@ struct Chart {
 }
 
 impl Chart {
+    fn store(&self) -> Store {
+        self.folder.as_path().into()
+    }
+
     fn block(&mut self, why: &str) {
         if !self.treatment.blocked.iter().any(|known| known == why) {
             self.treatment.blocked.push(why.to_owned());
@@ -185,7 +190,7 @@ pub fn examine(folder: &Path, depth: Depth) -> Result<Diagnosis, ExamineError> {
 /// What `graph.json` says.
 fn identity(chart: &mut Chart) -> Option<Uuid> {
     let rescue = "take it from a backup: it is one line, the format and the graph's uuid";
-    match graph::identity(&chart.folder) {
+    match graph::identity(&chart.store()) {
         Ok(identity) => {
             let what = format!("format {}, graph {}", identity.format, identity.uuid);
             chart.findings.push(Finding::ok("graph.json", what));
@@ -242,7 +247,7 @@ fn history(
     lsns: &[u64],
 ) -> Result<Reading, journal::Error> {
     let graph = identity.unwrap_or_default();
-    let replay = replay.then(|| Replay::from(&chart.folder, graph, None));
+    let replay = replay.then(|| Replay::from(&chart.store(), graph, None));
     Reading::new(&chart.folder, None, replay, lsns.iter().copied())
 }
 
@@ -252,8 +257,9 @@ fn tail(chart: &mut Chart, usable: &mut Vec<Candidate>) -> Option<Reading> {
     loop {
         let candidate = usable.first()?;
         let (graph, from) = (candidate.checkpoint.graph, candidate.point);
-        let (_, snapshot) = graph::load(&chart.folder, graph, &candidate.path).ok()?;
-        let replay = Replay::from(&chart.folder, graph, Some(snapshot));
+        let (_, snapshot) =
+            graph::load(&chart.store(), graph, &checkpoints::name(&candidate.path)).ok()?;
+        let replay = Replay::from(&chart.store(), graph, Some(snapshot));
         let tail =
             Reading::new(&chart.folder, Some(from), Some(replay), std::iter::empty()).ok()?;
         if !matches!(tail.followed.stop, Stop::Contradicted) {

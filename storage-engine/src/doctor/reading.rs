@@ -1,14 +1,15 @@
 //! Reading the log's records as opening does, and holding them against the rules of the log.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use journal::{Digest, Entry, Followed, Lsn, Point, Stop};
 use language::schema::TypeId;
 
 use crate::doctor::finding::CommitMark;
 use crate::graph::{self, EntryError, Replay};
-use crate::record::{Body, Changes, CommitId, CommitInfo, Header, RowChange};
+use crate::record::{Body, Changes, CommitId, CommitInfo, Header, Record, RowChange};
+use crate::store::Store;
 
 /// How many breaches of a rule are told one by one.
 const TOLD: usize = 20;
@@ -27,7 +28,7 @@ pub(super) struct Refusal {
 /// What was learned from the records.
 #[derive(Debug)]
 pub(super) struct Reader {
-    files: PathBuf,
+    store: Store,
     /// The state that the records build up; `None` when it is not asked for.
     replay: Option<Replay>,
     /// Points that checkpoints name, and what the log has there.
@@ -66,7 +67,7 @@ impl Reading {
             digest: Digest::ZERO,
         });
         let mut reader = Reader {
-            files: folder.join("files"),
+            store: folder.into(),
             replay,
             points: points.map(|lsn| (lsn, None)).collect(),
             refusals: Vec::new(),
@@ -146,7 +147,9 @@ impl Reader {
     }
 
     fn read(&mut self, entry: Entry<'_>, file: &mut Option<String>) -> Result<(), EntryError> {
-        let (header, body) = graph::decode(entry)?;
+        let Record::Commit(header, body) = graph::decode(entry)? else {
+            return Ok(());
+        };
         if let Some(point) = self.points.get_mut(&header.lsn) {
             *point = Some((entry.digest, header.info()));
         }
@@ -155,7 +158,7 @@ impl Reader {
             self.named.insert(side.name.clone());
             *file = Some(side.name.clone());
         }
-        let changes = graph::changes(&self.files, body)?;
+        let changes = graph::changes(&self.store, body)?;
         *file = None;
         self.check_ids(&header, &changes);
         // After a commit that is missing, what follows cannot be carried out any more.

@@ -24,6 +24,7 @@ const STEPS_PER_CHECK: u32 = 2_048;
 pub(crate) struct Statement<'a> {
     parameters: BTreeMap<String, Value>,
     limits: &'a Limits,
+    budget: Option<Instant>,
     slots: usize,
     writes: bool,
     began: SystemTime,
@@ -47,12 +48,18 @@ impl<'a> Statement<'a> {
         Ok(Self {
             parameters: parameters::bind(&plan.parameters, parameters)?,
             limits,
+            budget: None,
             slots: plan.slots,
             writes: plan.writes(),
             began: SystemTime::now(),
             steps: Cell::new(0),
             bytes: Cell::new(0),
         })
+    }
+
+    /// The same, to be stopped at `budget`.
+    pub(crate) fn within(self, budget: Option<Instant>) -> Self {
+        Self { budget, ..self }
     }
 
     /// A row with nothing in it.
@@ -95,9 +102,17 @@ impl<'a> Statement<'a> {
         if self.limits.cancelled.load(Ordering::Relaxed) {
             return Err(ExecuteError::Cancelled);
         }
-        match self.limits.deadline {
-            Some(deadline) if Instant::now() >= deadline => Err(ExecuteError::Deadline),
-            _ => Ok(()),
+        if self.limits.deadline.is_none() && self.budget.is_none() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let over = |end: Option<Instant>| end.is_some_and(|end| now >= end);
+        if over(self.limits.deadline) {
+            Err(ExecuteError::Deadline)
+        } else if over(self.budget) {
+            Err(ExecuteError::OverBudget)
+        } else {
+            Ok(())
         }
     }
 

@@ -126,6 +126,10 @@ pub enum ExecuteError {
     /// The deadline passed.
     #[error("the statement did not finish in the time that it was given")]
     Deadline,
+    /// The time that the transaction gives is over: the engine runs the statement again elsewhere, so
+    /// that no caller sees this.
+    #[error("the statement takes longer than it may take here")]
+    OverBudget,
     /// Whoever asked went away.
     #[error("the statement was cancelled")]
     Cancelled,

@@ -143,7 +143,21 @@ pub fn write(
     limits: &Limits,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecuteError> {
-    let statement = Statement::new(plan, parameters, limits)?;
+    let written = write_within_budget(plan, parameters, transaction, limits, sink);
+    if matches!(written, Err(ExecuteError::OverBudget)) {
+        transaction.end_over_budget();
+    }
+    written
+}
+
+fn write_within_budget(
+    plan: &Plan,
+    parameters: &Parameters,
+    transaction: &mut Transaction,
+    limits: &Limits,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecuteError> {
+    let statement = Statement::new(plan, parameters, limits)?.within(transaction.budget());
     statement.check()?;
     check_size(plan)?;
     let mut output = Output::new(plan, limits, sink);

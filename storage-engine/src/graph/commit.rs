@@ -1,41 +1,40 @@
-//! The one way in: writes queue, are checked in order, share one durable write.
+//! The one way in: writes take turns, are checked in order, share one durable write.
 //!
-//! Of the callers that wait, one leads: on a blocking thread it takes the whole queue, runs each
-//! write on the state that the writes before it leave, appends all their records as one frame of
-//! the log, publishes the snapshot, and only then answers. A write runs alone at its place in the
-//! log, so its effect is serializable by construction. One that fails leaves nothing: its working
-//! snapshot is dropped. Its answer waits with the others all the same: what it failed on may be
-//! the work of a neighbour that is not durable yet.
+//! Of the callers that wait, one leads: on a blocking thread it takes write after write, runs each
+//! on the state that the writes before it leave (or takes over what was run ahead and still holds,
+//! see [`super::ahead`]), appends all their records as one frame of the log, publishes the snapshot,
+//! and only then answers. So the effect of a write equals that of running alone at its place in the
+//! log. One that fails leaves nothing: its working snapshot is dropped. Its answer waits with the
+//! others all the same: what it failed on may be the work of a neighbour that is not durable yet.
 
-use std::collections::VecDeque;
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use journal::{AppendError, Journal};
+use journal::AppendError;
+use language::schema::TypeId;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::ahead::{Ahead, Prepared, in_background};
+use super::job::{Failure, Job, Made, Outcome, Ran};
+use super::queue::Entry;
 use crate::clock;
-use crate::files::{self, FileError};
-use crate::finish::Finished;
-use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published};
+use crate::graph::log::Log;
+use crate::graph::{Inner, Published};
 use crate::record::{
-    Body, ChangeCounts, Changes, CommitId, CommitInfo, Encoding, Header, Record, RecordError,
-    SideFile,
+    Body, ChangeCounts, Changes, CommitId, Encoding, Header, Idempotency, Record, SideFile,
 };
 use crate::snapshot::Snapshot;
-use crate::transaction::{Transaction, WriteError};
+use crate::store::Store;
+use crate::transaction::Transaction;
 
 /// Bodies above this many bytes go to a side file.
 const INLINE_BYTES: usize = 1 << 20;
 
 /// How many writes share one durable write at most.
-const GROUP: usize = 256;
+const GROUP: u32 = 256;
 
 /// A group that has this many bytes takes no more: well below what one frame of the log holds, so
 /// that writes which fit alone never fail together.
@@ -45,137 +44,10 @@ const GROUP_BYTES: usize = 16 << 20;
 /// wait for all the slow ones behind it.
 const GROUP_TIME: Duration = Duration::from_millis(10);
 
-/// Who writes and on what condition.
-#[derive(Clone, Debug, Default)]
-pub struct WriteRequest {
-    /// Who.
-    pub principal: String,
-    /// What the author says of it.
-    pub message: Option<String>,
-    /// Only when this commit is still the newest.
-    pub if_commit: Option<CommitId>,
-    /// The HTTP request, for the audit.
-    pub request: Option<String>,
-    /// The policy decision that allowed it, for the audit.
-    pub decision: Option<Uuid>,
-}
-
-impl WriteRequest {
-    /// A write without conditions.
-    pub fn by(principal: impl Into<String>) -> Self {
-        Self {
-            principal: principal.into(),
-            ..Self::default()
-        }
-    }
-}
-
-/// A durable commit, and what the work that made it returned.
-#[derive(Clone, Debug)]
-pub struct Written<R> {
-    /// The commit; the one before when nothing changed.
-    pub commit: CommitInfo,
-    /// How much changed.
-    pub counts: ChangeCounts,
-    /// What the work returned.
-    pub value: R,
-}
-
-/// Why there was no commit. Nothing changed, except that [`CommitError::Unknown`] cannot tell.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError<E: std::error::Error + 'static> {
-    /// The work refused.
-    #[error(transparent)]
-    Work(E),
-    /// The changes as a whole are not allowed.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// Another commit is the newest.
-    #[error("the head of the branch is {head}, not {expected}")]
-    NotHead {
-        /// The commit that the caller named.
-        expected: CommitId,
-        /// The newest commit.
-        head: CommitId,
-    },
-    /// Too many writes wait.
-    #[error("{waiting} writes are waiting already")]
-    Busy {
-        /// How many.
-        waiting: usize,
-    },
-    /// The graph is closed.
-    #[error("the graph is closed")]
-    Closed,
-    /// The work panicked: a defect of Trellis.
-    #[error("the write failed on a defect of Trellis")]
-    Panicked,
-    /// The record cannot be encoded.
-    #[error("the commit could not be stored")]
-    Record(#[source] Arc<RecordError>),
-    /// The commit's side file could not be written.
-    #[error("the commit could not be stored")]
-    SideFile(#[source] Arc<FileError>),
-    /// The log refused before writing.
-    #[error("the commit could not be stored")]
-    NotWritten(#[source] Arc<AppendError>),
-    /// The log failed while writing: the commit may or may not be there after a restart.
-    #[error("it cannot be told whether the commit was stored")]
-    Unknown(#[source] Arc<AppendError>),
-}
-
 /// The log, held by whoever leads.
 #[derive(Debug)]
 pub(super) struct Writer {
-    pub(super) log: Journal,
-}
-
-/// Writes that wait.
-#[derive(Default)]
-pub(super) struct Queue {
-    waiting: VecDeque<Box<dyn Job>>,
-    /// Someone takes from the queue until it is empty.
-    led: bool,
-}
-
-impl std::fmt::Debug for Queue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queue")
-            .field("waiting", &self.waiting.len())
-            .finish_non_exhaustive()
-    }
-}
-
-/// A failure of the group, told to each of its members.
-#[derive(Clone)]
-enum Failure {
-    NotHead { expected: CommitId, head: CommitId },
-    Closed,
-    Record(Arc<RecordError>),
-    SideFile(Arc<FileError>),
-    NotWritten(Arc<AppendError>),
-    Unknown(Arc<AppendError>),
-}
-
-/// How a write went, apart from what its work returned.
-type Outcome = Result<(CommitInfo, ChangeCounts), Failure>;
-
-/// One waiting write, whatever it returns.
-trait Job: Send {
-    fn request(&self) -> &WriteRequest;
-    /// The caller has gone away.
-    fn abandoned(&self) -> bool;
-    /// Runs the work; `None` when it failed, which [`Self::settle`] then tells.
-    fn run(&mut self, transaction: Transaction) -> Option<Finished>;
-    /// Answers: with what the work returned or failed with, or with what befell its group.
-    fn settle(self: Box<Self>, outcome: Outcome);
-}
-
-struct Write<R, E: std::error::Error + 'static, F> {
-    request: WriteRequest,
-    work: Option<F>,
-    result: Option<Result<R, CommitError<E>>>,
-    reply: Option<oneshot::Sender<Result<Written<R>, CommitError<E>>>>,
+    pub(super) log: Log,
 }
 
 /// Writes that become durable together.
@@ -186,8 +58,8 @@ struct Group {
     working: Snapshot,
     entries: Vec<Vec<u8>>,
     bytes: usize,
-    side_files: Vec<PathBuf>,
-    members: Vec<(Box<dyn Job>, Outcome)>,
+    side_files: Vec<String>,
+    members: Vec<(Job, Outcome)>,
 }
 
 impl Group {
@@ -208,17 +80,47 @@ impl Group {
     }
 }
 
+/// Where a write is to go on.
+enum Turn {
+    /// It is in the group, or will be told at once with it.
+    Told(Outcome),
+    /// It runs beside the committer and comes back.
+    Ahead,
+}
+
+/// What a write adds to the log.
+struct Addition {
+    run: Uuid,
+    counts: ChangeCounts,
+    next_ids: Vec<(TypeId, u64)>,
+    answer: Option<String>,
+}
+
 /// The duty to lead. When it goes without having emptied the queue, because the runtime shut down
 /// before it began, those who wait are told, and the next write finds nobody leading.
-struct Lead {
+pub(super) struct Lead {
     inner: Arc<Inner>,
     done: bool,
 }
 
 impl Lead {
-    fn run(mut self) {
-        self.inner.lead();
+    pub(super) fn new(inner: Arc<Inner>) -> Self {
+        Self { inner, done: false }
+    }
+
+    /// Until nothing waits.
+    pub(super) fn run(self) {
+        self.run_until(&mut || false);
+    }
+
+    /// Until nothing waits, or until `enough`: then somebody else leads the rest.
+    pub(super) fn run_until(mut self, enough: &mut dyn FnMut() -> bool) {
+        let rest = self.inner.lead(enough);
         self.done = true;
+        if rest {
+            let next = Self::new(self.inner.clone());
+            in_background(move || next.run());
+        }
     }
 }
 
@@ -227,127 +129,73 @@ impl Drop for Lead {
         if self.done {
             return;
         }
-        let mut queue = unpoisoned(&self.inner.queue);
-        queue.led = false;
-        let waiting = std::mem::take(&mut queue.waiting);
-        drop(queue);
-        for job in waiting {
-            job.settle(Err(Failure::Closed));
+        let waiting = unpoisoned(&self.inner.queue).abandon();
+        for entry in waiting {
+            entry.job.settle(Err(Failure::Closed));
         }
-    }
-}
-
-impl Graph {
-    /// Runs `work` on the newest state and commits what it changed. Answers when that is durable.
-    /// When the caller goes away before its turn, nothing is done; after that, it is carried out.
-    ///
-    /// # Errors
-    /// [`CommitError`]; nothing changed, unless it is [`CommitError::Unknown`].
-    pub async fn write<R, E, F>(
-        &self,
-        request: WriteRequest,
-        work: F,
-    ) -> Result<Written<R>, CommitError<E>>
-    where
-        R: Send + 'static,
-        E: std::error::Error + Send + 'static,
-        F: FnOnce(&mut Transaction) -> Result<R, E> + Send + 'static,
-    {
-        let (reply, answer) = oneshot::channel();
-        let job = Write {
-            request,
-            work: Some(work),
-            result: None,
-            reply: Some(reply),
-        };
-        let nobody_leads = {
-            let mut queue = unpoisoned(&self.inner.queue);
-            if queue.waiting.len() >= self.inner.options.queue {
-                return Err(CommitError::Busy {
-                    waiting: queue.waiting.len(),
-                });
-            }
-            queue.waiting.push_back(Box::new(job));
-            !std::mem::replace(&mut queue.led, true)
-        };
-        if nobody_leads {
-            let inner = self.inner.clone();
-            // A runtime that is shutting down drops it here and now, and it takes the queue then.
-            let lead = Lead { inner, done: false };
-            tokio::task::spawn_blocking(move || lead.run());
-        }
-        answer.await.unwrap_or(Err(CommitError::Panicked))
-    }
-
-    /// Closes the log cleanly. Waiting writes are answered first; later ones find it closed.
-    /// Blocks; not to be called from an async context.
-    ///
-    /// # Errors
-    /// When the log's footer cannot be written; the graph opens as after a crash then.
-    pub fn close(&self) -> Result<(), journal::Error> {
-        let folding = unpoisoned(&self.inner.folding);
-        let writer = unpoisoned(&self.inner.writer).take();
-        drop(folding);
-        writer.map_or(Ok(()), |writer| writer.log.close())
     }
 }
 
 impl Inner {
-    /// Takes from the queue until it is empty.
-    fn lead(self: &Arc<Self>) {
+    /// Takes from the queue until it is empty, or until `enough`; says whether there is more.
+    fn lead(self: &Arc<Self>, enough: &mut dyn FnMut() -> bool) -> bool {
         loop {
             let mut writer = unpoisoned(&self.writer);
-            let mut waiting: VecDeque<_> = {
-                let mut queue = unpoisoned(&self.queue);
-                if queue.waiting.is_empty() {
-                    queue.led = false;
-                    break;
-                }
-                let count = queue.waiting.len().min(GROUP);
-                queue.waiting.drain(..count).collect()
-            };
-            while !waiting.is_empty() {
-                self.commit(&mut writer, &mut waiting);
+            if unpoisoned(&self.queue).ends() {
+                return false;
             }
+            self.commit(&mut writer);
             drop(writer);
             self.plan_fold();
+            if enough() {
+                return !unpoisoned(&self.queue).ends();
+            }
         }
     }
 
     /// Carries out as many writes as make a group.
-    fn commit(&self, open: &mut Option<Writer>, waiting: &mut VecDeque<Box<dyn Job>>) {
+    fn commit(self: &Arc<Self>, open: &mut Option<Writer>) {
         let Some(writer) = open.as_mut() else {
+            let waiting = unpoisoned(&self.queue).clear();
             return waiting
-                .drain(..)
-                .for_each(|job| job.settle(Err(Failure::Closed)));
+                .into_iter()
+                .for_each(|entry| entry.job.settle(Err(Failure::Closed)));
         };
-        let committed = catch_unwind(AssertUnwindSafe(|| self.commit_group(writer, waiting)));
+        let committed = catch_unwind(AssertUnwindSafe(|| self.commit_group(writer)));
         let published = self.published.load();
-        if committed.is_err() && writer.log.last_lsn().0 != published.snapshot.lsn() {
+        if committed.is_err() && writer.log.last_lsn().0 != published.log_lsn {
             // Only opening it again tells what the log has. Nothing is built on a guess.
-            tracing::error!(folder = %self.folder.display(), "a defect: the graph is closed");
+            tracing::error!(store = %self.store, "a defect: the graph is closed");
+            *open = None;
+            return;
+        }
+        if writer.log.is_lost() {
+            tracing::warn!(store = %self.store, "another process has taken over the log, or it \
+                cannot be told what it has: the graph has to be opened again");
+            self.lost.store(true, Ordering::Release);
             *open = None;
         }
     }
 
-    fn commit_group(&self, writer: &mut Writer, waiting: &mut VecDeque<Box<dyn Job>>) {
+    fn commit_group(self: &Arc<Self>, writer: &mut Writer) {
         let before = self.published.load_full();
         let mut group = Group::on(before.snapshot.as_ref().clone());
-        while group.takes_more()
-            && let Some(mut job) = waiting.pop_front()
+        let mut turns = 0;
+        unpoisoned(&self.queue).pace().begin();
+        while turns < GROUP
+            && group.takes_more()
+            && let Some(mut entry) = self.next()
         {
-            if job.abandoned() {
-                continue;
-            }
+            turns += 1;
             let lsn = writer.log.last_lsn().0 + 1 + group.entries.len() as u64;
-            let outcome = self.carry_out(job.as_mut(), lsn, &mut group);
-            if group.entries.is_empty() {
-                job.settle(outcome);
-            } else {
-                group.members.push((job, outcome));
+            match self.carry_out(&mut entry.job, lsn, &mut group) {
+                Turn::Ahead => self.send_ahead(entry),
+                Turn::Told(outcome) if group.entries.is_empty() => entry.job.settle(outcome),
+                Turn::Told(outcome) => group.members.push((entry.job, outcome)),
             }
         }
         let appended = self.append(writer, &group, &before);
+        unpoisoned(&self.queue).pace().end(turns);
         for (job, outcome) in group.members {
             match &appended {
                 Ok(()) => job.settle(outcome),
@@ -356,32 +204,95 @@ impl Inner {
         }
     }
 
-    /// Runs one write on the state that the group has come to, and takes it into the group.
-    fn carry_out(&self, job: &mut dyn Job, lsn: u64, group: &mut Group) -> Outcome {
-        let before = &group.working;
-        let head = before.head().clone();
-        if let Some(expected) = job.request().if_commit
-            && expected != head.id
+    /// The next write whose caller still waits.
+    fn next(&self) -> Option<Entry> {
+        loop {
+            let entry = unpoisoned(&self.queue).lines.pop()?;
+            if !entry.job.is_abandoned() {
+                return Some(entry);
+            }
+        }
+    }
+
+    /// Carries out one write on the state that the group has come to, and takes it into the group.
+    fn carry_out(&self, job: &mut Job, lsn: u64, group: &mut Group) -> Turn {
+        if let Some(outcome) = job.foregone(&group.working) {
+            return Turn::Told(outcome);
+        }
+        if let Some(ahead) = &mut job.ahead
+            && let Some(prepared) = ahead.prepared.take()
         {
-            let head = head.id;
-            return Err(Failure::NotHead { expected, head });
+            let adopted = (!prepared.is_outdated(&group.working))
+                .then(|| self.adopt(job, prepared, lsn, group));
+            match adopted.flatten() {
+                Some(outcome) => return Turn::Told(outcome),
+                None if job.ahead.as_mut().is_some_and(Ahead::runs_again) => return Turn::Ahead,
+                None => {}
+            }
         }
         let run = Uuid::now_v7();
-        let Some(finished) = job.run(Transaction::new(before.clone(), lsn, run)) else {
-            return Ok((head, ChangeCounts::default()));
+        let budget = job.ahead.as_ref().and_then(Ahead::budget);
+        let transaction = Transaction::new(group.working.clone(), lsn, run).within(budget);
+        let head = group.working.head();
+        let (finished, answer) = match job.run(transaction) {
+            Ran::Finished(finished, answer) => (finished, answer),
+            Ran::Failed => return Turn::Told(Ok(Made::nothing(head, ChangeCounts::default()))),
+            Ran::OverBudget => return Turn::Ahead,
         };
         if finished.is_empty() {
-            return Ok((head, finished.counts));
+            return Turn::Told(Ok(Made::nothing(head, finished.counts)));
         }
-        let header = header(before, lsn, run, job.request(), &finished);
-        let (counts, info) = (finished.counts, header.info());
-        let entry = self.encode(header, finished.changes, &mut group.side_files)?;
+        let addition = Addition {
+            run,
+            counts: finished.counts,
+            next_ids: finished.next_ids,
+            answer,
+        };
+        let header = header(&group.working, (lsn, self.epoch), job, addition);
+        let mut working = finished.snapshot;
+        working.remember(&header);
+        working.advance(header.info(), lsn);
+        Turn::Told(self.take_in(header, finished.changes, working, group))
+    }
+
+    /// Takes over changes that were made on an earlier state and hold on this one; `None` when they
+    /// turn out not to.
+    fn adopt(&self, job: &Job, prepared: Prepared, lsn: u64, group: &mut Group) -> Option<Outcome> {
+        let addition = Addition {
+            run: prepared.run,
+            counts: prepared.counts,
+            next_ids: prepared.next_ids,
+            answer: prepared.answer,
+        };
+        let header = header(&group.working, (lsn, self.epoch), job, addition);
+        let mut working = group.working.clone();
+        if let Err(error) = working.replay(&header, &prepared.changes.rows) {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "a defect: changes that were made ahead do not fit");
+            return None;
+        }
+        Some(self.take_in(header, prepared.changes, working, group))
+    }
+
+    /// Makes a commit part of the group. `working` is the graph after it.
+    fn take_in(
+        &self,
+        header: Header,
+        changes: Changes,
+        working: Snapshot,
+        group: &mut Group,
+    ) -> Outcome {
+        let made = Made {
+            commit: header.info(),
+            counts: header.counts,
+            repeated: false,
+        };
+        let entry = self.encode(header, changes, &mut group.side_files)?;
         group.started.get_or_insert_with(Instant::now);
         group.bytes += entry.len();
         group.entries.push(entry);
-        group.working = finished.snapshot;
-        group.working.advance(info.clone(), lsn);
-        Ok((info, counts))
+        group.working = working;
+        Ok(made)
     }
 
     /// Makes a group durable, then visible.
@@ -400,7 +311,11 @@ impl Inner {
                 // The group may be in the log after a crash, so its files stay.
                 AppendError::Unknown(_) => Failure::Unknown(error),
                 _ => {
-                    group.side_files.iter().for_each(discard);
+                    // A writer that was superseded deletes nothing.
+                    if !writer.log.is_lost() {
+                        let files = group.side_files.iter();
+                        files.for_each(|name| discard(&self.store, name));
+                    }
                     Failure::NotWritten(error)
                 }
             }
@@ -409,6 +324,7 @@ impl Inner {
         self.published.store(Arc::new(Published {
             snapshot: Arc::new(group.working.clone()),
             digest: appended.digest,
+            log_lsn: appended.last.0,
             tail_bytes: before.tail_bytes + appended.bytes,
         }));
         Ok(())
@@ -419,7 +335,7 @@ impl Inner {
         &self,
         header: Header,
         changes: Changes,
-        side_files: &mut Vec<PathBuf>,
+        side_files: &mut Vec<String>,
     ) -> Result<Vec<u8>, Failure> {
         let record = |error| Failure::Record(Arc::new(error));
         let bytes = changes.encode().map_err(record)?;
@@ -427,21 +343,20 @@ impl Inner {
             let entry = Record::Commit(header, Body::Inline(changes)).encode();
             return within_limit(entry.map_err(record)?);
         }
-        let name = SideFile::name(header.lsn);
-        let path = self.files().join(&name);
-        let body = Body::File(SideFile {
-            name,
+        let file = SideFile {
+            name: SideFile::name(header.lsn),
             bytes: bytes.len() as u64,
             digest: Sha256::digest(&bytes).into(),
             encoding: Encoding::Changes,
             rows: changes.rows.len() as u64,
-        });
+        };
+        let (name, body) = (file.place(), Body::File(file));
         let entry = within_limit(Record::Commit(header, body).encode().map_err(record)?)?;
-        if let Err(error) = files::write_durably(&path, &[&bytes]) {
-            discard(&path);
+        if let Err(error) = self.store.put(&name, &[&bytes]) {
+            discard(&self.store, &name);
             return Err(Failure::SideFile(Arc::new(error)));
         }
-        side_files.push(path);
+        side_files.push(name);
         Ok(entry)
     }
 }
@@ -460,98 +375,38 @@ fn within_limit(entry: Vec<u8>) -> Result<Vec<u8>, Failure> {
 }
 
 /// Removes a side file that no record names. One that stays is removed when the graph is opened.
-fn discard(path: &PathBuf) {
-    if let Err(error) = fs::remove_file(path)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(path = %path.display(), %error, "an unused file stays");
+fn discard(store: &Store, name: &str) {
+    if let Err(error) = store.delete(name) {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "an unused file stays");
     }
 }
 
-fn header(
-    before: &Snapshot,
-    lsn: u64,
-    run: Uuid,
-    request: &WriteRequest,
-    finished: &Finished,
-) -> Header {
-    let head = before.head();
+fn header(before: &Snapshot, (lsn, epoch): (u64, u64), job: &Job, addition: Addition) -> Header {
+    let (head, request) = (before.head(), &job.request);
+    let keyed = job.key.as_ref().zip(addition.answer);
     Header {
         lsn,
         branch: 0,
         sequence: head.sequence + 1,
         previous_lsn: before.lsn(),
-        epoch: LOCAL_EPOCH,
+        epoch,
         id: CommitId(Uuid::now_v7()),
         parents: vec![head.id],
         time_micros: clock::now_micros().max(head.time_micros + 1),
         principal: request.principal.clone(),
-        run,
+        run: addition.run,
         message: request.message.clone(),
         request: request.request.clone(),
         decision: request.decision,
-        idempotency: None,
+        idempotency: keyed.map(|(key, answer)| Idempotency {
+            key: key.key.clone(),
+            digest: key.digest,
+            answer,
+        }),
         schema_version: before.schema().version,
-        counts: finished.counts,
-        next_ids: finished.next_ids.clone(),
-    }
-}
-
-impl<R, E, F> Job for Write<R, E, F>
-where
-    R: Send,
-    E: std::error::Error + Send + 'static,
-    F: FnOnce(&mut Transaction) -> Result<R, E> + Send,
-{
-    fn request(&self) -> &WriteRequest {
-        &self.request
-    }
-
-    fn abandoned(&self) -> bool {
-        self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
-    }
-
-    fn run(&mut self, mut transaction: Transaction) -> Option<Finished> {
-        let work = self.work.take()?;
-        // The transaction is dropped when the work panics, so no broken state is seen again.
-        let outcome = catch_unwind(AssertUnwindSafe(|| match work(&mut transaction) {
-            Ok(value) => Ok((value, transaction.finish()?)),
-            Err(error) => Err(CommitError::Work(error)),
-        }));
-        let (result, finished) = match outcome.unwrap_or(Err(CommitError::Panicked)) {
-            Ok((value, finished)) => (Ok(value), Some(finished)),
-            Err(error) => (Err(error), None),
-        };
-        self.result = Some(result);
-        finished
-    }
-
-    fn settle(mut self: Box<Self>, outcome: Outcome) {
-        let answer = outcome.map_err(Into::into).and_then(|(commit, counts)| {
-            let value = self.result.take().unwrap_or(Err(CommitError::Panicked))?;
-            Ok(Written {
-                commit,
-                counts,
-                value,
-            })
-        });
-        if let Some(reply) = self.reply.take() {
-            // A caller that has gone away does not need it.
-            let _ = reply.send(answer);
-        }
-    }
-}
-
-impl<E: std::error::Error + 'static> From<Failure> for CommitError<E> {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::NotHead { expected, head } => Self::NotHead { expected, head },
-            Failure::Closed => Self::Closed,
-            Failure::Record(error) => Self::Record(error),
-            Failure::SideFile(error) => Self::SideFile(error),
-            Failure::NotWritten(error) => Self::NotWritten(error),
-            Failure::Unknown(error) => Self::Unknown(error),
-        }
+        counts: addition.counts,
+        next_ids: addition.next_ids,
     }
 }
 

@@ -1,17 +1,19 @@
 //! Making a graph's folder.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use language::schema::Schema;
 use uuid::Uuid;
 
 use crate::clock;
-use crate::files::{self, FileError, failed};
-use crate::graph::{FORMAT, Identity, LOCAL_EPOCH};
+use crate::files::FileError;
+use crate::graph::log::{Log, Right};
+use crate::graph::{FORMAT, Identity, LEASE, LOCAL_EPOCH};
 use crate::record::{
     Body, CatalogueChange, ChangeCounts, Changes, CommitId, Header, Record, RecordError,
 };
+use crate::store::claim::ClaimError;
+use crate::store::{PlaceError, Store};
 
 /// What a new graph is.
 #[derive(Clone, Debug)]
@@ -47,6 +49,15 @@ pub enum CreateError {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The place cannot be reached.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The object store cannot keep two writers apart.
+    #[error(
+        "the object store cannot hold a graph: it stores an object under a name that is taken \
+         (conditional writes, If-None-Match, are needed)"
+    )]
+    Unconditional,
     /// The log could not be made.
     #[error("cannot make the graph's log")]
     Log(#[from] journal::Error),
@@ -58,19 +69,32 @@ pub enum CreateError {
     Record(#[from] RecordError),
 }
 
+impl CreateError {
+    fn of(error: ClaimError, store: &Store) -> Self {
+        match error {
+            // Another one came to the same place at the same moment.
+            ClaimError::Held(_) => Self::NotEmpty {
+                folder: store.place(""),
+            },
+            ClaimError::Unconditional => Self::Unconditional,
+            ClaimError::File(error) => error.into(),
+        }
+    }
+}
+
 impl super::Graph {
-    /// Makes a graph in `folder`, which is made too when it is missing. When this returns, the
-    /// graph is durable. After an error the folder may hold a part of it, under its own `graph.json`
+    /// Makes a graph in `store`, whose folder is made too when it is missing. When this returns, the
+    /// graph is durable. After an error the place may hold a part of it, under its own `graph.json`
     /// or none: the caller, who knows whether the folder was there before, removes it.
     ///
     /// # Errors
     /// [`CreateError::NotEmpty`] when the folder has something in it, else what failed.
-    pub fn create(folder: &Path, new: NewGraph) -> Result<(), CreateError> {
-        files::create_folder(folder)?;
-        let mut entries = fs::read_dir(folder).map_err(failed("list", folder))?;
-        if entries.next().is_some() {
+    pub fn create(store: impl Into<Store>, new: NewGraph) -> Result<(), CreateError> {
+        let store = store.into();
+        store.make_folder("")?;
+        if !store.is_empty()? {
             return Err(CreateError::NotEmpty {
-                folder: folder.to_owned(),
+                folder: store.place(""),
             });
         }
         let identity = Identity {
@@ -78,15 +102,17 @@ impl super::Graph {
             uuid: new.graph,
         };
         let json = serde_json::json!(identity).to_string();
-        files::write_durably(&folder.join("graph.json"), &[json.as_bytes(), b"\n"])?;
-        for name in ["files", "tables", "checkpoints"] {
-            files::create_folder(&folder.join(name))?;
+        if !store.put_first("graph.json", &[json.as_bytes(), b"\n"])? {
+            return Err(CreateError::NotEmpty {
+                folder: store.place(""),
+            });
         }
-        let options = journal::Options {
-            epoch: LOCAL_EPOCH,
-            ..journal::Options::default()
-        };
-        let mut log = journal::Journal::create(&folder.join("log"), options)?;
+        for name in ["files", "tables", "checkpoints"] {
+            store.make_folder(name)?;
+        }
+        let right =
+            Right::take(&store, LEASE, 1).map_err(|error| CreateError::of(error, &store))?;
+        let mut log = Log::create(&store, right, LEASE)?;
         log.append(&[first_commit(new).encode()?])?;
         log.close()?;
         Ok(())

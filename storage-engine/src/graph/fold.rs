@@ -10,9 +10,10 @@ use std::sync::atomic::Ordering;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::clock;
-use crate::files::{self, FileError};
+use crate::files::FileError;
+use crate::graph::ahead::in_background;
 use crate::graph::commit::unpoisoned;
-use crate::graph::{Graph, Inner, LOCAL_EPOCH, Published};
+use crate::graph::{Graph, Inner, Published};
 use crate::rows::Rows;
 use crate::snapshot::{Bases, Snapshot};
 use crate::tables::{self, Fold, TableError, TableVersion};
@@ -30,6 +31,12 @@ pub enum FoldError {
     /// What was written could not be made durable.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The graph is closed.
+    #[error("the graph is closed")]
+    Closed,
+    /// Another process writes the graph, or it cannot be told.
+    #[error("this process may not write the graph any more")]
+    Superseded(#[from] journal::Error),
     /// The checkpoint could not be published.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -78,11 +85,11 @@ impl Inner {
             return;
         }
         let planned = Planned(self.clone());
-        tokio::task::spawn_blocking(move || {
+        in_background(move || {
             let inner = &planned.0;
             if let Err(error) = inner.fold() {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(folder = %inner.folder.display(), error, "folding failed");
+                tracing::error!(store = %inner.store, error, "folding failed");
                 let later = clock::now_micros().saturating_add(RETRY_AFTER_MICROS);
                 inner.fold_not_before.store(later, Ordering::Relaxed);
             }
@@ -125,18 +132,19 @@ impl Inner {
             };
             bases.insert(type_id, (base, rows.next_id));
         }
-        files::sync_tree(&self.tables(), &mut folding.synced)?;
+        self.store.sync_below("tables", &mut folding.synced)?;
         let checkpoint = Checkpoint {
             format: checkpoint::FORMAT,
             graph: snapshot.graph(),
             lsn: snapshot.lsn(),
             digest: published.digest.to_string(),
-            epoch: LOCAL_EPOCH,
+            epoch: self.epoch,
             time_micros: clock::now_micros(),
             head: snapshot.head().clone(),
             schema: snapshot.schema().as_ref().clone(),
             tables: versions,
             next_ids,
+            answers: snapshot.answers().kept(snapshot.head().time_micros),
         };
         // Everything that can fail comes before the checkpoint counts: then the tables that it names
         // and the bases in memory are never of different positions.
@@ -147,10 +155,25 @@ impl Inner {
             snapshot.lsn(),
             &bases,
         )?;
-        checkpoint.publish(&self.checkpoints(), folding.checkpoint.as_ref())?;
+        self.look()?;
+        checkpoint.publish(&self.store)?;
+        self.look()?;
+        checkpoint.retire_others(&self.store, folding.checkpoint.as_ref())?;
         folding.checkpoint = Some(checkpoint);
         self.swap(&published, &prepared);
         Ok(())
+    }
+
+    /// Makes sure that this process still writes the graph. One that was stopped for long, in the
+    /// middle of a fold perhaps, must neither publish nor delete anything in an object store.
+    fn look(&self) -> Result<(), FoldError> {
+        let mut writer = unpoisoned(&self.writer);
+        let writer = writer.as_mut().ok_or(FoldError::Closed)?;
+        let seen = writer.log.look();
+        if writer.log.is_lost() {
+            self.lost.store(true, Ordering::Release);
+        }
+        Ok(seen?)
     }
 
     /// The next version of one table; `None` when nothing changed in it.
@@ -178,7 +201,7 @@ impl Inner {
             removed: &removed,
             added,
         };
-        Ok(Some(tables::fold(&self.tables(), &fold)?))
+        Ok(Some(tables::fold(&self.store, &fold)?))
     }
 
     /// Puts the newest snapshot onto the new bases. What was committed meanwhile stays a change.
@@ -188,6 +211,7 @@ impl Inner {
         self.published.store(Arc::new(Published {
             snapshot: Arc::new(now.snapshot.rebased(prepared)),
             digest: now.digest,
+            log_lsn: now.log_lsn,
             tail_bytes: now.tail_bytes - folded.tail_bytes,
         }));
     }

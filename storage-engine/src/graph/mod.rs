@@ -8,34 +8,44 @@
 //!   tables/<type id>-<nonce>/   one Lance dataset per type
 //!   checkpoints/          which version of each table stands for which commit
 //!   writer.lock           one writing process
+//!   epochs/<epoch>.json   instead of it in an object store
 //! ```
 
+mod ahead;
 mod commit;
 mod create;
 mod fold;
+mod job;
+mod log;
 mod open;
+mod queue;
 mod status;
+mod write;
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use commit::{CommitError, WriteRequest, Written};
 pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;
 pub use open::OpenError;
 pub(crate) use open::{EntryError, Replay, UnusableCheckpoint, changes, decode, identity, load};
 pub use status::{CheckpointStatus, Status};
+pub use write::{CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
-use crate::lock::WriterLock;
 use crate::snapshot::Snapshot;
+use crate::store::Store;
 
 /// The format of a graph's folder that this version writes.
 pub(crate) const FORMAT: u32 = 1;
+
+/// Long enough for a pause of the process or the network, short enough to wait for.
+const LEASE: Duration = Duration::from_secs(15);
 
 /// On a local file system the lock keeps writers apart, not the epoch.
 pub(crate) const LOCAL_EPOCH: u64 = 1;
@@ -57,8 +67,16 @@ pub struct Options {
     pub fold_bytes: u64,
     /// When a segment of the log is full.
     pub segment_bytes: u64,
-    /// How many writes may wait; more are refused with [`CommitError::Busy`].
+    /// In an object store: how long a writer may trust that nobody else writes without looking, and
+    /// for how long others leave the graph to it.
+    pub lease: Duration,
+    /// How many writes may be under way; more are refused with [`CommitError::Busy`], and those of one
+    /// principal as soon as it has as many as are free.
     pub queue: usize,
+    /// How many bytes those writes may hold together, as far as their callers say.
+    pub queue_bytes: usize,
+    /// How many long statements run beside the committer; one principal never has all of them.
+    pub ahead: usize,
     /// Makes effects on the log's disk fail.
     #[cfg(test)]
     pub(crate) faults: Option<Arc<dyn journal::Faults>>,
@@ -70,7 +88,10 @@ impl Default for Options {
             fold_rows: 50_000,
             fold_bytes: 64 << 20,
             segment_bytes: journal::DEFAULT_SEGMENT_BYTES,
+            lease: LEASE,
             queue: 1_024,
+            queue_bytes: 256 << 20,
+            ahead: 4,
             #[cfg(test)]
             faults: None,
         }
@@ -85,12 +106,14 @@ pub struct Graph {
 
 #[derive(Debug)]
 struct Inner {
-    folder: PathBuf,
+    store: Store,
     options: Options,
     /// What readers get; replaced by the writer, and by folding while it holds the writer.
     published: ArcSwap<Published>,
     /// Writes that wait for the one that leads.
-    queue: Mutex<commit::Queue>,
+    queue: Mutex<queue::Queue>,
+    /// Room for them.
+    places: Arc<queue::Places>,
     /// `None` once closed.
     writer: Mutex<Option<commit::Writer>>,
     folding: Mutex<fold::Folding>,
@@ -98,7 +121,10 @@ struct Inner {
     /// Microseconds since 1970 before which no fold is planned.
     fold_not_before: AtomicI64,
     log_bytes: AtomicU64,
-    _lock: WriterLock,
+    /// The term of this writer.
+    epoch: u64,
+    /// Nothing can be written, and only opening the graph again tells what it has.
+    lost: AtomicBool,
 }
 
 /// A durable state of the graph.
@@ -107,6 +133,8 @@ struct Published {
     snapshot: Arc<Snapshot>,
     /// Of the log's frame that ends with the snapshot's commit.
     digest: journal::Digest,
+    /// The last entry of the log, which may be later than the last commit.
+    log_lsn: u64,
     /// Bytes of the log since the checkpoint.
     tail_bytes: u64,
 }
@@ -118,23 +146,22 @@ impl Graph {
         self.inner.published.load().snapshot.clone()
     }
 
-    /// The folder that it is kept in.
+    /// Whether it has to be opened again before anything can be written: another process has taken
+    /// over, or the log did not say what became of a commit. Only in an object store.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.inner.folder
-    }
-}
-
-impl Inner {
-    fn files(&self) -> PathBuf {
-        self.folder.join("files")
+    pub fn is_lost(&self) -> bool {
+        self.inner.lost.load(Ordering::Acquire)
     }
 
-    fn tables(&self) -> PathBuf {
-        self.folder.join("tables")
+    /// Where it is kept.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.store
     }
 
-    fn checkpoints(&self) -> PathBuf {
-        self.folder.join("checkpoints")
+    /// The folder that it is kept in, when it is one.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.inner.store.folder()
     }
 }

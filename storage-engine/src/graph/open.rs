@@ -1,26 +1,30 @@
 //! Opening a graph: the newest checkpoint, then the log's tail.
 
 use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use journal::{Journal, Lsn, Start};
+use journal::{Lsn, Start};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::answers::Answers;
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::columns::Layout;
 use crate::files::{self, FileError};
 use crate::graph::fold::Folding;
-use crate::graph::{FORMAT, Graph, Identity, Inner, LOCAL_EPOCH, Options, Published, commit};
-use crate::lock::{Holder, LockError, WriterLock};
+use crate::graph::log::{self, Log, Right};
+use crate::graph::queue::Places;
+use crate::graph::{FORMAT, Graph, Identity, Inner, Options, Published, commit};
+use crate::lock::Holder;
 use crate::record::{Body, CatalogueChange, Changes, Header, Record, RecordError, SideFile};
 use crate::replay::ReplayError;
 use crate::rows::Base;
 use crate::snapshot::{Bases, Snapshot};
+use crate::store::claim::ClaimError;
+use crate::store::{PlaceError, Store};
 use crate::tables::{self, TableError};
 
 /// Why a graph could not be opened. Nothing but torn, unacknowledged bytes was changed on disk.
@@ -47,6 +51,15 @@ pub enum OpenError {
         /// The format in `graph.json`.
         found: u32,
     },
+    /// The place cannot be reached.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The object store cannot keep two writers apart.
+    #[error(
+        "the object store cannot hold a graph: it stores an object under a name that is taken \
+         (conditional writes, If-None-Match, are needed)"
+    )]
+    Unconditional,
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
@@ -56,6 +69,29 @@ pub enum OpenError {
     /// The log has no commit that gives the graph a schema: its creation was not finished.
     #[error("the graph's creation was not finished")]
     Unfinished,
+}
+
+impl OpenError {
+    /// Whether the next attempt may find the graph well: another process has it, or a file or an
+    /// object store could not be reached, without a word on what is in it.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        use journal::Error as Log;
+        matches!(
+            self,
+            Self::Locked { .. } | Self::File(_) | Self::Log(Log::Object { .. } | Log::Epoch { .. })
+        )
+    }
+}
+
+impl From<ClaimError> for OpenError {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Held(holder) => Self::Locked { holder },
+            ClaimError::Unconditional => Self::Unconditional,
+            ClaimError::File(error) => error.into(),
+        }
+    }
 }
 
 /// A log entry that cannot be replayed.
@@ -99,13 +135,25 @@ impl Graph {
     ///
     /// # Errors
     /// [`OpenError`] says what is wrong and where.
-    pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
-        let identity = identity(folder)?;
-        let lock = WriterLock::acquire(folder).map_err(|error| match error {
-            LockError::Held(holder) => OpenError::Locked { holder },
-            LockError::File(error) => error.into(),
-        })?;
-        let base = newest_usable(folder, identity.uuid)?;
+    pub fn open(store: impl Into<Store>, options: Options) -> Result<Self, OpenError> {
+        let store = store.into();
+        // Before anything is locked or claimed where there is no graph.
+        let identity = identity(&store)?;
+        let open = |right| Self::open_with(&store, &identity, &options, right);
+        let passed = |error: &OpenError| match error {
+            OpenError::Log(journal::Error::Epoch { found, .. }) => Some(*found),
+            _ => None,
+        };
+        log::with_right(&store, options.lease, open, passed)
+    }
+
+    fn open_with(
+        store: &Store,
+        identity: &Identity,
+        options: &Options,
+        right: Right,
+    ) -> Result<Self, OpenError> {
+        let base = newest_usable(store, identity.uuid)?;
         let (start, checkpoint, mut replay) = match base {
             Some((checkpoint, snapshot)) => {
                 let start = Start {
@@ -115,41 +163,37 @@ impl Graph {
                 (
                     start,
                     Some(checkpoint),
-                    Replay::from(folder, identity.uuid, Some(snapshot)),
+                    Replay::from(store, identity.uuid, Some(snapshot)),
                 )
             }
             None => (
                 Start::default(),
                 None,
-                Replay::from(folder, identity.uuid, None),
+                Replay::from(store, identity.uuid, None),
             ),
         };
-        let journal_options = journal::Options {
-            segment_bytes: options.segment_bytes,
-            epoch: LOCAL_EPOCH,
-            #[cfg(test)]
-            faults: options.faults.clone(),
-            #[cfg(not(test))]
-            faults: None,
-        };
-        let (log, recovery) =
-            Journal::open(&folder.join("log"), start, journal_options, &mut |entry| {
-                replay.visit(entry).map_err(Into::into)
-            })?;
+        replay.digest = start.digest.unwrap_or_default();
+        let (log, recovery) = Log::open(store, right, options, start, &mut |entry| {
+            replay.visit(entry).map_err(Into::into)
+        })?;
         if let Some(torn) = &recovery.torn {
-            tracing::warn!(folder = %folder.display(), ?torn, "an unfinished write was cut off the log");
+            tracing::warn!(%store, ?torn, "an unfinished write was cut off the log");
         }
         let snapshot = replay.snapshot.ok_or(OpenError::Unfinished)?;
-        remove_leftovers(folder, start.after, &replay.side_files);
+        remove_leftovers(store, start.after, &replay.side_files);
         let published = Published {
             snapshot: Arc::new(snapshot),
-            digest: recovery.digest,
+            digest: replay.digest,
+            log_lsn: recovery.last.0,
             tail_bytes: recovery.bytes,
         };
         let log_bytes = log.segments().iter().map(|segment| segment.bytes).sum();
+        let places = Places::new(options.queue, options.queue_bytes);
         let inner = Inner {
-            folder: folder.to_owned(),
-            options,
+            store: store.clone(),
+            options: options.clone(),
+            epoch: log.epoch(),
+            places: Arc::new(places),
             published: ArcSwap::from_pointee(published),
             queue: Mutex::default(),
             writer: Mutex::new(Some(commit::Writer { log })),
@@ -157,7 +201,7 @@ impl Graph {
             fold_planned: AtomicBool::new(false),
             fold_not_before: AtomicI64::new(0),
             log_bytes: AtomicU64::new(log_bytes),
-            _lock: lock,
+            lost: AtomicBool::new(false),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -165,12 +209,16 @@ impl Graph {
     }
 }
 
-pub(crate) fn identity(folder: &Path) -> Result<Identity, OpenError> {
+pub(crate) fn identity(store: &Store) -> Result<Identity, OpenError> {
     let missing = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Missing {
-        folder: folder.to_owned(),
+        folder: store.place(""),
         source,
     };
-    let bytes = files::read(&folder.join("graph.json")).map_err(|error| missing(error.into()))?;
+    let bytes = match store.get("graph.json") {
+        // Out of reach, which says nothing of what is there.
+        Err(error) if store.bucket().is_some() && !error.is_missing() => return Err(error.into()),
+        found => found.map_err(|error| missing(error.into()))?,
+    };
     let identity: Identity =
         serde_json::from_slice(&bytes).map_err(|error| missing(error.into()))?;
     if identity.format > FORMAT {
@@ -183,13 +231,13 @@ pub(crate) fn identity(folder: &Path) -> Result<Identity, OpenError> {
 
 /// The newest checkpoint that is whole, with the snapshot that it stands for. The log is complete
 /// from its first entry, so that a graph opens without any.
-fn newest_usable(folder: &Path, graph: Uuid) -> Result<Option<(Checkpoint, Snapshot)>, OpenError> {
-    for path in checkpoint::list(&folder.join("checkpoints"))? {
-        match load(folder, graph, &path) {
+fn newest_usable(store: &Store, graph: Uuid) -> Result<Option<(Checkpoint, Snapshot)>, OpenError> {
+    for name in checkpoint::names(store)? {
+        match load(store, graph, &name) {
             Ok(found) => return Ok(Some(found)),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(path = %path.display(), error, "a checkpoint is not usable");
+                tracing::error!(%store, name, error, "a checkpoint is not usable");
             }
         }
     }
@@ -197,11 +245,11 @@ fn newest_usable(folder: &Path, graph: Uuid) -> Result<Option<(Checkpoint, Snaps
 }
 
 pub(crate) fn load(
-    folder: &Path,
+    store: &Store,
     graph: Uuid,
-    path: &Path,
+    name: &str,
 ) -> Result<(Checkpoint, Snapshot), UnusableCheckpoint> {
-    let checkpoint = Checkpoint::load(path)?;
+    let checkpoint = Checkpoint::read(store, name)?;
     if checkpoint.format != checkpoint::FORMAT {
         return Err(UnusableCheckpoint::Format(checkpoint.format));
     }
@@ -214,7 +262,7 @@ pub(crate) fn load(
     for layout in nodes.iter().chain(&edges) {
         let base = match checkpoint.tables.get(&layout.type_id.0) {
             Some(version) => {
-                let batches = tables::read(&folder.join("tables"), version, layout)?;
+                let batches = tables::read(store, version, layout)?;
                 Base::from_batches(layout, &batches)?
             }
             None => Base::empty(layout)?,
@@ -228,36 +276,44 @@ pub(crate) fn load(
         checkpoint.head.clone(),
         checkpoint.lsn,
         &bases,
-    )?;
+    )?
+    .with_answers(Answers::of(&checkpoint.answers));
     Ok((checkpoint, snapshot))
 }
 
 /// The state that the log's entries build up.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    files: PathBuf,
+    store: Store,
     graph: Uuid,
     pub(crate) snapshot: Option<Snapshot>,
     /// Names of the side files that were met.
     side_files: HashSet<String>,
+    /// The digest of the frame that holds the last commit.
+    pub(crate) digest: journal::Digest,
 }
 
 impl Replay {
-    pub(crate) fn from(folder: &Path, graph: Uuid, snapshot: Option<Snapshot>) -> Self {
+    pub(crate) fn from(store: &Store, graph: Uuid, snapshot: Option<Snapshot>) -> Self {
         Self {
-            files: folder.join("files"),
+            store: store.clone(),
             graph,
             snapshot,
             side_files: HashSet::new(),
+            digest: journal::Digest::ZERO,
         }
     }
 
     fn visit(&mut self, entry: journal::Entry<'_>) -> Result<(), EntryError> {
-        let (header, body) = decode(entry)?;
+        let Record::Commit(header, body) = decode(entry)? else {
+            return Ok(());
+        };
         if let Body::File(file) = &body {
             self.side_files.insert(file.name.clone());
         }
-        self.apply(&header, &changes(&self.files, body)?)
+        self.apply(&header, &changes(&self.store, body)?)?;
+        self.digest = entry.digest;
+        Ok(())
     }
 
     pub(crate) fn apply(&mut self, header: &Header, changes: &Changes) -> Result<(), EntryError> {
@@ -271,19 +327,19 @@ impl Replay {
 }
 
 /// The record of a log entry, which must be the one of its place.
-pub(crate) fn decode(entry: journal::Entry<'_>) -> Result<(Header, Body), EntryError> {
-    let Record::Commit(header, body) = Record::decode(entry.bytes)?;
-    if header.lsn != entry.lsn.0 {
-        return Err(EntryError::OutOfOrder(header.lsn));
+pub(crate) fn decode(entry: journal::Entry<'_>) -> Result<Record, EntryError> {
+    let record = Record::decode(entry.bytes)?;
+    if record.lsn() != entry.lsn.0 {
+        return Err(EntryError::OutOfOrder(record.lsn()));
     }
-    Ok((header, body))
+    Ok(record)
 }
 
 /// The changes of a commit, wherever they are kept.
-pub(crate) fn changes(files: &Path, body: Body) -> Result<Changes, EntryError> {
+pub(crate) fn changes(store: &Store, body: Body) -> Result<Changes, EntryError> {
     match body {
         Body::Inline(changes) => Ok(changes),
-        Body::File(file) => read_side_file(files, &file),
+        Body::File(file) => read_side_file(store, &file),
     }
 }
 
@@ -304,26 +360,26 @@ fn first(graph: Uuid, header: &Header, changes: &Changes) -> Result<Snapshot, En
 
 /// Removes what writes that never came to an end have left: files that were not yet renamed, and
 /// side files after `replayed` that no record names. What cannot be removed stays.
-fn remove_leftovers(folder: &Path, replayed: Lsn, named: &HashSet<String>) {
+fn remove_leftovers(store: &Store, replayed: Lsn, named: &HashSet<String>) {
     let leftover = |name: &str| {
         let unnamed = |lsn| lsn > replayed.0 && !named.contains(name);
         name.starts_with(files::UNFINISHED) || SideFile::lsn(name).is_some_and(unnamed)
     };
-    for below in [folder.join("files"), folder.join("checkpoints")] {
-        for entry in fs::read_dir(&below).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if !entry.file_name().to_str().is_some_and(leftover) {
+    for below in ["files", "checkpoints"] {
+        for found in store.list(below).unwrap_or_default() {
+            if !leftover(&found.name) {
                 continue;
             }
-            if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(path = %path.display(), %error, "an unfinished file stays");
+            if let Err(error) = store.delete(&format!("{below}/{}", found.name)) {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "an unfinished file stays");
             }
         }
     }
 }
 
-fn read_side_file(folder: &Path, file: &SideFile) -> Result<Changes, EntryError> {
-    let bytes = files::read(&folder.join(&file.name))?;
+fn read_side_file(store: &Store, file: &SideFile) -> Result<Changes, EntryError> {
+    let bytes = store.get(&file.place())?;
     if bytes.len() as u64 != file.bytes || Sha256::digest(&bytes).as_slice() != file.digest {
         return Err(EntryError::SideFile(file.name.clone()));
     }

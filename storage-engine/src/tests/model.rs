@@ -310,6 +310,24 @@ fn cases() -> u32 {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: cases().div_ceil(2), max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    /// In an object store where answers are lost again and again.
+    #[test]
+    fn the_graph_equals_the_model_in_an_object_store(steps in prop::collection::vec(step(), 1..25)) {
+        let (home, store, memory) = super::objects::place();
+        memory.lose_every(3);
+        let mut run = Run::at(home, store, 50_000);
+        for step in steps {
+            run.step(step);
+        }
+        run.step(Step::Crash);
+        run.step(Step::Fold);
+        run.step(Step::Crash);
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]

@@ -309,7 +309,7 @@ fn every_schema_survives_a_checkpoint() {
         .expect("loaded");
     let (before, exported) = (place.graph.snapshot().schema().clone(), place.export());
     place.graph.fold().expect("folded");
-    let folder = place.graph.folder().to_owned();
+    let folder = place.graph.folder().expect("a folder").to_owned();
     let Place { _home, graph } = place;
     drop(graph);
     let graph = Graph::open(&folder, Options::default()).expect("opened");

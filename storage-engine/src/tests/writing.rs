@@ -80,7 +80,7 @@ where
 impl Fixture {
     fn reopen_with(&mut self, options: Options) {
         self.graph = None;
-        self.graph = Some(Graph::open(&self.folder(), options).expect("opened"));
+        self.graph = Some(Graph::open(&self.store, options).expect("opened"));
     }
 
     fn side_files(&self) -> Vec<PathBuf> {

@@ -13,7 +13,7 @@ use crate::http::failure::Failure;
 problems!(
     Problems: InvalidRequest, InvalidRows, Unauthenticated, Forbidden, GraphNotFound, BranchNotFound,
     RequestTimeout, BodyTooLarge, UnsupportedMediaType, MemoryLimit, Internal, GraphLocked,
-    GraphQuarantined, Unavailable, OutcomeUnknown, ShuttingDown
+    GraphQuarantined, Unavailable, OutcomeUnknown, ShuttingDown, TooManyWrites
 );
 
 /// Loads a file in one commit.
@@ -48,6 +48,7 @@ pub(in crate::http) async fn run(
     let origin = app::Origin {
         principal,
         request_id,
+        key: None,
     };
     Ok(Json(
         app::load::run(&site.app, origin, graph_id, parameters, lines).await?,

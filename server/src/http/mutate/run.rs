@@ -1,7 +1,6 @@
 //! `POST mutate`.
 
 use api_types::{MutateRequest, MutateResponse};
-use axum::Json;
 use axum::extract::State;
 
 use crate::app;
@@ -9,13 +8,14 @@ use crate::http::Site;
 use crate::http::document::problems;
 use crate::http::extract::{Body, Caller, GraphName, Id, NoParameters};
 use crate::http::failure::Failure;
+use crate::http::idempotency::{MaybeKey, Replayable};
 
 problems!(
     Problems: InvalidRequest, InvalidJson, InvalidQuery, InvalidParameters, ExecutionFailed, RowLimit,
     MemoryLimit, Unauthenticated, Forbidden, GraphNotFound, BranchNotFound, RequestTimeout,
     DuplicateKey, NodeHasRelationships, MissingProperty, InvalidValue, Gone, CommitMismatch,
     BodyTooLarge, UnsupportedMediaType, Internal, GraphLocked, GraphQuarantined, Unavailable,
-    OutcomeUnknown, ShuttingDown, Timeout
+    OutcomeUnknown, ShuttingDown, Timeout, IdempotencyKeyReused, TooManyWrites
 );
 
 /// Runs writing statements in one commit.
@@ -26,13 +26,29 @@ problems!(
     tag = "data",
     summary = "Run writing statements in one commit",
     description = "All statements take effect together or not at all, and are durable when the answer \
-        comes. Each sees the effects of those before it.",
+        comes. Each sees the effects of those before it. With an `Idempotency-Key` they are carried \
+        out once: the same request under the same key gets the first answer again, for a day at \
+        least, also after a restart. A request that failed or changed nothing is not remembered.",
+    params((
+        "Idempotency-Key" = Option<String>, Header,
+        description = "A name for this request, of the caller's choice: 1 to 255 visible ASCII \
+            characters, such as a UUID. At most 64 KiB of the answer's rows are kept with it."
+    )),
     request_body(
         content = MutateRequest,
         description = "One statement or several.",
         content_type = "application/json"
     ),
-    responses((status = 200, description = "The commit.", body = MutateResponse), Problems),
+    responses(
+        (
+            status = 200,
+            description = "The commit.",
+            body = MutateResponse,
+            headers(("Idempotency-Replayed" = bool, description = "`true` when this is the answer \
+                of an earlier request with this key; nothing was done now."))
+        ),
+        Problems
+    ),
     security(("bearer" = [])),
     extensions(("x-cedar-action" = json!("mutate"))),
 )]
@@ -42,13 +58,15 @@ pub(in crate::http) async fn run(
     GraphName(graph_id): GraphName,
     _: NoParameters,
     Id(request_id): Id,
+    MaybeKey(key): MaybeKey,
     Body(request): Body<MutateRequest>,
-) -> Result<Json<MutateResponse>, Failure> {
+) -> Result<Replayable<MutateResponse>, Failure> {
     let origin = app::Origin {
         principal,
         request_id,
+        key,
     };
-    Ok(Json(
+    Ok(Replayable(
         app::mutate::run(&site.app, origin, graph_id, request).await?,
     ))
 }

@@ -303,7 +303,9 @@ fn a_record_that_breaks_a_rule() {
         records.push(crate::record::Record::decode(entry.bytes).expect("decoded"));
     })
     .expect("read");
-    let crate::record::Record::Commit(header, _) = &mut records[2];
+    let crate::record::Record::Commit(header, _) = &mut records[2] else {
+        panic!("a commit");
+    };
     header.sequence = 7;
     header.previous_lsn = 1;
     header.parents.clear();

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use super::{Depth, Diagnosis, RepairError, Repaired, Severity, examine, prescribe, repair};
 use crate::checkpoint::Checkpoint;
+use crate::store::Store;
 use crate::{Graph, NewGraph, Options, Snapshot, Transaction, WriteError, WriteRequest};
 
 const SCHEMA: &str = "
@@ -100,12 +101,11 @@ impl Fixture {
     /// Puts a checkpoint into the place of another.
     fn forge(&self, checkpoint: &Checkpoint) {
         let elsewhere = TempDir::new().expect("a folder");
-        checkpoint
-            .publish(elsewhere.path(), None)
-            .expect("published");
-        let name = format!("{:020}.json", checkpoint.lsn);
-        let bytes = fs::read(elsewhere.path().join(&name)).expect("read");
-        put(&self.folder().join("checkpoints").join(name), &bytes);
+        let store = Store::from(elsewhere.path());
+        store.make_folder("checkpoints").expect("made");
+        checkpoint.publish(&store).expect("published");
+        let name = format!("checkpoints/{:020}.json", checkpoint.lsn);
+        put(&self.folder().join(&name), &store.get(&name).expect("read"));
     }
 
     /// Examines, and asserts that this left every byte as it was.

@@ -13,11 +13,13 @@ use super::compare::compare;
 use super::{Change, End, Model, SCHEMA, Step};
 use crate::load::Mode;
 use crate::tests::transfer;
-use crate::{Graph, NewGraph, OpenError, Options, Transaction, WriteError, WriteRequest};
+use crate::{Graph, NewGraph, OpenError, Options, Store, Transaction, WriteError, WriteRequest};
 
 /// A graph that is driven through the steps.
 pub(super) struct Run {
-    home: TempDir,
+    /// Empty when the graph is in an object store.
+    _home: TempDir,
+    store: Store,
     runtime: Runtime,
     graph: Option<Graph>,
     options: Options,
@@ -27,16 +29,21 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn new(fold_rows: usize) -> Self {
         let home = TempDir::new().expect("a temporary folder");
+        let store = Store::from(home.path().join("g"));
+        Self::at(home, store, fold_rows)
+    }
+
+    pub(super) fn at(home: TempDir, store: Store, fold_rows: usize) -> Self {
         let schema = Schema::parse(SCHEMA).expect("a valid schema");
-        let folder = home.path().join("g");
-        Graph::create(&folder, NewGraph::new(schema.clone(), "test")).expect("created");
+        Graph::create(&store, NewGraph::new(schema.clone(), "test")).expect("created");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
         let mut run = Self {
-            home,
+            _home: home,
+            store,
             runtime,
             graph: None,
             options: Options {
@@ -57,7 +64,7 @@ impl Run {
         self.graph = None;
         // A fold in the background may hold it still.
         for _ in 0..500 {
-            match Graph::open(&self.home.path().join("g"), self.options.clone()) {
+            match Graph::open(&self.store, self.options.clone()) {
                 Ok(graph) => {
                     self.graph = Some(graph);
                     return;

@@ -1,0 +1,230 @@
+//! Long statements beside the committer, so that nobody waits behind them.
+//!
+//! A statement that does not end within [`BUDGET`] is given up where it stands and run again on a
+//! thread of its own, on the newest snapshot. Its changes come back as [`Prepared`], and the
+//! committer takes them over, unless a commit since that snapshot has changed a type that the
+//! statement touched: then what it read may be different, and it runs again; [`MAX_RUNS`] times, and
+//! then at its place in the log, with everybody else waiting. So its effect equals that of running
+//! alone at that place.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use language::schema::{Schema, TypeId};
+use uuid::Uuid;
+
+use super::commit::{Lead, unpoisoned};
+use super::job::{Job, Made, Outcome, Ran};
+use super::queue::Entry;
+use crate::finish::Finished;
+use crate::graph::Inner;
+use crate::record::{ChangeCounts, Changes, RowChange};
+use crate::snapshot::Snapshot;
+use crate::transaction::Transaction;
+
+/// How long a statement may take while everybody waits.
+const BUDGET: Duration = Duration::from_millis(2);
+
+/// How often a statement runs beside the committer before it runs at its place in the log.
+const MAX_RUNS: u32 = 3;
+
+/// How a write runs beside the committer.
+pub(super) struct Ahead {
+    /// The types that its work reads or changes.
+    touched: BTreeSet<TypeId>,
+    /// What it came to, to be taken over.
+    pub(super) prepared: Option<Prepared>,
+    /// How often that was out of date.
+    outdated: u32,
+}
+
+/// The changes of a work that ran on an earlier state.
+pub(super) struct Prepared {
+    /// The log position of that state.
+    base: u64,
+    /// Every type on which the changes and the answer depend.
+    depends_on: BTreeSet<TypeId>,
+    pub(super) run: Uuid,
+    pub(super) changes: Changes,
+    pub(super) counts: ChangeCounts,
+    pub(super) next_ids: Vec<(TypeId, u64)>,
+    pub(super) answer: Option<String>,
+}
+
+impl Ahead {
+    pub(super) fn new(touched: BTreeSet<TypeId>) -> Self {
+        Self {
+            touched,
+            prepared: None,
+            outdated: 0,
+        }
+    }
+
+    /// When its work is to stop at its place in the log; `None` when it must be done there.
+    pub(super) fn budget(&self) -> Option<Instant> {
+        (self.outdated < MAX_RUNS).then(|| Instant::now() + BUDGET)
+    }
+
+    /// Notes that what was prepared is out of date; says whether it is to be prepared again.
+    pub(super) fn runs_again(&mut self) -> bool {
+        self.outdated += 1;
+        self.outdated < MAX_RUNS
+    }
+
+    fn prepare(
+        &self,
+        on: &Snapshot,
+        run: Uuid,
+        finished: Finished,
+        answer: Option<String>,
+    ) -> Prepared {
+        let mut depends_on = self.touched.clone();
+        depends_on.extend(implied(on.schema(), &finished));
+        Prepared {
+            base: on.lsn(),
+            depends_on,
+            run,
+            changes: finished.changes,
+            counts: finished.counts,
+            next_ids: finished.next_ids,
+            answer,
+        }
+    }
+}
+
+impl Prepared {
+    /// Whether a commit since has changed what it depends on.
+    pub(super) fn is_outdated(&self, now: &Snapshot) -> bool {
+        let mut types = self.depends_on.iter();
+        types.any(|type_id| now.changed_since(*type_id, self.base))
+    }
+}
+
+/// The types that a transaction itself looks at: of what it changed, both ends of edges, and for
+/// nodes that are gone every edge type that could join them.
+fn implied(schema: &Schema, finished: &Finished) -> BTreeSet<TypeId> {
+    let given = finished.next_ids.iter().map(|(type_id, _)| *type_id);
+    let mut types: BTreeSet<TypeId> = given.collect();
+    let mut gone = BTreeSet::new();
+    for change in &finished.changes.rows {
+        types.insert(change.type_id);
+        if matches!(change.row, RowChange::Delete { .. }) {
+            gone.insert(change.type_id);
+        }
+    }
+    for edge_type in &schema.edge_types {
+        let ends = [edge_type.source, edge_type.target];
+        if types.contains(&edge_type.id) {
+            types.extend(ends);
+        } else if ends.iter().any(|end| gone.contains(end)) {
+            types.insert(edge_type.id);
+        }
+    }
+    types
+}
+
+impl Inner {
+    /// Sends a write to run beside the committer.
+    pub(super) fn send_ahead(self: &Arc<Self>, entry: Entry) {
+        unpoisoned(&self.queue).long.push(entry);
+        self.start_ahead();
+    }
+
+    /// Starts as many long statements as may run.
+    fn start_ahead(self: &Arc<Self>) {
+        loop {
+            let Some(entry) = unpoisoned(&self.queue).begin_long(self.options.ahead) else {
+                return;
+            };
+            let running = Running {
+                principal: entry.job.place.principal.clone(),
+                entry: Some(entry),
+                inner: self.clone(),
+            };
+            in_background(move || running.run());
+        }
+    }
+
+    /// Runs the work on the newest state: its answer, or changes that are to be taken over.
+    fn prepare(&self, job: &mut Job) -> Option<Outcome> {
+        let snapshot = self.published.load().snapshot.clone();
+        if let Some(outcome) = job.foregone(&snapshot) {
+            return Some(outcome);
+        }
+        let run = Uuid::now_v7();
+        let transaction = Transaction::new(snapshot.as_ref().clone(), snapshot.lsn() + 1, run);
+        match job.run(transaction) {
+            // It changed nothing, or failed: so it would have when this snapshot was the newest,
+            // which it was after the write had come in.
+            Ran::Finished(finished, _) if finished.is_empty() => {
+                Some(Ok(Made::nothing(snapshot.head(), finished.counts)))
+            }
+            Ran::Failed | Ran::OverBudget => {
+                Some(Ok(Made::nothing(snapshot.head(), ChangeCounts::default())))
+            }
+            Ran::Finished(finished, answer) => {
+                let ahead = job.ahead.as_mut()?;
+                ahead.prepared = Some(ahead.prepare(&snapshot, run, finished, answer));
+                None
+            }
+        }
+    }
+}
+
+/// A long statement that runs, or is to; its place is free for the next when this is gone.
+struct Running {
+    inner: Arc<Inner>,
+    principal: Arc<str>,
+    /// There until it has run.
+    entry: Option<Entry>,
+}
+
+impl Running {
+    fn run(mut self) {
+        let Some(mut entry) = self.entry.take() else {
+            return;
+        };
+        let inner = self.inner.clone();
+        if entry.job.is_abandoned() {
+            return;
+        }
+        let leads = match inner.prepare(&mut entry.job) {
+            Some(outcome) => {
+                entry.job.settle(outcome);
+                false
+            }
+            None => unpoisoned(&inner.queue).come_back(entry),
+        };
+        drop(self);
+        if leads {
+            Lead::new(inner).run();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        unpoisoned(&self.inner.queue).end_long(&self.principal);
+        // Not so when the runtime shut down before it began: those who wait are told there is nobody.
+        match self.entry.take() {
+            Some(entry) => entry.job.settle(Err(super::job::Failure::Closed)),
+            None => self.inner.start_ahead(),
+        }
+    }
+}
+
+/// Runs `work`, which blocks, on another thread.
+pub(super) fn in_background(work: impl FnOnce() + Send + 'static) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn_blocking(work);
+        return;
+    }
+    let started = std::thread::Builder::new()
+        .name("trellis-writer".to_owned())
+        .spawn(work);
+    if let Err(error) = started {
+        // The work is dropped, and what it was to do is told to be undone.
+        tracing::error!(%error, "no thread can be started");
+    }
+}

@@ -1,0 +1,240 @@
+//! A graph's log, wherever the graph is kept, and the right to write it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use journal::{
+    AppendError, Appended, Error, Journal, Lsn, ObjectJournal, ObjectOptions, Recovery,
+    SegmentSummary, Start, VisitError,
+};
+
+use crate::graph::{LOCAL_EPOCH, Options};
+use crate::lock::{LockError, WriterLock};
+use crate::record::{Record, Term};
+use crate::store::claim::{Claim, ClaimError};
+use crate::store::{LogObjects, Store};
+
+/// How often an epoch is claimed that the log turns out to have passed.
+const CLAIMS: usize = 3;
+
+/// What makes this process the writer of a graph.
+#[derive(Debug)]
+pub(super) enum Right {
+    /// The lock on its folder.
+    Lock(WriterLock),
+    /// An epoch, and a lease in an object store.
+    Claim(Claim),
+}
+
+impl Right {
+    /// The right to write, unless another has it. In an object store the epoch is at least `least`.
+    pub(super) fn take(store: &Store, lease: Duration, least: u64) -> Result<Self, ClaimError> {
+        match store.bucket() {
+            Some(bucket) => Claim::take(bucket, lease, least).map(Self::Claim),
+            None => match WriterLock::acquire(&store.place("")) {
+                Ok(lock) => Ok(Self::Lock(lock)),
+                Err(LockError::Held(holder)) => Err(ClaimError::Held(holder)),
+                Err(LockError::File(error)) => Err(error.into()),
+            },
+        }
+    }
+}
+
+/// The log, open for writing.
+#[derive(Debug)]
+pub(super) struct Log {
+    form: Form,
+    /// Whether what the log has can only be told by opening it again.
+    lost: bool,
+}
+
+#[derive(Debug)]
+enum Form {
+    Folder(Journal, WriterLock),
+    Objects(Box<ObjectJournal>, Claim),
+}
+
+/// Takes the log's entries.
+type Visit<'a> = dyn FnMut(journal::Entry<'_>) -> Result<(), VisitError> + 'a;
+
+impl Log {
+    /// Makes the log of a new graph.
+    pub(super) fn create(store: &Store, right: Right, lease: Duration) -> Result<Self, Error> {
+        let form = match right {
+            Right::Claim(claim) => {
+                let objects = Arc::new(objects(store)?);
+                let options = ObjectOptions {
+                    epoch: claim.epoch(),
+                    lease,
+                };
+                let journal = ObjectJournal::create(objects, options)?;
+                Form::Objects(Box::new(journal), claim)
+            }
+            Right::Lock(lock) => {
+                let options = journal::Options {
+                    epoch: LOCAL_EPOCH,
+                    ..journal::Options::default()
+                };
+                Form::Folder(Journal::create(&store.place("log"), options)?, lock)
+            }
+        };
+        Ok(Self { form, lost: false })
+    }
+
+    /// Replays the log from `start` on and continues it.
+    pub(super) fn open(
+        store: &Store,
+        right: Right,
+        options: &Options,
+        start: Start,
+        visit: &mut Visit<'_>,
+    ) -> Result<(Self, Recovery), Error> {
+        let (form, recovery) = match right {
+            Right::Claim(claim) => {
+                let objects = Arc::new(objects(store)?);
+                let epoch = claim.epoch();
+                let lease = options.lease;
+                let options = ObjectOptions { epoch, lease };
+                let mut term = |lsn: Lsn| Ok(term(lsn, epoch).encode()?);
+                let (journal, recovery) =
+                    ObjectJournal::open(objects, start, options, &mut term, visit)?;
+                claim.forget_others();
+                (Form::Objects(Box::new(journal), claim), recovery)
+            }
+            Right::Lock(lock) => {
+                let options = journal::Options {
+                    segment_bytes: options.segment_bytes,
+                    epoch: LOCAL_EPOCH,
+                    #[cfg(test)]
+                    faults: options.faults.clone(),
+                    #[cfg(not(test))]
+                    faults: None,
+                };
+                let (journal, recovery) =
+                    Journal::open(&store.place("log"), start, options, visit)?;
+                (Form::Folder(journal, lock), recovery)
+            }
+        };
+        Ok((Self { form, lost: false }, recovery))
+    }
+
+    /// Appends a group; see [`Journal::append`].
+    pub(super) fn append<E: AsRef<[u8]>>(
+        &mut self,
+        entries: &[E],
+    ) -> Result<Appended, AppendError> {
+        match &mut self.form {
+            Form::Folder(journal, _) => journal.append(entries),
+            Form::Objects(journal, claim) => {
+                let appended = journal.append(entries);
+                if appended.is_ok() {
+                    claim.renew_if_due();
+                }
+                // A later look would tell what became of the group, and everybody who has been told
+                // otherwise by then would have to be told anew. Opening the graph again is simpler.
+                let unknown = matches!(appended, Err(AppendError::Unknown(_)));
+                self.lost |= unknown || journal.is_superseded();
+                appended
+            }
+        }
+    }
+
+    /// Makes sure that no other writer has come, as far as that can be seen from here.
+    pub(super) fn look(&mut self) -> Result<(), Error> {
+        match &mut self.form {
+            Form::Folder(..) => Ok(()),
+            Form::Objects(journal, _) => {
+                let seen = journal.look();
+                self.lost |= journal.is_superseded();
+                seen
+            }
+        }
+    }
+
+    /// Whether nothing can be appended, and what the log has is only told by opening it again.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// The last entry.
+    pub(super) fn last_lsn(&self) -> Lsn {
+        match &self.form {
+            Form::Folder(journal, _) => journal.last_lsn(),
+            Form::Objects(journal, _) => journal.last_lsn(),
+        }
+    }
+
+    /// The term of this writer.
+    pub(super) fn epoch(&self) -> u64 {
+        match &self.form {
+            Form::Folder(journal, _) => journal.epoch(),
+            Form::Objects(journal, _) => journal.epoch(),
+        }
+    }
+
+    /// The files or objects that it is in, oldest first.
+    pub(super) fn segments(&self) -> &[SegmentSummary] {
+        match &self.form {
+            Form::Folder(journal, _) => journal.segments(),
+            Form::Objects(journal, _) => journal.segments(),
+        }
+    }
+
+    /// Closes it cleanly, and lets others write.
+    pub(super) fn close(self) -> Result<(), Error> {
+        match self.form {
+            Form::Folder(journal, lock) => {
+                let closed = journal.close();
+                drop(lock);
+                closed
+            }
+            Form::Objects(_, claim) => {
+                claim.release();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Opens a log as `open` does with the right it is given. An epoch that the log turns out to have
+/// passed, as when the objects that say so were lost, is claimed anew.
+pub(super) fn with_right<T, E>(
+    store: &Store,
+    lease: Duration,
+    mut open: impl FnMut(Right) -> Result<T, E>,
+    passed: impl Fn(&E) -> Option<u64>,
+) -> Result<T, E>
+where
+    E: From<ClaimError>,
+{
+    let mut least = 1;
+    for _ in 1..CLAIMS {
+        match open(Right::take(store, lease, least)?) {
+            Err(error) if store.bucket().is_some() => match passed(&error) {
+                Some(found) => least = found.saturating_add(1),
+                None => return Err(error),
+            },
+            other => return other,
+        }
+    }
+    open(Right::take(store, lease, least)?)
+}
+
+fn objects(store: &Store) -> Result<LogObjects, Error> {
+    let bucket = store.bucket().ok_or_else(|| Error::Missing {
+        folder: store.place("log"),
+    })?;
+    Ok(LogObjects::of(bucket))
+}
+
+/// The record with which a writer begins.
+fn term(lsn: Lsn, epoch: u64) -> Record {
+    let (pid, host, time_micros) = crate::lock::myself();
+    Record::Term(Term {
+        lsn: lsn.0,
+        epoch,
+        time_micros,
+        pid,
+        host,
+    })
+}

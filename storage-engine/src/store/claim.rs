@@ -1,0 +1,302 @@
+//! Who writes a graph in an object store: `epochs/<epoch>.json`, one for each writer there was.
+//!
+//! An object store has no lock that ends with its process. A writer claims the next epoch by storing
+//! that object, which only one can, and says in it who it is and until when others should leave the
+//! graph to it, its *lease*. It renews the lease while it writes. What keeps two writers apart is not
+//! the lease, though, but the epoch, which it also puts into the log (`journal::ObjectJournal`): clocks
+//! that differ make a writer wait too long or take over too early, and nothing worse.
+//!
+//! The claim is also where the store is tried: one that lets a second put of the same name through
+//! cannot hold a graph.
+
+use std::collections::HashSet;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use object_store::Error;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock;
+use crate::files::FileError;
+use crate::lock::Holder;
+use crate::store::bucket::{Bucket, PutNew};
+
+/// How often a put that was not answered is tried.
+const ATTEMPTS: u32 = 4;
+
+/// How long is waited before it is tried again.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// Claims of this process that are not given up. Of one that is not here and names this process,
+/// nothing is left that could write.
+static LIVE: LazyLock<Mutex<HashSet<Uuid>>> = LazyLock::new(Mutex::default);
+
+/// What the object says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Said {
+    epoch: u64,
+    /// Of this claim alone.
+    nonce: Uuid,
+    holder: Holder,
+    process: Process,
+    renewed_micros: i64,
+    lease_millis: u64,
+    /// The writer has ended and will not write again.
+    released: bool,
+}
+
+/// A process, so that the same machine can tell whether it still runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Process {
+    /// The boot and the process namespace: what a process id is unique in.
+    machine: String,
+    pid: u32,
+    /// When it began, as the kernel counts.
+    began: String,
+}
+
+impl Process {
+    fn this() -> Self {
+        Self {
+            machine: machine(),
+            pid: std::process::id(),
+            began: began(std::process::id()).unwrap_or_default(),
+        }
+    }
+
+    /// It ran here and has ended.
+    fn is_over(&self) -> bool {
+        let here = !self.machine.is_empty() && self.machine == machine();
+        here && !self.began.is_empty() && began(self.pid).as_ref() != Some(&self.began)
+    }
+}
+
+/// Empty where it cannot be told.
+fn machine() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    let namespace = std::fs::read_link("/proc/self/ns/pid");
+    match (boot, namespace) {
+        (Ok(boot), Ok(namespace)) => format!("{} {}", boot.trim(), namespace.display()),
+        _ => String::new(),
+    }
+}
+
+/// The 22nd field of the process's state; what comes before it may hold blanks and brackets.
+fn began(pid: u32) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = text.rsplit_once(')')?;
+    fields.split_whitespace().nth(19).map(str::to_owned)
+}
+
+impl Said {
+    /// Whether its writer may still be at work, by all that can be told.
+    fn holds(&self) -> bool {
+        if self.released || self.process.is_over() {
+            return false;
+        }
+        if self.process == Process::this() {
+            let live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+            if !live.contains(&self.nonce) {
+                return false;
+            }
+        }
+        let lease = i64::try_from(self.lease_millis).unwrap_or(i64::MAX);
+        let until = self
+            .renewed_micros
+            .saturating_add(lease.saturating_mul(1_000));
+        clock::now_micros() < until
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
+/// Why nothing was claimed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClaimError {
+    #[error("another process holds the graph for writing")]
+    Held(Holder),
+    #[error("the object store gives away a name that is taken")]
+    Unconditional,
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// A claimed epoch. Dropped without [`Claim::release`] it ends as with a crash.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    bucket: Bucket,
+    said: Said,
+    lease: Duration,
+    renewed: Instant,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+        live.remove(&self.said.nonce);
+    }
+}
+
+fn name(epoch: u64) -> String {
+    format!("epochs/{epoch:020}.json")
+}
+
+fn epoch_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".json")?;
+    (digits.len() == 20).then(|| digits.parse().ok()).flatten()
+}
+
+impl Claim {
+    /// Claims an epoch above all that there were, and at least `least`, unless another writer holds
+    /// the graph.
+    pub(crate) fn take(bucket: &Bucket, lease: Duration, least: u64) -> Result<Self, ClaimError> {
+        let epochs = bucket.list("epochs")?;
+        let newest = epochs.iter().filter_map(|it| epoch_of(&it.name)).max();
+        if let Some(newest) = newest
+            && let Some(said) = read(bucket, newest)?
+            && said.holds()
+        {
+            return Err(ClaimError::Held(said.holder));
+        }
+        let epoch = newest
+            .map_or(1, |newest| newest.saturating_add(1))
+            .max(least);
+        let (pid, host, since_micros) = crate::lock::myself();
+        let said = Said {
+            epoch,
+            nonce: Uuid::new_v4(),
+            holder: Holder {
+                pid,
+                host,
+                since_micros,
+            },
+            process: Process::this(),
+            renewed_micros: since_micros,
+            lease_millis: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+            released: false,
+        };
+        let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+        live.insert(said.nonce);
+        drop(live);
+        let claim = Self {
+            bucket: bucket.clone(),
+            said,
+            lease,
+            renewed: Instant::now(),
+        };
+        claim.store()?;
+        claim.try_store()?;
+        Ok(claim)
+    }
+
+    /// Stores the claim, if the epoch is free.
+    fn store(&self) -> Result<(), ClaimError> {
+        let name = name(self.said.epoch);
+        let bytes = self.said.bytes();
+        let mut attempt = 0;
+        loop {
+            let put = self.bucket.put_new(&name, bytes.clone().into());
+            match &put {
+                Ok(PutNew::Stored) => return Ok(()),
+                Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
+                    return Err(ClaimError::Unconditional);
+                }
+                Ok(PutNew::Exists) | Err(_) => {}
+            }
+            // The answer to an earlier attempt may have been lost.
+            match read(&self.bucket, self.said.epoch)? {
+                Some(said) if said.nonce == self.said.nonce => return Ok(()),
+                Some(other) => return Err(ClaimError::Held(other.holder)),
+                None => {}
+            }
+            attempt += 1;
+            match put {
+                Err(error) if attempt == ATTEMPTS => {
+                    return Err(self.bucket.error("store", &name, error).into());
+                }
+                _ if attempt == ATTEMPTS => return Err(self.bucket.missing("read", &name).into()),
+                _ => self.bucket.wait(WAIT),
+            }
+        }
+    }
+
+    /// Tries whether the store keeps to what everything here rests on: a name that is taken is not
+    /// given away again.
+    fn try_store(&self) -> Result<(), ClaimError> {
+        let name = name(self.said.epoch);
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            match self.bucket.put_new(&name, self.said.bytes().into()) {
+                Ok(PutNew::Exists) => return Ok(()),
+                Ok(PutNew::Stored)
+                | Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
+                    return Err(ClaimError::Unconditional);
+                }
+                Err(error) => last = Some(error),
+            }
+            self.bucket.wait(WAIT);
+        }
+        let error = last.map(|error| self.bucket.error("store", &name, error));
+        Err(error
+            .unwrap_or_else(|| self.bucket.missing("store", &name))
+            .into())
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.said.epoch
+    }
+
+    /// Says again that this writer is at work, when that was said some time ago. It does no harm when
+    /// it fails, or comes late: others take over then.
+    pub(crate) fn renew_if_due(&mut self) {
+        if self.renewed.elapsed() < self.lease / 3 {
+            return;
+        }
+        self.renewed = Instant::now();
+        self.said.renewed_micros = clock::now_micros();
+        self.say();
+    }
+
+    /// Lets others take over at once.
+    pub(crate) fn release(mut self) {
+        self.said.released = true;
+        self.say();
+    }
+
+    fn say(&self) {
+        let name = name(self.said.epoch);
+        if let Err(error) = self.bucket.put(&name, self.said.bytes().into()) {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the lease on a graph was not renewed");
+        }
+    }
+
+    /// Removes what earlier writers said. None of them can write any more, once the log has this
+    /// epoch.
+    pub(crate) fn forget_others(&self) {
+        let epochs = self.bucket.list("epochs").unwrap_or_default();
+        let earlier = epochs.iter().filter_map(|it| epoch_of(&it.name));
+        for epoch in earlier.filter(|epoch| *epoch < self.said.epoch) {
+            if let Err(error) = self.bucket.delete(&name(epoch)) {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "what an earlier writer said stays");
+                return;
+            }
+        }
+    }
+}
+
+/// What the writer of an epoch says; `None` also when it cannot be understood, for then it holds
+/// nobody off.
+fn read(bucket: &Bucket, epoch: u64) -> Result<Option<Said>, FileError> {
+    let name = name(epoch);
+    let found = bucket
+        .find(&name)
+        .map_err(|error| bucket.error("read", &name, error))?;
+    Ok(found.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}

@@ -1,0 +1,260 @@
+//! Graphs in object stores: those that lose answers, those that cannot hold one, and writers that
+//! another has overtaken. `on_every_store` runs the engine's common tests there too.
+
+pub(crate) mod memory;
+pub(crate) mod moto;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use language::schema::Schema;
+use language::value::Value;
+use memory::{Fate, Memory};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::{Fixture, SCHEMA};
+use crate::{
+    CommitError, Contents, CreateError, FoldError, Graph, NewGraph, OpenError, Options, Store,
+    WriteError, WriteRequest,
+};
+
+/// A place in an object store of its own.
+pub(crate) fn place() -> (TempDir, Store, Memory) {
+    let bucket = format!("memory-{}", Uuid::new_v4().simple());
+    let memory = Memory::default();
+    crate::store::lend(&bucket, Arc::new(memory.clone()));
+    let store = Store::at(&format!("s3://{bucket}/some/where")).expect("a place");
+    (TempDir::new().expect("a folder"), store, memory)
+}
+
+/// As the common tests want it.
+pub(crate) fn fixture() -> Fixture {
+    let (home, store, _) = place();
+    Fixture::at(home, store)
+}
+
+fn short() -> Options {
+    Options {
+        lease: Duration::from_millis(50),
+        ..Options::default()
+    }
+}
+
+fn schema() -> Schema {
+    Schema::parse(SCHEMA).expect("a valid schema")
+}
+
+/// Creates a person in a graph that need not be the fixture's own.
+fn add(graph: &Graph, email: &str) -> Result<(), CommitError<WriteError>> {
+    let person = graph
+        .snapshot()
+        .schema()
+        .node_type_named("Person")
+        .expect("declared")
+        .clone();
+    let values = vec![(person.properties[0].id, Value::from(email))];
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    let written = runtime.block_on(graph.write(WriteRequest::by("test"), move |work| {
+        work.create_node(person.id, values).map(|_| ())
+    }));
+    written.map(|_| ())
+}
+
+fn people(graph: &Graph) -> u64 {
+    let snapshot = graph.snapshot();
+    let person = snapshot
+        .schema()
+        .node_type_named("Person")
+        .expect("declared")
+        .id;
+    snapshot.node_count(person)
+}
+
+#[test]
+fn a_store_that_gives_away_taken_names_is_refused() {
+    let (_home, store, memory) = place();
+    memory.be_careless();
+    let error = Graph::create(&store, NewGraph::new(schema(), "test")).expect_err("refused");
+    assert!(matches!(error, CreateError::Unconditional), "{error:?}");
+    assert!(error.to_string().contains("If-None-Match"));
+    let fixture = fixture();
+    let error = {
+        let (_home, store, memory) = place();
+        Graph::create(&store, NewGraph::new(schema(), "test")).expect("created");
+        memory.be_careless();
+        Graph::open(&store, Options::default()).expect_err("refused")
+    };
+    assert!(matches!(error, OpenError::Unconditional), "{error:?}");
+    assert_eq!(people(fixture.graph()), 0);
+}
+
+#[test]
+fn a_place_that_is_not_empty_is_refused_and_left_alone() {
+    let (_home, store, _) = place();
+    assert_eq!(store.contents().expect("looked"), Contents::Nothing);
+    let stranger = store.bucket().expect("a bucket").below("notes");
+    stranger.put("theirs.txt", "text".into()).expect("stored");
+    let error = Graph::create(&store, NewGraph::new(schema(), "test")).expect_err("refused");
+    assert!(matches!(error, CreateError::NotEmpty { .. }), "{error:?}");
+    assert_eq!(store.contents().expect("looked"), Contents::Other);
+    store.erase(Uuid::new_v4()).expect("nothing of ours");
+    assert_eq!(&stranger.get("theirs.txt").expect("there")[..], b"text");
+    stranger.delete("theirs.txt").expect("removed");
+
+    let new = NewGraph::new(schema(), "test");
+    let graph = new.graph;
+    Graph::create(&store, new).expect("created");
+    assert_eq!(store.contents().expect("looked"), Contents::Graph(graph));
+    let again = Graph::create(&store, NewGraph::new(schema(), "test")).expect_err("taken");
+    assert!(matches!(again, CreateError::NotEmpty { .. }), "{again:?}");
+    store.erase(Uuid::new_v4()).expect("another graph's");
+    Graph::open(&store, Options::default()).expect("whole");
+    stranger.put("theirs.txt", "text".into()).expect("stored");
+    store.erase(graph).expect("erased");
+    assert_eq!(store.contents().expect("looked"), Contents::Other);
+    stranger.delete("theirs.txt").expect("theirs stayed");
+    assert_eq!(store.contents().expect("looked"), Contents::Nothing);
+}
+
+#[test]
+fn what_nobody_can_tell_is_told_by_opening_again() {
+    for stored in [false, true] {
+        let (home, store, memory) = place();
+        let mut fixture = Fixture::at(home, store);
+        fixture.add_person("ann@x", 1);
+        let fate = if stored { Fate::Unanswered } else { Fate::Lost };
+        // Not even what is there can be read: the put and every repetition come to nothing.
+        memory.fates(&[fate, Fate::Lost, Fate::Lost, Fate::Lost]);
+        let answer = add(fixture.graph(), "bob@x");
+        if stored {
+            answer.expect("read back");
+        } else {
+            let error = answer.expect_err("nobody can tell");
+            assert!(matches!(error, CommitError::Unknown(_)), "{error:?}");
+            assert!(fixture.graph().is_lost());
+            let error = add(fixture.graph(), "cid@x").expect_err("not before it is open again");
+            assert!(matches!(error, CommitError::Closed), "{error:?}");
+        }
+        memory.fates(&[]);
+        fixture.reopen();
+        assert_eq!(people(fixture.graph()), 1 + u64::from(stored));
+        add(fixture.graph(), "dan@x").expect("written");
+        fixture.reopen();
+        assert_eq!(people(fixture.graph()), 2 + u64::from(stored));
+    }
+}
+
+#[test]
+fn a_refusal_is_told_as_such_and_the_graph_goes_on() {
+    let (home, store, memory) = place();
+    let mut fixture = Fixture::at(home, store);
+    memory.fates(&[Fate::Refused]);
+    let error = add(fixture.graph(), "ann@x").expect_err("refused");
+    assert!(matches!(error, CommitError::NotWritten(_)), "{error:?}");
+    assert!(!fixture.graph().is_lost());
+    add(fixture.graph(), "ann@x").expect("written");
+    fixture.reopen();
+    assert_eq!(people(fixture.graph()), 1);
+}
+
+/// An old writer, stopped at `part`; what it does when it goes on; and what must hold then.
+fn overtaken(part: &str, zombie: impl FnOnce(&Graph) + Send + 'static) {
+    let (_home, store, memory) = place();
+    Graph::create(&store, NewGraph::new(schema(), "test")).expect("created");
+    let old = Graph::open(&store, short()).expect("opened");
+    for number in 0..3 {
+        add(&old, &format!("old-{number}")).expect("written");
+        old.fold().expect("folded");
+    }
+    add(&old, "tail").expect("written");
+    memory.hold(part);
+    let stopped = {
+        let old = old.clone();
+        std::thread::spawn(move || zombie(&old))
+    };
+    memory.until_someone_waits();
+    std::thread::sleep(short().lease * 2);
+    memory.let_others_pass();
+    let new = Graph::open(&store, short()).expect("taken over");
+    assert_eq!(people(&new), 4);
+    for number in 0..3 {
+        add(&new, &format!("new-{number}")).expect("written");
+        new.fold().expect("folded");
+    }
+    let before = people(&new);
+    memory.deleted();
+    memory.release();
+    stopped.join().expect("as expected");
+    assert_eq!(memory.deleted(), Vec::<String>::new(), "it deletes nothing");
+    add(&old, "late").expect_err("for good");
+    assert!(old.is_lost());
+    old.fold().expect_err("for good");
+    assert_eq!(memory.deleted(), Vec::<String>::new(), "it deletes nothing");
+    add(&new, "still").expect("written");
+    new.fold().expect("folded");
+    drop((old, new));
+    let graph = Graph::open(&store, Options::default()).expect("opened");
+    assert_eq!(people(&graph), before + 1);
+    super::contents(&graph.snapshot());
+}
+
+#[test]
+fn a_writer_stopped_in_mid_put_acknowledges_and_deletes_nothing() {
+    overtaken("/log/", |graph| {
+        let error = add(graph, "zombie").expect_err("not acknowledged");
+        let told = matches!(error, CommitError::Unknown(_) | CommitError::NotWritten(_));
+        assert!(told, "{error:?}");
+        assert!(graph.is_lost());
+    });
+}
+
+#[test]
+fn a_writer_stopped_in_mid_fold_publishes_and_deletes_nothing() {
+    overtaken("/tables/", |graph| {
+        let error = graph.fold().expect_err("superseded");
+        assert!(matches!(error, FoldError::Superseded(_)), "{error:?}");
+    });
+    overtaken("/checkpoints/", |graph| {
+        let error = graph.fold().expect_err("superseded");
+        assert!(matches!(error, FoldError::Superseded(_)), "{error:?}");
+    });
+}
+
+#[test]
+fn who_has_ended_is_succeeded_at_once_and_who_is_idle_after_the_lease() {
+    let (_home, store, _) = place();
+    Graph::create(&store, NewGraph::new(schema(), "test")).expect("created");
+    let first = Graph::open(&store, Options::default()).expect("opened");
+    first.close().expect("closed");
+    let second = Graph::open(&store, Options::default()).expect("released");
+    drop(second);
+    let third = Graph::open(&store, short()).expect("nothing is left of the second");
+    std::thread::sleep(short().lease * 2);
+    let fourth = Graph::open(&store, short()).expect("idle for longer than its lease");
+    add(&fourth, "ann@x").expect("written");
+    add(&third, "bob@x").expect_err("superseded");
+    assert!(third.is_lost() && !fourth.is_lost());
+    let claims = store.list("epochs").expect("listed");
+    assert_eq!(claims.len(), 1, "{claims:?}");
+}
+
+#[test]
+fn an_epoch_that_the_log_has_passed_is_claimed_anew() {
+    let (_home, store, _) = place();
+    Graph::create(&store, NewGraph::new(schema(), "test")).expect("created");
+    for number in 0..4 {
+        let graph = Graph::open(&store, Options::default()).expect("opened");
+        add(&graph, &format!("{number}")).expect("written");
+    }
+    for claim in store.list("epochs").expect("listed") {
+        store
+            .delete(&format!("epochs/{}", claim.name))
+            .expect("removed");
+    }
+    let graph = Graph::open(&store, Options::default()).expect("opened");
+    assert_eq!(people(&graph), 4);
+    add(&graph, "more").expect("written");
+}

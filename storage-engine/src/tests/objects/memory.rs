@@ -1,0 +1,267 @@
+//! An object store in memory that loses answers, holds puts back, and notes what is deleted.
+
+use std::fmt;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+/// What becomes of a put that needs a free name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Stored; the answer is lost.
+    Unanswered,
+    /// Lost on the way.
+    Lost,
+    /// The store says no.
+    Refused,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    /// Every so many-th put loses its answer, or is lost; 0: none.
+    every: AtomicUsize,
+    puts: AtomicUsize,
+    /// Of the coming puts below `log/`, the last first.
+    fates: Mutex<Vec<Fate>>,
+    /// Puts of names with this in them wait.
+    held: Mutex<Option<String>>,
+    /// New ones do not wait.
+    passing: AtomicBool,
+    waiting: AtomicUsize,
+    /// The store takes no notice of `PutMode::Create`.
+    careless: AtomicBool,
+    deleted: Mutex<Vec<String>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    inner: Arc<InMemory>,
+    faults: Arc<Faults>,
+}
+
+fn lost() -> Error {
+    Error::Generic {
+        store: "memory",
+        source: "timed out".into(),
+    }
+}
+
+impl Memory {
+    pub(crate) fn lose_every(&self, count: usize) {
+        self.faults.every.store(count, Ordering::Release);
+    }
+
+    pub(crate) fn fates(&self, fates: &[Fate]) {
+        let fates = fates.iter().rev().copied().collect();
+        *self.faults.fates.lock().expect("sound") = fates;
+    }
+
+    pub(crate) fn hold(&self, part: &str) {
+        *self.faults.held.lock().expect("sound") = Some(part.to_owned());
+    }
+
+    pub(crate) fn release(&self) {
+        *self.faults.held.lock().expect("sound") = None;
+    }
+
+    /// From now on only those wait that wait already.
+    pub(crate) fn let_others_pass(&self) {
+        self.faults.passing.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn until_someone_waits(&self) {
+        while self.faults.waiting.load(Ordering::Acquire) == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    pub(crate) fn be_careless(&self) {
+        self.faults.careless.store(true, Ordering::Release);
+    }
+
+    /// What was deleted since this was asked.
+    pub(crate) fn deleted(&self) -> Vec<String> {
+        std::mem::take(&mut self.faults.deleted.lock().expect("sound"))
+    }
+
+    fn fate(&self, location: &Path) -> Option<Fate> {
+        if location.as_ref().contains("/log/")
+            && let Some(fate) = self.faults.fates.lock().expect("sound").pop()
+        {
+            return Some(fate);
+        }
+        if location.as_ref().contains("/tables/") {
+            // A fold fails then, and tries again later: that is Lance's and the fold's to show.
+            return None;
+        }
+        let every = self.faults.every.load(Ordering::Acquire);
+        let number = self.faults.puts.fetch_add(1, Ordering::AcqRel);
+        if every == 0 || number % every != every - 1 {
+            return None;
+        }
+        match number / every % 2 {
+            0 => Some(Fate::Unanswered),
+            _ => Some(Fate::Lost),
+        }
+    }
+
+    async fn wait(&self, location: &Path) {
+        let held = || {
+            let held = self.faults.held.lock().expect("sound");
+            let part = held.as_deref();
+            part.is_some_and(|part| location.as_ref().contains(part))
+        };
+        if self.faults.passing.load(Ordering::Acquire) || !held() {
+            return;
+        }
+        self.faults.waiting.fetch_add(1, Ordering::AcqRel);
+        while held() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        self.faults.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("memory")
+    }
+}
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+// What `#[async_trait]` would write.
+impl ObjectStore for Memory {
+    fn put_opts<'a, 'b, 'c>(
+        &'a self,
+        location: &'b Path,
+        payload: PutPayload,
+        mut options: PutOptions,
+    ) -> Answer<'c, PutResult>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        Box::pin(async move {
+            self.wait(location).await;
+            let create = options.mode == PutMode::Create;
+            let fate = create.then(|| self.fate(location)).flatten();
+            match fate {
+                Some(Fate::Lost) => return Err(lost()),
+                Some(Fate::Refused) => {
+                    return Err(Error::PermissionDenied {
+                        path: location.to_string(),
+                        source: "no".into(),
+                    });
+                }
+                Some(Fate::Unanswered) | None => {}
+            }
+            if self.faults.careless.load(Ordering::Acquire) {
+                options.mode = PutMode::Overwrite;
+            }
+            let put = self.inner.put_opts(location, payload, options).await;
+            match fate {
+                Some(Fate::Unanswered) => Err(lost()),
+                _ => put,
+            }
+        })
+    }
+
+    fn put_multipart_opts<'a, 'b, 'c>(
+        &'a self,
+        location: &'b Path,
+        options: PutMultipartOptions,
+    ) -> Answer<'c, Box<dyn MultipartUpload>>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        Box::pin(async move {
+            self.wait(location).await;
+            self.inner.put_multipart_opts(location, options).await
+        })
+    }
+
+    fn get_opts<'a, 'b, 'c>(
+        &'a self,
+        location: &'b Path,
+        options: GetOptions,
+    ) -> Answer<'c, GetResult>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        self.inner.get_opts(location, options)
+    }
+
+    fn get_ranges<'a, 'b, 'c, 'd>(
+        &'a self,
+        location: &'b Path,
+        ranges: &'c [Range<u64>],
+    ) -> Answer<'d, Vec<Bytes>>
+    where
+        'a: 'd,
+        'b: 'd,
+        'c: 'd,
+        Self: 'd,
+    {
+        self.inner.get_ranges(location, ranges)
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let faults = self.faults.clone();
+        let noted = locations.inspect(move |location| {
+            if let Ok(location) = location {
+                let mut deleted = faults.deleted.lock().expect("sound");
+                deleted.push(location.to_string());
+            }
+        });
+        self.inner.delete_stream(noted.boxed())
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    fn list_with_delimiter<'a, 'b, 'c>(&'a self, prefix: Option<&'b Path>) -> Answer<'c, ListResult>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        self.inner.list_with_delimiter(prefix)
+    }
+
+    fn copy_opts<'a, 'b, 'c, 'd>(
+        &'a self,
+        from: &'b Path,
+        to: &'c Path,
+        options: CopyOptions,
+    ) -> Answer<'d, ()>
+    where
+        'a: 'd,
+        'b: 'd,
+        'c: 'd,
+        Self: 'd,
+    {
+        self.inner.copy_opts(from, to, options)
+    }
+}

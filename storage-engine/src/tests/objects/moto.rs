@@ -1,0 +1,75 @@
+//! The graph in moto, a server that speaks S3's protocol. `./dev test` installs it; where it is not,
+//! its tests say so and are skipped.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use object_store::aws::AmazonS3Builder;
+use tempfile::TempDir;
+
+use crate::Store;
+use crate::tests::Fixture;
+
+const BUCKET: &str = "trellis-moto-tests";
+
+/// Killed when dropped.
+pub(crate) struct Moto(Child);
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Where `./dev test` puts it.
+fn packages() -> PathBuf {
+    let given = std::env::var_os("TRELLIS_MOTO").map(PathBuf::from);
+    let usual = || Some(std::env::home_dir()?.join(".cache/trellis/moto"));
+    given.or_else(usual).unwrap_or_default()
+}
+
+impl Moto {
+    pub(crate) fn start() -> Option<Self> {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/moto.py");
+        let started = Command::new("python3")
+            .args([script, BUCKET])
+            .env("PYTHONPATH", packages())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut moto = started.ok().map(Self);
+        let mut port = String::new();
+        if let Some(said) = moto.as_mut().and_then(|moto| moto.0.stdout.take()) {
+            let _ = BufReader::new(said).read_line(&mut port);
+        }
+        let port = port.trim();
+        if port.is_empty() {
+            let packages = packages();
+            println!(
+                "skipped: no moto in {}; ./dev test installs it",
+                packages.display()
+            );
+            return None;
+        }
+        let client = AmazonS3Builder::new()
+            .with_endpoint(format!("http://127.0.0.1:{port}"))
+            .with_allow_http(true)
+            .with_region("us-east-1")
+            .with_access_key_id("test")
+            .with_secret_access_key("test")
+            .with_bucket_name(BUCKET)
+            .build()
+            .expect("a client");
+        crate::store::lend(BUCKET, Arc::new(client));
+        moto
+    }
+
+    pub(crate) fn fixture(&self, name: &str) -> Fixture {
+        let store = Store::at(&format!("s3://{BUCKET}/graphs/{name}")).expect("a place");
+        Fixture::at(TempDir::new().expect("a folder"), store)
+    }
+}

@@ -1,0 +1,174 @@
+//! Graphs in an object store: the real program against moto, a server that speaks S3's protocol.
+//! `./dev test` installs it; where it is not, this says so and is skipped.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use reqwest::blocking::Client;
+use serde_json::{Value, json};
+
+use crate::harness::{PEOPLE, repository};
+use crate::program::Server;
+
+const BUCKET: &str = "trellis-e2e";
+const SECRET: &str = "the-secret-of-the-store";
+const CONFIG: &str = "\
+version: 1
+server:
+  storage: s3://trellis-e2e/graphs # new graphs go here
+";
+
+/// Killed when dropped.
+struct Moto {
+    process: Child,
+    endpoint: String,
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn moto() -> Option<Moto> {
+    let given = std::env::var_os("TRELLIS_MOTO").map(PathBuf::from);
+    let usual = || Some(std::env::home_dir()?.join(".cache/trellis/moto"));
+    let packages = given.or_else(usual).unwrap_or_default();
+    let process = Command::new("python3")
+        .arg(repository().join("tests/moto.py"))
+        .arg(BUCKET)
+        .env("PYTHONPATH", &packages)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut port = String::new();
+    let moto = process.ok().map(|mut process| {
+        if let Some(said) = process.stdout.take() {
+            let _ = BufReader::new(said).read_line(&mut port);
+        }
+        let endpoint = format!("http://127.0.0.1:{}", port.trim());
+        Moto { process, endpoint }
+    });
+    if port.trim().is_empty() {
+        let packages = packages.display();
+        println!("skipped: no moto in {packages}; ./dev test installs it");
+        return None;
+    }
+    moto
+}
+
+impl Moto {
+    fn serve(&self, config: &Path) -> Server {
+        let variables = [
+            ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", SECRET),
+        ];
+        Server::start_with(config, &["--unauthenticated"], &variables)
+    }
+}
+
+fn post(server: &Server, path: &str, body: &Value) -> (u16, Value) {
+    let http = Client::builder().no_proxy().build().expect("a client");
+    let answer = http
+        .post(format!("{}{path}", server.address()))
+        .json(body)
+        .send()
+        .expect("an answer");
+    let status = answer.status().as_u16();
+    let text = answer.text().expect("text");
+    assert!(!text.contains(SECRET), "{text}");
+    (status, serde_json::from_str(&text).unwrap_or_default())
+}
+
+fn create(server: &Server, id: &str, uri: Option<&str>) -> (u16, Value) {
+    let mut body = json!({"graph_id": id, "schema": {"source": PEOPLE}});
+    if let Some(uri) = uri {
+        body["uri"] = json!(uri);
+    }
+    post(server, "/graphs", &body)
+}
+
+fn add(server: &Server, graph: &str, email: &str) -> (u16, Value) {
+    let query = "CREATE (:Person {email: $email, name: $email})";
+    let body = json!({"query": query, "params": {"email": email}});
+    post(server, &format!("/graphs/{graph}/mutate"), &body)
+}
+
+fn count(server: &Server, graph: &str) -> (u16, Value) {
+    let body = json!({"query": "MATCH (p:Person) RETURN count(*) AS n"});
+    let (status, answer) = post(server, &format!("/graphs/{graph}/query"), &body);
+    match status {
+        200 => (200, answer["rows"][0]["n"].clone()),
+        _ => (status, answer),
+    }
+}
+
+#[test]
+fn graphs_live_in_an_object_store() {
+    let Some(moto) = moto() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("trellis.yaml");
+    std::fs::write(&config, CONFIG).expect("written");
+    let server = moto.serve(&config);
+
+    assert_eq!(create(&server, "alpha", None).0, 201);
+    let beta = "S3://trellis-e2e/graphs//elsewhere/beta/";
+    assert_eq!(create(&server, "beta", Some(beta)).0, 201);
+    for (uri, status, code) in [
+        ("s3://trellis-e2e/graphs/alpha", 409, "uri_in_use"),
+        ("s3://trellis-e2e/graphs/alpha/inside", 400, "invalid_uri"),
+        ("s3://trellis-e2e/outside/gamma", 400, "invalid_uri"),
+        ("s3://another-bucket/graphs/gamma", 400, "invalid_uri"),
+        ("s3://trellis-e2e", 400, "invalid_uri"),
+        ("s3://trellis-e2e/graphs/../gamma", 400, "invalid_uri"),
+        ("data/gamma", 400, "invalid_uri"),
+    ] {
+        let (found, answer) = create(&server, "gamma", Some(uri));
+        assert_eq!(
+            (found, answer["code"].as_str()),
+            (status, Some(code)),
+            "{uri}: {answer}"
+        );
+    }
+    let written = std::fs::read_to_string(&config).expect("read");
+    assert!(written.starts_with(CONFIG), "{written}");
+    assert!(
+        written.contains("uri: s3://trellis-e2e/graphs/alpha"),
+        "{written}"
+    );
+    assert!(!written.contains("gamma"), "{written}");
+
+    for number in 0..5 {
+        let (status, answer) = add(&server, "alpha", &format!("{number}@example.org"));
+        assert_eq!(status, 200, "{answer}");
+    }
+    assert_eq!(add(&server, "beta", "b@example.org").0, 200);
+    assert_eq!(count(&server, "alpha"), (200, json!(5)));
+
+    // A second server finds the graph held, until the first has ended.
+    let second = moto.serve(&config);
+    let (status, answer) = add(&second, "alpha", "two@example.org");
+    assert_eq!(
+        (status, answer["code"].as_str()),
+        (503, Some("graph_locked")),
+        "{answer}"
+    );
+    server.kill();
+    assert_eq!(count(&second, "alpha"), (200, json!(5)));
+    assert_eq!(add(&second, "alpha", "two@example.org").0, 200);
+    assert!(second.terminate().success());
+
+    let third = moto.serve(&config);
+    assert_eq!(count(&third, "alpha"), (200, json!(6)));
+    assert_eq!(count(&third, "beta"), (200, json!(1)));
+    // The store goes away and the server says so, with nothing of its settings.
+    drop(moto);
+    let (status, answer) = add(&third, "alpha", "late@example.org");
+    assert_eq!(status, 503, "{answer}");
+}
