@@ -1,7 +1,7 @@
 //! A commit and what it changed.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// One atomic, durable change of a graph.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -20,6 +20,17 @@ pub struct Commit {
     pub principal: String,
     /// The run that wrote its rows (UUIDv7).
     pub run: String,
+}
+
+/// The header of a write that may be sent again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IdempotencyHeader {
+    /// A name for this request, of the caller's choice: 1 to 255 visible ASCII characters, such as a
+    /// UUID. Sent again with the same name, it is carried out once, and gets the first answer again
+    /// for a day at least. An answer of more than 64 KiB is refused.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255)]
+    pub idempotency_key: Option<String>,
 }
 
 /// What a commit changed.

@@ -18,8 +18,8 @@ use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::export::{self, ExportError};
 use storage_engine::{
-    CommitError, CommitInfo, Graph, IdempotencyKey, OpenError, Snapshot, Status, Store,
-    Transaction, Work, WriteRequest, Written,
+    Answer, CommitError, CommitInfo, Graph, IdempotencyKey, OpenError, Snapshot, Status, Store,
+    Work, WriteRequest, Written,
 };
 use uuid::Uuid;
 
@@ -422,51 +422,17 @@ impl Writer {
         self.graph.snapshot().schema().clone()
     }
 
-    /// Runs `work`, made of what was decided, in one commit, which names who was permitted to and by
-    /// which decision.
-    pub async fn write<P, R, E>(
-        &self,
-        authorized: Authorized<P>,
-        request: WriteRequest,
-        work: impl FnOnce(&P, &mut Transaction) -> Result<R, E> + Send + 'static,
-    ) -> Result<Written<R>, AccessError<CommitError<E>>>
-    where
-        P: Send + 'static,
-        R: Send + 'static,
-        E: std::error::Error + Send + 'static,
-    {
-        let made = |authorized: Authorized<P>| {
-            Work::inside(move |transaction: &mut Transaction| work(authorized.plan(), transaction))
-        };
-        self.submit(authorized, request, made).await
-    }
-
     /// Carries out work that `make` makes of what was decided, in one commit, which names who was
-    /// permitted to and by which decision.
+    /// permitted to and by which decision; with a key, once for each of that principal.
     pub async fn submit<P, R, E>(
         &self,
         authorized: Authorized<P>,
         request: WriteRequest,
+        key: Option<IdempotencyKey>,
         make: impl FnOnce(Authorized<P>) -> Work<R, E>,
     ) -> Result<Written<R>, AccessError<CommitError<E>>>
     where
-        R: Send + 'static,
-        E: std::error::Error + Send + 'static,
-    {
-        let request = self.named(&authorized, request)?;
-        let written = self.graph.submit(request, make(authorized)).await;
-        written.map_err(AccessError::Engine)
-    }
-
-    /// As [`Self::submit`], once for each key of the principal; what the work returns is kept.
-    pub async fn submit_once<P, E>(
-        &self,
-        authorized: Authorized<P>,
-        request: WriteRequest,
-        key: IdempotencyKey,
-        make: impl FnOnce(Authorized<P>) -> Work<String, E>,
-    ) -> Result<Written<String>, AccessError<CommitError<E>>>
-    where
+        R: Answer + Send + 'static,
         E: std::error::Error + Send + 'static,
     {
         let request = self.named(&authorized, request)?;

@@ -98,7 +98,9 @@ impl Checkpoint {
     ) -> Result<(), FileError> {
         let kept = [Some(self.name()), previous.map(Self::name)];
         for old in names(store)? {
-            if kept.iter().flatten().any(|kept| *kept == old) {
+            // In an object store another writer may have come meanwhile, and put its own.
+            let later = epoch_of(&old).is_some_and(|epoch| epoch > self.epoch);
+            if later || kept.iter().flatten().any(|kept| *kept == old) {
                 continue;
             }
             // It is in nobody's way; the next fold tries again.
@@ -145,6 +147,12 @@ fn is_checkpoint(name: &str) -> bool {
     let stem = name.strip_suffix(".json");
     let number = |text: &str| text.len() == 20 && text.bytes().all(|byte| byte.is_ascii_digit());
     stem.is_some_and(|stem| stem.split('-').count() <= 2 && stem.split('-').all(number))
+}
+
+/// The epoch in a checkpoint's name, where there is one.
+fn epoch_of(name: &str) -> Option<u64> {
+    let (_, epoch) = name.strip_suffix(".json")?.rsplit_once('-')?;
+    epoch.parse().ok()
 }
 
 /// The names of all checkpoints, newest first.

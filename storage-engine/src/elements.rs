@@ -95,6 +95,35 @@ impl Snapshot {
         }
     }
 
+    /// What a merge sets: in an open graph the map of properties is laid over the one that is there,
+    /// and labels are added.
+    pub(crate) fn overlaid(
+        &self,
+        element: &Value,
+        given: &[(PropertyId, Value)],
+    ) -> Vec<(PropertyId, Value)> {
+        let over = |id: PropertyId, value: &Value| match (self.property_of(element, id), value) {
+            (Value::Map(below), Value::Map(above)) if self.open().is_some() => {
+                let mut map = below.as_ref().clone();
+                map.extend(
+                    above
+                        .iter()
+                        .map(|(name, value)| (name.clone(), value.clone())),
+                );
+                Value::Map(Arc::new(map))
+            }
+            (Value::List(below), Value::List(above)) if self.open().is_some() => {
+                let new = above.iter().filter(|label| !below.contains(label));
+                Value::list(below.iter().chain(new).cloned())
+            }
+            _ => value.clone(),
+        };
+        given
+            .iter()
+            .map(|(id, value)| (*id, over(*id, value)))
+            .collect()
+    }
+
     /// Whether a node or relationship is there; true of other values.
     pub(crate) fn is_there(&self, element: &Value) -> bool {
         match element {

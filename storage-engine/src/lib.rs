@@ -57,7 +57,7 @@ pub mod snapshot;
 pub mod transaction;
 
 pub use graph::{
-    CheckpointStatus, CommitError, CreateError, FoldError, Graph, IdempotencyKey, NewGraph,
+    Answer, CheckpointStatus, CommitError, CreateError, FoldError, Graph, IdempotencyKey, NewGraph,
     OpenError, Options, Status, Work, WriteRequest, Written,
 };
 pub use lock::Holder;

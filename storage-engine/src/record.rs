@@ -459,6 +459,22 @@ mod tests {
         assert_eq!(hex::encode(bytes), format!("{UNKEYED}{ROWS}"));
     }
 
+    #[test]
+    fn the_bytes_of_a_term_are_pinned() {
+        let record = Record::Term(Term {
+            lsn: 300,
+            epoch: 7,
+            time_micros: 1_700_000_000_000_000,
+            pid: 42,
+            host: "h".to_owned(),
+        });
+        let bytes = record.encode().expect("encoded");
+        assert_eq!(hex::encode(&bytes), TERM);
+        assert_eq!(Record::decode(&bytes).expect("decoded"), record);
+    }
+
+    const TERM: &str = "0101ac02078080f281838985062a0168";
+
     /// As logs had it before requests could have a key.
     const UNKEYED: &str = "\
         0100ac0200ab02aa02011000000000000000000000000000000001011000000000000000000000000000000002\

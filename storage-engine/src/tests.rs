@@ -4,6 +4,7 @@ mod crash;
 mod history;
 mod model;
 mod objects;
+mod open;
 mod repeated;
 mod transfer;
 mod turns;

@@ -68,7 +68,14 @@ pub(super) const AGGREGATES: &[(&str, AggregateFunction, &str)] = &[
 ];
 
 /// Functions that users of other systems know. Naming them is kinder than "unknown".
-pub(super) const NOT_YET: &[&str] = &["point", "distance", "point.distance", "normalize"];
+pub(super) const NOT_YET: &[&str] = &[
+    "point",
+    "distance",
+    "point.distance",
+    "normalize",
+    "shortestpath",
+    "allshortestpaths",
+];
 
 impl Compiler<'_> {
     /// A call of a function or an aggregate.
@@ -131,7 +138,10 @@ impl Compiler<'_> {
             .arguments
             .iter()
             .map(|argument| self.expression(argument)))?;
-        self.accepted(signature, &arguments)?;
+        // In an open graph wrong bounds are an error of the row that has them.
+        if self.open.is_none() || signature.function != Function::Range {
+            self.accepted(signature, &arguments)?;
+        }
         let value_type = match &signature.result {
             Some(result) => result.clone(),
             None => self.result(signature.function, &arguments),
@@ -222,15 +232,13 @@ impl Compiler<'_> {
             return self.fail(Code::NonConstant, random.span, message);
         }
         let value_type = self.aggregated(name, function, argument.as_ref())?;
-        let slot = self.new_slot();
-        let aggregate = Aggregate {
+        let slot = self.aggregate_slot(Aggregate {
             function,
             distinct,
             argument,
             parameter,
-            slot,
-        };
-        let slot = self.aggregate_slot(aggregate);
+            slot: self.next_slot(),
+        });
         Ok(Expr {
             kind: ExprKind::Variable(slot),
             value_type,
@@ -300,8 +308,10 @@ impl Compiler<'_> {
         if let Some(known) = known {
             return known.slot;
         }
-        let slot = new.slot;
-        self.aggregates.get_or_insert_default().push(new);
+        let slot = self.new_slot();
+        self.aggregates
+            .get_or_insert_default()
+            .push(Aggregate { slot, ..new });
         slot
     }
 
@@ -343,11 +353,10 @@ impl Compiler<'_> {
             {
                 return Ok(());
             }
-            let names: Vec<String> = wanted.iter().map(types::name).collect();
             let message = format!(
                 "{}() takes {} here, not {}",
                 signature.name,
-                names.join(" or "),
+                signature.takes(index),
                 types::name(&argument.value_type)
             );
             self.fail(Code::TypeMismatch, argument.span, message)

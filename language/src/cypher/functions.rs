@@ -83,9 +83,41 @@ impl Kind {
             Self::Duration => vec![Type::Duration],
         }
     }
+
+    /// With its article, for messages and the documentation.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Any => "a value",
+            Self::Boolean => "a boolean",
+            Self::Integer => "an integer",
+            Self::Number => "a number",
+            Self::String => "a string",
+            Self::List => "a list",
+            Self::Map => "a map",
+            Self::Node => "a node",
+            Self::Relationship => "a relationship",
+            Self::Path => "a path",
+            Self::Date => "a date",
+            Self::Temporal => "a date or time",
+            Self::Duration => "a duration",
+        }
+    }
 }
 
 impl Signature {
+    /// What it takes at a place, in words.
+    #[must_use]
+    pub fn takes(&self, place: usize) -> String {
+        let kinds = self.parameters.get(place).or(self.parameters.last());
+        let names: Vec<&str> = kinds
+            .into_iter()
+            .flat_map(|kinds| kinds.iter())
+            .map(|kind| kind.name())
+            .collect();
+        names.join(" or ")
+    }
+
     /// Most arguments; `usize::MAX` for any number.
     #[must_use]
     pub const fn max(&self) -> usize {

@@ -41,6 +41,8 @@ mod procedure_call;
 pub mod procedures;
 mod projection;
 mod property;
+#[cfg(test)]
+mod reference;
 mod scope;
 mod sketch;
 mod statement;

@@ -51,7 +51,11 @@ impl Compiler<'_> {
             .iter()
             .map(|part| self.lay_out(&mut layout, part)))?;
         self.no_new_names(layout.names.keys().copied(), span(pattern.span))?;
-        if let Err(index) = narrow::narrow(self.schema, &mut layout.vertices, &mut layout.links) {
+        let narrowed = narrow::narrow(self.schema, &mut layout.vertices, &mut layout.links);
+        // In an open graph nothing but an empty interval is impossible, and that is no mistake.
+        if let Err(index) = narrowed
+            && self.open.is_none()
+        {
             return Err(vec![self.wrong_direction(&layout, index)]);
         }
         self.bind(&layout, optional);

@@ -179,8 +179,14 @@ mod tests {
             true,
         );
         check("RETURN 1 AS one UNION RETURN 2 AS one", false);
-        check("MATCH (p:Person {email: $e}) RETURN [x IN $l | x] AS l", false);
-        check("MATCH (p:Person {email: $e}) RETURN COUNT { MATCH (n) } AS n", false);
+        check(
+            "MATCH (p:Person {email: $e}) RETURN [x IN $l | x] AS l",
+            false,
+        );
+        check(
+            "MATCH (p:Person {email: $e}) RETURN COUNT { MATCH (n) } AS n",
+            false,
+        );
         check("MATCH (p:Person) RETURN p", false);
         check("MATCH (p:Person {name: $n}) RETURN p", false);
         check("MATCH (p:Person) WHERE p.email > $e RETURN p", false);

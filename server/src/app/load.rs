@@ -11,12 +11,13 @@ use std::sync::Arc;
 use api_types::{LoadMode, LoadParameters, LoadResponse};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use policy::Action;
-use storage_engine::WriteRequest;
-use storage_engine::load::{self, LineError, Mode};
+use policy::{Action, Authorized};
+use sha2::{Digest, Sha256};
+use storage_engine::load::{self, Batch, LineError, Mode};
+use storage_engine::{Transaction, Work, WriteRequest};
 use tokio::io::{AsyncWriteExt, BufWriter};
 
-use super::{App, Error, Origin, Target, UploadError, blocking, outcome, statement};
+use super::{Answered, App, Error, Origin, Target, UploadError, blocking, outcome, statement};
 
 /// Bytes that are collected before they go to the temporary file.
 const WRITE_BUFFER: usize = 256 << 10;
@@ -32,7 +33,7 @@ pub(crate) async fn run(
     graph_id: String,
     parameters: LoadParameters,
     lines: impl Stream<Item = Result<Bytes, UploadError>> + Send,
-) -> Result<LoadResponse, Error> {
+) -> Result<Answered<LoadResponse>, Error> {
     let target = Target::branch(&graph_id, parameters.branch.as_deref());
     let permit = app.permit_graph(&origin.principal, Action::Load, target)?;
     target.check_branch()?;
@@ -42,9 +43,14 @@ pub(crate) async fn run(
         LoadMode::Merge => Mode::Merge,
         LoadMode::Overwrite => Mode::Overwrite,
     };
-    let file = spool(lines, app.limits().load_body_bytes).await?;
+    let mut digest = origin.key.as_ref().map(|_| Sha256::new());
+    let (file, bytes) = spool(lines, app.limits().load_body_bytes, digest.as_mut()).await?;
+    let body = digest.map(Sha256::finalize).unwrap_or_default();
+    let key = origin.key.map(|key| key.of("load", &parameters, &body));
+    let key = key.transpose()?;
     let write = WriteRequest {
         request: Some(origin.request_id),
+        bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
         ..WriteRequest::default()
     };
     let worker = app.clone();
@@ -67,24 +73,29 @@ pub(crate) async fn run(
         Ok((writer, authorized))
     })
     .await?;
-    let written = writer
-        .write(authorized, write, move |batch, transaction| {
-            load::apply(batch, mode, transaction).map_err(LineErrors)
+    let work = move |batch: Authorized<Batch>| {
+        Work::inside(move |transaction: &mut Transaction| {
+            load::apply(batch.plan(), mode, transaction).map_err(LineErrors)
         })
-        .await
-        .map_err(Error::of_load)?;
-    Ok(LoadResponse {
-        commit: outcome::commit(&written.commit),
-        nodes: written.value.nodes,
-        edges: written.value.edges,
+    };
+    let written = writer.submit(authorized, write, key, work).await;
+    let written = written.map_err(Error::of_load)?;
+    Ok(Answered {
+        repeated: written.repeated,
+        body: LoadResponse {
+            commit: outcome::commit(&written.commit),
+            nodes: written.value.nodes,
+            edges: written.value.edges,
+        },
     })
 }
 
-/// Writes the body to a file that has no name and is gone with its handle.
+/// Writes the body to a file that has no name and is gone with its handle; says how long it is.
 async fn spool(
     lines: impl Stream<Item = Result<Bytes, UploadError>>,
     limit: u64,
-) -> Result<std::fs::File, Error> {
+    mut digest: Option<&mut Sha256>,
+) -> Result<(std::fs::File, u64), Error> {
     let file = tokio::task::spawn_blocking(tempfile::tempfile)
         .await
         .map_err(Error::Panicked)?;
@@ -100,12 +111,15 @@ async fn spool(
         if bytes > limit {
             return Err(UploadError::TooLarge { limit }.into());
         }
+        if let Some(digest) = &mut digest {
+            digest.update(&chunk);
+        }
         file.write_all(&chunk).await.map_err(Error::Spool)?;
     }
     file.flush().await.map_err(Error::Spool)?;
     let mut file = file.into_inner().into_std().await;
     file.seek(SeekFrom::Start(0)).map_err(Error::Spool)?;
-    Ok(file)
+    Ok((file, bytes))
 }
 
 #[cfg(test)]
@@ -124,13 +138,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_kept_whole_and_counted() {
-        let mut file = spool(body(&["one\n", "two\n"]), 8)
-            .await
-            .expect("within the limit");
+        let mut digest = Sha256::new();
+        let spooled = spool(body(&["one\n", "two\n"]), 8, Some(&mut digest)).await;
+        let (mut file, bytes) = spooled.expect("within the limit");
+        assert_eq!(bytes, 8);
+        assert_eq!(digest.finalize(), Sha256::digest("one\ntwo\n"));
         let mut text = String::new();
         file.read_to_string(&mut text).expect("readable");
         assert_eq!(text, "one\ntwo\n");
-        let error = spool(body(&["one\n", "two\n", "x"]), 8)
+        let error = spool(body(&["one\n", "two\n", "x"]), 8, None)
             .await
             .expect_err("over the limit");
         assert!(
@@ -145,7 +161,7 @@ mod tests {
             Ok(Bytes::from_static(b"one\n")),
             Err(UploadError::BrokenOff("reset".into())),
         ]);
-        let error = spool(broken, 8).await.expect_err("broken off");
+        let error = spool(broken, 8, None).await.expect_err("broken off");
         assert!(
             matches!(error, Error::Upload(UploadError::BrokenOff(_))),
             "{error}"

@@ -174,16 +174,13 @@ struct Answer {
     rows: Vec<Row>,
 }
 
-fn answered(written: outcome::Written, answer: Answer) -> Answered<MutateResponse> {
-    let body = MutateResponse {
-        commit: written.commit,
-        stats: written.stats,
-        columns: answer.columns,
-        rows: answer.rows,
-    };
-    Answered {
-        body,
-        repeated: written.repeated,
+impl storage_engine::Answer for Answer {
+    fn keep(&self) -> String {
+        serde_json::to_string(self).expect("names and JSON values make JSON")
+    }
+
+    fn recall(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
     }
 }
 
@@ -227,41 +224,22 @@ impl Carrying {
         key: Option<IdempotencyKey>,
     ) -> Result<Answered<MutateResponse>, Error> {
         let touched = std::mem::take(&mut self.touched);
-        let Some(key) = key else {
-            let columns = self.columns.clone();
-            let work = |steps: Authorized<Vec<Step>>| {
-                Work::ahead(touched, move |transaction| {
-                    self.carry_out(steps.plan(), transaction)
-                })
-            };
-            let written = writer.submit(steps, write, work).await;
-            let written = written.map_err(Error::of_mutate)?;
-            let (made, rows) = (outcome::written(&written), written.value);
-            return Ok(answered(made, Answer { columns, rows }));
-        };
         let work = |steps: Authorized<Vec<Step>>| {
             Work::ahead(touched, move |transaction| {
-                self.carry_out_and_keep(steps.plan(), transaction)
+                self.carry_out(steps.plan(), transaction)
             })
         };
-        let written = writer.submit_once(steps, write, key, work).await;
+        let written = writer.submit(steps, write, key, work).await;
         let written = written.map_err(Error::of_mutate)?;
-        // The first answer, too, is what was kept, so that all are equal.
-        let kept = serde_json::from_str(&written.value).map_err(Error::Unreadable)?;
-        Ok(answered(outcome::written(&written), kept))
-    }
-
-    /// The answer as it is kept.
-    fn carry_out_and_keep(
-        &self,
-        steps: &[Step],
-        transaction: &mut Transaction,
-    ) -> Result<String, StepError> {
-        let answer = Answer {
-            columns: self.columns.clone(),
-            rows: self.carry_out(steps, transaction)?,
-        };
-        Ok(serde_json::to_string(&answer).expect("names and JSON values make JSON"))
+        Ok(Answered {
+            repeated: written.repeated,
+            body: MutateResponse {
+                commit: outcome::commit(&written.commit),
+                stats: outcome::changes(&written.counts),
+                columns: written.value.columns,
+                rows: written.value.rows,
+            },
+        })
     }
 
     /// Runs the statements; the rows are those of the last.
@@ -269,7 +247,7 @@ impl Carrying {
         &self,
         steps: &[Step],
         transaction: &mut Transaction,
-    ) -> Result<Vec<Row>, StepError> {
+    ) -> Result<Answer, StepError> {
         let mut last = Vec::new();
         for (index, Step { plan, parameters }) in steps.iter().enumerate() {
             last.clear();
@@ -284,11 +262,16 @@ impl Carrying {
                 },
             )?;
         }
-        self.rows(&last, transaction).map_err(|TooLarge| StepError {
+        let rows = self.rows(&last, transaction);
+        let rows = rows.map_err(|TooLarge| StepError {
             statement: self.several.then(|| steps.len() - 1),
             error: ExecuteError::MemoryLimit {
                 limit: self.limits.max_bytes,
             },
+        })?;
+        Ok(Answer {
+            columns: self.columns.clone(),
+            rows,
         })
     }
 

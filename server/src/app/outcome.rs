@@ -18,22 +18,6 @@ pub(crate) fn commit(info: &CommitInfo) -> Commit {
     }
 }
 
-/// A commit, what it changed, and whether it is that of an earlier request.
-pub(crate) struct Written {
-    pub(crate) commit: Commit,
-    pub(crate) stats: ChangeStats,
-    pub(crate) repeated: bool,
-}
-
-/// What came of a write.
-pub(crate) fn written<R>(written: &storage_engine::Written<R>) -> Written {
-    Written {
-        commit: commit(&written.commit),
-        stats: changes(&written.counts),
-        repeated: written.repeated,
-    }
-}
-
 /// What it changed.
 pub(crate) fn changes(counts: &ChangeCounts) -> ChangeStats {
     ChangeStats {

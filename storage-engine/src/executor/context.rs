@@ -4,13 +4,15 @@
 //! Limits are cooperative: operators call [`Context::step`] for each unit of work and
 //! [`Statement::charge`] for what they hold.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use language::plan::Plan;
-use language::value::Value;
+use language::value::{EdgeRef, Value};
+use rustc_hash::FxHashMap;
 
 use super::error::ExecuteError;
 use super::{Limits, Parameters, Row, parameters};
@@ -28,6 +30,8 @@ pub(crate) struct Statement<'a> {
     slots: usize,
     writes: bool,
     began: SystemTime,
+    /// The types of relationships of an open graph that the statement has deleted.
+    gone: RefCell<FxHashMap<EdgeRef, Arc<str>>>,
     steps: Cell<u32>,
     bytes: Cell<usize>,
 }
@@ -52,6 +56,7 @@ impl<'a> Statement<'a> {
             slots: plan.slots,
             writes: plan.writes(),
             began: SystemTime::now(),
+            gone: RefCell::default(),
             steps: Cell::new(0),
             bytes: Cell::new(0),
         })
@@ -75,6 +80,18 @@ impl<'a> Statement<'a> {
     /// When the statement began: what the clock says all through it.
     pub(crate) const fn began(&self) -> SystemTime {
         self.began
+    }
+
+    /// Notes the type of a relationship that is about to be deleted.
+    pub(crate) fn remember_type(&self, edge: EdgeRef, name: Arc<str>) -> Result<(), ExecuteError> {
+        self.charge(size_of::<(EdgeRef, Arc<str>)>())?;
+        self.gone.borrow_mut().insert(edge, name);
+        Ok(())
+    }
+
+    /// The type of a relationship that the statement has deleted.
+    pub(crate) fn type_of_deleted(&self, edge: EdgeRef) -> Option<Arc<str>> {
+        self.gone.borrow().get(&edge).cloned()
     }
 
     pub(crate) fn parameter(&self, name: &str) -> Option<&Value> {

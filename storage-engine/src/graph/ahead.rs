@@ -3,9 +3,9 @@
 //! A statement that does not end within [`BUDGET`] is given up where it stands and run again on a
 //! thread of its own, on the newest snapshot. Its changes come back as [`Prepared`], and the
 //! committer takes them over, unless a commit since that snapshot has changed a type that the
-//! statement touched: then what it read may be different, and it runs again; [`MAX_RUNS`] times, and
-//! then at its place in the log, with everybody else waiting. So its effect equals that of running
-//! alone at that place.
+//! statement touched: then what it read may be different, and it runs again. After [`MAX_RUNS`] such
+//! runs it has those types for itself: whoever would change one waits until it is done, the others go
+//! on. So its effect equals that of running alone at its place, and it comes to an end.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use language::schema::{Schema, TypeId};
 use uuid::Uuid;
 
 use super::commit::{Lead, unpoisoned};
-use super::job::{Job, Made, Outcome, Ran};
+use super::job::{Failure, Job, Made, Outcome, Ran};
 use super::queue::Entry;
 use crate::finish::Finished;
 use crate::graph::Inner;
@@ -26,7 +26,7 @@ use crate::transaction::Transaction;
 /// How long a statement may take while everybody waits.
 const BUDGET: Duration = Duration::from_millis(2);
 
-/// How often a statement runs beside the committer before it runs at its place in the log.
+/// How often a statement runs beside the committer before it has what it touches for itself.
 const MAX_RUNS: u32 = 3;
 
 /// How a write runs beside the committer.
@@ -37,6 +37,31 @@ pub(super) struct Ahead {
     pub(super) prepared: Option<Prepared>,
     /// How often that was out of date.
     outdated: u32,
+    /// It has what it touches for itself.
+    reservation: Option<Reservation>,
+}
+
+/// What is to become of a write whose preparation is out of date.
+pub(super) enum Next {
+    /// It runs again.
+    Ahead,
+    /// It waits until another long statement has no types for itself any more.
+    Hold,
+    /// It runs at its place in the log: what it touches is not even the same each time.
+    Inside,
+}
+
+/// Types that a statement has for itself, until this is gone.
+struct Reservation(Arc<Inner>);
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let leads = unpoisoned(&self.0.queue).release();
+        if leads {
+            let lead = Lead::new(self.0.clone());
+            in_background(move || lead.run());
+        }
+    }
 }
 
 /// The changes of a work that ran on an earlier state.
@@ -58,18 +83,35 @@ impl Ahead {
             touched,
             prepared: None,
             outdated: 0,
+            reservation: None,
         }
     }
 
     /// When its work is to stop at its place in the log; `None` when it must be done there.
     pub(super) fn budget(&self) -> Option<Instant> {
-        (self.outdated < MAX_RUNS).then(|| Instant::now() + BUDGET)
+        (self.outdated <= MAX_RUNS).then(|| Instant::now() + BUDGET)
     }
 
-    /// Notes that what was prepared is out of date; says whether it is to be prepared again.
-    pub(super) fn runs_again(&mut self) -> bool {
+    /// It need not wait for a reservation: it is its own.
+    pub(super) fn has_reservation(&self) -> bool {
+        self.reservation.is_some()
+    }
+
+    /// What is to become of it, now that `prepared` is out of date.
+    pub(super) fn outdated(&mut self, prepared: Prepared, inner: &Arc<Inner>) -> Next {
+        if self.outdated + 1 == MAX_RUNS {
+            if !unpoisoned(&inner.queue).reserve(&prepared.depends_on) {
+                self.prepared = Some(prepared);
+                return Next::Hold;
+            }
+            self.reservation = Some(Reservation(inner.clone()));
+        }
         self.outdated += 1;
-        self.outdated < MAX_RUNS
+        if self.outdated <= MAX_RUNS {
+            Next::Ahead
+        } else {
+            Next::Inside
+        }
     }
 
     fn prepare(
@@ -94,6 +136,11 @@ impl Ahead {
 }
 
 impl Prepared {
+    /// The types of which it changes anything.
+    pub(super) fn changed(&self) -> BTreeSet<TypeId> {
+        changed(&self.changes, &self.next_ids)
+    }
+
     /// Whether a commit since has changed what it depends on.
     pub(super) fn is_outdated(&self, now: &Snapshot) -> bool {
         let mut types = self.depends_on.iter();
@@ -101,18 +148,20 @@ impl Prepared {
     }
 }
 
+/// The types of rows that are different, and of ids that were given.
+pub(super) fn changed(changes: &Changes, next_ids: &[(TypeId, u64)]) -> BTreeSet<TypeId> {
+    let given = next_ids.iter().map(|(type_id, _)| *type_id);
+    let rows = changes.rows.iter().map(|change| change.type_id);
+    given.chain(rows).collect()
+}
+
 /// The types that a transaction itself looks at: of what it changed, both ends of edges, and for
 /// nodes that are gone every edge type that could join them.
 fn implied(schema: &Schema, finished: &Finished) -> BTreeSet<TypeId> {
-    let given = finished.next_ids.iter().map(|(type_id, _)| *type_id);
-    let mut types: BTreeSet<TypeId> = given.collect();
-    let mut gone = BTreeSet::new();
-    for change in &finished.changes.rows {
-        types.insert(change.type_id);
-        if matches!(change.row, RowChange::Delete { .. }) {
-            gone.insert(change.type_id);
-        }
-    }
+    let mut types = changed(&finished.changes, &finished.next_ids);
+    let rows = finished.changes.rows.iter();
+    let gone = rows.filter(|change| matches!(change.row, RowChange::Delete { .. }));
+    let gone: BTreeSet<_> = gone.map(|change| change.type_id).collect();
     for edge_type in &schema.edge_types {
         let ends = [edge_type.source, edge_type.target];
         if types.contains(&edge_type.id) {
@@ -206,11 +255,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         unpoisoned(&self.inner.queue).end_long(&self.principal);
-        // Not so when the runtime shut down before it began: those who wait are told there is nobody.
-        match self.entry.take() {
-            Some(entry) => entry.job.settle(Err(super::job::Failure::Closed)),
-            None => self.inner.start_ahead(),
+        if let Some(entry) = self.entry.take() {
+            // The runtime shut down before it began.
+            entry.job.settle(Err(Failure::Closed));
         }
+        self.inner.start_ahead();
     }
 }
 

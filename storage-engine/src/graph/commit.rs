@@ -7,6 +7,7 @@
 //! log. One that fails leaves nothing: its working snapshot is dropped. Its answer waits with the
 //! others all the same: what it failed on may be the work of a neighbour that is not durable yet.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ use language::schema::TypeId;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::ahead::{Ahead, Prepared, in_background};
+use super::ahead::{Ahead, Next, Prepared, changed, in_background};
 use super::job::{Failure, Job, Made, Outcome, Ran};
 use super::queue::Entry;
 use crate::clock;
@@ -60,6 +61,8 @@ struct Group {
     bytes: usize,
     side_files: Vec<String>,
     members: Vec<(Job, Outcome)>,
+    /// Writes that are to run beside the committer.
+    ahead: Vec<Entry>,
 }
 
 impl Group {
@@ -71,6 +74,7 @@ impl Group {
             bytes: 0,
             side_files: Vec::new(),
             members: Vec::new(),
+            ahead: Vec::new(),
         }
     }
 
@@ -86,6 +90,8 @@ enum Turn {
     Told(Outcome),
     /// It runs beside the committer and comes back.
     Ahead,
+    /// It waits until what it would change is nobody's own.
+    Hold,
 }
 
 /// What a write adds to the log.
@@ -189,13 +195,19 @@ impl Inner {
             turns += 1;
             let lsn = writer.log.last_lsn().0 + 1 + group.entries.len() as u64;
             match self.carry_out(&mut entry.job, lsn, &mut group) {
-                Turn::Ahead => self.send_ahead(entry),
+                Turn::Ahead => group.ahead.push(entry),
+                Turn::Hold => unpoisoned(&self.queue).hold(entry),
                 Turn::Told(outcome) if group.entries.is_empty() => entry.job.settle(outcome),
                 Turn::Told(outcome) => group.members.push((entry.job, outcome)),
             }
         }
         let appended = self.append(writer, &group, &before);
         unpoisoned(&self.queue).pace().end(turns);
+        // Only now, so that they run on what the group has made.
+        group
+            .ahead
+            .into_iter()
+            .for_each(|entry| self.send_ahead(entry));
         for (job, outcome) in group.members {
             match &appended {
                 Ok(()) => job.settle(outcome),
@@ -215,23 +227,32 @@ impl Inner {
     }
 
     /// Carries out one write on the state that the group has come to, and takes it into the group.
-    fn carry_out(&self, job: &mut Job, lsn: u64, group: &mut Group) -> Turn {
+    fn carry_out(self: &Arc<Self>, job: &mut Job, lsn: u64, group: &mut Group) -> Turn {
         if let Some(outcome) = job.foregone(&group.working) {
             return Turn::Told(outcome);
         }
-        if let Some(ahead) = &mut job.ahead
-            && let Some(prepared) = ahead.prepared.take()
+        if let Some(prepared) = job.ahead.as_mut().and_then(|ahead| ahead.prepared.take())
+            && let Some(turn) = self.take_over(job, prepared, lsn, group)
         {
-            let adopted = (!prepared.is_outdated(&group.working))
-                .then(|| self.adopt(job, prepared, lsn, group));
-            match adopted.flatten() {
-                Some(outcome) => return Turn::Told(outcome),
-                None if job.ahead.as_mut().is_some_and(Ahead::runs_again) => return Turn::Ahead,
-                None => {}
-            }
+            return turn;
         }
-        let run = Uuid::now_v7();
+        // What cannot be run again is not even tried.
+        if job.ahead.is_none() && unpoisoned(&self.queue).is_reserved(None) {
+            return Turn::Hold;
+        }
         let budget = job.ahead.as_ref().and_then(Ahead::budget);
+        self.run_here(job, budget, lsn, group)
+    }
+
+    /// Runs one write at its place in the log.
+    fn run_here(
+        &self,
+        job: &mut Job,
+        budget: Option<Instant>,
+        lsn: u64,
+        group: &mut Group,
+    ) -> Turn {
+        let run = Uuid::now_v7();
         let transaction = Transaction::new(group.working.clone(), lsn, run).within(budget);
         let head = group.working.head();
         let (finished, answer) = match job.run(transaction) {
@@ -241,6 +262,9 @@ impl Inner {
         };
         if finished.is_empty() {
             return Turn::Told(Ok(Made::nothing(head, finished.counts)));
+        }
+        if self.must_wait(job, || changed(&finished.changes, &finished.next_ids)) {
+            return Turn::Hold;
         }
         let addition = Addition {
             run,
@@ -255,9 +279,35 @@ impl Inner {
         Turn::Told(self.take_in(header, finished.changes, working, group))
     }
 
-    /// Takes over changes that were made on an earlier state and hold on this one; `None` when they
-    /// turn out not to.
-    fn adopt(&self, job: &Job, prepared: Prepared, lsn: u64, group: &mut Group) -> Option<Outcome> {
+    /// Whether a write would change what a statement has for itself.
+    fn must_wait(&self, job: &Job, changed: impl FnOnce() -> BTreeSet<TypeId>) -> bool {
+        if job.ahead.as_ref().is_none_or(Ahead::has_reservation) {
+            return false;
+        }
+        let is_reserved = |types| unpoisoned(&self.queue).is_reserved(types);
+        is_reserved(None) && is_reserved(Some(&changed()))
+    }
+
+    /// Takes over changes that were made on an earlier state, if they hold on this one; `None` when
+    /// the work is to be done here.
+    fn take_over(
+        self: &Arc<Self>,
+        job: &mut Job,
+        prepared: Prepared,
+        lsn: u64,
+        group: &mut Group,
+    ) -> Option<Turn> {
+        if prepared.is_outdated(&group.working) {
+            return match job.ahead.as_mut()?.outdated(prepared, self) {
+                Next::Ahead => Some(Turn::Ahead),
+                Next::Hold => Some(Turn::Hold),
+                Next::Inside => None,
+            };
+        }
+        if self.must_wait(job, || prepared.changed()) {
+            job.ahead.as_mut()?.prepared = Some(prepared);
+            return Some(Turn::Hold);
+        }
         let addition = Addition {
             run: prepared.run,
             counts: prepared.counts,
@@ -269,9 +319,10 @@ impl Inner {
         if let Err(error) = working.replay(&header, &prepared.changes.rows) {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "a defect: changes that were made ahead do not fit");
-            return None;
+            return Some(self.run_here(job, None, lsn, group));
         }
-        Some(self.take_in(header, prepared.changes, working, group))
+        let taken = self.take_in(header, prepared.changes, working, group);
+        Some(Turn::Told(taken))
     }
 
     /// Makes a commit part of the group. `working` is the graph after it.

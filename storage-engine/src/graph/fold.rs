@@ -78,8 +78,11 @@ impl Inner {
     /// Starts a fold in the background when the tail is long enough and none is under way.
     pub(super) fn plan_fold(self: &Arc<Self>) {
         let published = self.published.load();
+        let folded = self.folded_lsn.load(Ordering::Relaxed);
+        let entries = published.log_lsn.saturating_sub(folded);
         let due = published.tail_bytes >= self.options.fold_bytes
-            || published.snapshot.changed_rows() >= self.options.fold_rows;
+            || published.snapshot.changed_rows() >= self.options.fold_rows
+            || (self.store.bucket().is_some() && entries >= self.options.fold_entries);
         let waits = clock::now_micros() < self.fold_not_before.load(Ordering::Relaxed);
         if !due || waits || self.fold_planned.swap(true, Ordering::AcqRel) {
             return;
@@ -159,6 +162,7 @@ impl Inner {
         checkpoint.publish(&self.store)?;
         self.look()?;
         checkpoint.retire_others(&self.store, folding.checkpoint.as_ref())?;
+        self.folded_lsn.store(checkpoint.lsn, Ordering::Relaxed);
         folding.checkpoint = Some(checkpoint);
         self.swap(&published, &prepared);
         Ok(())

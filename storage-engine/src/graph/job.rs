@@ -98,7 +98,7 @@ impl Job {
             if kept.digest != key.digest {
                 return Some(Err(Failure::KeyReused));
             }
-            self.body.recall(kept.answer.clone());
+            self.body.recall(&kept.answer);
             return Some(Ok(Made {
                 commit: kept.commit.clone(),
                 counts: kept.counts,
@@ -130,14 +130,14 @@ pub(super) trait Body: Send {
     fn is_abandoned(&self) -> bool;
     fn run(&mut self, transaction: Transaction) -> Ran;
     /// The work returns what was kept.
-    fn recall(&mut self, answer: String);
+    fn recall(&mut self, answer: &str);
     fn settle(self: Box<Self>, outcome: Outcome);
 }
 
 /// How what a work returns is kept for a request that is repeated.
 pub(super) struct Keep<R> {
     pub(super) keep: fn(&R) -> String,
-    pub(super) recall: fn(String) -> R,
+    pub(super) recall: fn(&str) -> Option<R>,
 }
 
 pub(super) struct Typed<R, E: std::error::Error + 'static> {
@@ -196,8 +196,9 @@ impl<R: Send, E: std::error::Error + Send + 'static> Body for Typed<R, E> {
         ran
     }
 
-    fn recall(&mut self, answer: String) {
-        self.result = self.keep.as_ref().map(|keep| Ok((keep.recall)(answer)));
+    fn recall(&mut self, answer: &str) {
+        let value = self.keep.as_ref().and_then(|keep| (keep.recall)(answer));
+        self.result = value.map(Ok);
     }
 
     fn settle(self: Box<Self>, outcome: Outcome) {

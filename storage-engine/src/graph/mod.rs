@@ -36,7 +36,7 @@ pub use fold::FoldError;
 pub use open::OpenError;
 pub(crate) use open::{EntryError, Replay, UnusableCheckpoint, changes, decode, identity, load};
 pub use status::{CheckpointStatus, Status};
-pub use write::{CommitError, IdempotencyKey, Work, WriteRequest, Written};
+pub use write::{Answer, CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -65,6 +65,9 @@ pub struct Options {
     pub fold_rows: usize,
     /// Fold when the log has grown by this many bytes since the checkpoint.
     pub fold_bytes: u64,
+    /// In an object store, where every group is an object that opening has to read: fold when the log
+    /// has grown by this many entries since the checkpoint.
+    pub fold_entries: u64,
     /// When a segment of the log is full.
     pub segment_bytes: u64,
     /// In an object store: how long a writer may trust that nobody else writes without looking, and
@@ -87,6 +90,7 @@ impl Default for Options {
         Self {
             fold_rows: 50_000,
             fold_bytes: 64 << 20,
+            fold_entries: 2_000,
             segment_bytes: journal::DEFAULT_SEGMENT_BYTES,
             lease: LEASE,
             queue: 1_024,
@@ -118,6 +122,8 @@ struct Inner {
     writer: Mutex<Option<commit::Writer>>,
     folding: Mutex<fold::Folding>,
     fold_planned: AtomicBool,
+    /// The last entry of the log that is in the tables.
+    folded_lsn: AtomicU64,
     /// Microseconds since 1970 before which no fold is planned.
     fold_not_before: AtomicI64,
     log_bytes: AtomicU64,

@@ -180,7 +180,7 @@ impl Graph {
             tracing::warn!(%store, ?torn, "an unfinished write was cut off the log");
         }
         let snapshot = replay.snapshot.ok_or(OpenError::Unfinished)?;
-        remove_leftovers(store, start.after, &replay.side_files);
+        remove_leftovers(store, start.after, recovery.last, &replay.side_files);
         let published = Published {
             snapshot: Arc::new(snapshot),
             digest: replay.digest,
@@ -199,6 +199,7 @@ impl Graph {
             writer: Mutex::new(Some(commit::Writer { log })),
             folding: Mutex::new(Folding::after(checkpoint)),
             fold_planned: AtomicBool::new(false),
+            folded_lsn: AtomicU64::new(start.after.0),
             fold_not_before: AtomicI64::new(0),
             log_bytes: AtomicU64::new(log_bytes),
             lost: AtomicBool::new(false),
@@ -360,9 +361,11 @@ fn first(graph: Uuid, header: &Header, changes: &Changes) -> Result<Snapshot, En
 
 /// Removes what writes that never came to an end have left: files that were not yet renamed, and
 /// side files after `replayed` that no record names. What cannot be removed stays.
-fn remove_leftovers(store: &Store, replayed: Lsn, named: &HashSet<String>) {
+fn remove_leftovers(store: &Store, replayed: Lsn, last: Lsn, named: &HashSet<String>) {
     let leftover = |name: &str| {
-        let unnamed = |lsn| lsn > replayed.0 && !named.contains(name);
+        // In an object store another writer may have come meanwhile, and its files are later.
+        let mine = |lsn| store.bucket().is_none() || lsn <= last.0;
+        let unnamed = |lsn| lsn > replayed.0 && mine(lsn) && !named.contains(name);
         name.starts_with(files::UNFINISHED) || SideFile::lsn(name).is_some_and(unnamed)
     };
     for below in ["files", "checkpoints"] {

@@ -6,10 +6,11 @@
 //! the other. Of two [`Lines`], one leads to the committer and one to the threads that run long
 //! statements beside it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use language::schema::TypeId;
 use rustc_hash::FxHashMap;
 
 use super::commit::unpoisoned;
@@ -99,6 +100,10 @@ pub(super) struct Queue {
     pub(super) lines: Lines,
     /// For a thread beside it.
     pub(super) long: Lines,
+    /// The types that one long statement has for itself until it is done.
+    reserved: Option<BTreeSet<TypeId>>,
+    /// Those that would change such a type.
+    held: Lines,
     /// How many long statements of each principal run beside it now.
     running: FxHashMap<Arc<str>, usize>,
     numbers: u64,
@@ -137,7 +142,42 @@ impl Queue {
     /// Takes one out, wherever it waits.
     pub(super) fn remove(&mut self, principal: &str, number: u64) -> Option<Entry> {
         let entry = self.lines.remove(principal, number);
-        entry.or_else(|| self.long.remove(principal, number))
+        let entry = entry.or_else(|| self.long.remove(principal, number));
+        entry.or_else(|| self.held.remove(principal, number))
+    }
+
+    /// Keeps these types for one statement, unless another has some for itself.
+    pub(super) fn reserve(&mut self, types: &BTreeSet<TypeId>) -> bool {
+        let free = self.reserved.is_none();
+        if free {
+            self.reserved = Some(types.clone());
+        }
+        free
+    }
+
+    /// Whether a statement has any type for itself, or one of these.
+    pub(super) fn is_reserved(&self, types: Option<&BTreeSet<TypeId>>) -> bool {
+        self.reserved
+            .as_ref()
+            .is_some_and(|reserved| types.is_none_or(|types| !types.is_disjoint(reserved)))
+    }
+
+    /// Puts a write aside until nothing is reserved.
+    pub(super) fn hold(&mut self, entry: Entry) {
+        if self.reserved.is_some() {
+            self.held.push(entry);
+        } else {
+            self.lines.push_first(entry);
+        }
+    }
+
+    /// Ends a reservation; says whether the caller is to lead.
+    pub(super) fn release(&mut self) -> bool {
+        self.reserved = None;
+        while let Some(entry) = self.held.pop() {
+            self.lines.push(entry);
+        }
+        !self.lines.is_empty() && self.must_lead()
     }
 
     /// Ends leading when there is nothing to do.
@@ -157,7 +197,10 @@ impl Queue {
     /// Everything that waits.
     pub(super) fn clear(&mut self) -> Vec<Entry> {
         let lines = self.lines.drain();
-        lines.chain(self.long.drain()).collect()
+        lines
+            .chain(self.long.drain())
+            .chain(self.held.drain())
+            .collect()
     }
 
     /// The next long statement that may run now, of `limit` at most; one principal never has all

@@ -58,6 +58,25 @@ pub struct IdempotencyKey {
     pub digest: [u8; 32],
 }
 
+/// What a work returns, when the request may be sent again: it is kept as text.
+pub trait Answer: Sized {
+    /// The text of it, which stands in the commit's record.
+    fn keep(&self) -> String;
+
+    /// What the text is of; `None` when it is of nothing.
+    fn recall(text: &str) -> Option<Self>;
+}
+
+impl Answer for String {
+    fn keep(&self) -> String {
+        self.clone()
+    }
+
+    fn recall(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+}
+
 /// A durable commit, and what the work that made it returned.
 #[derive(Clone, Debug)]
 pub struct Written<R> {
@@ -251,28 +270,29 @@ impl Graph {
         self.wait(waiting).await
     }
 
-    /// As [`Self::submit`], but only once for each key: a request that comes again gets what the
-    /// first was answered, also after a restart, for a day at least (or until very many newer keys
-    /// have come). What failed is not remembered, nor what changed nothing and so made no commit:
-    /// that runs again. What the work returns is kept with the commit.
+    /// As [`Self::submit`], but, with a key, only once for it: a request that comes again gets what
+    /// the first was answered, also after a restart, for a day at least (or until very many newer
+    /// keys have come). What failed is not remembered, nor what changed nothing and so made no
+    /// commit: that runs again. What the work returns is kept with the commit.
     ///
     /// # Errors
     /// [`CommitError`]; nothing changed, unless it is [`CommitError::Unknown`]: then the same request
     /// with the same key tells.
-    pub async fn submit_once<E>(
+    pub async fn submit_once<R, E>(
         &self,
         request: WriteRequest,
-        key: IdempotencyKey,
-        work: Work<String, E>,
-    ) -> Result<Written<String>, CommitError<E>>
+        key: Option<IdempotencyKey>,
+        work: Work<R, E>,
+    ) -> Result<Written<R>, CommitError<E>>
     where
+        R: Answer + Send + 'static,
         E: std::error::Error + Send + 'static,
     {
         let keep = Keep {
-            keep: String::clone,
-            recall: std::convert::identity,
+            keep: R::keep,
+            recall: R::recall,
         };
-        let waiting = self.enter(request, Some((key, keep)), work)?;
+        let waiting = self.enter(request, key.map(|key| (key, keep)), work)?;
         self.wait(waiting).await
     }
 

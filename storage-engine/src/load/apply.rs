@@ -108,7 +108,13 @@ fn put_node(
         Mode::Append | Mode::Overwrite => None,
     };
     match there {
-        Some(node) => transaction.set_node(node, record.properties.clone())?,
+        Some(node) => {
+            let element = Value::Node(node);
+            let changes = transaction
+                .snapshot()
+                .overlaid(&element, &record.properties);
+            transaction.set_node(node, changes)?;
+        }
         None => {
             transaction.create_identified_node(
                 record.type_id,
@@ -145,7 +151,13 @@ fn put_edge(record: &EdgeRecord, mode: Mode, transaction: &mut Transaction) -> R
         Mode::Append | Mode::Overwrite => None,
     };
     let put = match there {
-        Some(edge) => transaction.set_edge(edge, record.properties.clone()),
+        Some(edge) => {
+            let element = Value::Relationship(edge);
+            let changes = transaction
+                .snapshot()
+                .overlaid(&element, &record.properties);
+            transaction.set_edge(edge, changes)
+        }
         None => transaction
             .create_identified_edge(
                 record.type_id,
@@ -184,6 +196,7 @@ fn find_edge(
     let between = snapshot
         .outgoing(record.type_id, source)
         .filter(|neighbour| neighbour.node == target)
+        .filter(|neighbour| super::open::same_type(record, neighbour.edge, snapshot))
         .map(|neighbour| neighbour.edge);
     match &record.identity {
         None => between.min_by_key(|edge| edge.id),

@@ -13,7 +13,7 @@ use lance_io::object_store::{
 };
 use object_store::ObjectStore;
 use object_store::path::Path as ObjectPath;
-use reqwest::Url;
+use url::Url;
 
 use crate::store::bucket::Bucket;
 

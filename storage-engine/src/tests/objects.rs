@@ -11,6 +11,7 @@ use language::schema::Schema;
 use language::value::Value;
 use memory::{Fate, Memory};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use super::{Fixture, SCHEMA};
@@ -47,6 +48,13 @@ fn schema() -> Schema {
 
 /// Creates a person in a graph that need not be the fixture's own.
 fn add(graph: &Graph, email: &str) -> Result<(), CommitError<WriteError>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    add_on(&runtime, graph, email)
+}
+
+fn add_on(runtime: &Runtime, graph: &Graph, email: &str) -> Result<(), CommitError<WriteError>> {
     let person = graph
         .snapshot()
         .schema()
@@ -54,9 +62,6 @@ fn add(graph: &Graph, email: &str) -> Result<(), CommitError<WriteError>> {
         .expect("declared")
         .clone();
     let values = vec![(person.properties[0].id, Value::from(email))];
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime");
     let written = runtime.block_on(graph.write(WriteRequest::by("test"), move |work| {
         work.create_node(person.id, values).map(|_| ())
     }));
@@ -223,6 +228,46 @@ fn a_writer_stopped_in_mid_fold_publishes_and_deletes_nothing() {
     });
 }
 
+/// A writer that was stopped where it is about to delete takes nothing away that another has put since.
+#[test]
+fn what_a_later_writer_has_put_is_nobodys_leftover() {
+    let (_home, store, _) = place();
+    Graph::create(&store, NewGraph::new(schema(), "test")).expect("created");
+    let graph = Graph::open(&store, Options::default()).expect("opened");
+    add(&graph, "ann@x").expect("written");
+    graph.fold().expect("folded");
+    let name = crate::checkpoint::names(&store).expect("listed").remove(0);
+    let own = crate::checkpoint::Checkpoint::read(&store, &name).expect("read");
+    let later = crate::checkpoint::Checkpoint {
+        epoch: own.epoch + 1,
+        ..own.clone()
+    };
+    let earlier = crate::checkpoint::Checkpoint {
+        lsn: own.lsn - 1,
+        ..own.clone()
+    };
+    later.publish(&store).expect("published");
+    earlier.publish(&store).expect("published");
+    own.retire_others(&store, None).expect("retired");
+    let left = crate::checkpoint::names(&store).expect("listed");
+    assert_eq!(left.len(), 2, "its own and the later one: {left:?}");
+    assert!(
+        !left
+            .iter()
+            .any(|name| name.contains(&format!("{:020}-", own.lsn - 1)))
+    );
+
+    drop(graph);
+    let next = crate::record::SideFile::name(1_000);
+    store
+        .put(&format!("files/{next}"), &[b"a later writer's"])
+        .expect("put");
+    let graph = Graph::open(&store, Options::default()).expect("opened");
+    assert_eq!(people(&graph), 1);
+    let files = store.list("files").expect("listed");
+    assert_eq!(files.len(), 1, "{files:?}");
+}
+
 #[test]
 fn who_has_ended_is_succeeded_at_once_and_who_is_idle_after_the_lease() {
     let (_home, store, _) = place();
@@ -239,6 +284,33 @@ fn who_has_ended_is_succeeded_at_once_and_who_is_idle_after_the_lease() {
     assert!(third.is_lost() && !fourth.is_lost());
     let claims = store.list("epochs").expect("listed");
     assert_eq!(claims.len(), 1, "{claims:?}");
+}
+
+#[test]
+fn many_small_objects_are_folded() {
+    let (_home, store, _) = place();
+    Graph::create(&store, NewGraph::new(schema(), "test")).expect("created");
+    let options = Options {
+        fold_entries: 10,
+        ..Options::default()
+    };
+    let graph = Graph::open(&store, options).expect("opened");
+    // Folds run on the runtime of the writes.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .expect("a runtime");
+    for number in 0..40 {
+        add_on(&runtime, &graph, &format!("{number}")).expect("written");
+    }
+    let folded = || graph.status().checkpoint.is_some_and(|it| it.lsn >= 10);
+    for _ in 0..500 {
+        if folded() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("not folded: {:?}", graph.status());
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn once(
     key: IdempotencyKey,
     work: Work<String, WriteError>,
 ) -> Answer {
-    runtime().block_on(graph.submit_once(request, key, work))
+    runtime().block_on(graph.submit_once(request, Some(key), work))
 }
 
 impl Fixture {
@@ -124,7 +124,7 @@ fn two_at_once_are_one() {
         });
         let send = |digest| {
             let work = add(&fixture.schema, "a");
-            graph.submit_once(WriteRequest::by("ann"), key("k", digest), work)
+            graph.submit_once(WriteRequest::by("ann"), Some(key("k", digest)), work)
         };
         let (held, first, second, other) = futures::join!(hold, send(1), send(1), send(2));
         held.expect("nothing to do");
@@ -155,7 +155,7 @@ fn two_long_ones_at_once_are_one() {
             transaction.create_node(person, values)?;
             Ok(format!("{count}"))
         });
-        graph.submit_once(WriteRequest::by("ann"), key("k", 1), work)
+        graph.submit_once(WriteRequest::by("ann"), Some(key("k", 1)), work)
     };
     let (first, second) = runtime().block_on(async { futures::join!(send(), send()) });
     let (first, second) = (first.expect("written"), second.expect("written"));

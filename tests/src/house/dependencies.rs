@@ -89,7 +89,11 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
         &["server", "api-types"],
         "the document describes the wire, nothing else",
     ),
-    ("reqwest", &["cli", "tests"], "only clients ask"),
+    (
+        "reqwest",
+        &["cli", "tests", "storage-engine"],
+        "only clients ask; the engine names its Url, by which Lance asks for an object store",
+    ),
     ("clap", &["cli"], "only the command line has arguments"),
     ("comfy-table", &["cli"], "only the command line prints"),
     (

@@ -20,7 +20,11 @@ pub(crate) async fn run(
     let graph_id = GraphId::parse(&request.graph_id).map_err(registry::Error::from)?;
     let open = request.graph_type == Some(GraphType::Open);
     let source = &request.schema.source;
-    let schema = if open { Schema::parse_open(source) } else { Schema::parse(source) };
+    let schema = if open {
+        Schema::parse_open(source)
+    } else {
+        Schema::parse(source)
+    };
     let schema = schema.map_err(Error::InvalidSchema)?;
     let new = NewGraph {
         uri: request.uri,

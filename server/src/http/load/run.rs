@@ -1,7 +1,6 @@
 //! `POST load`.
 
-use api_types::{LoadParameters, LoadResponse};
-use axum::Json;
+use api_types::{IdempotencyHeader, LoadParameters, LoadResponse};
 use axum::extract::State;
 
 use crate::app;
@@ -9,11 +8,12 @@ use crate::http::Site;
 use crate::http::document::problems;
 use crate::http::extract::{Caller, GraphName, Id, Lines, Parameters};
 use crate::http::failure::Failure;
+use crate::http::idempotency::{MaybeKey, Replayable};
 
 problems!(
     Problems: InvalidRequest, InvalidRows, Unauthenticated, Forbidden, GraphNotFound, BranchNotFound,
     RequestTimeout, BodyTooLarge, UnsupportedMediaType, MemoryLimit, Internal, GraphLocked,
-    GraphQuarantined, Unavailable, OutcomeUnknown, ShuttingDown, TooManyWrites
+    GraphQuarantined, Unavailable, OutcomeUnknown, ShuttingDown, TooManyWrites, IdempotencyKeyReused
 );
 
 /// Loads a file in one commit.
@@ -27,13 +27,22 @@ problems!(
         \"Knows\", \"from\": ..., \"to\": ..., \"data\": {...}}`. All of it or nothing: the first \
         hundred errors are told with their lines. Nothing is loaded when the caller goes away before \
         the end of the file.",
-    params(LoadParameters),
+    params(LoadParameters, IdempotencyHeader),
     request_body(
         content = String,
         description = "The records, one JSON object a line.",
         content_type = "application/x-ndjson"
     ),
-    responses((status = 200, description = "What was loaded.", body = LoadResponse), Problems),
+    responses(
+        (
+            status = 200,
+            description = "What was loaded.",
+            body = LoadResponse,
+            headers(("Idempotency-Replayed" = bool, description = "`true` when this is the answer \
+                of an earlier request with this key; nothing was done now."))
+        ),
+        Problems
+    ),
     security(("bearer" = [])),
     extensions(("x-cedar-action" = json!("load"))),
 )]
@@ -43,14 +52,15 @@ pub(in crate::http) async fn run(
     GraphName(graph_id): GraphName,
     Parameters(parameters): Parameters<LoadParameters>,
     Id(request_id): Id,
+    MaybeKey(key): MaybeKey,
     Lines(lines): Lines,
-) -> Result<Json<LoadResponse>, Failure> {
+) -> Result<Replayable<LoadResponse>, Failure> {
     let origin = app::Origin {
         principal,
         request_id,
-        key: None,
+        key,
     };
-    Ok(Json(
+    Ok(Replayable(
         app::load::run(&site.app, origin, graph_id, parameters, lines).await?,
     ))
 }

@@ -1,6 +1,6 @@
 //! `POST mutate`.
 
-use api_types::{MutateRequest, MutateResponse};
+use api_types::{IdempotencyHeader, MutateRequest, MutateResponse};
 use axum::extract::State;
 
 use crate::app;
@@ -29,11 +29,7 @@ problems!(
         comes. Each sees the effects of those before it. With an `Idempotency-Key` they are carried \
         out once: the same request under the same key gets the first answer again, for a day at \
         least, also after a restart. A request that failed or changed nothing is not remembered.",
-    params((
-        "Idempotency-Key" = Option<String>, Header,
-        description = "A name for this request, of the caller's choice: 1 to 255 visible ASCII \
-            characters, such as a UUID. At most 64 KiB of the answer's rows are kept with it."
-    )),
+    params(IdempotencyHeader),
     request_body(
         content = MutateRequest,
         description = "One statement or several.",

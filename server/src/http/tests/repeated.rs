@@ -71,6 +71,34 @@ async fn a_write_that_is_sent_again_gets_the_first_answer() {
 }
 
 #[tokio::test]
+async fn a_load_that_is_sent_again_gets_the_first_answer() {
+    let site = Site::new();
+    site.create("alpha", "open").await;
+    let load = async |mode: &str, email: &str| {
+        let line = json!({"type": "Person", "data": {"email": email}});
+        let request = Request::post(format!("/graphs/alpha/load?mode={mode}"))
+            .header(header::AUTHORIZATION, "Bearer root")
+            .header(header::CONTENT_TYPE, "application/x-ndjson")
+            .header("Idempotency-Key", "k")
+            .body(Body::from(line.to_string()));
+        answer(&site.router, request.expect("a request")).await
+    };
+    let first = load("append", "a").await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.body);
+    assert_eq!(first.body["nodes"], json!({"Person": 1}));
+    let again = load("append", "a").await;
+    assert_eq!(again.headers[REPLAYED], "true");
+    assert_eq!(again.body, first.body);
+    for (mode, email) in [("append", "b"), ("merge", "a")] {
+        let other = load(mode, email).await;
+        check_problem(&other, 422, "idempotency_key_reused");
+    }
+    let mutated = site.mutate("root", &["k"], &create("a")).await;
+    check_problem(&mutated, 422, "idempotency_key_reused");
+    assert_eq!(site.count().await, json!(1));
+}
+
+#[tokio::test]
 async fn what_failed_may_be_sent_again() {
     let site = Site::new();
     site.create("alpha", "open").await;

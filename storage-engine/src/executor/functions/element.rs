@@ -51,7 +51,9 @@ fn labels(call: Call<'_>, value: &Value) -> Answer {
 fn type_name(call: Call<'_>, value: &Value) -> Answer {
     match value {
         Value::Relationship(edge) => {
-            let name = call.context.snapshot.edge_type_name(*edge);
+            let context = call.context;
+            let name = context.snapshot.edge_type_name(*edge);
+            let name = name.or_else(|| context.statement.type_of_deleted(*edge));
             Ok(name.map_or(Value::Null, Value::String))
         }
         other => Err(call.mismatch("a relationship", other)),

@@ -107,8 +107,12 @@ fn reverse(call: Call<'_>, value: &Value) -> Answer {
 }
 
 fn range(call: Call<'_>, first: &Value, last: &Value, step: Option<&Value>) -> Answer {
-    let (first, last) = (call.integer(first)?, call.integer(last)?);
-    let step = step.map_or(Ok(1), |step| call.integer(step))?;
+    let integer = |value: &Value| match value {
+        Value::Int(int) => Ok(*int),
+        other => Err(call.refuse(format!("it takes integers, not a {}", other.kind()))),
+    };
+    let (first, last) = (integer(first)?, integer(last)?);
+    let step = step.map_or(Ok(1), integer)?;
     if step == 0 {
         return Err(call.refuse("the step is 0"));
     }

@@ -29,6 +29,16 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    const fn described(self) -> &'static str {
+        match self {
+            Self::Date => "a date such as 2024-02-29",
+            Self::LocalTime => "a time such as 12:30:00",
+            Self::Time => "a time such as 12:30:00+01:00",
+            Self::LocalDateTime => "a date and time such as 2024-02-29T12:30:00",
+            Self::DateTime => "a date and time such as 2024-02-29T12:30:00+01:00",
+        }
+    }
+
     const fn has_date(self) -> bool {
         matches!(self, Self::Date | Self::LocalDateTime | Self::DateTime)
     }
@@ -153,9 +163,8 @@ pub(super) fn call(call: Call<'_>, function: Function, values: &[Value]) -> Perh
 fn make(call: Call<'_>, kind: Kind, values: &[Value]) -> Answer {
     match values.first() {
         None => clock(call, kind, &[]),
-        Some(Value::String(text)) => {
-            read(kind, text).ok_or_else(|| call.refuse(format!("`{text}` is none")))
-        }
+        Some(Value::String(text)) => read(kind, text)
+            .ok_or_else(|| call.refuse(format!("`{text}` is not {}", kind.described()))),
         Some(Value::Map(map)) => build::from_map(call, kind, map),
         Some(value) => match parts(value) {
             Some((found, parts)) if kind.has_date() && !found.has_date() => {

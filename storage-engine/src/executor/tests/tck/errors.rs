@@ -155,6 +155,7 @@ fn of_execution(error: &ExecuteError) -> (&'static str, &'static [&'static str])
             "SyntaxError",
             &["NegativeIntegerArgument", "InvalidArgumentType"],
         ),
+        ExecuteError::ParameterType { .. } => ("SyntaxError", &["InvalidArgumentType"]),
         ExecuteError::MergeNull { .. } => ("SemanticError", &["MergeReadOwnWrites"]),
         ExecuteError::DeletedElement { .. } => ("EntityNotFound", &["DeletedEntityAccess"]),
         ExecuteError::Write(WriteError::HasRelationships { .. }) => {

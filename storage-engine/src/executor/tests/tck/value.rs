@@ -37,6 +37,8 @@ impl Shown {
             Self::Bool(value) => value.to_string(),
             Self::Int(value) => value.to_string(),
             Self::Float(value) if value.is_nan() => "NaN".to_owned(),
+            // The kit expects `0.0` of `-0.0`, which equals it.
+            Self::Float(value) if *value == 0.0 => "0.0".to_owned(),
             Self::Float(value) => format!("{value:?}"),
             Self::Text(text) => format!("{text:?}"),
             Self::List(values) => {
