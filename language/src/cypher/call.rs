@@ -96,24 +96,9 @@ impl Compiler<'_> {
         }
         if lower == "exists"
             && let [argument] = call.arguments.as_slice()
-            && let SyntaxKind::Pattern(pattern) = &argument.kind
+            && let Some(test) = self.exists(argument, place)
         {
-            return self.pattern_predicate(pattern, place);
-        }
-        if lower == "exists"
-            && let [argument] = call.arguments.as_slice()
-            && is_property(argument)
-        {
-            let operand = Box::new(self.expression(argument)?);
-            let kind = ExprKind::IsNull {
-                operand,
-                negated: true,
-            };
-            return Ok(Expr {
-                kind,
-                value_type: Type::Boolean,
-                span: place,
-            });
+            return test;
         }
         let Some(signature) = functions::named(&name) else {
             return self.unknown_function(&name, &lower, span(call.name.span));
@@ -155,6 +140,25 @@ impl Compiler<'_> {
             kind,
             value_type,
             span: place,
+        })
+    }
+
+    /// `exists(n.name)` and `exists((a)-->(b))`; `None` for anything else.
+    fn exists(&mut self, argument: &Syntax, place: Span) -> Option<Checked<Expr>> {
+        if let SyntaxKind::Pattern(pattern) = &argument.kind {
+            return Some(self.pattern_predicate(pattern, place));
+        }
+        is_property(argument).then(|| {
+            let operand = Box::new(self.expression(argument)?);
+            let kind = ExprKind::IsNull {
+                operand,
+                negated: true,
+            };
+            Ok(Expr {
+                kind,
+                value_type: Type::Boolean,
+                span: place,
+            })
         })
     }
 

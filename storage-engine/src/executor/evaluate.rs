@@ -95,29 +95,10 @@ impl Context<'_> {
                 function,
                 arguments,
             } => functions::call(self, *function, arguments, expr.span, row),
-            ExprKind::Comprehension {
-                variable,
-                list,
-                filter,
-                result,
-            } => self.comprehension(*variable, list, filter.as_deref(), result.as_deref(), row),
-            ExprKind::Quantified {
-                quantifier,
-                variable,
-                list,
-                predicate,
-            } => self.quantified(*quantifier, *variable, list, predicate, row),
-            ExprKind::Reduce {
-                accumulator,
-                initial,
-                variable,
-                list,
-                step,
-            } => {
-                let initial = self.evaluate(initial, row)?;
-                self.reduce((*accumulator, initial), (*variable, list), step, row)
-            }
-            ExprKind::Subquery(subquery) => self.subquery(subquery, row),
+            ExprKind::Comprehension { .. }
+            | ExprKind::Quantified { .. }
+            | ExprKind::Reduce { .. }
+            | ExprKind::Subquery(_) => self.nested(expr, row),
         }
     }
 

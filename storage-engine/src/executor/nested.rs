@@ -1,7 +1,7 @@
 //! Expressions that go through a list or run a query: each has variables of its own in a copy of
 //! the row around it.
 
-use language::plan::{Branch, Expr, Quantifier, Slot, Subquery, SubqueryKind};
+use language::plan::{Branch, Expr, ExprKind, Quantifier, Slot, Subquery, SubqueryKind};
 use language::value::Value;
 use rustc_hash::FxHashSet;
 
@@ -20,8 +20,38 @@ fn local(row: &[Value], slot: Slot) -> Row {
 }
 
 impl Context<'_> {
+    /// An expression with variables of its own, or a query.
+    pub(super) fn nested(self, expr: &Expr, row: &[Value]) -> Result<Value, ExecuteError> {
+        match &expr.kind {
+            ExprKind::Comprehension {
+                variable,
+                list,
+                filter,
+                result,
+            } => self.comprehension(*variable, list, filter.as_deref(), result.as_deref(), row),
+            ExprKind::Quantified {
+                quantifier,
+                variable,
+                list,
+                predicate,
+            } => self.quantified(*quantifier, *variable, list, predicate, row),
+            ExprKind::Reduce {
+                accumulator,
+                initial,
+                variable,
+                list,
+                step,
+            } => {
+                let initial = self.evaluate(initial, row)?;
+                self.reduce((*accumulator, initial), (*variable, list), step, row)
+            }
+            ExprKind::Subquery(subquery) => self.subquery(subquery, row),
+            _ => self.evaluate(expr, row),
+        }
+    }
+
     /// `[x IN list WHERE filter | result]`; null for null.
-    pub(super) fn comprehension(
+    fn comprehension(
         self,
         variable: Slot,
         list: &Expr,
@@ -71,7 +101,7 @@ impl Context<'_> {
     }
 
     /// `all(x IN list WHERE predicate)` and its kin, in three-valued logic.
-    pub(super) fn quantified(
+    fn quantified(
         self,
         quantifier: Quantifier,
         variable: Slot,
@@ -109,7 +139,7 @@ impl Context<'_> {
     }
 
     /// `reduce(...)`; null for null.
-    pub(super) fn reduce(
+    fn reduce(
         self,
         (accumulator, initial): (Slot, Value),
         (variable, list): (Slot, &Expr),
@@ -130,11 +160,7 @@ impl Context<'_> {
     }
 
     /// A query within an expression.
-    pub(super) fn subquery(
-        self,
-        subquery: &Subquery,
-        row: &[Value],
-    ) -> Result<Value, ExecuteError> {
+    fn subquery(self, subquery: &Subquery, row: &[Value]) -> Result<Value, ExecuteError> {
         let mut count = 0_i64;
         let mut values = Vec::new();
         let mut bytes = 0;

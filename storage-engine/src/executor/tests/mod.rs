@@ -10,3 +10,4 @@ mod query;
 mod random;
 mod render;
 mod tck;
+mod temporal;

@@ -409,7 +409,11 @@ fn an_open_graph_takes_whatever_comes_and_gives_it_back() {
 
     let query = "CREATE (a:Person:Admin {name: 'Ada', born: date('1815-12-10'), mixed: 1}) \
         CREATE (a)-[:KNOWS {since: duration('P1D')}]->(:Robot {mixed: 'text'})";
-    let written = server.post(Who::ServerAdmin, "/graphs/loose/mutate", &json!({"query": query}));
+    let written = server.post(
+        Who::ServerAdmin,
+        "/graphs/loose/mutate",
+        &json!({"query": query}),
+    );
     assert_eq!(written.status, 200, "{written:?}");
     assert_eq!(written.body["stats"]["properties_set"], 5, "{written:?}");
     let rows = server.rows(
@@ -418,7 +422,10 @@ fn an_open_graph_takes_whatever_comes_and_gives_it_back() {
     );
     let node = &rows[0][0];
     assert_eq!(node["labels"], json!(["Person", "Admin"]));
-    assert_eq!(node["properties"], json!({"born": "1815-12-10", "mixed": 1, "name": "Ada"}));
+    assert_eq!(
+        node["properties"],
+        json!({"born": "1815-12-10", "mixed": 1, "name": "Ada"})
+    );
     assert_eq!(rows[0][1..], [json!("KNOWS"), json!("P1D"), json!("text")]);
 
     let exported = server.get(Who::ServerAdmin, "/graphs/loose/export");
@@ -430,8 +437,13 @@ fn an_open_graph_takes_whatever_comes_and_gives_it_back() {
     );
     let loaded = server.load(Who::ServerAdmin, "copy", "append", &lines);
     assert_eq!(loaded.status, 200, "{loaded:?}");
-    assert_eq!(server.get(Who::ServerAdmin, "/graphs/copy/export").text, lines);
+    assert_eq!(
+        server.get(Who::ServerAdmin, "/graphs/copy/export").text,
+        lines
+    );
 
     let declared = json!({"graph_id": "half", "schema": {"source": PEOPLE}, "graph_type": "open"});
-    server.post(Who::ServerAdmin, "/graphs", &declared).assert_problem(400, "invalid_schema");
+    server
+        .post(Who::ServerAdmin, "/graphs", &declared)
+        .assert_problem(400, "invalid_schema");
 }

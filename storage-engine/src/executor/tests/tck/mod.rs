@@ -20,6 +20,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use self::expected::Expected;
+pub(super) use self::value::Shown;
+pub(super) use self::world::World;
 
 /// What came of one scenario: `None` is a pass.
 type Outcome = Option<String>;

@@ -8,7 +8,7 @@ use crate::snapshot::Snapshot;
 
 /// A value without identities: what the TCK compares.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Shown {
+pub(in crate::executor::tests) enum Shown {
     Null,
     Bool(bool),
     Int(i64),

@@ -19,7 +19,7 @@ use crate::transaction::Transaction;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// An open graph and what its statements may use.
-pub(super) struct World {
+pub(in crate::executor::tests) struct World {
     snapshot: Snapshot,
     lsn: u64,
     pub(super) parameters: Parameters,
@@ -27,20 +27,20 @@ pub(super) struct World {
 }
 
 /// What a statement gave.
-pub(super) struct Answer {
-    pub(super) columns: Vec<String>,
-    pub(super) rows: Vec<Vec<Shown>>,
-    pub(super) effects: Effects,
+pub(in crate::executor::tests) struct Answer {
+    pub(in crate::executor::tests) columns: Vec<String>,
+    pub(in crate::executor::tests) rows: Vec<Vec<Shown>>,
+    pub(in crate::executor::tests) effects: Effects,
 }
 
 /// Why a statement gave nothing.
-pub(super) enum Failure {
+pub(in crate::executor::tests) enum Failure {
     Compile(language::Diagnostics),
     Execute(ExecuteError),
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(in crate::executor::tests) fn new() -> Self {
         let head = CommitInfo {
             id: CommitId(Uuid::nil()),
             branch: MAIN.to_owned(),
@@ -63,7 +63,7 @@ impl World {
     }
 
     /// Runs one statement as the server would: compile, then read or write and commit.
-    pub(super) fn run(&mut self, text: &str) -> Result<Answer, Failure> {
+    pub(in crate::executor::tests) fn run(&mut self, text: &str) -> Result<Answer, Failure> {
         let schema = Arc::clone(self.snapshot.schema());
         let plan =
             cypher::compile_with(text, &schema, &self.procedures).map_err(Failure::Compile)?;
@@ -117,7 +117,7 @@ impl World {
 }
 
 /// What the TCK counts, by name: `+nodes` and its kin.
-pub(super) type Effects = Vec<(&'static str, usize)>;
+pub(in crate::executor::tests) type Effects = Vec<(&'static str, usize)>;
 
 /// Everything in a graph, as sets.
 struct Graph {
