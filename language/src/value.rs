@@ -120,6 +120,8 @@ impl Value {
     pub fn equals(&self, other: &Self) -> Option<bool> {
         match (self, other) {
             (Self::Null, _) | (_, Self::Null) => None,
+            (Self::Int(a), Self::Int(b)) => Some(a == b),
+            (Self::String(a), Self::String(b)) => Some(a == b),
             (Self::Int(a), Self::Float(b)) | (Self::Float(b), Self::Int(a)) => {
                 Some(compare_int_float(*a, *b) == Some(Ordering::Equal))
             }
@@ -189,6 +191,8 @@ impl Value {
             (Self::Path(a), Self::Path(b)) => {
                 a.nodes.cmp(&b.nodes).then_with(|| a.edges.cmp(&b.edges))
             }
+            (Self::Int(a), Self::Int(b)) => a.cmp(b),
+            (Self::String(a), Self::String(b)) => a.cmp(b),
             (Self::Float(a), Self::Float(b)) => float_order(*a, *b),
             (Self::Int(a), Self::Float(b)) => compare_int_float(*a, *b).unwrap_or(Ordering::Less),
             (Self::Float(a), Self::Int(b)) => {

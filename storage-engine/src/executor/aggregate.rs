@@ -109,7 +109,7 @@ impl Stage for AggregateStage<'_> {
 
     fn finish(&mut self, next: &mut Next<'_>) -> Result<(), ExecuteError> {
         self.by_key = FxHashMap::default();
-        let mut row = self.context.statement.empty_row();
+        let mut row = self.context.empty_row();
         for group in std::mem::take(&mut self.groups) {
             self.context.step()?;
             for (key, value) in self.aggregation.keys.iter().zip(group.keys) {

@@ -41,6 +41,8 @@ pub(crate) struct Statement<'a> {
 pub(crate) struct Context<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) statement: &'a Statement<'a>,
+    /// Within a subquery: the row around it, whose variables stay visible throughout.
+    pub(crate) around: &'a [Value],
 }
 
 impl<'a> Statement<'a> {
@@ -156,6 +158,15 @@ impl<'a> Statement<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// A row with nothing in it but what stands around a subquery.
+    pub(crate) fn empty_row(self) -> Row {
+        let mut row = self.statement.empty_row();
+        for (place, value) in row.iter_mut().zip(self.around) {
+            place.clone_from(value);
+        }
+        row
+    }
+
     /// One unit of work.
     pub(crate) fn step(self) -> Result<(), ExecuteError> {
         self.statement.step()

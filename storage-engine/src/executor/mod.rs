@@ -111,6 +111,7 @@ pub fn read(
     let context = Context {
         snapshot,
         statement: &statement,
+        around: &[],
     };
     statement.check()?;
     check_size(plan)?;
@@ -179,6 +180,7 @@ fn write_branch(
         Context {
             snapshot: transaction.snapshot(),
             statement,
+            around: &[],
         },
         clauses,
     );
@@ -191,6 +193,7 @@ fn write_branch(
             let context = Context {
                 snapshot: transaction.snapshot(),
                 statement,
+                around: &[],
             };
             let range = start..place;
             rows = write::materialise(
@@ -210,6 +213,7 @@ fn write_branch(
     let context = Context {
         snapshot: transaction.snapshot(),
         statement,
+        around: &[],
     };
     run_reading(
         context,

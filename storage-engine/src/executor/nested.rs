@@ -212,7 +212,12 @@ impl Context<'_> {
             row.resize(slots, Value::Null);
         }
         let wanted = walk::wanted_within(&branch.clauses, &branch.columns, slots);
-        let mut stages = pipeline::stages(self, &branch.clauses, &wanted)?;
+        let around = row.clone();
+        let context = Context {
+            around: &around,
+            ..self
+        };
+        let mut stages = pipeline::stages(context, &branch.clauses, &wanted)?;
         pipeline::run(&mut stages, [row], out)
     }
 }

@@ -91,6 +91,7 @@ impl Writer<'_, '_> {
         Context {
             snapshot: self.transaction.snapshot(),
             statement: self.statement,
+            around: &[],
         }
     }
 }

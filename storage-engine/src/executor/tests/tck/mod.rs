@@ -10,6 +10,7 @@
 mod errors;
 mod expected;
 mod feature;
+mod mutations;
 mod scenario;
 mod value;
 mod world;

@@ -62,13 +62,18 @@ impl World {
         }
     }
 
-    /// Runs one statement as the server would: compile, then read or write and commit.
+    /// Runs one statement in the time that every scenario has.
     pub(in crate::executor::tests) fn run(&mut self, text: &str) -> Result<Answer, Failure> {
+        self.run_within(text, TIME_LIMIT)
+    }
+
+    /// Runs one statement as the server would: compile, then read or write and commit.
+    pub(super) fn run_within(&mut self, text: &str, time: Duration) -> Result<Answer, Failure> {
         let schema = Arc::clone(self.snapshot.schema());
         let plan =
             cypher::compile_with(text, &schema, &self.procedures).map_err(Failure::Compile)?;
         let limits = Limits {
-            deadline: Some(Instant::now() + TIME_LIMIT),
+            deadline: Some(Instant::now() + time),
             ..Limits::default()
         };
         let mut values: Vec<Vec<Value>> = Vec::new();
