@@ -53,7 +53,8 @@ pub struct ExportParameters {
     /// The branch to read; `main` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
-    /// A commit id or an RFC 3339 time. Not supported yet.
+    /// Read the graph as it was: a commit's id, its sequence number, or an RFC 3339 time, which means
+    /// the newest commit that was there then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
     /// Only this node type or edge type.

@@ -149,14 +149,88 @@ pub struct GraphDetails {
 }
 
 /// What a graph has on disk and in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StorageDetails {
     /// Bytes of the log.
     pub log_bytes: u64,
+    /// Entries of the log.
+    pub log_entries: u64,
+    /// Files of the log.
+    pub log_segments: u64,
+    /// The first position in the log that history is kept from: `at` reaches back to there.
+    pub horizon: u64,
     /// Bytes of the log that no checkpoint covers yet.
     pub log_bytes_since_checkpoint: u64,
     /// Rows changed that no checkpoint covers yet.
     pub rows_since_checkpoint: u64,
     /// Bytes of columns and adjacency in memory.
     pub resident_bytes: u64,
+    /// The newest point where the log was folded into tables; null while there is none.
+    pub checkpoint: Option<CheckpointDetails>,
+    /// What keeps the log from being collected, and how much of it.
+    pub pins: Vec<PinDetails>,
+    /// What failed last in the background; it is tried again.
+    pub errors: BackgroundErrors,
+    /// Files that collection has removed since the graph was opened.
+    pub collected_files: u64,
+    /// Their bytes.
+    pub collected_bytes: u64,
+}
+
+/// A point where the log was folded into tables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CheckpointDetails {
+    /// Its position in the log.
+    pub lsn: u64,
+    /// When it was made (RFC 3339, UTC).
+    pub time: String,
+    /// How long ago, in seconds.
+    pub age_seconds: u64,
+    /// Its tables, by types that the caller may read.
+    pub tables: BTreeMap<String, TableDetails>,
+}
+
+/// The table of a type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TableDetails {
+    /// Its rows.
+    pub rows: u64,
+    /// Pieces that it is in. Many are made few by themselves.
+    pub fragments: u64,
+    /// Rows that are deleted and still take room.
+    pub deleted_rows: u64,
+}
+
+/// Something that keeps the log from being collected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PinDetails {
+    /// Who or what.
+    pub by: String,
+    /// The first position in the log that it needs.
+    pub lsn: u64,
+    /// Bytes of the log from there on.
+    pub log_bytes: u64,
+    /// Since when, where it is a process (RFC 3339, UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+/// What failed last in the background, if the last attempt failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BackgroundErrors {
+    /// Folding the log into tables.
+    pub fold: Option<BackgroundError>,
+    /// Making many pieces of a table few.
+    pub compaction: Option<BackgroundError>,
+    /// Removing what nothing needs.
+    pub collection: Option<BackgroundError>,
+}
+
+/// A failure in the background.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BackgroundError {
+    /// Why.
+    pub message: String,
+    /// When (RFC 3339, UTC).
+    pub time: String,
 }

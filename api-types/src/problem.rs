@@ -87,6 +87,8 @@ error_codes! {
     GraphNotFound = "graph_not_found", 404, "No such graph";
     /// The graph has no branch of this name.
     BranchNotFound = "branch_not_found", 404, "No such branch";
+    /// The branch has no such commit, and never had.
+    CommitNotFound = "commit_not_found", 404, "No such commit";
     /// The path exists, but not with this method; see the header `Allow`.
     MethodNotAllowed = "method_not_allowed", 405, "Not with this method";
     /// None of the media types in `Accept` can be given.
@@ -109,6 +111,8 @@ error_codes! {
     InvalidValue = "invalid_value", 409, "A value that the schema does not allow";
     /// What was to be changed is not there any more.
     Gone = "gone", 409, "It is gone";
+    /// The graph's history is not kept back to there, or cannot be followed back to there.
+    HistoryGone = "history_gone", 410, "That past is gone";
     /// `if_commit` is not the head of the branch.
     CommitMismatch = "commit_mismatch", 412, "The graph has moved on";
     /// The body is larger than the server accepts.

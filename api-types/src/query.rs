@@ -31,7 +31,8 @@ pub struct QueryRequest {
     /// The branch to read; `main` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
-    /// A commit id or an RFC 3339 time to read the graph as it was. Not supported yet.
+    /// Read the graph as it was: a commit's id, its sequence number as text, or an RFC 3339 time,
+    /// which means the newest commit that was there then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
     /// How long the statement may run, in milliseconds. A longer time than the server's own limit

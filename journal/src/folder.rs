@@ -72,9 +72,16 @@ pub(crate) fn list(folder: &Path) -> Result<Listing, Error> {
         } else if let Some(stem) = name.strip_suffix(".seg") {
             match parse_lsn(stem) {
                 Some(first) => {
-                    // A listing is no snapshot: a file may be replaced, but never vanishes midway.
-                    let bytes = fs::metadata(&path).map_err(error)?.len();
-                    listing.segments.push(SegmentFile { first, path, bytes });
+                    // A listing is no snapshot: a file may be replaced, or, at the beginning of the
+                    // journal, be collected.
+                    match fs::metadata(&path) {
+                        Ok(metadata) => {
+                            let bytes = metadata.len();
+                            listing.segments.push(SegmentFile { first, path, bytes });
+                        }
+                        Err(source) if source.kind() == std::io::ErrorKind::NotFound => {}
+                        Err(source) => return Err(error(source)),
+                    }
                 }
                 None => listing.misnamed.push(path),
             }
@@ -103,16 +110,18 @@ pub(crate) fn unfinished_path(folder: &Path, first: Lsn) -> PathBuf {
 
 /// The first free name for a copy of torn bytes of `segment`.
 pub(crate) fn torn_path(segment: &Path) -> PathBuf {
-    let candidate = |number: u64| {
-        let mut name = segment.as_os_str().to_owned();
-        name.push(format!(".torn-{number}"));
-        PathBuf::from(name)
-    };
     let mut number = 1;
-    while candidate(number).exists() {
+    while torn_copy(segment, number).exists() {
         number += 1;
     }
-    candidate(number)
+    torn_copy(segment, number)
+}
+
+/// The name of a copy of torn bytes of `segment`; the first has the number 1.
+pub(crate) fn torn_copy(segment: &Path, number: u64) -> PathBuf {
+    let mut name = segment.as_os_str().to_owned();
+    name.push(format!(".torn-{number}"));
+    PathBuf::from(name)
 }
 
 #[cfg(test)]

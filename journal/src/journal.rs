@@ -255,6 +255,35 @@ impl Journal {
         }
     }
 
+    /// Removes the segments that hold nothing from `lsn` on, oldest first, with the copies of what was
+    /// torn off them. The last segment stays. Returns the bytes of the segments. Each removal is
+    /// durable before the next, so that what a crash leaves has no gap.
+    ///
+    /// The caller answers for the entries: it has folded them, and nobody is to read them any more.
+    pub fn remove_before(&mut self, lsn: Lsn) -> Result<u64, Error> {
+        let mut removed = 0;
+        while let [oldest, next, ..] = self.segments.as_slice()
+            && next.first <= lsn
+        {
+            let (oldest, path) = (*oldest, segment_path(&self.folder, oldest.first));
+            // The copies first: without their segment nobody would look for them.
+            for number in 1.. {
+                let copy = folder::torn_copy(&path, number);
+                if !copy.exists() {
+                    break;
+                }
+                self.disk.remove(&copy)?;
+            }
+            if path.exists() {
+                self.disk.remove(&path)?;
+            }
+            self.disk.sync_folder(&self.folder)?;
+            self.segments.remove(0);
+            removed += oldest.bytes;
+        }
+        Ok(removed)
+    }
+
     /// The last entry; [`Lsn::ZERO`] when there is none.
     pub fn last_lsn(&self) -> Lsn {
         self.next.before()

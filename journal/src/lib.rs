@@ -82,6 +82,9 @@
 //!   whatever the failed frame left there.
 //! - A clean close ends the last segment with a footer. A journal that was closed cleanly continues
 //!   in a new segment.
+//! - A journal may begin later than with lsn 1: [`Journal::remove_before`] removes whole segments, the
+//!   oldest first, once its owner has what they hold elsewhere. Opening such a journal needs a
+//!   [`Start`] that is not before its beginning.
 //! - Without a footer, the last frame may exist in the page cache only: opening for writing copies
 //!   it into a new segment, synced, before anything else is served. All earlier frames are known to
 //!   be durable, since at most one is ever unsynced.
@@ -97,7 +100,8 @@
 //!
 //! # Who writes
 //!
-//! One process writes; the caller holds the lock that makes it so. Any number may [`read`].
+//! One process writes; the caller holds the lock that makes it so. Any number may [`read`], or follow it
+//! with a [`Tail`].
 #![cfg_attr(
     test,
     allow(
@@ -118,6 +122,7 @@ mod read;
 mod repair;
 mod salvage;
 mod segment;
+mod tail;
 mod verify;
 mod walk;
 
@@ -131,10 +136,11 @@ pub use limits::{
 pub use lsn::{Digest, Lsn};
 pub use objects::{
     DELETE_AFTER_LEASES, Object, ObjectError, ObjectJournal, ObjectOptions, Objects, Put,
-    read_objects,
+    object_segments, read_objects,
 };
-pub use read::{ReadEnd, read};
+pub use read::{ReadEnd, read, segments};
 pub use repair::{Recovery, Torn};
 pub use salvage::{Followed, Point, Salvage, Stop, follow, scan};
+pub use tail::Tail;
 pub use verify::{Problem, Report, SegmentReport, verify};
 pub use walk::{End, Entry};

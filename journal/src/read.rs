@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::folder;
-use crate::journal::Start;
+use crate::journal::{SegmentSummary, Start};
 use crate::walk::{End, Entry, walk};
 use crate::{Digest, Error, Lsn, VisitError};
 
@@ -49,4 +49,14 @@ pub fn read(
         settled,
         end: walked.end,
     })
+}
+
+/// The segments in `folder`, oldest first, by their names alone; none when it holds no journal.
+pub fn segments(folder: &Path) -> Result<Vec<SegmentSummary>, Error> {
+    let files = folder::list(folder)?.segments.into_iter();
+    let summary = |file: folder::SegmentFile| SegmentSummary {
+        first: file.first,
+        bytes: file.bytes,
+    };
+    Ok(files.map(summary).collect())
 }

@@ -1,7 +1,8 @@
 //! Open graphs, and the only two ways to reach one: [`Reader`] and [`Writer`], each for a permit.
 //!
 //! A graph is opened on first use and stays open. One that is damaged is set aside with its reason
-//! and touches no other; one that another process holds is tried again by the next request. What is
+//! and touches no other; one that another process holds is read along with that process, and the first
+//! write after it has gone takes the graph over. What is
 //! in a graph comes out, and what goes in goes in, only by something whose types were decided:
 //! [`policy::Authorized`], by a permit for that very graph.
 
@@ -18,8 +19,8 @@ use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::export::{self, ExportError};
 use storage_engine::{
-    Answer, CommitError, CommitInfo, Graph, IdempotencyKey, OpenError, Snapshot, Status, Store,
-    Work, WriteRequest, Written,
+    Answer, At, CommitError, CommitInfo, Follower, Graph, IdempotencyKey, OpenError, PastError,
+    PastLimits, Snapshot, Status, Store, Work, WriteRequest, Written,
 };
 use uuid::Uuid;
 
@@ -31,6 +32,8 @@ use crate::uri;
 pub(crate) struct Handles {
     /// `None` once closed for good.
     slots: Mutex<Option<HashMap<PathBuf, Arc<Slot>>>>,
+    /// How graphs are kept.
+    options: storage_engine::Options,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +44,16 @@ enum State {
     #[default]
     Closed,
     Open(Graph),
+    /// Another process writes it.
+    Following(Follower),
     Broken(Arc<OpenError>),
+}
+
+/// An open graph, however it was opened.
+#[derive(Debug, Clone)]
+enum Source {
+    Written(Graph),
+    Followed(Follower),
 }
 
 /// What is known of a graph without opening it.
@@ -112,23 +124,34 @@ pub enum AccessError<E: std::error::Error + 'static> {
     Engine(E),
 }
 
-impl Default for Handles {
-    fn default() -> Self {
+impl Handles {
+    /// No graph is open; those that will be are kept as `options` says.
+    pub(crate) fn new(options: storage_engine::Options) -> Self {
         Self {
             slots: Mutex::new(Some(HashMap::new())),
+            options,
         }
     }
-}
 
-impl Handles {
     /// One snapshot of the graph that the permit is for. Blocks while it is opened.
     pub(crate) fn reader(
         &self,
         permit: &Permit,
         registration: &Registration,
     ) -> Result<Reader, HandleError> {
-        let graph = self.graph(permit, registration)?;
-        Ok(Reader::on(registration, graph))
+        let source = self.source(permit, registration)?;
+        let snapshot = match &source {
+            Source::Written(graph) => graph.snapshot(),
+            // The next request may find it well again, or its writer gone.
+            Source::Followed(follower) => follower
+                .snapshot()
+                .map_err(|error| HandleError::NotNow(Arc::new(error)))?,
+        };
+        Ok(Reader {
+            reference: registration.reference().clone(),
+            snapshot,
+            source,
+        })
     }
 
     /// The same without blocking: `None` unless the graph is open already.
@@ -180,7 +203,7 @@ impl Handles {
         };
         match &*state {
             State::Closed => Standing::Closed,
-            State::Open(_) => Standing::Open,
+            State::Open(_) | State::Following(_) => Standing::Open,
             State::Broken(error) => Standing::Broken(with_causes(error.as_ref())),
         }
     }
@@ -199,51 +222,93 @@ impl Handles {
         }
     }
 
+    /// The graph for writing, opened if need be, or taken over from a process that has gone.
+    fn graph(&self, permit: &Permit, registration: &Registration) -> Result<Graph, HandleError> {
+        let slot = self.slot(permit, registration)?;
+        let mut state = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::Following(follower) = &*state
+            && let Some(holder) = follower.holder()
+        {
+            let locked = OpenError::Locked { holder };
+            return Err(HandleError::NotNow(Arc::new(locked)));
+        }
+        match self.open(&mut state, registration)? {
+            Source::Written(graph) => Ok(graph),
+            Source::Followed(follower) => {
+                let holder = follower.holder().unwrap_or_default();
+                let locked = OpenError::Locked { holder };
+                Err(HandleError::NotNow(Arc::new(locked)))
+            }
+        }
+    }
+
+    /// The graph for reading, opened if need be.
+    fn source(&self, permit: &Permit, registration: &Registration) -> Result<Source, HandleError> {
+        let slot = self.slot(permit, registration)?;
+        let mut state = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::Following(follower) = &*state {
+            return Ok(Source::Followed(follower.clone()));
+        }
+        self.open(&mut state, registration)
+    }
+
+    fn slot(&self, permit: &Permit, registration: &Registration) -> Result<Arc<Slot>, HandleError> {
+        check(permit, registration)?;
+        let folder = registration.uri.canonical();
+        let mut slots = self.slots();
+        let slots = slots.as_mut().ok_or(HandleError::Closed)?;
+        Ok(slots.entry(folder.to_owned()).or_default().clone())
+    }
+
+    /// Opens the graph for writing, or, where another process does that, for reading.
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the one place that opens a graph, and it asks for a permit first"
+        reason = "this is the one place that opens a graph, and its callers ask for a permit first"
     )]
-    fn graph(&self, permit: &Permit, registration: &Registration) -> Result<Graph, HandleError> {
-        check(permit, registration)?;
-        let graph_id = registration.graph_id.as_str();
-        let folder = registration.uri.canonical();
-        let slot = {
-            let mut slots = self.slots();
-            let slots = slots.as_mut().ok_or(HandleError::Closed)?;
-            slots.entry(folder.to_owned()).or_default().clone()
-        };
-        let mut state = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*state {
-            State::Open(graph) if !graph.is_lost() => return Ok(graph.clone()),
+    fn open(&self, state: &mut State, registration: &Registration) -> Result<Source, HandleError> {
+        match state {
+            State::Open(graph) if !graph.is_lost() => return Ok(Source::Written(graph.clone())),
             // Another process has taken over, or the store was out of reach: only opening it again
             // tells what the graph has.
             State::Open(_) => {}
             State::Broken(error) => return Err(HandleError::Broken(error.clone())),
             // Closing may have come between the two locks, and has passed this slot by now.
-            State::Closed if self.slots().is_none() => return Err(HandleError::Closed),
-            State::Closed => {}
+            State::Closed | State::Following(_) if self.slots().is_none() => {
+                return Err(HandleError::Closed);
+            }
+            State::Closed | State::Following(_) => {}
         }
-        let opened = match uri::is_remote(folder) {
+        let folder = registration.uri.canonical();
+        let store = match uri::is_remote(folder) {
             true => Store::at(&folder.to_string_lossy()).map_err(OpenError::from),
             false => Ok(folder.into()),
         };
-        let options = storage_engine::Options::default();
-        match opened.and_then(|store| Graph::open(store, options)) {
+        let opened = match store.and_then(|store| Graph::open(store, self.options.clone())) {
             Ok(graph) => {
                 *state = State::Open(graph.clone());
-                Ok(graph)
+                Ok(Source::Written(graph))
             }
-            Err(error) => {
-                let error = Arc::new(error);
-                let causes = with_causes(error.as_ref());
-                tracing::error!(graph_id, error = causes, "cannot open a graph");
-                if passes(&error) {
-                    return Err(HandleError::NotNow(error));
-                }
-                *state = State::Broken(error.clone());
-                Err(HandleError::Broken(error))
+            Err(OpenError::Locked { .. }) if !uri::is_remote(folder) => match state {
+                State::Following(follower) => Ok(Source::Followed(follower.clone())),
+                _ => Follower::open(folder, self.options.clone()).map(|follower| {
+                    *state = State::Following(follower.clone());
+                    Source::Followed(follower)
+                }),
+            },
+            Err(error) => Err(error),
+        };
+        opened.map_err(|error| {
+            let error = Arc::new(error);
+            let causes = with_causes(error.as_ref());
+            let graph_id = registration.graph_id.as_str();
+            tracing::error!(graph_id, error = causes, "cannot open a graph");
+            // What a reader finds beside a writer at work says nothing of the files.
+            if passes(&error) || matches!(state, State::Following(_)) {
+                return HandleError::NotNow(error);
             }
-        }
+            *state = State::Broken(error.clone());
+            HandleError::Broken(error)
+        })
     }
 
     /// The graph when it is open. One whose slot is busy is being opened or closed.
@@ -261,7 +326,8 @@ impl Handles {
         let state = slot.as_ref().and_then(|slot| slot.0.try_lock().ok());
         Ok(match state.as_deref() {
             Some(State::Open(graph)) if !graph.is_lost() => Some(graph.clone()),
-            Some(State::Open(_) | State::Closed | State::Broken(_)) | None => None,
+            Some(State::Open(_) | State::Closed | State::Following(_) | State::Broken(_))
+            | None => None,
         })
     }
 
@@ -323,7 +389,7 @@ pub type Counts = BTreeMap<String, u64>;
 pub struct Reader {
     reference: GraphRef,
     snapshot: Arc<Snapshot>,
-    graph: Graph,
+    source: Source,
 }
 
 impl Reader {
@@ -331,7 +397,7 @@ impl Reader {
         Self {
             reference: registration.reference().clone(),
             snapshot: graph.snapshot(),
-            graph,
+            source: Source::Written(graph),
         }
     }
 
@@ -350,7 +416,19 @@ impl Reader {
     /// The state of the storage now. Walks all tables.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.graph.status()
+        match &self.source {
+            Source::Written(graph) => graph.status(),
+            Source::Followed(follower) => follower.status(),
+        }
+    }
+
+    /// The same graph as it was. Blocks.
+    pub fn at(self, at: At, limits: &PastLimits) -> Result<Self, PastError> {
+        let snapshot = match &self.source {
+            Source::Written(graph) => graph.snapshot_at(at, limits)?,
+            Source::Followed(follower) => follower.snapshot_at(at, limits)?,
+        };
+        Ok(Self { snapshot, ..self })
     }
 
     /// How many nodes and how many relationships there are, of the types that may be read.

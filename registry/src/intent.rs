@@ -25,7 +25,15 @@ pub(crate) const FOLDER: &str = "intents";
 
 /// What the engine puts into a new graph's folder beside [`IDENTITY_FILE`]. Nothing else is removed
 /// there: whatever it is, somebody else has put it in.
-const OURS: [&str; 5] = ["log", "files", "tables", "checkpoints", "writer.lock"];
+const OURS: [&str; 7] = [
+    "log",
+    "files",
+    "tables",
+    "checkpoints",
+    "leases",
+    "writer.lock",
+    "published",
+];
 
 /// One create, from before its first effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -74,6 +74,8 @@ pub type FaultHook = Arc<dyn Fn(Step) -> bool + Send + Sync>;
 pub struct Options {
     /// The longest wait for the lock on the config file.
     pub lock_patience: Duration,
+    /// How graphs are kept; how far back their past can be read, the config file says.
+    pub storage: storage_engine::Options,
     /// For tests.
     pub fault_hook: Option<FaultHook>,
 }
@@ -82,6 +84,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             lock_patience: Duration::from_secs(10),
+            storage: storage_engine::Options::default(),
             fault_hook: None,
         }
     }
@@ -92,6 +95,7 @@ impl fmt::Debug for Options {
         formatter
             .debug_struct("Options")
             .field("lock_patience", &self.lock_patience)
+            .field("storage", &self.storage)
             .field("fault_hook", &self.fault_hook.is_some())
             .finish()
     }
@@ -128,12 +132,16 @@ impl Registry {
         }
         let read = file.read()?;
         let snapshot = snapshot(&file, &read, &Graphs::new())?;
+        let handles = Handles::new(storage_engine::Options {
+            retention: snapshot.config.server.history_retention,
+            ..options.storage.clone()
+        });
         Ok(Self {
             file,
             options,
             served: RwLock::new(Arc::new(snapshot)),
             turn: Mutex::new(()),
-            handles: Handles::default(),
+            handles,
         })
     }
 

@@ -236,3 +236,42 @@ fn the_example_is_sound_and_whole() {
     let entries = registry::config::tokens::read_as::<policy::TokenEntry>(&tokens).expect("sound");
     assert!(entries.contains_key("alice"));
 }
+
+#[test]
+fn how_long_history_is_kept_is_a_number_and_a_unit() {
+    let read = |text: &str| {
+        parse(&format!(
+            "version: 1\nserver: {{ history_retention: {text} }}\n"
+        ))
+    };
+    let cases = [
+        ("0", 0),
+        ("45s", 45),
+        ("30m", 1_800),
+        ("12h", 43_200),
+        ("7d", 604_800),
+    ];
+    for (text, seconds) in cases {
+        let kept = read(text).expect("sound").config.server.history_retention;
+        assert_eq!(kept.as_secs(), seconds, "{text}");
+    }
+    let default = parse("version: 1\n").expect("sound").config.server;
+    assert_eq!(default.history_retention.as_secs(), 604_800);
+    for text in [
+        "7",
+        "-1d",
+        "1.5h",
+        "week",
+        "''",
+        "[1d]",
+        "99999999999999999999d",
+        "7dd",
+    ] {
+        let problems = read(text).expect_err(text);
+        assert!(
+            problems[0].to_string().contains("history_retention")
+                || problems[0].to_string().contains("span of time"),
+            "{problems:?}"
+        );
+    }
+}

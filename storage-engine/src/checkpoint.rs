@@ -2,7 +2,7 @@
 //!
 //! `checkpoints/<lsn>.json` is one line of JSON and, on the next, the SHA-256 of the first. It is
 //! written only after everything that it names is synced, and read back before it counts. It and the
-//! one before it are kept.
+//! one before it are kept; collection (`graph/collect.rs`) removes the others.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,13 +36,16 @@ pub(crate) struct Checkpoint {
     pub(crate) tables: Tables,
     /// The first id of each type that no row has had.
     pub(crate) next_ids: BTreeMap<u32, u64>,
+    /// The first entry of the log that history is kept from.
+    #[serde(default)]
+    pub(crate) horizon: u64,
     /// What keyed requests were answered, oldest first.
     #[serde(default)]
     pub(crate) answers: Vec<Kept>,
 }
 
 /// Where checkpoints are.
-const FOLDER: &str = "checkpoints";
+pub(crate) const FOLDER: &str = "checkpoints";
 
 /// The format written now.
 pub(crate) const FORMAT: u32 = 1;
@@ -76,7 +79,7 @@ impl Checkpoint {
         self.next_ids.get(&type_id.0).copied().unwrap_or(1)
     }
 
-    /// Writes it durably and reads it back.
+    /// Writes it durably and reads it back. Those before it are for collection to remove.
     pub(crate) fn publish(&self, store: &Store) -> Result<(), CheckpointError> {
         let name = self.name();
         let line = serde_json::to_vec(self)?;
@@ -89,30 +92,8 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Removes all others but `previous`, the one that was in use: the newest by name need not be any
-    /// that can be used.
-    pub(crate) fn retire_others(
-        &self,
-        store: &Store,
-        previous: Option<&Self>,
-    ) -> Result<(), FileError> {
-        let kept = [Some(self.name()), previous.map(Self::name)];
-        for old in names(store)? {
-            // In an object store another writer may have come meanwhile, and put its own.
-            let later = epoch_of(&old).is_some_and(|epoch| epoch > self.epoch);
-            if later || kept.iter().flatten().any(|kept| *kept == old) {
-                continue;
-            }
-            // It is in nobody's way; the next fold tries again.
-            if let Err(error) = store.delete(&old) {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "an old checkpoint stays");
-            }
-        }
-        Ok(())
-    }
-
-    fn name(&self) -> String {
+    /// Its name in the store.
+    pub(crate) fn name(&self) -> String {
         match self.epoch {
             LOCAL_EPOCH => format!("{FOLDER}/{:020}.json", self.lsn),
             // Where there are several writers, none replaces what another has put.
@@ -143,6 +124,12 @@ impl Checkpoint {
     }
 }
 
+/// The position in a checkpoint's name.
+pub(crate) fn lsn_of(name: &str) -> Option<u64> {
+    let file = name.rsplit('/').next()?;
+    file.get(..20)?.parse().ok()
+}
+
 fn is_checkpoint(name: &str) -> bool {
     let stem = name.strip_suffix(".json");
     let number = |text: &str| text.len() == 20 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -150,7 +137,7 @@ fn is_checkpoint(name: &str) -> bool {
 }
 
 /// The epoch in a checkpoint's name, where there is one.
-fn epoch_of(name: &str) -> Option<u64> {
+pub(crate) fn epoch_of(name: &str) -> Option<u64> {
     let (_, epoch) = name.strip_suffix(".json")?.rsplit_once('-')?;
     epoch.parse().ok()
 }

@@ -43,6 +43,7 @@ mod finish;
 mod graph;
 mod identity;
 mod keys;
+mod lease;
 mod lock;
 mod record;
 mod replay;
@@ -57,8 +58,9 @@ pub mod snapshot;
 pub mod transaction;
 
 pub use graph::{
-    Answer, CheckpointStatus, CommitError, CreateError, FoldError, Graph, IdempotencyKey, NewGraph,
-    OpenError, Options, Status, Work, WriteRequest, Written,
+    Answer, At, CheckpointStatus, CollectError, Collected, CommitError, CreateError, FoldError,
+    Follower, Graph, IdempotencyKey, LogStatus, NewGraph, OpenError, Options, PastError,
+    PastLimits, PinStatus, Status, TableStatus, Trouble, Work, WriteRequest, Written,
 };
 pub use lock::Holder;
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};

@@ -2,10 +2,16 @@
 //!
 //! The lock is the `flock`, which the kernel gives back when the process ends, however it ends.
 //! What stands in the file only says who holds it.
+//!
+//! Beside it, in `published`, the writer says how far the log is durable, for processes that read
+//! along. That file is never synced: it is of use only while its writer lives.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
-use std::path::Path;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use fs2::FileExt;
 use serde::{Deserialize, Serialize};
@@ -28,6 +34,40 @@ pub struct Holder {
 #[derive(Debug)]
 pub(crate) struct WriterLock {
     _file: File,
+    published: PathBuf,
+    mark: OnceLock<File>,
+}
+
+/// Who only asks for the holder has the lock for a moment; so one who is refused asks again.
+const ATTEMPTS: u32 = 12;
+
+/// How long it waits before.
+const PATIENCE: Duration = Duration::from_millis(5);
+
+/// Where a writer says how far the log is durable.
+const PUBLISHED: &str = "published";
+
+/// This process: its id, its host, the time.
+pub(crate) fn myself() -> (u32, String, i64) {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    (std::process::id(), host, crate::clock::now_micros())
+}
+
+/// How far the log is durable, as its writer says; nothing when none has said so.
+pub(crate) fn published(folder: &Path) -> Option<u64> {
+    let mut bytes = [0; 16];
+    let file = File::open(folder.join(PUBLISHED)).ok()?;
+    file.read_exact_at(&mut bytes, 0).ok()?;
+    let [lsn, inverse] = [0, 8].map(|at| {
+        let mut number = [0; 8];
+        number.copy_from_slice(bytes.get(at..at + 8).unwrap_or(&[0; 8]));
+        u64::from_le_bytes(number)
+    });
+    // Not while it is being written.
+    (lsn == !inverse).then_some(lsn)
 }
 
 /// Why the lock was not taken.
@@ -39,17 +79,8 @@ pub(crate) enum LockError {
     File(#[from] FileError),
 }
 
-/// This process: its id, its host, the time.
-pub(crate) fn myself() -> (u32, String, i64) {
-    let host = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    (std::process::id(), host, crate::clock::now_micros())
-}
-
-/// Who holds the graph for writing, if anybody does. Changes nothing; for the moment of asking, a
-/// writer that comes is refused.
+/// Who holds the graph for writing, if anybody does. Changes nothing; a writer that comes in the moment
+/// of asking is refused and asks again.
 pub(crate) fn holder(folder: &Path) -> Result<Option<Holder>, FileError> {
     let path = folder.join("writer.lock");
     let mut file = match File::open(&path) {
@@ -79,7 +110,7 @@ impl WriterLock {
             .truncate(false)
             .open(&path)
             .map_err(failed("open", &path))?;
-        if let Err(error) = file.try_lock_exclusive() {
+        if let Err(error) = lock_patiently(&file) {
             if error.kind() != fs2::lock_contended_error().kind() {
                 return Err(failed("lock", &path)(error).into());
             }
@@ -101,6 +132,51 @@ impl WriterLock {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(text.as_bytes()))
             .map_err(failed("write", &path))?;
-        Ok(Self { _file: file })
+        Ok(Self {
+            _file: file,
+            published: folder.join(PUBLISHED),
+            mark: OnceLock::new(),
+        })
     }
+
+    /// Says to processes that read along how far the log is durable. Where it cannot be said, they
+    /// come to know with the commit after it.
+    pub(crate) fn publish(&self, lsn: u64) {
+        if let Err(error) = self.write_mark(lsn) {
+            tracing::debug!(%error, "cannot say how far the log is durable");
+        }
+    }
+
+    fn write_mark(&self, lsn: u64) -> std::io::Result<()> {
+        let file = match self.mark.get() {
+            Some(file) => file,
+            None => {
+                let file = OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(&self.published)?;
+                self.mark.get_or_init(|| file)
+            }
+        };
+        let mut bytes = lsn.to_le_bytes().to_vec();
+        bytes.extend((!lsn).to_le_bytes());
+        file.write_all_at(&bytes, 0)
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "opening a graph blocks; the lock gives no notice when it is free"
+)]
+fn lock_patiently(file: &File) -> std::io::Result<()> {
+    for _ in 1..ATTEMPTS {
+        match file.try_lock_exclusive() {
+            Err(error) if error.kind() == fs2::lock_contended_error().kind() => {
+                std::thread::sleep(PATIENCE);
+            }
+            other => return other,
+        }
+    }
+    file.try_lock_exclusive()
 }

@@ -5,6 +5,8 @@
 //! no Cypher, no clock and no randomness. Adding a variant at the end of an enum keeps old logs
 //! readable; anything else is a new format byte. `tests::bytes_are_pinned` notices a slip.
 
+mod heading;
+
 use std::sync::Arc;
 
 use language::schema::{PropertyId, Schema, TypeId};
@@ -12,6 +14,8 @@ use language::value::Value;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub(crate) use heading::{Heading, Horizon};
 
 /// The format byte of entries written now.
 const FORMAT: u8 = 1;
@@ -41,6 +45,8 @@ pub(crate) enum Record {
     Commit(Header, Body),
     /// A writer begins. Only in an object store.
     Term(Term),
+    /// What is before a point is to be collected. It is in the log before anything is removed.
+    Horizon(Horizon),
 }
 
 /// The beginning of a writer. It takes a position in the log and none on a branch.
@@ -257,6 +263,7 @@ impl Record {
     pub(crate) fn lsn(&self) -> u64 {
         match self {
             Self::Commit(header, _) => header.lsn,
+            Self::Horizon(horizon) => horizon.lsn,
             Self::Term(term) => term.lsn,
         }
     }
@@ -346,7 +353,7 @@ mod tests {
         (1..).map(PropertyId).zip(values).collect()
     }
 
-    fn header() -> Header {
+    pub(super) fn header() -> Header {
         Header {
             lsn: 300,
             branch: 0,
@@ -378,7 +385,7 @@ mod tests {
         }
     }
 
-    fn rows() -> Vec<Change> {
+    pub(super) fn rows() -> Vec<Change> {
         let before_and_after = ValueChange {
             property: PropertyId(9),
             before: Value::Null,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use language::schema::{PropertyId, TypeId};
 use language::value::Value;
+use uuid::Uuid;
 
 use crate::record::{Change, Header, RowChange};
 use crate::rows::{Entry, Row, Rows};
@@ -42,19 +43,12 @@ impl Snapshot {
                     identity,
                     ends,
                 } => {
-                    let mut row = Row {
-                        values: vec![Value::Null; rows.layout.properties.len()],
-                        identity: identity.clone(),
-                        ends: *ends,
+                    let values = values.iter().map(|(id, value)| (*id, value));
+                    Some(Row {
                         lsn: header.lsn,
                         run: header.run,
-                    };
-                    set(
-                        &mut row,
-                        rows,
-                        values.iter().map(|(id, value)| (*id, value)),
-                    )?;
-                    Some(row)
+                        ..whole(rows, values, identity.clone(), *ends)?
+                    })
                 }
                 RowChange::Update { values } => {
                     let old = rows
@@ -91,7 +85,26 @@ impl Snapshot {
     }
 }
 
-fn set<'a>(
+/// A row of nothing but these values. Who wrote it is not said.
+pub(crate) fn whole<'a>(
+    rows: &Rows,
+    values: impl Iterator<Item = (PropertyId, &'a Value)>,
+    identity: Option<Arc<str>>,
+    ends: Option<(u64, u64)>,
+) -> Result<Row, ReplayError> {
+    let mut row = Row {
+        values: vec![Value::Null; rows.layout.properties.len()],
+        identity,
+        ends,
+        lsn: 0,
+        run: Uuid::nil(),
+    };
+    set(&mut row, rows, values)?;
+    Ok(row)
+}
+
+/// Sets some values of a row.
+pub(crate) fn set<'a>(
     row: &mut Row,
     rows: &Rows,
     values: impl Iterator<Item = (PropertyId, &'a Value)>,

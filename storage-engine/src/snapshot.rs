@@ -4,6 +4,8 @@
 //! cheap to copy, and copies share everything that is equal. A statement holds one from start to
 //! end; the one writer works on a copy and publishes it when its commit is durable.
 
+mod restore;
+
 use std::sync::Arc;
 
 use language::schema::{OpenTypes, PropertyId, Schema, TypeId};
@@ -18,6 +20,8 @@ use crate::keys::Keys;
 use crate::record::{CommitInfo, Header};
 use crate::rows::{Base, Entry, Rows};
 use crate::topology::{Adjacency, Link};
+
+pub(crate) use restore::Before;
 
 /// An immutable view of a graph.
 #[derive(Clone, Debug)]

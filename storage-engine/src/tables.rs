@@ -4,6 +4,9 @@
 //! detached commit on the version before it, so that the table's HEAD never moves and is never
 //! read: what a crash leaves behind does not exist, because no checkpoint names it.
 
+mod compaction;
+mod contents;
+
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -26,6 +29,9 @@ use tokio::runtime::Runtime;
 
 use crate::columns::{ID, Layout};
 use crate::store::Store;
+
+pub(crate) use compaction::{compact, urgency};
+pub(crate) use contents::{DETACHED, FOLDERS, contents};
 
 /// All graphs share one small Lance session: its caches only serve folding and opening.
 const SESSION_CACHE_BYTES: usize = 16 << 20;
@@ -56,6 +62,12 @@ pub(crate) struct TableVersion {
     pub(crate) version: u64,
     /// Its rows.
     pub(crate) rows: u64,
+    /// The fragments that it is in; 0 when it is not known.
+    #[serde(default)]
+    pub(crate) fragments: u64,
+    /// Rows in its files that are deleted.
+    #[serde(default)]
+    pub(crate) deleted: u64,
 }
 
 /// A table that cannot be read or written.
@@ -136,31 +148,44 @@ pub(crate) fn fold(store: &Store, fold: &Fold<'_>) -> Result<TableVersion, Table
             None => create(store, &folder, fold.layout).await?,
         };
         let operation = stage(&folder, &parent, fold).await?;
-        let version = parent.version().version;
-        let committed = CommitBuilder::new(Arc::new(parent))
-            .with_detached(true)
-            .with_skip_auto_cleanup(true)
-            .execute(Transaction::new(version, operation, None))
-            .await
-            .map_err(lance(&folder, "committed"))?;
-        let rows = committed
-            .count_rows(None)
-            .await
-            .map_err(lance(&folder, "counted"))? as u64;
         let before = fold.parent.map_or(0, |parent| parent.rows);
-        let expected = before - fold.removed.len() as u64 + fold.added.num_rows() as u64;
-        if rows != expected {
-            return Err(TableError::Mismatch {
-                folder,
-                found: format!("{rows} rows after folding"),
-                expected: format!("{expected}"),
-            });
-        }
-        Ok(TableVersion {
-            folder,
-            version: committed.version().version,
-            rows,
-        })
+        let rows = before - fold.removed.len() as u64 + fold.added.num_rows() as u64;
+        commit(&folder, parent, operation, rows).await
+    })
+}
+
+/// Commits a detached version that must have so many rows.
+async fn commit(
+    folder: &str,
+    parent: Dataset,
+    operation: Operation,
+    expected: u64,
+) -> Result<TableVersion, TableError> {
+    let version = parent.version().version;
+    let committed = CommitBuilder::new(Arc::new(parent))
+        .with_detached(true)
+        .with_skip_auto_cleanup(true)
+        .execute(Transaction::new(version, operation, None))
+        .await
+        .map_err(lance(folder, "committed"))?;
+    let rows = committed
+        .count_rows(None)
+        .await
+        .map_err(lance(folder, "counted"))? as u64;
+    if rows != expected {
+        return Err(TableError::Mismatch {
+            folder: folder.to_owned(),
+            found: format!("{rows} rows after it was written"),
+            expected: format!("{expected}"),
+        });
+    }
+    let wear = contents::Wear::of(folder, &committed)?;
+    Ok(TableVersion {
+        folder: folder.to_owned(),
+        version: committed.version().version,
+        rows,
+        fragments: wear.fragments,
+        deleted: wear.deleted,
     })
 }
 
@@ -260,9 +285,18 @@ async fn stage(folder: &str, parent: &Dataset, fold: &Fold<'_>) -> Result<Operat
         });
     }
     let removal = remove(folder, parent, fold.removed).await?;
-    Ok(Operation::Update {
-        removed_fragment_ids: removal.emptied,
-        updated_fragments: removal.updated,
+    Ok(update(removal.emptied, removal.updated, new_fragments))
+}
+
+/// Fragments that go, that have other deletions, that are new.
+fn update(
+    removed_fragment_ids: Vec<u64>,
+    updated_fragments: Vec<Fragment>,
+    new_fragments: Vec<Fragment>,
+) -> Operation {
+    Operation::Update {
+        removed_fragment_ids,
+        updated_fragments,
         new_fragments,
         fields_modified: Vec::new(),
         compacted_sstables: Vec::new(),
@@ -270,7 +304,7 @@ async fn stage(folder: &str, parent: &Dataset, fold: &Fold<'_>) -> Result<Operat
         update_mode: Some(UpdateMode::RewriteRows),
         inserted_rows_filter: None,
         updated_fragment_offsets: None,
-    })
+    }
 }
 
 /// Fragments as a removal leaves them.

@@ -1,10 +1,12 @@
 //! Tests of the engine as a whole, on a real folder.
 
+mod collect;
 mod crash;
 mod history;
 mod model;
 mod objects;
 mod open;
+mod past;
 mod repeated;
 mod transfer;
 mod turns;
@@ -197,6 +199,41 @@ on_every_store! {
     a_damaged_checkpoint_falls_back_to_the_log,
     large_bodies_go_to_side_files,
     eight_writers_share_the_log,
+    objects_of_every_size_are_kept,
+}
+
+fn objects_of_every_size_are_kept(fixture: Fixture) {
+    use std::io::{Read, Write};
+    let store = &fixture.store;
+    for length in [0, 1, (16 << 20) + 1] {
+        let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+        store.put("files/put", &[&bytes]).expect("put");
+        assert!(store.get("files/put").expect("got") == bytes, "{length}");
+        for synced in [false, true] {
+            let mut staged = store.stage("files/unnamed").expect("staged");
+            for part in bytes.chunks(100_000) {
+                staged.write_all(part).expect("written");
+            }
+            if synced {
+                staged.sync().expect("durable");
+            }
+            staged.finish_as("staged").expect("named");
+            let mut found = Vec::new();
+            let mut file = store.file("files/staged").expect("there");
+            file.read_to_end(&mut found).expect("read");
+            assert!(found == bytes, "{length}");
+        }
+        let mut dropped = store.stage("files/unnamed").expect("staged");
+        dropped.write_all(&bytes).expect("written");
+        dropped.sync().expect("durable");
+    }
+    let mut names = store.list("files").expect("listed");
+    names.sort_by(|a, b| a.name.cmp(&b.name));
+    let names: Vec<&str> = names.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["put", "staged"]);
+    store.delete("files/put").expect("deleted");
+    store.delete("files/put").expect("deleted already");
+    assert!(store.get("files/put").expect_err("gone").is_missing());
 }
 
 fn a_graph_survives_reopening_with_and_without_folds(mut fixture: Fixture) {

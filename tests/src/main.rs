@@ -8,6 +8,7 @@
 //! - [`doctor`] examines and repairs a folder that a server left.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
 //! - [`object_store`] runs the real program on graphs in an object store.
+//! - [`second`] has two of them on one config.
 //! - [`readme`] and [`demo`] run what is promised to users.
 //! - [`house`] holds the rules about the sources themselves.
 #![allow(
@@ -29,3 +30,4 @@ mod listing;
 mod object_store;
 mod program;
 mod readme;
+mod second;

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
@@ -37,7 +38,7 @@ fn moto() -> Option<Moto> {
     let usual = || Some(std::env::home_dir()?.join(".cache/trellis/moto"));
     let packages = given.or_else(usual).unwrap_or_default();
     let process = Command::new("python3")
-        .arg(repository().join("tests/moto.py"))
+        .arg(repository().join("tests/s3.py"))
         .arg(BUCKET)
         .env("PYTHONPATH", &packages)
         .stdin(Stdio::piped())
@@ -53,6 +54,8 @@ fn moto() -> Option<Moto> {
         Moto { process, endpoint }
     });
     if port.trim().is_empty() {
+        let there = packages.join("moto/server.py").exists();
+        assert!(!there, "moto is there and does not start");
         let packages = packages.display();
         println!("skipped: no moto in {packages}; ./dev test installs it");
         return None;
@@ -109,6 +112,42 @@ fn count(server: &Server, graph: &str) -> (u16, Value) {
     }
 }
 
+/// With `TRELLIS_LONG`, for it waits until a lease is over.
+#[test]
+fn an_idle_server_is_succeeded_and_comes_back() {
+    if std::env::var_os("TRELLIS_LONG").is_none() {
+        println!("skipped: only with TRELLIS_LONG");
+        return;
+    }
+    let Some(moto) = moto() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("trellis.yaml");
+    std::fs::write(&config, CONFIG).expect("written");
+    let first = moto.serve(&config);
+    assert_eq!(create(&first, "alpha", None).0, 201);
+    assert_eq!(add(&first, "alpha", "1@example.org").0, 200);
+    let second = moto.serve(&config);
+    assert_eq!(
+        add(&second, "alpha", "2@example.org").0,
+        503,
+        "the lease is not over"
+    );
+    std::thread::sleep(Duration::from_secs(16));
+    assert_eq!(add(&second, "alpha", "2@example.org").0, 200);
+    // The first has not noticed yet: it does when it writes, and acknowledges nothing.
+    let (status, answer) = add(&first, "alpha", "3@example.org");
+    assert_eq!(status, 503, "{answer}");
+    let (status, answer) = add(&first, "alpha", "3@example.org");
+    assert_eq!(
+        (status, answer["code"].as_str()),
+        (503, Some("graph_locked")),
+        "{answer}"
+    );
+    second.kill();
+    assert_eq!(add(&first, "alpha", "3@example.org").0, 200);
+    assert_eq!(count(&first, "alpha"), (200, json!(3)));
+}
+
 #[test]
 fn graphs_live_in_an_object_store() {
     let Some(moto) = moto() else { return };
@@ -139,7 +178,7 @@ fn graphs_live_in_an_object_store() {
     let written = std::fs::read_to_string(&config).expect("read");
     assert!(written.starts_with(CONFIG), "{written}");
     assert!(
-        written.contains("uri: s3://trellis-e2e/graphs/alpha"),
+        written.contains("s3://trellis-e2e/graphs/alpha"),
         "{written}"
     );
     assert!(!written.contains("gamma"), "{written}");

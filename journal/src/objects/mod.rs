@@ -26,7 +26,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-pub use walk::read_objects;
+pub use walk::{object_segments, read_objects};
 pub use writer::{ObjectJournal, ObjectOptions};
 
 use crate::Lsn;

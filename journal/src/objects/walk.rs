@@ -177,6 +177,11 @@ fn unread<'a>(
     }
 }
 
+/// The objects of a journal, oldest first; none when there is no journal.
+pub fn object_segments(objects: &dyn Objects) -> Result<Vec<SegmentSummary>, Error> {
+    list(objects, None)
+}
+
 /// Visits every entry after `after`, up to the end, without writing: for a second process, beside a
 /// writer at work. What is there is durable, so all of it is settled.
 pub fn read_objects(

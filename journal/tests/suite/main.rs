@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, and makes the files that crashes leave"
 )]
 
+mod collect;
 mod damage;
 mod faults;
 mod fuzz;

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::GraphId;
 
@@ -38,10 +39,47 @@ pub struct Server {
     pub allow_roots: Option<Vec<String>>,
     /// The server's Cedar policy.
     pub policy: Option<PolicyFile>,
+    /// How far back the past of a graph can be read; what is older is collected. `7d`, `12h`, `30m`,
+    /// or `0` for no more than recovery needs.
+    #[serde(deserialize_with = "span")]
+    pub history_retention: Duration,
     /// What one request may take.
     pub limits: Limits,
     /// What is logged, and how.
     pub log: Log,
+}
+
+/// How far back the past can be read when the file does not say.
+pub const HISTORY_RETENTION: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// A whole number and its unit.
+fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let value = serde_yaml::Value::deserialize(deserializer)?;
+    let text = match &value {
+        serde_yaml::Value::String(text) => text.clone(),
+        serde_yaml::Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    };
+    let wrong = || {
+        serde::de::Error::custom(format!(
+            "{text:?} is no span of time; write a whole number and s, m, h or d, such as 7d, or 0"
+        ))
+    };
+    let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
+    let seconds = match text.get(digits.len()..) {
+        Some("s") => 1,
+        Some("m") => 60,
+        Some("h") => 3_600,
+        Some("d") => 86_400,
+        Some("") if digits == "0" => 0,
+        _ => return Err(wrong()),
+    };
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let seconds = number.checked_mul(seconds).ok_or_else(wrong)?;
+    Ok(Duration::from_secs(seconds))
 }
 
 impl Default for Server {
@@ -51,6 +89,7 @@ impl Default for Server {
             storage: None,
             allow_roots: None,
             policy: None,
+            history_retention: HISTORY_RETENTION,
             limits: Limits::default(),
             log: Log::default(),
         }

@@ -30,6 +30,7 @@ pub(super) const ROOT: Shape = Shape::Keys(&[
             ("storage", Shape::Leaf),
             ("allow_roots", Shape::Leaf),
             ("policy", POLICY),
+            ("history_retention", Shape::Leaf),
             (
                 "limits",
                 Shape::Keys(&[

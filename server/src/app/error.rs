@@ -3,9 +3,9 @@
 use language::Diagnostics;
 use policy::{Denial, TypeDenial};
 use registry::{AccessError, HandleError, WrongPermit};
-use storage_engine::CommitError;
 use storage_engine::executor::ExecuteError;
 use storage_engine::export::ExportError;
+use storage_engine::{CommitError, PastError};
 
 use super::load::LineErrors;
 use super::mutate::StepError;
@@ -76,6 +76,9 @@ pub(crate) enum Error {
     /// The graph cannot be reached.
     #[error(transparent)]
     Handle(#[from] HandleError),
+    /// The graph as it was cannot be had.
+    #[error(transparent)]
+    Past(#[from] PastError),
     /// A reading statement stopped.
     #[error("the statement failed")]
     Execute(#[source] ExecuteError),

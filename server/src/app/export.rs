@@ -10,9 +10,10 @@ use language::diagnostic::closest;
 use language::schema::Schema;
 use policy::{Action, Authorized, Principal};
 use registry::Reader;
+use storage_engine::PastLimits;
 
 use super::stream::{self, Closed, Outlet, PIECE, Pieces};
-use super::{App, Error, Target, blocking, refuse_past, statement};
+use super::{App, Error, Target, blocking, past, statement};
 
 /// How long the caller may take nothing.
 const STALL: Duration = Duration::from_secs(60);
@@ -26,10 +27,19 @@ pub(crate) async fn run(
     let target = Target::branch(&graph_id, parameters.branch.as_deref());
     let permit = app.permit_graph(principal, Action::Export, target)?;
     target.check_branch()?;
-    refuse_past(parameters.at.as_deref())?;
+    let at = past(parameters.at.as_deref())?;
+    let (cancelled, cancel) = app.running.begin();
+    let limits = PastLimits {
+        deadline: Some(statement::deadline(app.limits(), None)),
+        max_bytes: usize::try_from(app.limits().query_memory_bytes).unwrap_or(usize::MAX),
+        cancelled: cancelled.clone(),
+    };
     let worker = app.clone();
     let (reader, authorized) = blocking(move || {
-        let reader = worker.registry.reader(&permit)?;
+        let mut reader = worker.registry.reader(&permit)?;
+        if let Some(at) = at {
+            reader = reader.at(at, &limits)?;
+        }
         let schema = reader.schema().clone();
         let mut touches = statement::all_types(&schema, false);
         if let Some(name) = &parameters.type_name {
@@ -46,7 +56,6 @@ pub(crate) async fn run(
         Ok((reader, authorized))
     })
     .await?;
-    let (cancelled, cancel) = app.running.begin();
     let (outlet, pieces) = stream::channel(cancelled, cancel);
     let span = tracing::Span::current();
     tokio::task::spawn_blocking(move || {

@@ -10,7 +10,7 @@ pub(crate) mod graphs;
 mod idempotency;
 pub(crate) mod load;
 pub(crate) mod mutate;
-mod outcome;
+pub(crate) mod outcome;
 mod plans;
 pub(crate) mod query;
 pub(crate) mod readiness;
@@ -29,6 +29,7 @@ use policy::{
     Action, Authorizer, BranchRef, Context, Denial, GraphRef, Permit, Principal, Resource, Tokens,
 };
 use registry::{GraphId, Registration, Registry};
+use storage_engine::At;
 
 pub(crate) use cancel::{CancelOnDrop, Cancellations};
 pub(crate) use error::{Error, UploadError};
@@ -241,16 +242,14 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Refuses reading the past, which this version cannot.
-pub(crate) fn refuse_past(at: Option<&str>) -> Result<(), Error> {
-    match at {
-        None => Ok(()),
-        Some(_) => Err(Error::Unsupported(
-            "reading a graph as it was (`at`) is not supported yet; leave it out to read the newest \
-             commit"
-                .to_owned(),
-        )),
-    }
+/// Which commit of the past is meant, when one is.
+pub(crate) fn past(at: Option<&str>) -> Result<Option<At>, Error> {
+    let Some(text) = at else { return Ok(None) };
+    At::parse(text).map(Some).ok_or_else(|| {
+        Error::InvalidRequest(format!(
+            "at: {text:?} is no commit's id, no sequence number and no RFC 3339 time"
+        ))
+    })
 }
 
 /// Runs `work`, which blocks, on a thread made for that, within the request's log span.

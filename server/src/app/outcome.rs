@@ -80,7 +80,7 @@ fn type_name(value_type: &PropertyType) -> String {
 }
 
 /// RFC 3339 in UTC, to the microsecond.
-fn time(micros: i64) -> String {
+pub(crate) fn time(micros: i64) -> String {
     Timestamp::from_microsecond(micros).map_or_else(
         |_| format!("{micros} microseconds since 1970"),
         |time| time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),

@@ -16,15 +16,15 @@ use bytes::Bytes;
 use language::Value;
 use policy::{Action, Permit, Principal};
 use registry::Reader;
-use storage_engine::Snapshot;
 use storage_engine::executor::{ExecuteError, Limits, Parameters};
+use storage_engine::{At, PastLimits, Snapshot};
 use tokio::sync::oneshot;
 
 use super::plans::Prepared;
 use super::statement::Decided;
 use super::stream::{self, Closed, Outlet, PIECE, Pieces};
 use super::values::{Budget, TooLarge, Values};
-use super::{App, Error, Target, outcome, refuse_past, statement};
+use super::{App, Error, Target, outcome, past, statement};
 
 /// How long a statement may keep the thread that read its request.
 const AT_ONCE_TIME: Duration = Duration::from_millis(1);
@@ -81,12 +81,13 @@ pub(crate) async fn run(
     let target = Target::branch(&graph_id, request.branch.as_deref());
     let permit = app.permit_graph(principal, Action::Query, target)?;
     target.check_branch()?;
-    refuse_past(request.at.as_deref())?;
+    let at = past(request.at.as_deref())?;
     refuse_zero("timeout_ms", request.timeout_ms)?;
     refuse_zero("max_rows", request.max_rows)?;
     let work = Work {
         app: app.clone(),
         permit,
+        at,
         text: request.query,
         parameters: statement::parameters(request.params)?,
         layout,
@@ -140,6 +141,8 @@ impl Output {
 struct Work {
     app: Arc<App>,
     permit: Permit,
+    /// `None` for the newest commit.
+    at: Option<At>,
     text: String,
     parameters: Parameters,
     layout: Layout,
@@ -158,6 +161,9 @@ struct Reached {
 impl Work {
     /// The statement compiled and decided, when that is done without blocking.
     fn reach_at_once(&self) -> Result<Option<Reached>, Error> {
+        if self.at.is_some() {
+            return Ok(None);
+        }
         let Some(reader) = self.app.registry.reader_at_once(&self.permit)? else {
             return Ok(None);
         };
@@ -176,8 +182,16 @@ impl Work {
     }
 
     /// The same, however long it takes.
-    fn reach(&self) -> Result<Reached, Error> {
-        let reader = self.app.registry.reader(&self.permit)?;
+    fn reach(&self, limits: &Limits) -> Result<Reached, Error> {
+        let mut reader = self.app.registry.reader(&self.permit)?;
+        if let Some(at) = self.at {
+            let limits = PastLimits {
+                deadline: limits.deadline,
+                max_bytes: limits.max_bytes,
+                cancelled: limits.cancelled.clone(),
+            };
+            reader = reader.at(at, &limits)?;
+        }
         let statement = self.app.plans.prepare(&self.text, reader.schema(), None)?;
         self.decide(reader, statement)
     }
@@ -264,7 +278,7 @@ impl Work {
                     head: Some(head),
                     outlet,
                 };
-                let reached = reached.map_or_else(|| self.reach(), Ok);
+                let reached = reached.map_or_else(|| self.reach(&limits), Ok);
                 let ran = reached.and_then(|reached| self.run(&reached, &limits, &mut output));
                 output.finish(ran.map(|rows| self.stats(rows)), self.deadline);
             });

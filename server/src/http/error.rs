@@ -12,11 +12,11 @@ use registry::{HandleError, with_causes};
 use storage_engine::executor::ExecuteError;
 use storage_engine::export::ExportError;
 use storage_engine::load::LineError;
-use storage_engine::{CommitError, OpenError, WriteError};
+use storage_engine::{CommitError, OpenError, PastError, WriteError};
 
 use super::envelope::defect;
 use super::failure::Failure;
-use crate::app::{Error, StepError, UploadError};
+use crate::app::{Error, StepError, UploadError, outcome};
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
@@ -39,6 +39,7 @@ impl From<Error> for Failure {
             Error::Registry(error) => registry(error),
             Error::Handle(error) => handle(&error),
             Error::WrongPermit(error) => internal(&error),
+            Error::Past(error) => past(&error),
             Error::Execute(error) => execute(&error, String::new()),
             Error::Mutate(error) => commit(error, step),
             Error::Load(error) => commit(error, |errors| lines(errors.0)),
@@ -229,7 +230,12 @@ fn handle(error: &HandleError) -> Failure {
         HandleError::NotNow(cause) => match cause.as_ref() {
             OpenError::Locked { holder } => Failure::new(
                 ErrorCode::GraphLocked,
-                format!("process {} on {} holds the graph", holder.pid, holder.host),
+                format!(
+                    "process {} on {} holds the graph for writing since {}; nothing was changed",
+                    holder.pid,
+                    holder.host,
+                    outcome::time(holder.since_micros)
+                ),
             ),
             OpenError::Missing { .. }
             | OpenError::Format { .. }
@@ -237,12 +243,29 @@ fn handle(error: &HandleError) -> Failure {
             | OpenError::Unconditional
             | OpenError::File(_)
             | OpenError::Log(_)
+            | OpenError::Columns(_)
             | OpenError::Unfinished => unavailable(error, "the graph cannot be opened"),
         },
         HandleError::Broken(_) => Failure::new(
             ErrorCode::GraphQuarantined,
             "the graph cannot be opened and was set aside; /readyz says why to those who may know",
         ),
+    }
+}
+
+fn past(error: &PastError) -> Failure {
+    let words = error.to_string();
+    match error {
+        PastError::Unknown(_) => Failure::new(ErrorCode::CommitNotFound, words),
+        PastError::Gone { .. } | PastError::NotUndoable { .. } => {
+            Failure::new(ErrorCode::HistoryGone, words)
+        }
+        PastError::Deadline => Failure::new(ErrorCode::Timeout, words),
+        // Only the server itself is still there to cancel.
+        PastError::Cancelled => Failure::new(ErrorCode::ShuttingDown, words),
+        PastError::TooLarge { .. } => Failure::new(ErrorCode::MemoryLimit, words),
+        PastError::Newest(_) => unavailable(error, "the graph cannot be read"),
+        PastError::Log(_) | PastError::Record(_) | PastError::Unfit(_) => internal(error),
     }
 }
 

@@ -5,6 +5,7 @@ mod bodies;
 mod data;
 mod envelope;
 mod graphs;
+mod past;
 mod points;
 mod repeated;
 mod types;
@@ -104,7 +105,11 @@ impl Site {
 
 /// Another server on the same config file.
 fn serving(config: &std::path::Path) -> Router {
-    let registry = Registry::open(config, Options::default()).expect("sound");
+    serving_with(config, Options::default())
+}
+
+fn serving_with(config: &std::path::Path, options: Options) -> Router {
+    let registry = Registry::open(config, options).expect("sound");
     let read = registry.snapshot().config.clone();
     let (access, security) = access(&read, registry.file(), false).expect("sound");
     let limits = Limits {

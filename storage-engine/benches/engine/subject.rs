@@ -15,7 +15,7 @@ use language::value::Value;
 use serde_json::{Value as Json, json};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::load::{self, LineError, Mode};
-use storage_engine::{Graph, NewGraph, Options, WriteRequest};
+use storage_engine::{Graph, NewGraph, Options, Work, WriteRequest};
 use tokio::runtime::Runtime;
 
 use crate::values;
@@ -62,9 +62,9 @@ impl Subject {
                 Ok(json!({
                     "lsn": status.lsn,
                     "checkpoint": status.checkpoint.map(|checkpoint| checkpoint.lsn),
-                    "log_bytes": status.log_bytes,
+                    "log_bytes": status.log.bytes,
                     "resident_bytes": status.resident_bytes,
-                    "last_fold_error": status.last_fold_error,
+                    "last_fold_error": status.fold_error.map(|it| it.message),
                 }))
             }
             "commit" => self.commit(command),
@@ -122,7 +122,6 @@ impl Subject {
         let plan = Arc::new(compile(text(command, "query")?, graph)?);
         let sets = parameter_sets(command)?;
         let writers = usize::try_from(command["writers"].as_u64().unwrap_or(1))?.max(1);
-        let runtime = &self.runtime;
         let begun = Instant::now();
         let outcomes: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..writers)
@@ -130,7 +129,7 @@ impl Subject {
                     let mine = sets.iter().skip(writer).step_by(writers);
                     let plan = &plan;
                     scope.spawn(move || {
-                        mine.map(|set| commit_one(runtime, graph, plan, set))
+                        mine.map(|set| commit_one(graph, plan, set))
                             .collect::<Vec<_>>()
                     })
                 })
@@ -227,19 +226,17 @@ fn first(errors: Vec<LineError>) -> WrongLine {
     }))
 }
 
-fn commit_one(
-    runtime: &Runtime,
-    graph: &Graph,
-    plan: &Arc<Plan>,
-    set: &Arc<Parameters>,
-) -> Result<u64, Failure> {
+/// On a thread that may block, as a program with the engine inside would.
+fn commit_one(graph: &Graph, plan: &Arc<Plan>, set: &Arc<Parameters>) -> Result<u64, Failure> {
     let (plan, set) = (plan.clone(), set.clone());
     let begun = Instant::now();
-    let written = runtime.block_on(graph.write(WriteRequest::by("bench"), move |transaction| {
+    let touched = plan.touches.types.keys().copied().collect();
+    let work = Work::ahead(touched, move |transaction| {
         executor::write(&plan, &set, transaction, &limits(), &mut |_| {
             ControlFlow::Continue(())
         })
-    }))?;
+    });
+    let written = graph.submit_blocking(WriteRequest::by("bench"), work)?;
     let taken = nanos(begun);
     if written.counts.is_empty() {
         return Err("the statement changed nothing".into());

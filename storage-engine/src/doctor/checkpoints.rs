@@ -14,7 +14,6 @@ use crate::tables::TableError;
 
 const PART: &str = "checkpoints";
 const PASSED_OVER: &str = "opening passes over it, to an older one or the log alone";
-const STUMBLED_ON: &str = "opening stops at it";
 const DROP: &str = "`trellis repair` takes it away; the next fold makes a new one";
 
 /// A checkpoint whose file and tables are whole.
@@ -168,12 +167,12 @@ fn belongs(
     }
     if logged.is_some() && !proven {
         let what = format!("at lsn {lsn} the log has another digest than it says");
-        chart.unfitting(&candidate.path, &what);
+        chart.unusable(&candidate.path, &what);
         return false;
     }
     if entry.is_some_and(|(_, info)| *info != checkpoint.head) {
         let what = format!("at lsn {lsn} the log has another commit than it says");
-        chart.unfitting(&candidate.path, &what);
+        chart.unusable(&candidate.path, &what);
         return false;
     }
     let tables: u64 = checkpoint.tables.values().map(|table| table.rows).sum();
@@ -187,20 +186,12 @@ fn belongs(
 }
 
 impl Chart {
-    /// A checkpoint that is not whole, or another graph's.
-    fn unusable(&mut self, path: &Path, what: &str) {
-        self.drop_checkpoint(path, what, PASSED_OVER);
-    }
-
-    /// A checkpoint that is whole, and does not fit the log.
-    pub(super) fn unfitting(&mut self, path: &Path, what: &str) {
-        self.drop_checkpoint(path, what, STUMBLED_ON);
-    }
-
-    fn drop_checkpoint(&mut self, path: &Path, what: &str, meaning: &str) {
+    /// A checkpoint that is not whole, or another graph's, or does not fit the log.
+    pub(super) fn unusable(&mut self, path: &Path, what: &str) {
         let file = within(&self.folder, path);
         let finding = Finding::damage(PART, what).at(&file);
-        self.findings.push(finding.means(meaning).saved_by(DROP));
+        self.findings
+            .push(finding.means(PASSED_OVER).saved_by(DROP));
         self.treatment.drops.push((file, what.to_owned()));
     }
 

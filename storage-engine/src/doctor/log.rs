@@ -290,6 +290,23 @@ fn ending(chart: &mut Chart, history: Option<&Reading>, last: Option<&CommitMark
     }
 }
 
+/// A log that gives no state at all.
+fn nothing(chart: &mut Chart, history: Option<&Reading>) {
+    let begins = history.map_or(0, |history| history.followed.from.lsn.0);
+    let what = match begins {
+        0 => "no commit can be read from the graph's beginning, nor from a checkpoint on".into(),
+        lsn => format!(
+            "it begins after lsn {lsn}, so that a checkpoint is needed, and none can be used"
+        ),
+    };
+    chart.findings.push(
+        Finding::damage(PART, what)
+            .means("nothing of the graph can be had from this folder")
+            .saved_by("restore the folder from a backup"),
+    );
+    chart.block("no commit can be read");
+}
+
 /// A log that cannot be read to its end, or not from its beginning.
 fn plan(
     chart: &mut Chart,
@@ -299,15 +316,7 @@ fn plan(
     last: Option<&CommitMark>,
 ) {
     let Some(last) = last else {
-        chart.findings.push(
-            Finding::damage(
-                PART,
-                "no commit can be read from the graph's beginning, nor from a checkpoint on",
-            )
-            .means("nothing of the graph can be had from this folder")
-            .saved_by("restore the folder from a backup"),
-        );
-        chart.block("no commit can be read");
+        nothing(chart, history);
         return;
     };
     let by_log = by_log(history, checkpoint);

@@ -156,7 +156,7 @@ pub fn examine(folder: &Path, depth: Depth) -> Result<Diagnosis, ExamineError> {
         match (&tail, &history) {
             (Some(tail), Ok(history)) if contradicts(history, tail) => {
                 let what = "the commits after it cannot be carried out on its tables";
-                chart.unfitting(&usable.remove(0).path, what);
+                chart.unusable(&usable.remove(0).path, what);
             }
             _ => break tail,
         }
@@ -266,7 +266,7 @@ fn tail(chart: &mut Chart, usable: &mut Vec<Candidate>) -> Option<Reading> {
             return Some(tail);
         }
         let what = format!("after lsn {} the log goes on from another digest", from.lsn);
-        chart.unfitting(&usable.remove(0).path, &what);
+        chart.unusable(&usable.remove(0).path, &what);
     }
 }
 

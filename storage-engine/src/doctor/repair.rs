@@ -4,8 +4,9 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use journal::Salvage;
+use journal::{Effect, Faults, Salvage, Verdict};
 
 use crate::doctor::finding::CommitMark;
 use crate::doctor::log::LogStep;
@@ -194,6 +195,15 @@ pub fn prescribe(folder: &Path, depth: Depth) -> Result<Prescription, RepairErro
 /// # Errors
 /// [`RepairError`]; it says whether anything was changed.
 pub fn repair(folder: &Path, depth: Depth) -> Result<Repaired, RepairError> {
+    repair_with(folder, depth, None)
+}
+
+/// As [`repair`]; `faults` are asked before each change, so that a test can stop it there.
+pub(super) fn repair_with(
+    folder: &Path,
+    depth: Depth,
+    faults: Option<Arc<dyn Faults>>,
+) -> Result<Repaired, RepairError> {
     // First without the lock, whose file is made by taking it.
     prescribe(folder, depth)?;
     let lock = WriterLock::acquire(folder).map_err(|error| match error {
@@ -209,7 +219,7 @@ pub fn repair(folder: &Path, depth: Depth) -> Result<Repaired, RepairError> {
     let mut copies = None;
     if !before.is_empty() {
         copies = Some(copy(folder, &before)?);
-        apply(folder, &before)?;
+        apply(folder, &before, faults)?;
     }
     drop(lock);
     let after = examine(folder, depth)?;
@@ -220,18 +230,29 @@ pub fn repair(folder: &Path, depth: Depth) -> Result<Repaired, RepairError> {
     })
 }
 
-fn apply(folder: &Path, prescription: &Prescription) -> Result<(), RepairError> {
+fn apply(
+    folder: &Path,
+    prescription: &Prescription,
+    faults: Option<Arc<dyn Faults>>,
+) -> Result<(), RepairError> {
     let treatment = &prescription.diagnosis.treatment;
     let log = folder.join("log");
     for step in &treatment.log {
         let options = journal::Options {
             epoch: LOCAL_EPOCH,
+            faults: faults.clone(),
             ..journal::Options::default()
         };
         step.salvage(step.kept(&log)?).apply(&log, options)?;
     }
     for (path, _) in &treatment.drops {
         let path = folder.join(path);
+        let asked = faults
+            .as_ref()
+            .map(|it| it.before(&Effect::Remove { path: &path }));
+        if let Some(Verdict::Fail(error)) = asked {
+            return Err(failed("remove", &path)(error).into());
+        }
         fs::remove_file(&path).map_err(failed("remove", &path))?;
     }
     if !treatment.drops.is_empty() {

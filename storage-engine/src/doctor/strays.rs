@@ -10,13 +10,15 @@ use crate::doctor::finding::{Finding, counted, told};
 use crate::files::{FileError, UNFINISHED, failed};
 
 /// What a graph's folder holds by itself.
-const OURS: [&str; 6] = [
+const OURS: [&str; 8] = [
     "graph.json",
     "writer.lock",
     "log",
     "files",
     "tables",
     "checkpoints",
+    "leases",
+    "published",
 ];
 
 /// The names in a folder, sorted; those that are no text are shown as well as can be.

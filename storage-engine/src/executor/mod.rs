@@ -54,6 +54,7 @@ pub use error::{ArithmeticProblem, ExecuteError};
 
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
+pub(crate) use context::size_of_row;
 use context::{Context, Statement};
 use pipeline::Next;
 use walk::SlotSet;

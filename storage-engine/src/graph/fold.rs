@@ -1,22 +1,26 @@
 //! Folding: the log's tail into tables, then a checkpoint, then the snapshot onto both.
 //!
 //! It runs beside readers and writers and holds the writer only to swap the snapshot. What a crash
-//! leaves of it, no checkpoint names.
+//! leaves of it, no checkpoint names. The worst table is compacted on the way, and afterwards what is
+//! not needed any more is collected; neither makes a fold fail.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use arrow_schema::ArrowError;
+
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::clock;
 use crate::files::FileError;
 use crate::graph::ahead::in_background;
 use crate::graph::commit::unpoisoned;
-use crate::graph::{Graph, Inner, Published};
-use crate::rows::Rows;
+use crate::graph::status::Trouble;
+use crate::graph::{Graph, Inner, Published, collect};
+use crate::rows::{Base, Rows};
 use crate::snapshot::{Bases, Snapshot};
-use crate::tables::{self, Fold, TableError, TableVersion};
+use crate::tables::{self, Fold, TableError, TableVersion, Tables};
 
 /// Why a fold did not succeed. Nothing is lost: the log has everything, and the next fold tries
 /// again.
@@ -27,7 +31,7 @@ pub enum FoldError {
     Table(#[from] TableError),
     /// The rows do not make columns.
     #[error("the rows cannot be held as columns")]
-    Columns(#[from] arrow_schema::ArrowError),
+    Columns(#[from] ArrowError),
     /// What was written could not be made durable.
     #[error(transparent)]
     File(#[from] FileError),
@@ -49,16 +53,24 @@ const RETRY_AFTER_MICROS: i64 = 30_000_000;
 /// How far folding has come.
 #[derive(Debug, Default)]
 pub(super) struct Folding {
+    /// The checkpoint in use.
     pub(super) checkpoint: Option<Checkpoint>,
+    /// The one before it.
+    pub(super) previous: Option<Checkpoint>,
     /// Files of tables that are known to be durable.
-    synced: HashSet<PathBuf>,
-    pub(super) last_error: Option<String>,
+    pub(super) synced: HashSet<PathBuf>,
+    /// Side files that entries of the log name.
+    pub(super) named: collect::Named,
+    /// The last collection left something to do.
+    pub(super) uncollected: bool,
 }
 
 impl Folding {
-    pub(super) fn after(checkpoint: Option<Checkpoint>) -> Self {
+    pub(super) fn after(checkpoint: Option<Checkpoint>, previous: Option<Checkpoint>) -> Self {
         Self {
             checkpoint,
+            previous,
+            uncollected: true,
             ..Self::default()
         }
     }
@@ -101,12 +113,20 @@ impl Inner {
 
     fn fold(&self) -> Result<(), FoldError> {
         let mut folding = unpoisoned(&self.folding);
-        let result = self.fold_with(&mut folding);
-        folding.last_error = result.as_ref().err().map(ToString::to_string);
-        result
+        let folded = self.fold_with(&mut folding);
+        unpoisoned(&self.report).fold = Trouble::of(folded.as_ref().err());
+        if folded? || folding.uncollected {
+            let collected = self.collect_with(&mut folding);
+            if let Err(error) = &collected {
+                let error = error as &dyn std::error::Error;
+                tracing::error!(store = %self.store, error, "collection failed");
+            }
+        }
+        Ok(())
     }
 
-    fn fold_with(&self, folding: &mut Folding) -> Result<(), FoldError> {
+    /// Returns whether there was anything to fold.
+    fn fold_with(&self, folding: &mut Folding) -> Result<bool, FoldError> {
         let published = self.published.load_full();
         let snapshot = &published.snapshot;
         if folding
@@ -114,7 +134,7 @@ impl Inner {
             .as_ref()
             .is_some_and(|done| done.lsn >= snapshot.lsn())
         {
-            return Ok(());
+            return Ok(false);
         }
         let mut versions = folding
             .checkpoint
@@ -129,12 +149,10 @@ impl Inner {
                 versions.insert(type_id.0, version);
             }
             next_ids.insert(type_id.0, rows.next_id);
-            let base = match rows.changes.is_empty() {
-                true => rows.base.clone(),
-                false => Arc::new(rows.base.with_changes(&rows.layout, &rows.changes)?),
-            };
+            let base = folded_base(rows)?;
             bases.insert(type_id, (base, rows.next_id));
         }
+        self.compact_worst(&mut versions);
         self.store.sync_below("tables", &mut folding.synced)?;
         let checkpoint = Checkpoint {
             format: checkpoint::FORMAT,
@@ -147,6 +165,7 @@ impl Inner {
             schema: snapshot.schema().as_ref().clone(),
             tables: versions,
             next_ids,
+            horizon: self.pins.horizon(),
             answers: snapshot.answers().kept(snapshot.head().time_micros),
         };
         // Everything that can fail comes before the checkpoint counts: then the tables that it names
@@ -161,16 +180,33 @@ impl Inner {
         self.look()?;
         checkpoint.publish(&self.store)?;
         self.look()?;
-        checkpoint.retire_others(&self.store, folding.checkpoint.as_ref())?;
         self.folded_lsn.store(checkpoint.lsn, Ordering::Relaxed);
-        folding.checkpoint = Some(checkpoint);
+        unpoisoned(&self.report).checkpoint = Some(Arc::new(checkpoint.clone()));
+        folding.previous = folding.checkpoint.replace(checkpoint);
         self.swap(&published, &prepared);
-        Ok(())
+        Ok(true)
+    }
+
+    /// Compacts the table that needs it most, if any does. Its new version stands for the same rows.
+    fn compact_worst(&self, versions: &mut Tables) {
+        let worst = versions.values_mut().max_by_key(|it| tables::urgency(it));
+        let Some(version) = worst.filter(|it| tables::urgency(it) > 0) else {
+            return;
+        };
+        let compacted = tables::compact(&self.store, version);
+        if let Err(error) = &compacted {
+            let error = error as &dyn std::error::Error;
+            tracing::error!(store = %self.store, error, "compaction failed");
+        }
+        unpoisoned(&self.report).compaction = Trouble::of(compacted.as_ref().err());
+        if let Ok(Some(better)) = compacted {
+            *version = better;
+        }
     }
 
     /// Makes sure that this process still writes the graph. One that was stopped for long, in the
     /// middle of a fold perhaps, must neither publish nor delete anything in an object store.
-    fn look(&self) -> Result<(), FoldError> {
+    pub(super) fn look(&self) -> Result<(), FoldError> {
         let mut writer = unpoisoned(&self.writer);
         let writer = writer.as_mut().ok_or(FoldError::Closed)?;
         let seen = writer.log.look();
@@ -216,9 +252,37 @@ impl Inner {
             snapshot: Arc::new(now.snapshot.rebased(prepared)),
             digest: now.digest,
             log_lsn: now.log_lsn,
-            tail_bytes: now.tail_bytes - folded.tail_bytes,
+            tail_bytes: now.tail_bytes.saturating_sub(folded.tail_bytes),
         }));
+        // They hold on to the bases that were.
+        unpoisoned(&self.past).clear();
     }
+}
+
+/// The rows of one type as columns, its changes among them.
+fn folded_base(rows: &Rows) -> Result<Arc<Base>, ArrowError> {
+    match rows.changes.is_empty() {
+        true => Ok(rows.base.clone()),
+        false => Ok(Arc::new(
+            rows.base.with_changes(&rows.layout, &rows.changes)?,
+        )),
+    }
+}
+
+/// The same state with all its changes made columns.
+pub(super) fn folded(snapshot: &Snapshot) -> Result<Snapshot, ArrowError> {
+    let mut bases = Bases::default();
+    for rows in snapshot.tables() {
+        let base = folded_base(rows)?;
+        bases.insert(rows.layout.type_id, (base, rows.next_id));
+    }
+    Snapshot::at_checkpoint(
+        snapshot.graph(),
+        snapshot.schema().clone(),
+        snapshot.head().clone(),
+        snapshot.lsn(),
+        &bases,
+    )
 }
 
 /// A fold that is to run or runs; the next may be planned when this is gone, however it ends.

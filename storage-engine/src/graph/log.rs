@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::{
-    AppendError, Appended, Error, Journal, Lsn, ObjectJournal, ObjectOptions, Recovery,
+    AppendError, Appended, Error, Journal, Lsn, ObjectJournal, ObjectOptions, Objects, Recovery,
     SegmentSummary, Start, VisitError,
 };
 
@@ -13,6 +13,9 @@ use crate::lock::{LockError, WriterLock};
 use crate::record::{Record, Term};
 use crate::store::claim::{Claim, ClaimError};
 use crate::store::{LogObjects, Store};
+
+/// The most objects of a log that are deleted at once.
+const OBJECTS: usize = 1_000;
 
 /// How often an epoch is claimed that the log turns out to have passed.
 const CLAIMS: usize = 3;
@@ -81,39 +84,41 @@ impl Log {
         Ok(Self { form, lost: false })
     }
 
-    /// Replays the log from `start` on and continues it.
+    /// Replays the log from `start` on and continues it. When that fails, the right stays.
     pub(super) fn open(
         store: &Store,
-        right: Right,
+        right: &mut Option<Right>,
         options: &Options,
         start: Start,
         visit: &mut Visit<'_>,
     ) -> Result<(Self, Recovery), Error> {
-        let (form, recovery) = match right {
+        let missing = || Error::Missing {
+            folder: store.place("log"),
+        };
+        let (form, recovery) = match right.take().ok_or_else(missing)? {
             Right::Claim(claim) => {
-                let objects = Arc::new(objects(store)?);
                 let epoch = claim.epoch();
-                let lease = options.lease;
-                let options = ObjectOptions { epoch, lease };
-                let mut term = |lsn: Lsn| Ok(term(lsn, epoch).encode()?);
-                let (journal, recovery) =
-                    ObjectJournal::open(objects, start, options, &mut term, visit)?;
-                claim.forget_others();
-                (Form::Objects(Box::new(journal), claim), recovery)
+                match open_objects(store, epoch, options.lease, start, visit) {
+                    Ok((journal, recovery)) => {
+                        claim.forget_others();
+                        (Form::Objects(Box::new(journal), claim), recovery)
+                    }
+                    Err(error) => {
+                        *right = Some(Right::Claim(claim));
+                        return Err(error);
+                    }
+                }
             }
-            Right::Lock(lock) => {
-                let options = journal::Options {
-                    segment_bytes: options.segment_bytes,
-                    epoch: LOCAL_EPOCH,
-                    #[cfg(test)]
-                    faults: options.faults.clone(),
-                    #[cfg(not(test))]
-                    faults: None,
-                };
-                let (journal, recovery) =
-                    Journal::open(&store.place("log"), start, options, visit)?;
-                (Form::Folder(journal, lock), recovery)
-            }
+            Right::Lock(lock) => match open_folder(store, options, start, visit) {
+                Ok((journal, recovery)) => {
+                    lock.publish(recovery.last.0);
+                    (Form::Folder(journal, lock), recovery)
+                }
+                Err(error) => {
+                    *right = Some(Right::Lock(lock));
+                    return Err(error);
+                }
+            },
         };
         Ok((Self { form, lost: false }, recovery))
     }
@@ -124,7 +129,11 @@ impl Log {
         entries: &[E],
     ) -> Result<Appended, AppendError> {
         match &mut self.form {
-            Form::Folder(journal, _) => journal.append(entries),
+            Form::Folder(journal, lock) => {
+                let appended = journal.append(entries)?;
+                lock.publish(appended.last.0);
+                Ok(appended)
+            }
             Form::Objects(journal, claim) => {
                 let appended = journal.append(entries);
                 if appended.is_ok() {
@@ -180,6 +189,15 @@ impl Log {
         }
     }
 
+    /// Removes what is before `lsn`, as far as it is in parts of its own. In an object store they are
+    /// only said to be of no use, and go later.
+    pub(super) fn remove_before(&mut self, lsn: Lsn) -> Result<(), Error> {
+        match &mut self.form {
+            Form::Folder(journal, _) => journal.remove_before(lsn).map(drop),
+            Form::Objects(journal, _) => journal.remove_before(lsn, OBJECTS).map(drop),
+        }
+    }
+
     /// Closes it cleanly, and lets others write.
     pub(super) fn close(self) -> Result<(), Error> {
         match self.form {
@@ -194,6 +212,65 @@ impl Log {
             }
         }
     }
+}
+
+fn open_folder(
+    store: &Store,
+    options: &Options,
+    start: Start,
+    visit: &mut Visit<'_>,
+) -> Result<(Journal, Recovery), Error> {
+    let options = journal::Options {
+        segment_bytes: options.segment_bytes,
+        epoch: LOCAL_EPOCH,
+        #[cfg(test)]
+        faults: options.faults.clone(),
+        #[cfg(not(test))]
+        faults: None,
+    };
+    Journal::open(&store.place("log"), start, options, visit)
+}
+
+fn open_objects(
+    store: &Store,
+    epoch: u64,
+    lease: Duration,
+    start: Start,
+    visit: &mut Visit<'_>,
+) -> Result<(ObjectJournal, Recovery), Error> {
+    let objects = Arc::new(objects(store)?);
+    let mut term = |lsn: Lsn| Ok(term(lsn, epoch).encode()?);
+    let options = ObjectOptions { epoch, lease };
+    ObjectJournal::open(objects, start, options, &mut term, visit)
+}
+
+/// Visits the log's entries after `after` without writing, whoever else writes; see
+/// [`journal::read`].
+pub(super) fn read(store: &Store, after: Lsn, visit: &mut Visit<'_>) -> Result<(), Error> {
+    match store.bucket() {
+        Some(_) => journal::read_objects(&objects(store)?, after, visit).map(drop),
+        None => journal::read(&store.place("log"), after, visit).map(drop),
+    }
+}
+
+/// The parts that the log is in, oldest first, as they are seen without writing.
+pub(super) fn segments(store: &Store) -> Result<Vec<SegmentSummary>, Error> {
+    if store.bucket().is_none() {
+        return journal::segments(&store.place("log"));
+    }
+    let listed = objects(store)?.list(None).map_err(|error| Error::Io {
+        action: "list",
+        path: store.place("log"),
+        source: std::io::Error::other(error),
+    })?;
+    let segments = listed.into_iter().filter_map(|object| {
+        let first = object.name.strip_suffix(".seg")?.parse().ok()?;
+        Some(SegmentSummary {
+            first: Lsn(first),
+            bytes: object.bytes,
+        })
+    });
+    Ok(segments.collect())
 }
 
 /// Opens a log as `open` does with the right it is given. An epoch that the log turns out to have

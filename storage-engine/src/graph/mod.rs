@@ -7,18 +7,24 @@
 //!   files/                immutable side files of large commits
 //!   tables/<type id>-<nonce>/   one Lance dataset per type
 //!   checkpoints/          which version of each table stands for which commit
+//!   leases/               who reads what would be collected
 //!   writer.lock           one writing process
 //!   epochs/<epoch>.json   instead of it in an object store
+//!   published             how far the log is durable, for processes that read along
 //! ```
 
 mod ahead;
+mod collect;
 mod commit;
 mod create;
 mod fold;
+mod follow;
 mod job;
 mod log;
 mod open;
+mod past;
 mod queue;
+mod recover;
 mod status;
 mod write;
 
@@ -31,11 +37,14 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use collect::{CollectError, Collected};
 pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;
+pub use follow::Follower;
 pub use open::OpenError;
 pub(crate) use open::{EntryError, Replay, UnusableCheckpoint, changes, decode, identity, load};
-pub use status::{CheckpointStatus, Status};
+pub use past::{At, PastError, PastLimits};
+pub use status::{CheckpointStatus, LogStatus, PinStatus, Status, TableStatus, Trouble};
 pub use write::{Answer, CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
 use crate::snapshot::Snapshot;
@@ -49,6 +58,9 @@ const LEASE: Duration = Duration::from_secs(15);
 
 /// On a local file system the lock keeps writers apart, not the epoch.
 pub(crate) const LOCAL_EPOCH: u64 = 1;
+
+/// How far back the past can be read, unless it is said otherwise.
+const RETENTION: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// `graph.json`: written before anything else in a graph's folder, so that whoever made the folder can
 /// tell that it is theirs.
@@ -70,6 +82,8 @@ pub struct Options {
     pub fold_entries: u64,
     /// When a segment of the log is full.
     pub segment_bytes: u64,
+    /// How far back the past can be read. Zero: what recovery needs is kept, and no more.
+    pub retention: Duration,
     /// In an object store: how long a writer may trust that nobody else writes without looking, and
     /// for how long others leave the graph to it.
     pub lease: Duration,
@@ -92,6 +106,7 @@ impl Default for Options {
             fold_bytes: 64 << 20,
             fold_entries: 2_000,
             segment_bytes: journal::DEFAULT_SEGMENT_BYTES,
+            retention: RETENTION,
             lease: LEASE,
             queue: 1_024,
             queue_bytes: 256 << 20,
@@ -127,6 +142,10 @@ struct Inner {
     /// Microseconds since 1970 before which no fold is planned.
     fold_not_before: AtomicI64,
     log_bytes: AtomicU64,
+    /// Where history begins, and who reads in it.
+    pins: past::Pins,
+    past: Mutex<past::Cache>,
+    report: Mutex<status::Report>,
     /// The term of this writer.
     epoch: u64,
     /// Nothing can be written, and only opening the graph again tells what it has.

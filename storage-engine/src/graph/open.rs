@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use journal::{Lsn, Start};
+use journal::Lsn;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -15,8 +15,11 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::columns::Layout;
 use crate::files::{self, FileError};
 use crate::graph::fold::Folding;
-use crate::graph::log::{self, Log, Right};
+use crate::graph::log::{self, Right};
+use crate::graph::past::Pins;
 use crate::graph::queue::Places;
+use crate::graph::recover::{self, Recovered};
+use crate::graph::status::Report;
 use crate::graph::{FORMAT, Graph, Identity, Inner, Options, Published, commit};
 use crate::lock::Holder;
 use crate::record::{Body, CatalogueChange, Changes, Header, Record, RecordError, SideFile};
@@ -66,6 +69,9 @@ pub enum OpenError {
     /// The log is damaged or cannot be read.
     #[error("the log cannot be opened")]
     Log(#[from] journal::Error),
+    /// The rows cannot be held as columns.
+    #[error("the rows cannot be held as columns")]
+    Columns(#[source] Box<arrow_schema::ArrowError>),
     /// The log has no commit that gives the graph a schema: its creation was not finished.
     #[error("the graph's creation was not finished")]
     Unfinished,
@@ -153,41 +159,27 @@ impl Graph {
         options: &Options,
         right: Right,
     ) -> Result<Self, OpenError> {
-        let base = newest_usable(store, identity.uuid)?;
-        let (start, checkpoint, mut replay) = match base {
-            Some((checkpoint, snapshot)) => {
-                let start = Start {
-                    after: Lsn(checkpoint.lsn),
-                    digest: checkpoint.digest(),
-                };
-                (
-                    start,
-                    Some(checkpoint),
-                    Replay::from(store, identity.uuid, Some(snapshot)),
-                )
-            }
-            None => (
-                Start::default(),
-                None,
-                Replay::from(store, identity.uuid, None),
-            ),
-        };
-        replay.digest = start.digest.unwrap_or_default();
-        let (log, recovery) = Log::open(store, right, options, start, &mut |entry| {
-            replay.visit(entry).map_err(Into::into)
-        })?;
+        let Recovered {
+            base,
+            log,
+            recovery,
+            replay,
+        } = recover::recover(store, identity.uuid, options, right)?;
         if let Some(torn) = &recovery.torn {
             tracing::warn!(%store, ?torn, "an unfinished write was cut off the log");
         }
         let snapshot = replay.snapshot.ok_or(OpenError::Unfinished)?;
-        remove_leftovers(store, start.after, recovery.last, &replay.side_files);
+        let replayed = base.point().lsn;
+        remove_leftovers(store, replayed, recovery.last, &replay.side_files);
         let published = Published {
             snapshot: Arc::new(snapshot),
             digest: replay.digest,
             log_lsn: recovery.last.0,
             tail_bytes: recovery.bytes,
         };
+        let first = log.segments().first().map_or(0, |segment| segment.first.0);
         let log_bytes = log.segments().iter().map(|segment| segment.bytes).sum();
+        let report = Report::after(base.checkpoint.as_ref(), replay.horizon);
         let places = Places::new(options.queue, options.queue_bytes);
         let inner = Inner {
             store: store.clone(),
@@ -197,11 +189,14 @@ impl Graph {
             published: ArcSwap::from_pointee(published),
             queue: Mutex::default(),
             writer: Mutex::new(Some(commit::Writer { log })),
-            folding: Mutex::new(Folding::after(checkpoint)),
+            folding: Mutex::new(Folding::after(base.checkpoint, base.previous)),
             fold_planned: AtomicBool::new(false),
-            folded_lsn: AtomicU64::new(start.after.0),
+            folded_lsn: AtomicU64::new(replayed.0),
             fold_not_before: AtomicI64::new(0),
             log_bytes: AtomicU64::new(log_bytes),
+            pins: Pins::from(replay.horizon.max(first)),
+            past: Mutex::default(),
+            report: Mutex::new(report),
             lost: AtomicBool::new(false),
         };
         Ok(Self {
@@ -230,21 +225,7 @@ pub(crate) fn identity(store: &Store) -> Result<Identity, OpenError> {
     Ok(identity)
 }
 
-/// The newest checkpoint that is whole, with the snapshot that it stands for. The log is complete
-/// from its first entry, so that a graph opens without any.
-fn newest_usable(store: &Store, graph: Uuid) -> Result<Option<(Checkpoint, Snapshot)>, OpenError> {
-    for name in checkpoint::names(store)? {
-        match load(store, graph, &name) {
-            Ok(found) => return Ok(Some(found)),
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(%store, name, error, "a checkpoint is not usable");
-            }
-        }
-    }
-    Ok(None)
-}
-
+/// A checkpoint, and the state that it stands for.
 pub(crate) fn load(
     store: &Store,
     graph: Uuid,
@@ -292,6 +273,8 @@ pub(crate) struct Replay {
     side_files: HashSet<String>,
     /// The digest of the frame that holds the last commit.
     pub(crate) digest: journal::Digest,
+    /// The first entry that history is kept from, as far as entries have said.
+    pub(crate) horizon: u64,
 }
 
 impl Replay {
@@ -302,12 +285,18 @@ impl Replay {
             snapshot,
             side_files: HashSet::new(),
             digest: journal::Digest::ZERO,
+            horizon: 0,
         }
     }
 
-    fn visit(&mut self, entry: journal::Entry<'_>) -> Result<(), EntryError> {
-        let Record::Commit(header, body) = decode(entry)? else {
-            return Ok(());
+    pub(crate) fn visit(&mut self, entry: journal::Entry<'_>) -> Result<(), EntryError> {
+        let (header, body) = match decode(entry)? {
+            Record::Commit(header, body) => (header, body),
+            Record::Term(_) => return Ok(()),
+            Record::Horizon(horizon) => {
+                self.horizon = self.horizon.max(horizon.first);
+                return Ok(());
+            }
         };
         if let Body::File(file) = &body {
             self.side_files.insert(file.name.clone());

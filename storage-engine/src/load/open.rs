@@ -12,17 +12,18 @@ use language::value::{EdgeRef, Value};
 use serde_json::{Map, Value as Json};
 
 use super::record::{Line, identity};
-use super::{Batch, EdgeRecord, End, NodeRecord};
+use super::{EdgeRecord, End, NodeRecord};
 use crate::identity::ID;
 use crate::snapshot::Snapshot;
 
-/// Reads a line into the batch, or says what is wrong with it.
-pub(super) fn read(
-    record: Line,
-    line: u64,
-    open: OpenTypes,
-    batch: &mut Batch,
-) -> Result<(), String> {
+/// A record of an open graph.
+pub(super) enum OpenRecord {
+    Node(NodeRecord),
+    Edge(EdgeRecord),
+}
+
+/// Reads a line, or says what is wrong with it.
+pub(super) fn read(record: Line, line: u64, open: OpenTypes) -> Result<OpenRecord, String> {
     let given = given(&record)?;
     let properties = properties(record.data)?;
     match (record.edge, record.from, record.to) {
@@ -40,7 +41,7 @@ pub(super) fn read(
                     distinct.push(label);
                 }
             }
-            batch.nodes.push(NodeRecord {
+            Ok(OpenRecord::Node(NodeRecord {
                 line,
                 type_id: open.node,
                 identity: given,
@@ -48,7 +49,7 @@ pub(super) fn read(
                     (open.labels, Value::list(distinct)),
                     (open.node_properties, properties),
                 ],
-            });
+            }))
         }
         (Some(name), Some(from), Some(to)) if record.node.is_none() && record.labels.is_none() => {
             let end = |side: &str, json: &Json| {
@@ -58,7 +59,7 @@ pub(super) fn read(
                     key: vec![Value::String(key)],
                 })
             };
-            batch.edges.push(EdgeRecord {
+            Ok(OpenRecord::Edge(EdgeRecord {
                 line,
                 type_id: open.edge,
                 identity: given,
@@ -68,14 +69,13 @@ pub(super) fn read(
                     (open.name, Value::string(name)),
                     (open.edge_properties, properties),
                 ],
-            });
+            }))
         }
-        (Some(_), ..) => return Err("an edge needs `from` and `to`, and has no labels".to_owned()),
+        (Some(_), ..) => Err("an edge needs `from` and `to`, and has no labels".to_owned()),
         (None, ..) => {
-            return Err("`from` and `to` belong to edges: use `edge` instead of `type`".to_owned());
+            Err("`from` and `to` belong to edges: use `edge` instead of `type`".to_owned())
         }
     }
-    Ok(())
 }
 
 fn given(record: &Line) -> Result<Option<Arc<str>>, String> {

@@ -8,6 +8,7 @@ use language::value::Value;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
+use super::open::OpenRecord;
 use super::{Batch, EdgeRecord, End, NodeRecord};
 use crate::identity::{self, ID};
 
@@ -36,7 +37,11 @@ pub(super) fn read(
 ) -> Result<(), String> {
     let record: Line = serde_json::from_slice(bytes).map_err(|error| describe(&error))?;
     if let Some(open) = schema.open() {
-        return super::open::read(record, line, open, batch);
+        match super::open::read(record, line, open)? {
+            OpenRecord::Node(node) => batch.nodes.push(node),
+            OpenRecord::Edge(edge) => batch.edges.push(edge),
+        }
+        return Ok(());
     }
     if record.labels.is_some() || record.id.is_some() {
         return Err("`labels` and `id` beside `data` belong to open graphs".to_owned());

@@ -144,6 +144,12 @@ impl Bucket {
         stored.map_err(|error| self.error("store", name, error))
     }
 
+    /// Stores what one object holds under another name too.
+    pub(crate) fn copy(&self, from: &str, to: &str) -> Result<(), FileError> {
+        let copied = self.run(self.client.copy(&self.path(from), &self.path(to)));
+        copied.map_err(|error| self.error("copy", from, error))
+    }
+
     /// Stores an object unless one has that name.
     pub(crate) fn put_new(&self, name: &str, bytes: Bytes) -> Result<PutNew, Error> {
         let options = PutOptions::from(PutMode::Create);

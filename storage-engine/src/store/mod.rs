@@ -10,10 +10,12 @@ pub(crate) mod claim;
 mod log;
 mod remote;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use tempfile::NamedTempFile;
@@ -238,8 +240,13 @@ impl Store {
             Kept::Bucket(_) => unfinished.tempfile(),
         };
         let file = file.map_err(failed("create a file for", &path))?;
-        let (store, name) = (self.clone(), name.to_owned());
-        Ok(Staged { store, name, file })
+        let below = name.rsplit_once('/').map_or("", |(below, _)| below);
+        Ok(Staged {
+            store: self.clone(),
+            below: below.to_owned(),
+            file: Some(file),
+            uploaded: OnceLock::new(),
+        })
     }
 
     /// A whole object.
@@ -289,6 +296,56 @@ impl Store {
         Ok(listed)
     }
 
+    /// As [`Store::list`]; nothing where there is no such folder.
+    pub(crate) fn list_if_there(&self, below: &str) -> Result<Vec<Listed>, FileError> {
+        match self.list(below) {
+            Err(error) if error.is_missing() => Ok(Vec::new()),
+            listed => listed,
+        }
+    }
+
+    /// The names of the folders directly below `below`.
+    pub(crate) fn folders(&self, below: &str) -> Result<Vec<String>, FileError> {
+        if let Kept::Bucket(bucket) = &self.kept {
+            let listed = bucket.list_all(below)?.into_iter();
+            let named = listed.filter_map(|it| {
+                let within = it
+                    .name
+                    .strip_prefix(below)?
+                    .trim_start_matches('/')
+                    .to_owned();
+                Some(within.split_once('/')?.0.to_owned())
+            });
+            return Ok(named.collect::<BTreeSet<_>>().into_iter().collect());
+        }
+        let folder = self.place(below);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(failed("list", &folder))? {
+            let entry = entry.map_err(failed("list", &folder))?;
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if let (true, Ok(name)) = (is_folder, entry.file_name().into_string()) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes a folder when there is nothing in it. In a bucket it is gone with its last object.
+    pub(crate) fn remove_empty_folder(&self, name: &str) {
+        if self.folder().is_some() {
+            // One that is not empty, or cannot be removed, is in nobody's way.
+            let _ = fs::remove_dir(self.place(name));
+        }
+    }
+
+    /// Makes it durable which objects are directly below `below`, after some were removed.
+    pub(crate) fn sync_names(&self, below: &str) -> Result<(), FileError> {
+        match &self.kept {
+            Kept::Folder(_) => files::sync_folder(&self.place(below)),
+            Kept::Bucket(_) => Ok(()),
+        }
+    }
+
     /// Removes an object. One that is not there is none too many.
     pub(crate) fn delete(&self, name: &str) -> Result<(), FileError> {
         let path = match &self.kept {
@@ -317,29 +374,66 @@ impl Store {
     }
 }
 
-/// An object that is being written. Dropped without [`Staged::finish`] it never was.
+/// An object that is being written. Dropped without [`Staged::finish_as`] it never was.
 #[derive(Debug)]
 #[allow(dead_code, reason = "for those who write side files as they come")]
 pub(crate) struct Staged {
     store: Store,
-    name: String,
-    file: NamedTempFile,
+    /// The folder that it is to be in, by its name.
+    below: String,
+    file: Option<NamedTempFile>,
+    /// Where it is in a bucket until it has its name.
+    uploaded: OnceLock<String>,
 }
 
 #[allow(dead_code, reason = "for those who write side files as they come")]
 impl Staged {
-    /// Makes what was written durable under its name.
-    pub(crate) fn finish(self) -> Result<(), FileError> {
-        let Self {
-            store,
-            name,
-            mut file,
-        } = self;
-        let path = store.place(&name);
-        if let Kept::Bucket(bucket) = &store.kept {
-            file.rewind().map_err(failed("read", &path))?;
-            return bucket.put_all(&name, file.as_file_mut());
+    fn named(&self, name: &str) -> String {
+        match self.below.as_str() {
+            "" => name.to_owned(),
+            below => format!("{below}/{name}"),
         }
+    }
+
+    fn file(&self) -> io::Result<&NamedTempFile> {
+        // It is taken away only by what takes the whole value.
+        let taken = || io::Error::other("the file is finished");
+        self.file.as_ref().ok_or_else(taken)
+    }
+
+    /// Makes what was written durable, so that naming it takes no time.
+    pub(crate) fn sync(&self) -> Result<(), FileError> {
+        let path = self.store.place(&self.below);
+        let file = self.file().map_err(failed("sync", &path))?.as_file();
+        let Kept::Bucket(bucket) = &self.store.kept else {
+            return file.sync_all().map_err(failed("sync", &path));
+        };
+        let unfinished = format!("{}{}", files::UNFINISHED, Uuid::new_v4().simple());
+        let name = self.named(&unfinished);
+        bucket.put_all(&name, &mut FromStart { file, at: 0 })?;
+        // A second call has nothing more to do than the first; what it stored goes when this is dropped.
+        if let Err(again) = self.uploaded.set(name) {
+            bucket.delete(&again)?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was written durable under a name in the folder that it was staged for.
+    pub(crate) fn finish_as(mut self, name: &str) -> Result<(), FileError> {
+        let name = self.named(name);
+        let path = self.store.place(&name);
+        if let Kept::Bucket(bucket) = &self.store.kept {
+            return match self.uploaded.get() {
+                Some(uploaded) => bucket.copy(uploaded, &name),
+                None => {
+                    let file = self.file().map_err(failed("read", &path))?.as_file();
+                    bucket.put_all(&name, &mut FromStart { file, at: 0 })
+                }
+            };
+        }
+        let taken = || io::Error::other("the file is finished");
+        let file = self.file.take().ok_or_else(taken);
+        let file = file.map_err(failed("replace", &path))?;
         file.as_file().sync_all().map_err(failed("sync", &path))?;
         file.persist(&path)
             .map_err(|error| failed("replace", &path)(error.error))?;
@@ -347,12 +441,37 @@ impl Staged {
     }
 }
 
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if let (Kept::Bucket(bucket), Some(uploaded)) = (&self.store.kept, self.uploaded.get())
+            && let Err(error) = bucket.delete(uploaded)
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "an unfinished file stays");
+        }
+    }
+}
+
+/// A file from its first byte on, wherever it was written to last.
+struct FromStart<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl io::Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
 impl Write for Staged {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        self.file()?.as_file().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file()?.as_file().flush()
     }
 }

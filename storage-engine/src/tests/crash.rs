@@ -9,14 +9,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use language::schema::{PropertyId, Schema, TypeId};
 use language::value::{NodeRef, Value};
 use tempfile::TempDir;
 
 use super::contents;
-use crate::{Graph, NewGraph, Options, Transaction, WriteError, WriteRequest};
+use crate::{Follower, Graph, NewGraph, Options, Snapshot, Transaction, WriteError, WriteRequest};
 
 /// Two halves and the edge between them are one commit; some commits take older ones out again.
 const SCHEMA: &str = "
@@ -371,10 +371,13 @@ fn child() {
     let folder = PathBuf::from(folder);
     let folds_only = std::env::var(KIND).expect("a kind") == "fold";
     let fold_rows = if folds_only { usize::MAX } else { 10 };
+    // Every fold finds something to collect.
     let graph = Graph::open(
         &folder.join("g"),
         Options {
             fold_rows,
+            segment_bytes: 16 << 10,
+            retention: Duration::ZERO,
             ..Options::default()
         },
     )
@@ -487,7 +490,12 @@ fn killed_rounds(kind: &str) {
             alive(&mut process, &folder);
             std::thread::sleep(Duration::from_millis(1));
         }
-        std::thread::sleep(Duration::from_micros(next(&mut state) % 120_000));
+        let until = Instant::now() + Duration::from_micros(next(&mut state) % 120_000);
+        read_along(
+            &folder,
+            until,
+            &format!("{kind}, seed {seed}, round {round}"),
+        );
         alive(&mut process, &folder);
         process.kill().expect("killed");
         process.wait().expect("waited");
@@ -495,12 +503,32 @@ fn killed_rounds(kind: &str) {
     }
 }
 
+/// Reads what the other process writes, folds and collects: all that it acknowledged, and no half.
+fn read_along(folder: &Path, until: Instant, what: &str) {
+    let follower = Follower::open(&folder.join("g"), Options::default());
+    let follower = follower.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+    loop {
+        let before = acknowledged(folder);
+        let snapshot = follower.snapshot();
+        let snapshot = snapshot.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        holds(&snapshot, before, what);
+        if Instant::now() >= until {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Every acknowledged write is there, and none is half there.
 fn whole(folder: &Path, what: &str) {
     let graph = open(&folder.join("g"));
     let snapshot = graph.snapshot();
-    let names = Names::of(snapshot.schema());
     contents(&snapshot);
+    holds(&snapshot, acknowledged(folder), what);
+}
+
+fn holds(snapshot: &Snapshot, acknowledged: Vec<(i64, i64)>, what: &str) {
+    let names = Names::of(snapshot.schema());
     let mut written = BTreeSet::new();
     for node in snapshot.nodes(names.half) {
         let of = |property| int(snapshot.node_property(node, property));
@@ -515,7 +543,7 @@ fn whole(folder: &Path, what: &str) {
         let by = number + 4;
         by % 5 == 0 && (written.contains(&(writer, by)) || !written.contains(&(writer, number)))
     };
-    for (writer, number) in acknowledged(folder) {
+    for (writer, number) in acknowledged {
         let there = written.contains(&(writer, number));
         assert!(
             there || gone(writer, number),

@@ -1,7 +1,8 @@
-//! Random writes, folds and restarts against a plain model in memory.
+//! Random writes, folds, collections and restarts against a plain model in memory.
 //!
 //! After each step everything that can be read equals the model: nodes, properties, keys that are
-//! there and keys that are not, adjacency both ways, counts; and no id is ever given twice.
+//! there and keys that are not, adjacency both ways, counts; and no id is ever given twice. So does
+//! every earlier commit that is read again, unless it was collected, and a reader beside the writer.
 //! `TRELLIS_CASES` says how many sequences are tried.
 
 mod apply;
@@ -58,6 +59,11 @@ enum Step {
     Write(Vec<Change>, End),
     Group(Vec<Vec<Change>>),
     Fold,
+    Collect,
+    /// Reads an earlier commit again, in one of three ways.
+    Past(u16, u8),
+    /// Reads beside the writer.
+    Follow,
     Crash,
     Close,
 }
@@ -85,6 +91,9 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (changes(), end).prop_map(|(c, e)| Step::Write(c, e)),
         2 => prop::collection::vec(changes(), 2..6).prop_map(Step::Group),
         3 => Just(Step::Fold),
+        1 => Just(Step::Collect),
+        3 => (any::<u16>(), any::<u8>()).prop_map(|(at, how)| Step::Past(at, how)),
+        2 => Just(Step::Follow),
         2 => Just(Step::Crash),
         1 => Just(Step::Close),
     ]
@@ -334,14 +343,16 @@ proptest! {
     fn the_graph_equals_the_model(
         steps in prop::collection::vec(step(), 1..40),
         background in prop::bool::weighted(0.3),
+        forgetful in prop::bool::weighted(0.5),
     ) {
-        let mut run = Run::new(if background { 3 } else { 50_000 });
+        let mut run = Run::new(if background { 3 } else { 50_000 }, forgetful);
         for step in steps {
             run.step(step);
         }
         run.step(Step::Crash);
         run.step(Step::Fold);
         run.step(Step::Crash);
+        run.every_past();
         run.transfer();
     }
 }

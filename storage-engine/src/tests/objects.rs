@@ -248,7 +248,7 @@ fn what_a_later_writer_has_put_is_nobodys_leftover() {
     };
     later.publish(&store).expect("published");
     earlier.publish(&store).expect("published");
-    own.retire_others(&store, None).expect("retired");
+    graph.collect().expect("collected");
     let left = crate::checkpoint::names(&store).expect("listed");
     assert_eq!(left.len(), 2, "its own and the later one: {left:?}");
     assert!(

@@ -78,7 +78,7 @@ where
 }
 
 impl Fixture {
-    fn reopen_with(&mut self, options: Options) {
+    pub(super) fn reopen_with(&mut self, options: Options) {
         self.graph = None;
         self.graph = Some(Graph::open(&self.store, options).expect("opened"));
     }

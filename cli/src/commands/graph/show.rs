@@ -1,6 +1,6 @@
 //! `trellis graph show`.
 
-use api_types::GraphDetails;
+use api_types::{GraphDetails, StorageDetails};
 use clap::Args;
 
 use crate::client::Client;
@@ -51,15 +51,67 @@ fn lines(graph: &GraphDetails) -> Vec<[String; 2]> {
     for (name, count) in &graph.edges {
         say(&format!("relationships :{name}"), count.to_string());
     }
-    say("log", format!("{} bytes", graph.storage.log_bytes));
+    lines.extend(storage(&graph.storage));
+    lines
+}
+
+/// What is on disk and in memory.
+fn storage(storage: &StorageDetails) -> Vec<[String; 2]> {
+    let mut lines = Vec::new();
+    let mut say = |what: &str, value: String| lines.push([what.to_owned(), value]);
+    say(
+        "log",
+        format!(
+            "{} bytes, {} entries in {} files, from {} on",
+            storage.log_bytes, storage.log_entries, storage.log_segments, storage.horizon
+        ),
+    );
     say(
         "log since checkpoint",
-        format!("{} bytes", graph.storage.log_bytes_since_checkpoint),
+        format!("{} bytes", storage.log_bytes_since_checkpoint),
     );
     say(
         "rows since checkpoint",
-        graph.storage.rows_since_checkpoint.to_string(),
+        storage.rows_since_checkpoint.to_string(),
     );
-    say("memory", format!("{} bytes", graph.storage.resident_bytes));
+    say("memory", format!("{} bytes", storage.resident_bytes));
+    if let Some(checkpoint) = &storage.checkpoint {
+        say(
+            "checkpoint",
+            format!(
+                "at {}, {} seconds ago",
+                checkpoint.lsn, checkpoint.age_seconds
+            ),
+        );
+        for (name, table) in &checkpoint.tables {
+            say(
+                &format!("table {name}"),
+                format!(
+                    "{} rows in {} pieces, {} deleted",
+                    table.rows, table.fragments, table.deleted_rows
+                ),
+            );
+        }
+    }
+    for pin in &storage.pins {
+        say(
+            "log kept",
+            format!(
+                "{} bytes from {} on, for {}",
+                pin.log_bytes, pin.lsn, pin.by
+            ),
+        );
+    }
+    let errors = &storage.errors;
+    let failures = [
+        ("fold failed", &errors.fold),
+        ("compaction failed", &errors.compaction),
+        ("collection failed", &errors.collection),
+    ];
+    for (what, failure) in failures {
+        if let Some(failure) = failure {
+            say(what, format!("{}: {}", failure.time, failure.message));
+        }
+    }
     lines
 }

@@ -3,6 +3,7 @@
 pub(crate) mod create;
 pub(crate) mod list;
 pub(crate) mod show;
+mod storage;
 
 use api_types::{GraphState, GraphSummary};
 use registry::{Registration, Registry, Standing};

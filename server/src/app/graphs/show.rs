@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api_types::{GraphDetails, GraphType, StorageDetails};
+use api_types::{GraphDetails, GraphType};
 use policy::{Action, Principal};
 use registry::config::GraphKind;
 
@@ -26,7 +26,9 @@ pub(crate) async fn run(
             .authorizer
             .allowed_types(&permit, statement::all_types(schema, false));
         let (nodes, edges) = reader.counts(&readable).map_err(Error::WrongPermit)?;
-        let status = reader.status();
+        let storage = super::storage::details(reader.status(), &|name| {
+            nodes.contains_key(name) || edges.contains_key(name)
+        });
         let summary = super::summary(&worker.registry, &registration);
         Ok(GraphDetails {
             graph_id: summary.graph_id,
@@ -41,12 +43,7 @@ pub(crate) async fn run(
             head: outcome::commit(reader.head()),
             nodes,
             edges,
-            storage: StorageDetails {
-                log_bytes: status.log_bytes,
-                log_bytes_since_checkpoint: status.tail_bytes,
-                rows_since_checkpoint: status.tail_rows as u64,
-                resident_bytes: status.resident_bytes as u64,
-            },
+            storage,
         })
     })
     .await

@@ -13,8 +13,8 @@ use crate::http::failure::Failure;
 use crate::http::rows;
 
 problems!(
-    Problems: InvalidRequest, Unsupported, Unauthenticated, Forbidden, GraphNotFound, BranchNotFound,
-    NotAcceptable, Internal, GraphLocked, GraphQuarantined, Unavailable, ShuttingDown
+    Problems: InvalidRequest, Unsupported, Unauthenticated, Forbidden, GraphNotFound, BranchNotFound, CommitNotFound, HistoryGone,
+    NotAcceptable, MemoryLimit, Internal, GraphLocked, GraphQuarantined, Unavailable, ShuttingDown, Timeout
 );
 
 /// Gives everything that `load` takes back.

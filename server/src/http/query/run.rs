@@ -15,7 +15,7 @@ use crate::http::rows;
 problems!(
     Problems: InvalidRequest, InvalidJson, InvalidQuery, WriteInReadQuery, InvalidParameters,
     ExecutionFailed, RowLimit, MemoryLimit, Unsupported, Unauthenticated, Forbidden, GraphNotFound,
-    BranchNotFound, NotAcceptable, RequestTimeout, BodyTooLarge, UnsupportedMediaType, Internal,
+    BranchNotFound, CommitNotFound, HistoryGone, NotAcceptable, RequestTimeout, BodyTooLarge, UnsupportedMediaType, Internal,
     GraphLocked, GraphQuarantined, Unavailable, ShuttingDown, Timeout
 );
 

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::{SCHEMA, Site, check_problem, serving};
+use super::{SCHEMA, Site, check_problem};
 
 #[tokio::test]
 async fn bad_requests_are_named_and_change_nothing() {
@@ -109,7 +109,7 @@ async fn bad_requests_are_named_and_change_nothing() {
             "/graphs/alpha/query",
             json!({"query": "RETURN 1 AS x", "at": "x"}),
             400,
-            "unsupported",
+            "invalid_request",
         ),
         (
             "/graphs/alpha/query",
@@ -203,24 +203,4 @@ async fn one_broken_graph_touches_no_other() {
     let list = site.send("root", "GET /graphs", None).await;
     assert_eq!(list.body["graphs"][0]["state"], "quarantined");
     assert_eq!(list.body["graphs"][1]["state"], "open");
-}
-
-#[tokio::test]
-async fn a_graph_that_another_server_holds_is_locked() {
-    let site = Site::new();
-    assert_eq!(
-        site.create("alpha", "open").await.status,
-        StatusCode::CREATED
-    );
-    assert_eq!(
-        site.send("root", "GET /graphs/alpha", None).await.status,
-        StatusCode::OK
-    );
-    let folder = tempfile::tempdir().expect("a folder");
-    let other = Site {
-        router: serving(&site.config()),
-        folder,
-    };
-    let locked = other.send("root", "GET /graphs/alpha", None).await;
-    check_problem(&locked, 503, "graph_locked");
 }

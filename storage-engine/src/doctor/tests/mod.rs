@@ -2,6 +2,7 @@
 
 mod folder;
 mod log;
+mod stopped;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -129,6 +130,11 @@ impl Fixture {
         hashed.collect()
     }
 
+    /// Opening finds its way to what the graph held after the commit `lsn`.
+    fn opens_at(&self, lsn: u64) {
+        assert_eq!(contents(&self.open().snapshot()), self.after[&lsn]);
+    }
+
     /// Repairs; the graph is sound then and holds what it held after the commit `lsn`. A copy of
     /// everything that was changed is kept.
     fn repair_to(&self, lsn: u64) -> Repaired {
@@ -138,7 +144,10 @@ impl Fixture {
         let copies = repaired.copies.clone().expect("copies");
         let now = self.hash();
         for (path, hash) in before {
-            if now.get(&path) == Some(&hash) || path.ends_with("writer.lock") {
+            if now.get(&path) == Some(&hash)
+                || path.ends_with("writer.lock")
+                || path.ends_with("published")
+            {
                 continue;
             }
             let within = path.strip_prefix(self.folder()).expect("within");

@@ -13,7 +13,10 @@ use super::compare::compare;
 use super::{Change, End, Model, SCHEMA, Step};
 use crate::load::Mode;
 use crate::tests::transfer;
-use crate::{Graph, NewGraph, OpenError, Options, Store, Transaction, WriteError, WriteRequest};
+use crate::{
+    At, CommitInfo, Follower, Graph, NewGraph, OpenError, Options, PastError, PastLimits, Store,
+    Transaction, WriteError, WriteRequest,
+};
 
 /// A graph that is driven through the steps.
 pub(super) struct Run {
@@ -24,16 +27,24 @@ pub(super) struct Run {
     graph: Option<Graph>,
     options: Options,
     model: Model,
+    follower: Option<Follower>,
+    /// The heads that there were, each with the model at it.
+    past: Vec<(CommitInfo, Model)>,
 }
 
 impl Run {
-    pub(super) fn new(fold_rows: usize) -> Self {
+    /// `forgetful`: no history is kept but what recovery needs.
+    pub(super) fn new(fold_rows: usize, forgetful: bool) -> Self {
         let home = TempDir::new().expect("a temporary folder");
         let store = Store::from(home.path().join("g"));
-        Self::at(home, store, fold_rows)
+        Self::kept(home, store, fold_rows, forgetful)
     }
 
     pub(super) fn at(home: TempDir, store: Store, fold_rows: usize) -> Self {
+        Self::kept(home, store, fold_rows, false)
+    }
+
+    fn kept(home: TempDir, store: Store, fold_rows: usize, forgetful: bool) -> Self {
         let schema = Schema::parse(SCHEMA).expect("a valid schema");
         Graph::create(&store, NewGraph::new(schema.clone(), "test")).expect("created");
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -48,9 +59,13 @@ impl Run {
             graph: None,
             options: Options {
                 fold_rows,
+                retention: Duration::from_secs(if forgetful { 0 } else { 3_600 }),
+                segment_bytes: 4 << 10,
                 ..Options::default()
             },
             model: Model::new(Arc::new(schema)),
+            follower: None,
+            past: Vec::new(),
         };
         run.open();
         run
@@ -130,6 +145,9 @@ impl Run {
 
     pub(super) fn step(&mut self, step: Step) {
         let head = self.graph().snapshot().head().clone();
+        if self.past.last().is_none_or(|(last, _)| *last != head) {
+            self.past.push((head.clone(), self.model.clone()));
+        }
         match step {
             Step::Write(changes, end) => self.write(vec![changes], end),
             Step::Group(group) => self.write(group, End::Commit),
@@ -137,6 +155,17 @@ impl Run {
                 self.graph().fold().expect("folded");
                 assert_eq!(self.graph().status().tail_rows, 0);
             }
+            Step::Collect => {
+                self.graph().collect().expect("collected");
+                let status = self.graph().status();
+                assert_eq!(status.fold_error, None);
+                assert_eq!(status.compaction_error, None);
+            }
+            Step::Past(at, how) => {
+                let at = usize::from(at) % self.past.len();
+                self.read_past(at, how);
+            }
+            Step::Follow => self.follow(),
             Step::Crash => {
                 self.open();
                 assert_eq!(*self.graph().snapshot().head(), head);
@@ -150,11 +179,53 @@ impl Run {
         compare(&self.graph().snapshot(), &self.model);
     }
 
+    /// A commit that is kept is as it was; one that is not is said to be gone.
+    fn read_past(&self, at: usize, how: u8) {
+        let (head, model) = &self.past[at];
+        let at = match how % 3 {
+            0 => At::Commit(head.id),
+            1 => At::Sequence(head.sequence),
+            _ => At::Time(head.time_micros),
+        };
+        match self.graph().snapshot_at(at, &PastLimits::default()) {
+            Ok(past) => {
+                assert_eq!(past.head(), head);
+                compare(&past, model);
+            }
+            Err(PastError::Gone { .. }) => {
+                assert!(self.options.retention.is_zero(), "{at} is to be kept");
+                assert_ne!(self.graph().snapshot().head(), head);
+            }
+            Err(error) => panic!("{at}: {error:?}"),
+        }
+    }
+
+    pub(super) fn every_past(&self) {
+        (0..self.past.len()).for_each(|at| self.read_past(at, at as u8));
+    }
+
+    /// What is acknowledged is seen by whoever reads along, from then on.
+    fn follow(&mut self) {
+        let Some(folder) = self.store.folder() else {
+            // Only graphs in folders are read beside a writer.
+            return;
+        };
+        let follower = self.follower.get_or_insert_with(|| {
+            Follower::open(folder, self.options.clone()).expect("opened for reading")
+        });
+        let seen = follower.snapshot().expect("read along");
+        assert_eq!(
+            seen.head(),
+            self.graph.as_ref().expect("open").snapshot().head()
+        );
+        compare(&seen, &self.model);
+    }
+
     /// Exports, loads that elsewhere and merges it back.
     pub(super) fn transfer(&self) {
         let exported = transfer::export(&self.graph().snapshot());
         let head = self.graph().snapshot().head().clone();
-        let other = Self::new(50_000);
+        let other = Self::new(50_000, false);
         for (run, mode) in [
             (&other, Mode::Append),
             (&other, Mode::Merge),

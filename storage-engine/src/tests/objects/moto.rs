@@ -33,7 +33,7 @@ fn packages() -> PathBuf {
 
 impl Moto {
     pub(crate) fn start() -> Option<Self> {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/moto.py");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/s3.py");
         let started = Command::new("python3")
             .args([script, BUCKET])
             .env("PYTHONPATH", packages())
@@ -49,6 +49,8 @@ impl Moto {
         let port = port.trim();
         if port.is_empty() {
             let packages = packages();
+            let there = packages.join("moto/server.py").exists();
+            assert!(!there, "moto is there and does not start");
             println!(
                 "skipped: no moto in {}; ./dev test installs it",
                 packages.display()

@@ -1,4 +1,4 @@
-"""moto, a server that speaks S3's protocol, for tests: python3 moto.py <bucket>
+"""moto, a server that speaks S3's protocol, for tests: python3 s3.py <bucket>
 
 Serves on a free port of loopback, makes the bucket, prints the port, and ends when its standard input
 does, so that it never outlives the test that started it.

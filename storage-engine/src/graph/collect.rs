@@ -1,0 +1,394 @@
+//! Collection: what nothing needs any more is removed.
+//!
+//! Mark and sweep, on the thread that folds, with the graph's writer lock held. Needed are the
+//! checkpoint in use and the one before it, checkpoints that somebody leases, the log as far back as
+//! these, retention and readers of the past reach, and the side files that entries of it name. Of a
+//! table those files are needed that a needed checkpoint's version consists of; Lance is asked which,
+//! and never to clean up.
+//!
+//! Each step leaves a graph that opens: a checkpoint goes before what it names, the horizon is in the
+//! log before anything of the log goes, the log goes oldest first. What a crash or a failure leaves,
+//! the next collection finds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use journal::{AppendError, Lsn, SegmentSummary};
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::clock;
+use crate::files::FileError;
+use crate::graph::commit::unpoisoned;
+use crate::graph::fold::{FoldError, Folding};
+use crate::graph::past::{self, PastError};
+use crate::graph::status::Trouble;
+use crate::graph::{Graph, Inner, Published};
+use crate::lease;
+use crate::record::{Heading, Horizon, Record, RecordError, SideFile};
+use crate::store::Store;
+use crate::tables::{self, TableError};
+
+/// The most files that one collection removes.
+const FILES: u64 = 20_000;
+
+/// The most bytes that one collection removes.
+const BYTES: u64 = 32 << 30;
+
+/// What a collection did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Files that were removed.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// It came to its limit: there is more.
+    pub more: bool,
+}
+
+/// Why a collection ended early. What it removed was of no use; nothing else is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// A file could not be removed or listed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A version that is needed could not be opened, so it is not known what it needs.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The log could not be read or shortened.
+    #[error("the log cannot be shortened")]
+    Log(#[from] journal::Error),
+    /// An entry of the log could not be read or written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The horizon is not in the log.
+    #[error("the log cannot take the horizon")]
+    Append(#[from] AppendError),
+    /// The graph is closed.
+    #[error("the graph is closed")]
+    Closed,
+}
+
+/// Side files that entries of the log name, and their entries, as far as the log was looked through.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    upto: u64,
+    files: BTreeMap<String, u64>,
+}
+
+/// What is removed, and how much may be.
+#[derive(Default)]
+struct Sweep {
+    done: Collected,
+}
+
+impl Graph {
+    /// Removes what nothing needs any more. Blocks; not to be called from an async context.
+    ///
+    /// # Errors
+    /// [`CollectError`]; the graph goes on, and the next collection tries again.
+    pub fn collect(&self) -> Result<Collected, CollectError> {
+        let mut folding = unpoisoned(&self.inner.folding);
+        self.inner.collect_with(&mut folding)
+    }
+}
+
+impl Inner {
+    pub(super) fn collect_with(&self, folding: &mut Folding) -> Result<Collected, CollectError> {
+        let mut sweep = Sweep::default();
+        let swept = self.sweep(folding, &mut sweep);
+        folding.uncollected = swept.is_err() || sweep.done.more;
+        let mut report = unpoisoned(&self.report);
+        report.collection = Trouble::of(swept.as_ref().err());
+        report.collected.files += sweep.done.files;
+        report.collected.bytes += sweep.done.bytes;
+        report.collected.more = sweep.done.more;
+        drop(report);
+        swept.map(|()| sweep.done)
+    }
+
+    fn sweep(&self, folding: &mut Folding, sweep: &mut Sweep) -> Result<(), CollectError> {
+        let Some(newest) = folding.checkpoint.clone() else {
+            // The log is all there is.
+            return Ok(());
+        };
+        self.still_ours()?;
+        let kept = self.keep_checkpoints(newest, folding.previous.clone(), sweep)?;
+        // What it consists of is known before anything that could replace it goes.
+        let mut marked = BTreeMap::<String, BTreeSet<String>>::new();
+        for version in kept.iter().flat_map(|kept| kept.tables.values()) {
+            let files = tables::contents(&self.store, version)?;
+            marked
+                .entry(version.folder.clone())
+                .or_default()
+                .extend(files);
+        }
+        if folding.previous.is_some() {
+            let floor = kept.iter().map(|kept| kept.lsn).min().unwrap_or_default();
+            self.shorten_log(floor, sweep)?;
+        }
+        self.still_ours()?;
+        self.sweep_side_files(&mut folding.named, sweep)?;
+        self.still_ours()?;
+        self.sweep_tables(&marked, folding, sweep)
+    }
+
+    /// In an object store another may have taken over meanwhile, and what is of no use to this process
+    /// may be of use to that one.
+    fn still_ours(&self) -> Result<(), CollectError> {
+        self.look().map_err(|error| match error {
+            FoldError::Superseded(error) => CollectError::Log(error),
+            _ => CollectError::Closed,
+        })
+    }
+
+    /// Removes the checkpoints that are not needed, and returns those that are. A lease that came
+    /// while one was removed still has its checkpoint, for it was taken before that was gone.
+    fn keep_checkpoints(
+        &self,
+        newest: Checkpoint,
+        previous: Option<Checkpoint>,
+        sweep: &mut Sweep,
+    ) -> Result<Vec<Checkpoint>, CollectError> {
+        let leased = |sweep: bool| -> Result<BTreeSet<u64>, FileError> {
+            let folder = self.store.folder();
+            let claims = folder.map_or(Ok(Vec::new()), |folder| lease::live(folder, sweep))?;
+            Ok(claims.iter().map(|claim| claim.lsn).collect())
+        };
+        let before = leased(true)?;
+        let mut kept = vec![newest];
+        kept.extend(previous);
+        let mut dropped = Vec::new();
+        let mut removed = false;
+        for name in checkpoint::names(&self.store)? {
+            // In an object store another writer may have come meanwhile, and put its own.
+            let later = checkpoint::epoch_of(&name).is_some_and(|epoch| epoch > self.epoch);
+            if later || kept.iter().any(|kept| kept.name() == name) {
+                continue;
+            }
+            match Checkpoint::read(&self.store, &name) {
+                Ok(found) if before.contains(&found.lsn) => kept.push(found),
+                found => {
+                    dropped.extend(found);
+                    removed |= self.remove(&name, 0, sweep)?;
+                }
+            }
+        }
+        if removed {
+            self.store.sync_names(checkpoint::FOLDER)?;
+        }
+        let after = leased(false)?;
+        dropped.retain(|dropped| after.contains(&dropped.lsn));
+        kept.extend(dropped);
+        // One leases what there was before the first checkpoint, or one that is gone: the log.
+        let missing = after
+            .iter()
+            .filter(|lsn| kept.iter().all(|it| it.lsn != **lsn));
+        if let (Some(lsn), Some(like)) = (missing.min(), kept.first().cloned()) {
+            kept.push(Checkpoint {
+                lsn: *lsn,
+                tables: Default::default(),
+                ..like
+            });
+        }
+        Ok(kept)
+    }
+
+    /// Removes segments of the log that end before everything that needs them.
+    fn shorten_log(&self, floor: u64, sweep: &mut Sweep) -> Result<(), CollectError> {
+        let cutoff = match self.options.retention.is_zero() {
+            true => i64::MAX,
+            false => {
+                let micros = i64::try_from(self.options.retention.as_micros()).unwrap_or(i64::MAX);
+                clock::now_micros().saturating_sub(micros)
+            }
+        };
+        let segments = {
+            let writer = unpoisoned(&self.writer);
+            let writer = writer.as_ref().ok_or(CollectError::Closed)?;
+            writer.log.segments().to_vec()
+        };
+        let mut begin = None;
+        for segment in segments.iter().skip(1) {
+            let first = segment.first.0;
+            // Recovery goes on with the entry after a checkpoint, which may be the first of it.
+            if first > floor + 1
+                || past::first_commit(&self.store, first)?.is_none_or(|it| it > cutoff)
+            {
+                break;
+            }
+            begin = Some(first);
+        }
+        let Some(begin) = begin.and_then(|begin| self.pins.move_horizon(begin)) else {
+            return Ok(());
+        };
+        if segments
+            .first()
+            .is_none_or(|oldest| oldest.first.0 >= begin)
+        {
+            return Ok(());
+        }
+        self.commit_horizon(begin)?;
+        for segment in segments.iter().skip(1).filter(|it| it.first.0 <= begin) {
+            if !sweep.takes_more() {
+                return Ok(());
+            }
+            let mut writer = unpoisoned(&self.writer);
+            let writer = writer.as_mut().ok_or(CollectError::Closed)?;
+            let before = bytes(writer.log.segments());
+            writer.log.remove_before(Lsn(segment.first.0))?;
+            let removed = before.saturating_sub(bytes(writer.log.segments()));
+            self.log_bytes.fetch_sub(removed, Ordering::Relaxed);
+            sweep.removed(removed);
+        }
+        Ok(())
+    }
+
+    /// Puts the horizon into the log, unless an earlier collection has.
+    fn commit_horizon(&self, first: u64) -> Result<(), CollectError> {
+        let mut writer = unpoisoned(&self.writer);
+        let writer = writer.as_mut().ok_or(CollectError::Closed)?;
+        if unpoisoned(&self.report).horizon >= first {
+            return Ok(());
+        }
+        let horizon = Horizon {
+            lsn: writer.log.last_lsn().0 + 1,
+            epoch: self.epoch,
+            time_micros: clock::now_micros(),
+            first,
+        };
+        let appended = writer.log.append(&[Record::Horizon(horizon).encode()?])?;
+        let now = self.published.load_full();
+        self.published.store(Arc::new(Published {
+            snapshot: now.snapshot.clone(),
+            digest: now.digest,
+            log_lsn: appended.last.0,
+            tail_bytes: now.tail_bytes + appended.bytes,
+        }));
+        self.log_bytes.fetch_add(appended.bytes, Ordering::Relaxed);
+        unpoisoned(&self.report).horizon = first;
+        Ok(())
+    }
+
+    /// Removes side files of entries that are gone. Their names begin with a position that is not
+    /// after their entry's; what is decisive is that no entry that is kept names them.
+    fn sweep_side_files(&self, named: &mut Named, sweep: &mut Sweep) -> Result<(), CollectError> {
+        let first = {
+            let writer = unpoisoned(&self.writer);
+            let writer = writer.as_ref().ok_or(CollectError::Closed)?;
+            writer.log.segments().first().map_or(0, |it| it.first.0)
+        };
+        let mut old = self.store.list(FILES_FOLDER)?;
+        old.retain(|file| SideFile::lsn(&file.name).is_some_and(|lsn| lsn < first));
+        if old.is_empty() {
+            return Ok(());
+        }
+        named.look(&self.store, first, self.published.load().log_lsn)?;
+        for file in old {
+            if named.files.contains_key(&file.name) {
+                continue;
+            }
+            if !sweep.takes_more() {
+                return Ok(());
+            }
+            self.remove(&format!("{FILES_FOLDER}/{}", file.name), file.bytes, sweep)?;
+        }
+        Ok(())
+    }
+
+    /// Removes tables that no needed checkpoint names, and of the others what no version needs.
+    fn sweep_tables(
+        &self,
+        marked: &BTreeMap<String, BTreeSet<String>>,
+        folding: &mut Folding,
+        sweep: &mut Sweep,
+    ) -> Result<(), CollectError> {
+        let nothing = BTreeSet::new();
+        for folder in self.store.folders("tables")? {
+            let table = format!("tables/{folder}");
+            let version = marked.get(&folder);
+            let needed = version.unwrap_or(&nothing);
+            for below in tables::FOLDERS {
+                let within = format!("{table}/{below}");
+                for file in self.store.list_if_there(&within)? {
+                    let head = below == "_versions" && !file.name.starts_with(tables::DETACHED);
+                    let in_use = needed.contains(&format!("{below}/{}", file.name));
+                    if in_use || (head && version.is_some()) {
+                        continue;
+                    }
+                    if !sweep.takes_more() {
+                        return Ok(());
+                    }
+                    let name = format!("{within}/{}", file.name);
+                    self.remove(&name, file.bytes, sweep)?;
+                    folding.synced.remove(&self.store.place(&name));
+                }
+                if version.is_none() {
+                    self.store.remove_empty_folder(&within);
+                }
+            }
+            if version.is_none() {
+                self.store.remove_empty_folder(&table);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes one object.
+    fn remove(&self, name: &str, bytes: u64, sweep: &mut Sweep) -> Result<bool, FileError> {
+        #[cfg(test)]
+        if let Some(faults) = &self.options.faults {
+            let path = self.store.place(name);
+            if let journal::Verdict::Fail(error) =
+                faults.before(&journal::Effect::Remove { path: &path })
+            {
+                return Err(crate::files::failed("remove", &path)(error));
+            }
+        }
+        self.store.delete(name)?;
+        sweep.removed(bytes);
+        Ok(true)
+    }
+}
+
+/// Where side files are.
+const FILES_FOLDER: &str = "files";
+
+fn bytes(segments: &[SegmentSummary]) -> u64 {
+    segments.iter().map(|segment| segment.bytes).sum()
+}
+
+impl Sweep {
+    fn removed(&mut self, bytes: u64) {
+        self.done.files += 1;
+        self.done.bytes += bytes;
+    }
+
+    fn takes_more(&mut self) -> bool {
+        let room = self.done.files < FILES && self.done.bytes < BYTES;
+        self.done.more |= !room;
+        room
+    }
+}
+
+impl Named {
+    /// Looks through what the log has got since the last time, up to `last`; forgets what is before
+    /// `first`, where it begins now.
+    fn look(&mut self, store: &Store, first: u64, last: u64) -> Result<(), CollectError> {
+        self.files.retain(|_, lsn| *lsn >= first);
+        let after = self.upto.max(first.saturating_sub(1));
+        past::headings(store, after, last, &mut |lsn, heading| {
+            if let Heading::Commit(_, Some(file)) = heading {
+                self.files.insert(file.name, lsn);
+            }
+            Ok(std::ops::ControlFlow::Continue(()))
+        })
+        .map_err(|error| match error {
+            PastError::Log(error) => CollectError::Log(error),
+            PastError::Record(error) => CollectError::Record(error),
+            _ => CollectError::Closed,
+        })?;
+        self.upto = last;
+        Ok(())
+    }
+}

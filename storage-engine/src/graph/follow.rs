@@ -1,0 +1,262 @@
+//! Reading a graph that another process writes.
+//!
+//! The newest checkpoint, then the log's tail, read without repairing anything: a frame that is not
+//! whole, or not known to be durable, is not there yet. Each reading looks for what has come since.
+//! While tables are opened, and while the past is read, a lease keeps them from being collected; a
+//! follower that finds what it needs collected all the same opens anew.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use journal::{Lsn, Tail};
+use uuid::Uuid;
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::files::FileError;
+use crate::graph::commit::unpoisoned;
+use crate::graph::fold::folded;
+use crate::graph::open::{OpenError, Replay, identity};
+use crate::graph::past::{Cache, Past};
+use crate::graph::recover::{Base, contradicts, sound, warn_unusable};
+use crate::graph::status::{self, Status};
+use crate::graph::{At, Options, PastError, PastLimits, open};
+use crate::lease::Lease;
+use crate::lock::{self, Holder};
+use crate::snapshot::Snapshot;
+use crate::store::Store;
+
+/// How often a graph is opened that is collected under the opening's hands.
+const ATTEMPTS: usize = 5;
+
+/// How often it is looked for what the writer has not said.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A graph that is read while another process may write it. Copies are handles on the same one.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    inner: Arc<Following>,
+}
+
+#[derive(Debug)]
+struct Following {
+    store: Store,
+    folder: PathBuf,
+    graph: Uuid,
+    options: Options,
+    state: Mutex<State>,
+    past: Mutex<Cache>,
+}
+
+/// How far the log was followed.
+#[derive(Debug)]
+struct State {
+    tail: Tail,
+    replay: Replay,
+    snapshot: Arc<Snapshot>,
+    checkpoint: Option<Arc<Checkpoint>>,
+    looked: Instant,
+}
+
+impl Follower {
+    /// Opens a graph in a folder for reading alone. Blocks; not to be called from an async context.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong and where.
+    pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
+        let store = Store::from(folder);
+        let graph = identity(&store)?.uuid;
+        let folder = folder.to_owned();
+        let state = begin(&store, graph)?;
+        let inner = Following {
+            store,
+            folder,
+            graph,
+            options,
+            state: Mutex::new(state),
+            past: Mutex::default(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The newest durable state. Blocks while there is something new to read.
+    ///
+    /// # Errors
+    /// When what is new cannot be read; the next call tries again.
+    pub fn snapshot(&self) -> Result<Arc<Snapshot>, OpenError> {
+        self.inner.snapshot()
+    }
+
+    /// Who writes the graph, as far as it can be told; `None` when nobody does.
+    #[must_use]
+    pub fn holder(&self) -> Option<Holder> {
+        lock::holder(&self.inner.folder).unwrap_or_default()
+    }
+
+    /// The graph as it was. Blocks; not to be called from an async context.
+    ///
+    /// # Errors
+    /// [`PastError`] says whether it never was, is gone, or cannot be had.
+    pub fn snapshot_at(&self, at: At, limits: &PastLimits) -> Result<Arc<Snapshot>, PastError> {
+        let inner = &self.inner;
+        let newest = inner
+            .snapshot()
+            .map_err(|error| PastError::Newest(Box::new(error)))?;
+        let unfit = |error: FileError| PastError::Unfit(error.into());
+        let first = || {
+            let segments = journal::segments(&inner.store.place("log"));
+            let first = segments.map(|it| it.first().map_or(0, |segment| segment.first.0));
+            first.map_err(PastError::Log)
+        };
+        let _lease = Lease::take(&inner.folder, first()?.saturating_sub(1)).map_err(unfit)?;
+        let past = Past {
+            store: &inner.store,
+            // What was collected before the lease was seen is gone.
+            horizon: first()?.max(unpoisoned(&inner.state).replay.horizon),
+            limits,
+        };
+        past.read(at, newest, &inner.past)
+    }
+
+    /// The state of the graph's storage, as far as it can be seen from here.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let state = unpoisoned(&self.inner.state);
+        let (snapshot, checkpoint) = (state.snapshot.clone(), state.checkpoint.clone());
+        let horizon = state.replay.horizon;
+        drop(state);
+        status::of_follower(&self.inner.store, &snapshot, checkpoint.as_deref(), horizon)
+    }
+}
+
+impl Following {
+    fn snapshot(&self) -> Result<Arc<Snapshot>, OpenError> {
+        let mut state = unpoisoned(&self.state);
+        let seen = state.tail.point().lsn.0;
+        let said = lock::published(&self.folder);
+        // Without a word of the writer, what is new shows itself one commit later.
+        let news = said.is_some_and(|said| said > seen) || state.looked.elapsed() >= LOOK;
+        if !news {
+            return Ok(state.snapshot.clone());
+        }
+        match state.follow(&self.store, said) {
+            Ok(()) => {}
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::info!(store = %self.store, error, "a followed graph is opened anew");
+                *state = begin(&self.store, self.graph)?;
+            }
+        }
+        if state.snapshot.changed_rows() >= self.options.fold_rows {
+            state.refold()?;
+        }
+        Ok(state.snapshot.clone())
+    }
+}
+
+impl State {
+    fn follow(&mut self, store: &Store, said: Option<u64>) -> Result<(), journal::Error> {
+        let Self { tail, replay, .. } = self;
+        let before = tail.point();
+        let followed = tail.follow(Lsn(said.unwrap_or(0)), &mut |entry| {
+            replay.visit(entry).map_err(Into::into)
+        });
+        self.looked = Instant::now();
+        followed?;
+        if self.tail.point() != before
+            && let Some(newest) = &self.replay.snapshot
+        {
+            self.snapshot = Arc::new(newest.clone());
+            self.checkpoint = newest_checkpoint(store).or(self.checkpoint.take());
+        }
+        Ok(())
+    }
+
+    /// Makes columns of the changes, as the writer does when it folds.
+    fn refold(&mut self) -> Result<(), OpenError> {
+        let folded = folded(&self.snapshot).map_err(|error| OpenError::Columns(error.into()))?;
+        self.replay.snapshot = Some(folded.clone());
+        self.snapshot = Arc::new(folded);
+        Ok(())
+    }
+}
+
+/// Opens the newest state, under a lease on its checkpoint.
+fn begin(store: &Store, graph: Uuid) -> Result<State, OpenError> {
+    let folder = store.place("");
+    let mut last = OpenError::Unfinished;
+    for _ in 0..ATTEMPTS {
+        let newest = newest_lsn(store)?;
+        let lease = Lease::take(&folder, newest)?;
+        // What is there after the lease was taken stays there.
+        if newest_lsn(store)? != newest {
+            continue;
+        }
+        let begun = begin_leased(store, &folder, graph);
+        drop(lease);
+        match begun {
+            Ok(state) => return Ok(state),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn newest_lsn(store: &Store) -> Result<u64, FileError> {
+    let names = checkpoint::names(store)?;
+    let newest = names.first().and_then(|name| checkpoint::lsn_of(name));
+    Ok(newest.unwrap_or(0))
+}
+
+fn newest_checkpoint(store: &Store) -> Option<Arc<Checkpoint>> {
+    let names = checkpoint::names(store).ok()?;
+    let newest = names.first()?;
+    Checkpoint::read(store, newest).ok().map(Arc::new)
+}
+
+/// As opening for writing does, without repairing anything.
+fn begin_leased(store: &Store, folder: &Path, graph: Uuid) -> Result<State, OpenError> {
+    let names = checkpoint::names(store)?;
+    let mut refusal: Option<journal::Error> = None;
+    for name in names.iter().map(Some).chain([None]) {
+        let (checkpoint, snapshot) = match name {
+            None => (None, None),
+            Some(name) => match open::load(store, graph, name) {
+                Ok((checkpoint, snapshot)) => (Some(checkpoint), Some(snapshot)),
+                Err(error) => {
+                    warn_unusable(store, name, &error);
+                    continue;
+                }
+            },
+        };
+        let base = Base {
+            previous: name.and_then(|name| sound(store, graph, name)),
+            checkpoint,
+        };
+        let mut replay = base.replay(store, graph, snapshot);
+        let mut tail = Tail::after(&store.place("log"), base.point());
+        let said = lock::published(folder).unwrap_or(0);
+        let followed = tail.follow(Lsn(said), &mut |entry| {
+            replay.visit(entry).map_err(Into::into)
+        });
+        match followed {
+            Ok(()) => {
+                let snapshot = replay.snapshot.clone().ok_or(OpenError::Unfinished)?;
+                return Ok(State {
+                    tail,
+                    replay,
+                    snapshot: Arc::new(snapshot),
+                    checkpoint: base.checkpoint.map(Arc::new),
+                    looked: Instant::now(),
+                });
+            }
+            Err(error) if contradicts(&error) => {
+                refusal.get_or_insert(error);
+            }
+            Err(error) => return Err(refusal.unwrap_or(error).into()),
+        }
+    }
+    Err(refusal.map_or(OpenError::Unfinished, Into::into))
+}

@@ -1,0 +1,77 @@
+//! Two servers on one config: one writes, the other reads along, and takes over when the writer dies.
+
+use std::time::Duration;
+
+use reqwest::blocking::Client;
+use serde_json::{Value, json};
+
+use crate::harness::Setup;
+use crate::program::Server;
+
+const COUNT: &str = "MATCH (n:N) RETURN count(*) AS n, max(n.k) AS last";
+
+fn post(http: &Client, server: &Server, path: &str, body: &Value) -> (u16, Value) {
+    let url = format!("{}{path}", server.address());
+    let answer = http.post(url).json(body).send().expect("an answer");
+    (answer.status().as_u16(), answer.json().expect("JSON"))
+}
+
+fn write(http: &Client, server: &Server, number: i64) -> (u16, Value) {
+    let query = "CREATE (:N {k: $k})";
+    let body = json!({"query": query, "params": {"k": number}});
+    post(http, server, "/graphs/shared/mutate", &body)
+}
+
+fn seen(http: &Client, server: &Server) -> Value {
+    let (status, answer) = post(
+        http,
+        server,
+        "/graphs/shared/query",
+        &json!({"query": COUNT}),
+    );
+    assert_eq!(status, 200, "{answer}");
+    answer["rows"][0].clone()
+}
+
+#[test]
+fn a_second_server_reads_along_and_takes_over_from_a_dead_one() {
+    let setup = Setup {
+        config: "version: 1\nserver: { storage: ../data }\n".to_owned(),
+        ..Setup::default()
+    };
+    let folder = setup.write();
+    let config = folder.path().join("config/trellis.yaml");
+    let http = Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(30))
+        .build()
+        .expect("a client");
+    let first = Server::start(&config, &["--unauthenticated"]);
+    let made = json!({"graph_id": "shared", "schema": {"source": "node N { k: I64 @key }"}});
+    assert_eq!(post(&http, &first, "/graphs", &made).0, 201);
+    assert_eq!(write(&http, &first, 0).0, 200);
+    let second = Server::start(&config, &["--unauthenticated"]);
+    for number in 1..30 {
+        let (status, answer) = write(&http, &first, number);
+        assert_eq!(status, 200, "{answer}");
+        // What is acknowledged is there for everybody.
+        assert_eq!(
+            seen(&http, &second),
+            json!({"n": number + 1, "last": number})
+        );
+    }
+    let (status, refused) = write(&http, &second, 100);
+    assert_eq!(
+        (status, &refused["code"]),
+        (503, &json!("graph_locked")),
+        "{refused}"
+    );
+    first.kill();
+    assert_eq!(seen(&http, &second)["n"], 30);
+    let (status, taken) = write(&http, &second, 100);
+    assert_eq!(status, 200, "{taken}");
+    assert_eq!(seen(&http, &second), json!({"n": 31, "last": 100}));
+    let third = Server::start(&config, &["--unauthenticated"]);
+    assert_eq!(seen(&http, &third)["n"], 31);
+    assert_eq!(write(&http, &third, 200).0, 503);
+}
