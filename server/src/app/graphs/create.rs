@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api_types::{CreateGraphRequest, GraphSummary, GraphType};
+use language::diagnostic::Code;
 use language::schema::Schema;
 use policy::{Action, Principal};
 use registry::config::GraphKind;
@@ -25,7 +26,12 @@ pub(crate) async fn run(
     } else {
         Schema::parse(source)
     };
-    let schema = schema.map_err(Error::InvalidSchema)?;
+    let schema = schema.map_err(|findings| match findings.as_slice() {
+        [only] if open && only.code == Code::Unsupported => {
+            Error::Unsupported(only.message.clone())
+        }
+        _ => Error::InvalidSchema(findings),
+    })?;
     let new = NewGraph {
         uri: request.uri,
         tenant: request.tenant,

@@ -67,7 +67,7 @@ async fn bad_requests_are_named_and_change_nothing() {
             "/graphs",
             json!({"graph_id": "b", "schema": schema, "graph_type": "open"}),
             400,
-            "invalid_schema",
+            "unsupported",
         ),
         (
             "/graphs",

@@ -445,5 +445,5 @@ fn an_open_graph_takes_whatever_comes_and_gives_it_back() {
     let declared = json!({"graph_id": "half", "schema": {"source": PEOPLE}, "graph_type": "open"});
     server
         .post(Who::ServerAdmin, "/graphs", &declared)
-        .assert_problem(400, "invalid_schema");
+        .assert_problem(400, "unsupported");
 }
