@@ -3,7 +3,7 @@
 //! Null is "unknown" and passes through; logic is three-valued. Properties are read here, as late
 //! as possible, through the snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use language::diagnostic::Span;
@@ -45,17 +45,10 @@ impl Context<'_> {
             ExprKind::IsNull { operand, negated } => Ok(Value::Bool(
                 self.evaluate(operand, row)?.is_null() != *negated,
             )),
-            ExprKind::HasType { operand, types } => match self.evaluate(operand, row)? {
-                Value::Null => Ok(Value::Null),
-                Value::Node(node) => Ok(Value::Bool(types.contains(&node.type_id))),
-                Value::Relationship(edge) => Ok(Value::Bool(types.contains(&edge.type_id))),
-                other => Err(mismatch(
-                    "a label test",
-                    "a node or relationship",
-                    &other,
-                    expr,
-                )),
-            },
+            ExprKind::HasType { operand, types } => {
+                let element = self.evaluate(operand, row)?;
+                has_type(expr, &element, types)
+            }
             ExprKind::HasLabel { operand, label } => {
                 let element = self.evaluate(operand, row)?;
                 self.has_label(expr, &element, label.as_deref())
@@ -81,16 +74,7 @@ impl Context<'_> {
             ExprKind::Case {
                 branches,
                 otherwise,
-            } => {
-                for (condition, value) in branches {
-                    if self.is_true(condition, row)? {
-                        return self.evaluate(value, row);
-                    }
-                }
-                otherwise
-                    .as_ref()
-                    .map_or(Ok(Value::Null), |value| self.evaluate(value, row))
-            }
+            } => self.case(branches, otherwise.as_deref(), row),
             ExprKind::Call {
                 function,
                 arguments,
@@ -100,6 +84,20 @@ impl Context<'_> {
             | ExprKind::Reduce { .. }
             | ExprKind::Subquery(_) => self.nested(expr, row),
         }
+    }
+
+    fn case(
+        self,
+        branches: &[(Expr, Expr)],
+        otherwise: Option<&Expr>,
+        row: &[Value],
+    ) -> Result<Value, ExecuteError> {
+        for (condition, value) in branches {
+            if self.is_true(condition, row)? {
+                return self.evaluate(value, row);
+            }
+        }
+        otherwise.map_or(Ok(Value::Null), |value| self.evaluate(value, row))
     }
 
     /// Whether a condition is true, neither false nor unknown.
@@ -315,6 +313,20 @@ impl Context<'_> {
             }
             (other, _, _) => Err(mismatch("a slice", "a list", other, expr)),
         }
+    }
+}
+
+fn has_type(expr: &Expr, element: &Value, types: &BTreeSet<TypeId>) -> Result<Value, ExecuteError> {
+    match element {
+        Value::Null => Ok(Value::Null),
+        Value::Node(node) => Ok(Value::Bool(types.contains(&node.type_id))),
+        Value::Relationship(edge) => Ok(Value::Bool(types.contains(&edge.type_id))),
+        other => Err(mismatch(
+            "a label test",
+            "a node or relationship",
+            other,
+            expr,
+        )),
     }
 }
 
