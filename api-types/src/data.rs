@@ -32,6 +32,10 @@ pub struct LoadParameters {
     /// The branch to write; `main` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
+    /// The node type or edge type that the rows are of: required for all but NDJSON, whose lines say
+    /// it themselves.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub type_name: Option<String>,
 }
 
 /// What was loaded.

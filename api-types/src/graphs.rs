@@ -39,6 +39,59 @@ pub struct CreateGraphRequest {
     pub labels: BTreeMap<String, String>,
 }
 
+/// What is to be changed of a graph's registration. What is left out stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"tenant": "acme", "labels": {"env": "prod"}, "policy": null}))]
+pub struct UpdateGraphRequest {
+    /// Whose data it is; null for nobody's.
+    #[serde(
+        default,
+        deserialize_with = "crate::unique::given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<String>)]
+    pub tenant: Option<Option<String>>,
+    /// Names and values of your own, all of them.
+    #[serde(
+        default,
+        deserialize_with = "crate::unique::optional_map",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Who may do what with it; null for the server's policy alone.
+    #[serde(
+        default,
+        deserialize_with = "crate::unique::given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<PolicyFile>)]
+    pub policy: Option<Option<PolicyFile>>,
+}
+
+/// A graph that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeletedGraph {
+    /// Its id.
+    pub graph_id: String,
+    /// When it was deleted: RFC 3339.
+    pub deleted_at: String,
+    /// Until when it can be restored at least: RFC 3339.
+    pub purge_after: String,
+}
+
+/// A graph whose data is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PurgedGraph {
+    /// Its id.
+    pub graph_id: String,
+    /// When it was deleted: RFC 3339.
+    pub deleted_at: String,
+    /// Since when its data is gone: RFC 3339.
+    pub purged_at: String,
+}
+
 /// The text of a schema.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

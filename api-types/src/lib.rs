@@ -14,6 +14,7 @@
 //! ```
 
 mod commit;
+mod config;
 mod data;
 mod graphs;
 mod mutate;
@@ -24,6 +25,7 @@ mod server;
 mod unique;
 
 pub use commit::*;
+pub use config::*;
 pub use data::*;
 pub use graphs::*;
 pub use mutate::*;

@@ -57,6 +57,8 @@ error_codes! {
     EmptySchema = "empty_schema", 400, "The schema is empty";
     /// The schema has errors; each stands in `errors` with its position.
     InvalidSchema = "invalid_schema", 400, "The schema has errors";
+    /// The config file has errors; each stands in `errors` with its position. Nothing was applied.
+    InvalidConfig = "invalid_config", 400, "The config file has errors";
     /// The policy does not parse, or names what the policy schema does not have.
     InvalidPolicy = "invalid_policy", 400, "The policy has errors";
     /// The uri, or the path of a policy file, is empty or points outside the allowed roots.
@@ -111,6 +113,10 @@ error_codes! {
     InvalidValue = "invalid_value", 409, "A value that the schema does not allow";
     /// What was to be changed is not there any more.
     Gone = "gone", 409, "It is gone";
+    /// The graph was deleted, and its data has been removed.
+    GraphPurged = "graph_purged", 410, "The graph is purged";
+    /// What `If-Match` names is not the present version.
+    PreconditionFailed = "precondition_failed", 412, "It has changed meanwhile";
     /// The graph's history is not kept back to there, or cannot be followed back to there.
     HistoryGone = "history_gone", 410, "That past is gone";
     /// `if_commit` is not the head of the branch.
@@ -121,6 +127,8 @@ error_codes! {
     UnsupportedMediaType = "unsupported_media_type", 415, "Not in this media type";
     /// The `Idempotency-Key` was used for a request that asked something else.
     IdempotencyKeyReused = "idempotency_key_reused", 422, "The key is of another request";
+    /// The principal has too many queries waiting; the header `Retry-After` says when to try again.
+    TooManyQueries = "too_many_queries", 429, "Too many queries are waiting";
     /// Too many writes are waiting; the header `Retry-After` says when to try again. Nothing was
     /// changed.
     TooManyWrites = "too_many_writes", 429, "Too many writes are waiting";

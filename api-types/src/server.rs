@@ -62,6 +62,9 @@ pub struct ConfigReadiness {
     pub drifted: bool,
     /// Whether the last reload was applied; true when there was none.
     pub last_reload_ok: bool,
+    /// When the last reload was: RFC 3339; left out when there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_reload_at: Option<String>,
 }
 
 /// Who the credential stands for.

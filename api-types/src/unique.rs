@@ -39,6 +39,26 @@ where
     deserializer.deserialize_map(Unique(PhantomData))
 }
 
+/// As [`map`], of a field that may be left out.
+pub(crate) fn optional_map<'de, V, D>(
+    deserializer: D,
+) -> Result<Option<BTreeMap<String, V>>, D::Error>
+where
+    V: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    map(deserializer).map(Some)
+}
+
+/// A field of which null says something else than leaving it out.
+pub(crate) fn given<'de, V, D>(deserializer: D) -> Result<Option<Option<V>>, D::Error>
+where
+    V: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

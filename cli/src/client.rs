@@ -11,7 +11,7 @@ use std::time::Duration;
 use api_types::Problem;
 use clap::Args;
 use reqwest::blocking::{self, Body, RequestBuilder, Response};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
 use reqwest::{Method, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -150,6 +150,24 @@ impl Client {
             .request(Method::POST, path, &[])?
             .header(ACCEPT, JSON)
             .json(body);
+        self.json(self.send(request)?)
+    }
+
+    /// As [`Self::post`], with another method, on the version that is named, if one is.
+    pub(crate) fn change<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        if_match: Option<&str>,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, Failure> {
+        let mut request = self.request(method, path, &[])?.header(ACCEPT, JSON);
+        if let Some(version) = if_match {
+            request = request.header(IF_MATCH, format!("\"{}\"", version.trim_matches('"')));
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
         self.json(self.send(request)?)
     }
 

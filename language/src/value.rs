@@ -212,7 +212,7 @@ impl Value {
     #[must_use]
     pub fn group_key(&self) -> GroupKey {
         let mut bytes = Vec::new();
-        self.write_key(&mut bytes);
+        self.write_group_key(&mut bytes);
         GroupKey(bytes)
     }
 
@@ -220,7 +220,7 @@ impl Value {
     pub fn group_key_of<'a>(values: impl IntoIterator<Item = &'a Self>) -> GroupKey {
         let mut bytes = Vec::new();
         for value in values {
-            value.write_key(&mut bytes);
+            value.write_group_key(&mut bytes);
         }
         GroupKey(bytes)
     }
@@ -240,7 +240,9 @@ impl Value {
         }
     }
 
-    fn write_key(&self, out: &mut Vec<u8>) {
+    /// Appends what [`Value::group_key`] is made of, for those that keep keys in a form of their own.
+    /// A text is the byte 4, its length in eight bytes, most significant first, and itself.
+    pub fn write_group_key(&self, out: &mut Vec<u8>) {
         fn tagged(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
             out.push(tag);
             out.extend_from_slice(bytes);
@@ -269,14 +271,14 @@ impl Value {
             }
             Self::List(values) => {
                 sized(out, 7, values.len());
-                values.iter().for_each(|value| value.write_key(out));
+                values.iter().for_each(|value| value.write_group_key(out));
             }
             Self::Map(map) => {
                 sized(out, 8, map.len());
                 for (name, value) in map.iter() {
                     sized(out, 4, name.len());
                     out.extend_from_slice(name.as_bytes());
-                    value.write_key(out);
+                    value.write_group_key(out);
                 }
             }
             Self::Node(node) => {
@@ -291,10 +293,10 @@ impl Value {
                 sized(out, 11, path.edges.len());
                 path.nodes
                     .iter()
-                    .for_each(|node| Self::Node(*node).write_key(out));
+                    .for_each(|node| Self::Node(*node).write_group_key(out));
                 path.edges
                     .iter()
-                    .for_each(|edge| Self::Relationship(*edge).write_key(out));
+                    .for_each(|edge| Self::Relationship(*edge).write_group_key(out));
             }
         }
     }

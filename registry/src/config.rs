@@ -9,7 +9,9 @@ pub mod lock;
 pub mod model;
 pub mod parse;
 mod position;
+mod schema;
 mod shape;
+mod span;
 pub mod store;
 pub mod tokens;
 mod yaml_text;
@@ -18,6 +20,8 @@ use std::fmt;
 
 pub use model::{Auth, Config, GraphEntry, GraphKind, Limits, Log, LogFormat, PolicyFile, Server};
 pub use parse::{Parsed, parse};
+pub use schema::json_schema;
+pub use span::Span;
 pub use store::{ConfigFile, Drift};
 
 /// One thing that is wrong with the config file.

@@ -10,7 +10,6 @@
 //! All of it is synchronous. Run it where nobody's going away can end it half-way.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,16 +18,18 @@ use policy::{Action, Permit};
 use storage_engine::{CreateError, Graph, Store};
 use uuid::Uuid;
 
+use crate::answer::{self, Answer, Key};
+use crate::change::{Effects, Prepared};
 use crate::config::store::ConfigText;
 use crate::config::{GraphEntry, GraphKind, PolicyFile, edit};
-use crate::durable;
-use crate::handle::WrongPermit;
-use crate::intent::{self, Found, Intent};
-use crate::policy_file::read_policy;
-use crate::registration::{self, Registration, Snapshot};
-use crate::registry::{Registry, Step};
+use crate::durable::{self, DiskError};
+use crate::intent::{self, Change, Creation, Found, Intent};
+use crate::refusal::WrongPermit;
+use crate::registration::{Graphs, Registration, Snapshot};
+use crate::registry::Registry;
+use crate::steps::Step;
 use crate::uri::{self, GraphUri, UriError};
-use crate::{Digest, Error, GraphId, StorageError};
+use crate::{Digest, Error, GraphId, StorageError, locate};
 
 /// A graph that somebody asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +48,8 @@ pub struct NewGraph {
     pub policy_file: Option<String>,
     /// Closed when not given.
     pub graph_type: Option<GraphKind>,
+    /// What the caller calls this request, when it may send it again.
+    pub key: Option<Key>,
 }
 
 impl NewGraph {
@@ -61,51 +64,37 @@ impl NewGraph {
             labels: BTreeMap::new(),
             policy_file: None,
             graph_type: None,
+            key: None,
         }
-    }
-
-    fn check_texts(&self) -> Result<(), Error> {
-        let labels = self
-            .labels
-            .iter()
-            .flat_map(|(name, value)| [("label", name), ("label value", value)]);
-        for (field, text) in self
-            .tenant
-            .iter()
-            .map(|tenant| ("tenant", tenant))
-            .chain(labels)
-        {
-            let empty = text.trim().is_empty() && field != "label value";
-            // `<<` as a key would be taken for YAML's merge.
-            if empty || text == "<<" || text.chars().any(char::is_control) {
-                return Err(Error::InvalidText { field });
-            }
-        }
-        Ok(())
     }
 }
 
-/// What is said of every policy file outside, whatever is there.
-const OUTSIDE: &str = "is outside the folders that server.allow_roots names";
-
 /// Everything decided, nothing done.
 struct Plan {
-    entry: GraphEntry,
-    uri: GraphUri,
-    text: String,
-    intent: Intent,
+    prepared: Prepared,
+    registration: Arc<Registration>,
+}
+
+/// What came of a create.
+#[derive(Debug)]
+pub struct Created {
+    /// The graph as it was made.
+    pub registration: Arc<Registration>,
+    /// It was made by an earlier request of the same key.
+    pub replayed: bool,
 }
 
 impl Registry {
     /// Creates the graph: storage, config file, served version; all of them or none. The permit is
     /// for `graph_create` on the server; its principal is who made the first commit.
-    pub fn create(&self, permit: &Permit, request: NewGraph) -> Result<Arc<Registration>, Error> {
+    pub fn create(&self, permit: &Permit, request: NewGraph) -> Result<Created, Error> {
         let is_it = permit.action() == Action::GraphCreate && permit.graph_id().is_none();
         WrongPermit::unless(is_it, permit)?;
         let schema = request.schema.clone();
         let principal = permit.principal().id.clone();
-        self.create_with(request, |folder, graph| {
-            initialise(folder, graph, schema, principal)
+        let by = principal.clone();
+        self.create_with(&principal, request, move |folder, graph| {
+            initialise(folder, graph, schema, by)
         })
     }
 
@@ -114,57 +103,54 @@ impl Registry {
     /// left by a crash is known to be this attempt's.
     fn create_with(
         &self,
+        principal: &str,
         request: NewGraph,
         initialise: impl FnOnce(&Path, Uuid) -> Result<(), StorageError>,
-    ) -> Result<Arc<Registration>, Error> {
-        request.check_texts()?;
+    ) -> Result<Created, Error> {
+        locate::check_texts(request.tenant.iter(), std::iter::once(&request.labels))?;
         let _turn = self.take_turn();
         let _lock = self.lock()?;
         let (read, snapshot) = self.current()?;
-        let plan = self.plan(&request, &read, &snapshot)?;
-        plan.intent.begin(self.file())?;
-        self.after(Step::IntentWritten)?;
-        let mut made_folder = false;
-        match self.replace_config(&plan, &mut made_folder, initialise) {
-            Ok(()) => {}
-            // As after a crash: whoever comes next settles it.
-            Err(Failure {
-                error: error @ Error::Halted(_),
-                ..
-            }) => return Err(error),
-            // The new config may be in place already, so only the disk can tell: as above.
-            Err(Failure {
-                error,
-                replaced: true,
-            }) => return Err(error),
-            Err(Failure {
-                error,
-                replaced: false,
-            }) => {
-                self.abandon(&plan.intent, made_folder);
-                return Err(error);
-            }
+        if let Some(key) = &request.key
+            && let Some(answer) = answer::find(self.file(), principal, key)?
+        {
+            return self.replay(key, answer);
         }
-        self.file().record_write(plan.intent.new_digest)?;
-        self.after(Step::DigestRecorded)?;
-        let registration = self.serve(
-            request.graph_id,
-            plan.entry,
-            plan.uri,
-            &plan.intent,
-            &snapshot,
-        );
-        self.after(Step::Published)?;
-        if let Err(error) = plan.intent.end(self.file()) {
-            // The graph is whole; whoever comes next finds it so and ends the intent.
-            tracing::warn!(%error, "an intent could not be ended");
+        let Plan {
+            prepared,
+            registration,
+        } = self.plan(principal, &request, &read, &snapshot)?;
+        let Change::Create(creation) = &prepared.intent.change else {
+            return Err(Error::Changed);
+        };
+        let mut creating = Creating {
+            creation,
+            registration: registration.clone(),
+            made_folder: false,
+            initialise: Some(initialise),
+        };
+        self.carry_out(&prepared, &snapshot, &mut creating)?;
+        Ok(Created {
+            registration,
+            replayed: false,
+        })
+    }
+
+    fn replay(&self, key: &Key, answer: Answer) -> Result<Created, Error> {
+        if answer.request != key.request {
+            return Err(Error::KeyReused);
         }
-        self.after(Step::IntentEnded)?;
-        Ok(registration)
+        let uri = GraphUri::parse(&answer.entry.uri, self.file().folder())?;
+        let (graph_id, entry) = (answer.graph_id, answer.entry);
+        Ok(Created {
+            registration: Arc::new(Registration::new(self.file(), graph_id, entry, uri)),
+            replayed: true,
+        })
     }
 
     fn plan(
         &self,
+        principal: &str,
         request: &NewGraph,
         read: &ConfigText,
         snapshot: &Snapshot,
@@ -175,49 +161,37 @@ impl Registry {
         let graph_uuid = Uuid::new_v4();
         let roots = self.roots(snapshot)?;
         let uri = self.place(request, graph_uuid, snapshot, &roots)?;
-        let policy = request
-            .policy_file
-            .as_deref()
-            .map(|written| self.policy_file(written, &roots))
-            .transpose()?;
+        if let Some(written) = &request.policy_file {
+            self.check_policy_file(written, &roots)?;
+        }
         let entry = GraphEntry {
             uri: uri.written().to_owned(),
             tenant: request.tenant.clone(),
             labels: request.labels.clone(),
-            policy,
+            policy: request.policy_file.clone().map(|file| PolicyFile { file }),
             graph_type: request.graph_type,
         };
-        let text = edit::add_graph(&read.text, &request.graph_id, &entry)?;
+        let graph_id = &request.graph_id;
+        let text = edit::add_graph(&read.text, graph_id, &entry)?;
         let folder = uri.canonical().to_owned();
-        let intent = Intent {
-            intent: Uuid::new_v4(),
-            graph_id: request.graph_id.clone(),
+        let answer = request.key.as_ref();
+        let creation = Creation {
             graph_uuid,
             folder_existed: !uri::is_remote(&folder) && folder.exists(),
             missing_above: missing_above(&folder),
             folder,
-            old_digest: read.digest,
-            new_digest: Digest::of(text.as_bytes()),
+            answer: answer.map(|key| Answer::new(principal, key, graph_id, &entry)),
         };
+        let new_digest = Digest::of(text.as_bytes());
+        let change = Change::Create(creation);
+        let registration = Registration::new(self.file(), graph_id.clone(), entry, uri);
         Ok(Plan {
-            entry,
-            uri,
-            text,
-            intent,
+            prepared: Prepared {
+                intent: Intent::new(graph_id, read.digest, new_digest, change),
+                text,
+            },
+            registration: Arc::new(registration),
         })
-    }
-
-    /// The canonical folders where a location given over HTTP may point.
-    fn roots(&self, snapshot: &Snapshot) -> Result<Vec<PathBuf>, Error> {
-        let server = &snapshot.config.server;
-        let written: Vec<&String> = match &server.allow_roots {
-            Some(roots) => roots.iter().collect(),
-            None => server.storage.iter().collect(),
-        };
-        let roots = written
-            .into_iter()
-            .map(|root| uri::root(root, self.file().folder()));
-        Ok(roots.collect::<Result<_, UriError>>()?)
     }
 
     /// Settles where the graph will be kept and checks the place against every rule.
@@ -269,152 +243,61 @@ impl Registry {
         self.check_vacant(&uri, snapshot)?;
         Ok(uri)
     }
+}
 
-    fn check_vacant(&self, uri: &GraphUri, snapshot: &Snapshot) -> Result<(), Error> {
-        if let Some(by) = registration::occupant(&snapshot.graphs, uri.canonical()) {
-            return Err(Error::UriInUse {
-                uri: uri.written().to_owned(),
-                by: by.graph_id.clone(),
+/// Making a graph's storage, and undoing it.
+struct Creating<'a, F> {
+    creation: &'a Creation,
+    registration: Arc<Registration>,
+    made_folder: bool,
+    initialise: Option<F>,
+}
+
+impl<F: FnOnce(&Path, Uuid) -> Result<(), StorageError>> Effects for Creating<'_, F> {
+    fn before(&mut self, registry: &Registry) -> Result<(), Error> {
+        let Creation {
+            folder, graph_uuid, ..
+        } = self.creation;
+        self.made_folder = !uri::is_remote(folder) && durable::create_folder(folder)?;
+        registry.after(Step::FolderMade)?;
+        if !matches!(intent::look(folder)?, Found::Absent | Found::Empty) {
+            // Somebody was quicker: what is in there is theirs, even if the folder is ours.
+            self.made_folder = false;
+            return Err(Error::UriNotEmpty {
+                path: folder.clone(),
             });
         }
-        if let Some((relation, by)) = registration::neighbour(&snapshot.graphs, uri) {
-            return Err(UriError::Overlaps {
-                written: uri.written().to_owned(),
-                relation,
-                by: by.graph_id.to_string(),
-            }
-            .into());
+        let failed = |source| Error::Storage {
+            graph_id: self.registration.graph_id.clone(),
+            source,
+        };
+        if let Some(initialise) = self.initialise.take() {
+            initialise(folder, *graph_uuid).map_err(failed)?;
         }
-        let path = uri.canonical().to_owned();
-        match intent::look(&path)? {
-            Found::Absent | Found::Empty => Ok(()),
-            Found::Other if !uri::is_remote(&path) && !path.is_dir() => {
-                Err(UriError::NotAFolder { path }.into())
-            }
-            Found::Graph(_) | Found::Other => Err(Error::UriNotEmpty { path }),
+        registry.after(Step::StorageInitialised)?;
+        // The engine must have left its mark, else a crash could not be told from a stranger's folder.
+        if intent::look(folder)? == Found::Graph(*graph_uuid) {
+            Ok(())
+        } else {
+            Err(failed(StorageError::Unmarked))
         }
     }
 
-    /// A policy file given over HTTP: within the roots, a file, readable, and a sound policy. Of one
-    /// that is outside nothing is told, not even whether it is there.
-    fn policy_file(&self, written: &str, roots: &[PathBuf]) -> Result<PolicyFile, Error> {
-        let refuse = |reason| Error::InvalidPolicyFile {
-            written: written.to_owned(),
-            reason,
-        };
-        if written.trim().is_empty() || written.chars().any(char::is_control) {
-            return Err(refuse("is no file name"));
-        }
-        let path = match uri::canonical(&self.file().resolve(written)) {
-            Ok(path) => path,
-            Err(error) if error.place().is_some_and(|at| uri::is_inside(at, roots)) => {
-                return Err(refuse("cannot be found"));
-            }
-            Err(_) => return Err(refuse(OUTSIDE)),
-        };
-        if !uri::is_inside(&path, roots) {
-            return Err(refuse(OUTSIDE));
-        }
-        match fs::metadata(&path) {
-            Ok(found) if found.is_file() => {}
-            Ok(_) => return Err(refuse("is no file")),
-            Err(_) => return Err(refuse("cannot be found")),
-        }
-        read_policy(&path).map_err(Error::InvalidPolicy)?;
-        Ok(PolicyFile {
-            file: written.to_owned(),
-        })
+    fn undo(&mut self, _: &Registry) -> Result<(), DiskError> {
+        self.creation.undo_attempt(self.made_folder)
     }
 
-    /// The effects up to the moment from which the graph exists.
-    fn replace_config(
-        &self,
-        plan: &Plan,
-        made_folder: &mut bool,
-        initialise: impl FnOnce(&Path, Uuid) -> Result<(), StorageError>,
-    ) -> Result<(), Failure> {
-        let intent = &plan.intent;
-        let remote = uri::is_remote(&intent.folder);
-        *made_folder = !remote && durable::create_folder(&intent.folder)?;
-        self.after(Step::FolderMade)?;
-        if !matches!(intent::look(&intent.folder)?, Found::Absent | Found::Empty) {
-            // Somebody was quicker: what is in there is theirs, even if the folder is ours.
-            *made_folder = false;
-            return Err(Error::UriNotEmpty {
-                path: intent.folder.clone(),
-            }
-            .into());
-        }
-        initialise(&intent.folder, intent.graph_uuid).map_err(|error| Error::Storage {
-            graph_id: intent.graph_id.clone(),
-            source: error,
-        })?;
-        self.after(Step::StorageInitialised)?;
-        self.check_identity(intent)?;
-        let replacement = self.file().prepare(&plan.text)?;
-        if let Err(halted) = self.after(Step::ConfigPrepared) {
-            replacement.leave();
-            return Err(halted.into());
-        }
-        // An editor pays no regard to our lock: look again at the last moment.
-        let on_disk = self.file().read()?.digest;
-        if on_disk != intent.old_digest {
-            return Err(self.drifted(on_disk).into());
-        }
-        replacement.rename()?;
-        let replaced = |error: Error| Failure {
-            error,
-            replaced: true,
-        };
-        durable::sync_folder(self.file().folder()).map_err(|error| replaced(error.into()))?;
-        self.after(Step::ConfigReplaced).map_err(replaced)
-    }
-
-    /// The engine must have left its mark, else a crash could not be told from a stranger's folder.
-    fn check_identity(&self, intent: &Intent) -> Result<(), Error> {
-        if intent::look(&intent.folder)? == Found::Graph(intent.graph_uuid) {
+    fn after(&mut self, registry: &Registry) -> Result<(), Error> {
+        let Some(answer) = &self.creation.answer else {
             return Ok(());
-        }
-        Err(Error::Storage {
-            graph_id: intent.graph_id.clone(),
-            source: StorageError::Unmarked,
-        })
+        };
+        answer.keep(registry.file())?;
+        registry.after(Step::AnswerKept)
     }
 
-    fn serve(
-        &self,
-        graph_id: GraphId,
-        entry: GraphEntry,
-        uri: GraphUri,
-        intent: &Intent,
-        snapshot: &Snapshot,
-    ) -> Arc<Registration> {
-        let position = snapshot.graphs.len();
-        let registration = Arc::new(Registration::new(
-            self.file(),
-            graph_id.clone(),
-            entry,
-            uri,
-            position,
-        ));
-        let mut graphs = snapshot.graphs.clone();
-        graphs.insert(graph_id, registration.clone());
-        self.publish(Snapshot {
-            digest: intent.new_digest,
-            config: snapshot.config.clone(),
-            graphs,
-        });
-        registration
-    }
-
-    /// Undoes a failed attempt. What cannot be undone now is left to the intent.
-    fn abandon(&self, intent: &Intent, made_folder: bool) {
-        let undone = intent
-            .undo_attempt(made_folder)
-            .and_then(|()| intent.end(self.file()));
-        if let Err(error) = undone {
-            tracing::error!(graph_id = %intent.graph_id, %error, "a failed create could not be undone yet");
-        }
+    fn publish(&mut self, _: &Registry, graphs: &mut Graphs) {
+        let graph_id = self.registration.graph_id.clone();
+        graphs.insert(graph_id, self.registration.clone());
     }
 }
 
@@ -440,21 +323,6 @@ fn initialise(
     Ok(Graph::create(store, new)?)
 }
 
-/// Why the effects stopped, and whether the config had been replaced by then.
-struct Failure {
-    error: Error,
-    replaced: bool,
-}
-
-impl<E: Into<Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self {
-            error: error.into(),
-            replaced: false,
-        }
-    }
-}
-
 fn missing_above(folder: &Path) -> Vec<PathBuf> {
     if uri::is_remote(folder) {
         // There are no folders.
@@ -470,6 +338,8 @@ fn missing_above(folder: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::Options;
 
@@ -517,10 +387,10 @@ mod tests {
                 folder: PathBuf::new(),
             })
         };
-        let _ = registry.create_with(at("warm-up", "data/x"), |_, _| Err(full()));
+        let _ = registry.create_with("me", at("warm-up", "data/x"), |_, _| Err(full()));
         let before = listing(folder.path());
         let error = registry
-            .create_with(at("one", "data/some/where/one"), |folder, _| {
+            .create_with("me", at("one", "data/some/where/one"), |folder, _| {
                 write(folder.join("half"), "half");
                 Err(full())
             })
@@ -529,7 +399,7 @@ mod tests {
         assert_eq!(listing(folder.path()), before);
         // A folder that was there before stays; what carries the attempt's uuid goes.
         registry
-            .create_with(at("two", "data/empty"), |folder, uuid| {
+            .create_with("me", at("two", "data/empty"), |folder, uuid| {
                 write(
                     folder.join("graph.json"),
                     &format!("{{\"uuid\":\"{uuid}\"}}"),
@@ -540,7 +410,7 @@ mod tests {
             .expect_err("fails");
         assert_eq!(listing(folder.path()), before);
         // An engine that leaves no mark is refused.
-        let error = registry.create_with(at("three", "data/three"), |_, _| Ok(()));
+        let error = registry.create_with("me", at("three", "data/three"), |_, _| Ok(()));
         let unmarked = matches!(
             error,
             Err(Error::Storage {

@@ -3,6 +3,7 @@
 //! It knows nothing of what the files mean. Replacing a file is one rename, so that a reader or a
 //! crash finds the old bytes or the new ones, never a part of either.
 
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -22,6 +23,21 @@ pub struct DiskError {
     /// The system's reason.
     #[source]
     pub source: io::Error,
+}
+
+thread_local! {
+    static EFFECTS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many changes of the disk this thread has made here: for a test that asks whether each has a
+/// step of its own ([`crate::Step`]).
+#[must_use]
+pub fn effects() -> u64 {
+    EFFECTS.get()
+}
+
+fn count_effect() {
+    EFFECTS.set(EFFECTS.get() + 1);
 }
 
 /// Names the action and the path of an IO error.
@@ -57,7 +73,10 @@ pub(crate) fn parent(path: &Path) -> &Path {
 /// Removes a file, durably. One that is gone already is no error.
 pub(crate) fn remove(path: &Path) -> Result<(), DiskError> {
     match fs::remove_file(path) {
-        Ok(()) => sync_folder(parent(path)),
+        Ok(()) => {
+            count_effect();
+            sync_folder(parent(path))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(DiskError {
             action: "remove",
@@ -96,6 +115,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
         .persist(path)
         .map_err(|error| error.error)
         .naming("replace", path)?;
+    count_effect();
     sync_folder(parent(path))
 }
 
@@ -159,7 +179,7 @@ impl Replacement {
             .persist(&self.target)
             .map_err(|error| error.error)
             .naming("replace", &self.target)
-            .map(|_| ())
+            .map(|_| count_effect())
     }
 }
 

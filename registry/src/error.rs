@@ -9,8 +9,8 @@ use crate::config::Problem;
 use crate::config::edit::EditError;
 use crate::config::lock::LockError;
 use crate::durable::DiskError;
-use crate::handle::WrongPermit;
 use crate::policy_file::PolicyFileError;
+use crate::refusal::WrongPermit;
 use crate::uri::UriError;
 use crate::{Digest, GraphId, GraphIdError, Step};
 
@@ -109,12 +109,55 @@ pub enum Error {
         #[source]
         source: StorageError,
     },
+    /// There is no graph where a server of one graph was to find it.
+    #[error(
+        "{} is no graph: it has no readable graph.json; a server with a config file creates one",
+        path.display()
+    )]
+    NoGraph {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The server has no config file that could be changed or read again.
+    #[error("the server runs without a config file")]
+    NoFile,
+    /// The graph's registration is not the one that was decided about (503): ask again.
+    #[error("the graph's registration has changed since the decision")]
+    Changed,
+    /// The registration is another version than the caller has seen (412).
+    #[error("the registration of the graph {0:?} has changed; read it again")]
+    OtherVersion(GraphId),
+    /// The graph was deleted and its data is gone (410).
+    #[error("the graph {0:?} was purged")]
+    Purged(GraphId),
+    /// Another process, or a write under way, has the graph and does not let go (503).
+    #[error("process {} on {} holds the graph", holder.pid, holder.host)]
+    Locked {
+        /// Who.
+        holder: storage_engine::Holder,
+    },
+    /// The graph cannot be held (503).
+    #[error("the graph cannot be held for writing")]
+    Hold(#[source] storage_engine::OpenError),
+    /// The key stands for another request (422).
+    #[error("the Idempotency-Key was used for another request; nothing was done")]
+    KeyReused,
     /// A step on the disk failed.
     #[error(transparent)]
     Io(#[from] DiskError),
     /// A fault hook ended the attempt after this step, as a crash would have. Tests only.
     #[error("ended after the step {0:?}")]
     Halted(Step),
+}
+
+impl Error {
+    /// Why a graph's writer lock was not had.
+    pub(crate) fn held(error: storage_engine::OpenError) -> Self {
+        match error {
+            storage_engine::OpenError::Locked { holder } => Self::Locked { holder },
+            error => Self::Hold(error),
+        }
+    }
 }
 
 /// Why the storage of a new graph was not made.

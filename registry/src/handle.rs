@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use language::Value;
@@ -18,6 +18,7 @@ use language::schema::Schema;
 use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::export::{self, ExportError};
+use storage_engine::load::{self, Batch, Input, LineError, LoadError, Loaded};
 use storage_engine::{
     Answer, At, CommitError, CommitInfo, Follower, Graph, IdempotencyKey, OpenError, PastError,
     PastLimits, Snapshot, Status, Store, Work, WriteRequest, Written,
@@ -25,6 +26,9 @@ use storage_engine::{
 use uuid::Uuid;
 
 use crate::Registration;
+use crate::deleted::is_deleted;
+use crate::refusal::{AccessError, HandleError, WrongPermit, with_causes};
+use crate::set_aside::SetAside;
 use crate::uri;
 
 /// Every graph that was asked for, by its folder.
@@ -32,26 +36,32 @@ use crate::uri;
 pub(crate) struct Handles {
     /// `None` once closed for good.
     slots: Mutex<Option<HashMap<PathBuf, Arc<Slot>>>>,
+    /// Where processes tell each other which graphs they want, and which are deleted.
+    state_folder: PathBuf,
+    /// Of these handles among those of other processes.
+    name: Uuid,
     /// How graphs are kept.
     options: storage_engine::Options,
 }
 
 #[derive(Debug, Default)]
-struct Slot(Mutex<State>);
+pub(crate) struct Slot(pub(crate) Mutex<State>);
 
 #[derive(Debug, Default)]
-enum State {
+pub(crate) enum State {
     #[default]
     Closed,
     Open(Graph),
     /// Another process writes it.
     Following(Follower),
-    Broken(Arc<OpenError>),
+    Broken(SetAside),
+    /// Not to be opened for now: it is being deleted, here or (`true`) by another process.
+    Withheld(bool),
 }
 
 /// An open graph, however it was opened.
 #[derive(Debug, Clone)]
-enum Source {
+pub(crate) enum Source {
     Written(Graph),
     Followed(Follower),
 }
@@ -67,70 +77,32 @@ pub enum Standing {
     Broken(String),
 }
 
-/// Why a graph cannot be reached.
-#[derive(Debug, thiserror::Error)]
-pub enum HandleError {
-    /// The permit is not for this: a defect of the caller.
-    #[error(transparent)]
-    WrongPermit(#[from] WrongPermit),
-    /// It is not registered any more.
-    #[error("the graph is not registered any more")]
-    Absent,
-    /// Its tenant, its labels or its policy have changed since the decision.
-    #[error("the graph's registration has changed since the decision")]
-    Changed,
-    /// The server is stopping.
-    #[error("the graphs are closed")]
-    Closed,
-    /// Another process has it, or a file operation failed.
-    #[error("the graph cannot be opened now")]
-    NotNow(#[source] Arc<OpenError>),
-    /// It is damaged.
-    #[error("the graph is set aside")]
-    Broken(#[source] Arc<OpenError>),
-}
-
-/// A permit that is for the server, for another graph, or for another action: a defect.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the permit {permit}, for `{action}`, does not allow this")]
-pub struct WrongPermit {
-    /// The decision.
-    pub permit: Uuid,
-    /// What it is for.
-    pub action: Action,
-}
-
-impl WrongPermit {
-    pub(crate) fn unless(holds: bool, permit: &Permit) -> Result<(), Self> {
-        if holds {
-            Ok(())
-        } else {
-            Err(Self {
-                permit: permit.decision_id(),
-                action: permit.action(),
-            })
-        }
-    }
-}
-
-/// Why something was not done with a graph that was reached.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessError<E: std::error::Error + 'static> {
-    /// A defect of the caller.
-    #[error(transparent)]
-    WrongPermit(#[from] WrongPermit),
-    /// The engine.
-    #[error(transparent)]
-    Engine(E),
-}
-
 impl Handles {
-    /// No graph is open; those that will be are kept as `options` says.
-    pub(crate) fn new(options: storage_engine::Options) -> Self {
+    /// No graph is open; those that will be are kept as `options` says. Processes tell each other in the
+    /// state folder which graphs they want.
+    pub(crate) fn new(state_folder: PathBuf, options: storage_engine::Options) -> Self {
         Self {
             slots: Mutex::new(Some(HashMap::new())),
+            state_folder,
+            name: Uuid::new_v4(),
             options,
         }
+    }
+
+    /// The registry's own folder.
+    pub(crate) fn state_folder(&self) -> &Path {
+        &self.state_folder
+    }
+
+    /// Of these handles among those of other processes.
+    pub(crate) fn name(&self) -> Uuid {
+        self.name
+    }
+
+    pub(crate) fn slot_of(&self, folder: &Path) -> Option<Arc<Slot>> {
+        let mut slots = self.slots();
+        let slots = slots.as_mut()?;
+        Some(slots.entry(folder.to_owned()).or_default().clone())
     }
 
     /// One snapshot of the graph that the permit is for. Blocks while it is opened.
@@ -202,9 +174,9 @@ impl Handles {
             return Standing::Closed;
         };
         match &*state {
-            State::Closed => Standing::Closed,
+            State::Closed | State::Withheld(_) => Standing::Closed,
             State::Open(_) | State::Following(_) => Standing::Open,
-            State::Broken(error) => Standing::Broken(with_causes(error.as_ref())),
+            State::Broken(broken) => Standing::Broken(with_causes(broken.error.as_ref())),
         }
     }
 
@@ -213,19 +185,15 @@ impl Handles {
     pub(crate) fn close(&self) {
         let slots = self.slots().take().unwrap_or_default();
         for (folder, slot) in slots {
-            let mut state = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if let State::Open(graph) = std::mem::take(&mut *state)
-                && let Err(error) = graph.close()
-            {
-                tracing::warn!(folder = %folder.display(), %error, "a graph was not closed cleanly");
-            }
+            let state = std::mem::take(&mut *slot.state());
+            shut(&folder, state);
         }
     }
 
     /// The graph for writing, opened if need be, or taken over from a process that has gone.
     fn graph(&self, permit: &Permit, registration: &Registration) -> Result<Graph, HandleError> {
         let slot = self.slot(permit, registration)?;
-        let mut state = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = slot.state();
         if let State::Following(follower) = &*state
             && let Some(holder) = follower.holder()
         {
@@ -243,9 +211,13 @@ impl Handles {
     }
 
     /// The graph for reading, opened if need be.
-    fn source(&self, permit: &Permit, registration: &Registration) -> Result<Source, HandleError> {
+    pub(crate) fn source(
+        &self,
+        permit: &Permit,
+        registration: &Registration,
+    ) -> Result<Source, HandleError> {
         let slot = self.slot(permit, registration)?;
-        let mut state = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = slot.state();
         if let State::Following(follower) = &*state {
             return Ok(Source::Followed(follower.clone()));
         }
@@ -255,9 +227,7 @@ impl Handles {
     fn slot(&self, permit: &Permit, registration: &Registration) -> Result<Arc<Slot>, HandleError> {
         check(permit, registration)?;
         let folder = registration.uri.canonical();
-        let mut slots = self.slots();
-        let slots = slots.as_mut().ok_or(HandleError::Closed)?;
-        Ok(slots.entry(folder.to_owned()).or_default().clone())
+        self.slot_of(folder).ok_or(HandleError::Closed)
     }
 
     /// Opens the graph for writing, or, where another process does that, for reading.
@@ -271,12 +241,13 @@ impl Handles {
             // Another process has taken over, or the store was out of reach: only opening it again
             // tells what the graph has.
             State::Open(_) => {}
-            State::Broken(error) => return Err(HandleError::Broken(error.clone())),
-            // Closing may have come between the two locks, and has passed this slot by now.
-            State::Closed | State::Following(_) if self.slots().is_none() => {
-                return Err(HandleError::Closed);
+            State::Broken(broken) if !broken.is_due() => {
+                return Err(HandleError::Broken(broken.error.clone()));
             }
-            State::Closed | State::Following(_) => {}
+            State::Withheld(_) => return Err(HandleError::Changed),
+            // Closing may have come between the two locks, and has passed this slot by now.
+            _ if self.slots().is_none() => return Err(HandleError::Closed),
+            State::Closed | State::Following(_) | State::Broken(_) => {}
         }
         let folder = registration.uri.canonical();
         let store = match uri::is_remote(folder) {
@@ -284,6 +255,11 @@ impl Handles {
             false => Ok(folder.into()),
         };
         let opened = match store.and_then(|store| Graph::open(store, self.options.clone())) {
+            // Asked with the writer lock in hand, which a delete has had until it was done.
+            Ok(graph) if is_deleted(&self.state_folder, &registration.graph_id, folder) => {
+                shut(folder, State::Open(graph));
+                return Err(HandleError::Absent);
+            }
             Ok(graph) => {
                 *state = State::Open(graph.clone());
                 Ok(Source::Written(graph))
@@ -306,7 +282,7 @@ impl Handles {
             if passes(&error) || matches!(state, State::Following(_)) {
                 return HandleError::NotNow(error);
             }
-            *state = State::Broken(error.clone());
+            *state = State::Broken(SetAside::after(state, error.clone()));
             HandleError::Broken(error)
         })
     }
@@ -326,15 +302,70 @@ impl Handles {
         let state = slot.as_ref().and_then(|slot| slot.0.try_lock().ok());
         Ok(match state.as_deref() {
             Some(State::Open(graph)) if !graph.is_lost() => Some(graph.clone()),
-            Some(State::Open(_) | State::Closed | State::Following(_) | State::Broken(_))
+            Some(
+                State::Open(_)
+                | State::Closed
+                | State::Following(_)
+                | State::Broken(_)
+                | State::Withheld(_),
+            )
             | None => None,
         })
     }
 
-    fn slots(&self) -> MutexGuard<'_, Option<HashMap<PathBuf, Arc<Slot>>>> {
+    pub(crate) fn slots(&self) -> MutexGuard<'_, Option<HashMap<PathBuf, Arc<Slot>>>> {
         // An insertion or removal cannot be half done.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Slot {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes a graph that is open. Blocks until what it has begun is answered.
+pub(crate) fn shut(folder: &Path, state: State) {
+    if let State::Open(graph) = state
+        && let Err(error) = graph.close()
+    {
+        tracing::warn!(folder = %folder.display(), %error, "a graph was not closed cleanly");
+    }
+}
+
+/// A graph held for writing, so that nobody else opens it, until dropped.
+#[derive(Debug)]
+pub(crate) enum Hold {
+    /// By the lock in its folder.
+    Local { _lock: storage_engine::Hold },
+    /// By being open: in an object store nothing else keeps other writers out.
+    Remote { graph: Graph },
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Self::Remote { graph } = self
+            && let Err(error) = graph.close()
+        {
+            tracing::warn!(%error, "a graph that was held was not closed cleanly");
+        }
+    }
+}
+
+/// Holds the graph at a canonical place.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing is read or written through it: its life cycle is changed, which asks for a permit first"
+)]
+pub(crate) fn hold(folder: &Path) -> Result<Hold, OpenError> {
+    if !uri::is_remote(folder) {
+        let lock = storage_engine::hold(folder)?;
+        return Ok(Hold::Local { _lock: lock });
+    }
+    let store = Store::at(&folder.to_string_lossy())?;
+    let graph = Graph::open(store, storage_engine::Options::default())?;
+    Ok(Hold::Remote { graph })
 }
 
 /// Whether the permit is for this graph as it is registered now.
@@ -367,18 +398,6 @@ fn passes(error: &OpenError) -> bool {
         cause = error.source();
     }
     false
-}
-
-/// An error and its causes in one line.
-#[must_use]
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// How many records there are, by name of the type.
@@ -498,6 +517,24 @@ impl Writer {
     #[must_use]
     pub fn schema(&self) -> Arc<Schema> {
         self.graph.snapshot().schema().clone()
+    }
+
+    /// Reads what is to be loaded against the newest state, of which nothing comes out.
+    pub fn parse(&self, input: Input, source: &load::Source) -> Result<Batch, Vec<LineError>> {
+        load::parse(input, source, &self.graph.snapshot())
+    }
+
+    /// Loads what was read and decided, in one commit, which names who was permitted to and by which
+    /// decision; with a key, once for each of that principal.
+    pub async fn load(
+        &self,
+        authorized: &Authorized<Batch>,
+        request: WriteRequest,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Written<Loaded>, AccessError<CommitError<LoadError>>> {
+        let request = self.named(authorized, request)?;
+        let loaded = self.graph.load(request, key, authorized.plan()).await;
+        loaded.map_err(AccessError::Engine)
     }
 
     /// Carries out work that `make` makes of what was decided, in one commit, which names who was

@@ -1,4 +1,4 @@
-//! What a create was about to do, written down before its first effect, so that whoever comes next
+//! What a change was about to do, written down before its first effect, so that whoever comes next
 //! can finish or undo it.
 //!
 //! `.trellis/intents/<uuid>.json` lives from before the first effect to after the last. Undoing
@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use storage_engine::{Contents, Store};
 use uuid::Uuid;
 
+use crate::answer::Answer;
 use crate::config::ConfigFile;
+use crate::deleted::Deleted;
 use crate::durable::{self, DiskError, Naming};
 use crate::uri;
 use crate::{Digest, GraphId};
@@ -35,13 +37,41 @@ const OURS: [&str; 7] = [
     "published",
 ];
 
-/// One create, from before its first effect.
+/// How the folders begin in which `trellis repair` keeps what it changed.
+const REPAIRED: &str = "repair-";
+
+/// One change of the config file, from before its first effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// The intent's own name.
     pub intent: Uuid,
-    /// The graph that is to be.
+    /// The graph that it is about.
     pub graph_id: GraphId,
+    /// The config before.
+    pub old_digest: Digest,
+    /// The config after.
+    pub new_digest: Digest,
+    /// What is to be done.
+    pub change: Change,
+}
+
+/// What is to be done to a graph.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It is made.
+    Create(Creation),
+    /// Its entry is changed.
+    Update,
+    /// Its entry goes, and its data is kept for a while.
+    Delete(Box<Deleted>),
+    /// Its entry comes back.
+    Restore(Box<Deleted>),
+}
+
+/// A graph to be made, from before its first effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Creation {
     /// The uuid its storage will carry.
     pub graph_uuid: Uuid,
     /// Its canonical folder, or place in an object store.
@@ -50,10 +80,8 @@ pub struct Intent {
     pub folder_existed: bool,
     /// Folders above it that were not there before, the lowest first.
     pub missing_above: Vec<PathBuf>,
-    /// The config before.
-    pub old_digest: Digest,
-    /// The config after.
-    pub new_digest: Digest,
+    /// What a repetition of the request is answered, when it has an `Idempotency-Key`.
+    pub answer: Option<Answer>,
 }
 
 /// What lies at an intent's folder.
@@ -69,7 +97,7 @@ pub enum Found {
     Other,
 }
 
-/// What the config file on the disk says of an intent's graph and folder.
+/// What the config file on the disk says of a graph and its folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Named {
     /// The graph, at that folder.
@@ -95,9 +123,9 @@ pub enum Settlement {
     LeftAlone,
 }
 
-/// Decides how an intent is settled.
+/// Decides how a create that did not end is settled.
 #[must_use]
-pub fn settlement(intent: &Intent, named: Named, found: Found) -> Settlement {
+pub fn settlement(intent: &Creation, named: Named, found: Found) -> Settlement {
     match (named, found) {
         (Named::Itself, Found::Graph(uuid)) if uuid == intent.graph_uuid => Settlement::Finished,
         (Named::No, Found::Graph(uuid)) if uuid == intent.graph_uuid => Settlement::RemoveGraph,
@@ -169,6 +197,17 @@ fn look_remotely(place: &Path) -> Result<Found, DiskError> {
 }
 
 impl Intent {
+    /// A change that is about to be made to the graph of that id.
+    pub(crate) fn new(graph_id: &GraphId, old: Digest, new: Digest, change: Change) -> Self {
+        Self {
+            intent: Uuid::new_v4(),
+            graph_id: graph_id.clone(),
+            old_digest: old,
+            new_digest: new,
+            change,
+        }
+    }
+
     fn path(&self, file: &ConfigFile) -> PathBuf {
         file.state_folder()
             .join(FOLDER)
@@ -189,16 +228,17 @@ impl Intent {
     pub(crate) fn end(&self, file: &ConfigFile) -> Result<(), DiskError> {
         durable::remove(&self.path(file))
     }
+}
 
+impl Creation {
     /// Removes what [`settlement`] allows, and the folders above that were made for it and are
     /// empty again.
     pub(crate) fn undo(&self, settlement: Settlement) -> Result<(), DiskError> {
         match settlement {
-            Settlement::RemoveGraph if uri::is_remote(&self.folder) => store(&self.folder)?
-                .erase(self.graph_uuid)
-                .map_err(io::Error::other)
-                .naming("remove", &self.folder)?,
-            Settlement::RemoveGraph => remove_graph(&self.folder, self.folder_existed)?,
+            Settlement::RemoveGraph => {
+                remove_files(&self.folder, self.graph_uuid)?;
+                remove_mark(&self.folder, self.folder_existed)?;
+            }
             Settlement::RemoveEmpty => remove_if_empty(&self.folder)?,
             Settlement::Finished | Settlement::LeftAlone => return Ok(()),
             Settlement::NothingLeft => {}
@@ -226,21 +266,33 @@ impl Intent {
             return self.undo(Settlement::NothingLeft);
         }
         tracing::warn!(
-            graph_id = %self.graph_id, folder = %self.folder.display(),
+            folder = %self.folder.display(),
             "a failed create left files behind that it cannot be shown to have made; they stay"
         );
         Ok(())
     }
 }
 
-/// The identity file goes last, so that a crash on the way leaves a folder that still says whose it
-/// is.
+/// Removes what the engine makes in a graph's folder, but for the file that says whose it is: that
+/// one goes last, so that a crash on the way leaves a folder that still says it.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the folder carries the intent's own uuid, and only what the engine makes is removed"
+    reason = "the folder carries the uuid that the caller looked for, and only what the engine makes is removed"
 )]
-fn remove_graph(folder: &Path, keep_folder: bool) -> Result<(), DiskError> {
-    for path in OURS.map(|name| folder.join(name)) {
+pub(crate) fn remove_files(folder: &Path, uuid: Uuid) -> Result<(), DiskError> {
+    if uri::is_remote(folder) {
+        let erased = store(folder)?.erase(uuid).map_err(io::Error::other);
+        return erased.naming("remove", folder);
+    }
+    let mut ours: Vec<PathBuf> = OURS.map(|name| folder.join(name)).into();
+    for item in fs::read_dir(folder).naming("list", folder)? {
+        let path = item.naming("list", folder)?.path();
+        let name = path.file_name().and_then(std::ffi::OsStr::to_str);
+        if path.is_dir() && name.is_some_and(|name| name.starts_with(REPAIRED)) {
+            ours.push(path);
+        }
+    }
+    for path in ours {
         let removed = match fs::symlink_metadata(&path) {
             Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
             Ok(_) => fs::remove_file(&path),
@@ -249,7 +301,15 @@ fn remove_graph(folder: &Path, keep_folder: bool) -> Result<(), DiskError> {
         };
         removed.naming("remove", &path)?;
     }
-    durable::sync_folder(folder)?;
+    durable::sync_folder(folder)
+}
+
+/// Removes the file that says whose folder it is, and the folder when nothing is in it any more.
+pub(crate) fn remove_mark(folder: &Path, keep_folder: bool) -> Result<(), DiskError> {
+    if uri::is_remote(folder) {
+        // It went with the rest.
+        return Ok(());
+    }
     durable::remove(&folder.join(IDENTITY_FILE))?;
     if keep_folder {
         Ok(())
@@ -328,15 +388,12 @@ mod tests {
     #[test]
     fn only_what_is_provably_ours_is_removed() {
         let ours = Uuid::from_u128(1);
-        let intent = |folder_existed| Intent {
-            intent: Uuid::nil(),
-            graph_id: GraphId::parse("alpha").expect("valid"),
+        let intent = |folder_existed| Creation {
             graph_uuid: ours,
             folder: "/data/alpha".into(),
             folder_existed,
             missing_above: Vec::new(),
-            old_digest: Digest::of(b"old"),
-            new_digest: Digest::of(b"new"),
+            answer: None,
         };
         let other = Found::Graph(Uuid::from_u128(2));
         let cases = [

@@ -23,7 +23,8 @@
 //! let anyone = Arc::new(Principal::anonymous());
 //! let permit = authorizer.decide(&anyone, Action::GraphCreate, &Resource::Server, &Context::now())?;
 //! let schema = language::schema::Schema::parse("node Person { email: String @key }").map_err(|e| e[0].to_string())?;
-//! let graph = registry.create(&permit, NewGraph::new(GraphId::parse("alpha")?, schema))?;
+//! let created = registry.create(&permit, NewGraph::new(GraphId::parse("alpha")?, schema))?;
+//! let graph = created.registration;
 //! assert_eq!(
 //!     std::fs::read_to_string(&path)?,
 //!     "version: 1\nserver: { storage: data } # here\ngraphs:\n  alpha:\n    uri: data/alpha\n"
@@ -43,27 +44,44 @@
     )
 )]
 
+mod answer;
+mod change;
 pub mod config;
 mod create;
+mod delete;
+mod deleted;
 mod digest;
 mod durable;
 mod error;
+mod fence;
 mod graph_id;
 mod handle;
 pub mod intent;
+mod locate;
 mod policy_file;
+mod purge;
+mod refusal;
 mod registration;
 mod registry;
+mod reload;
+mod set_aside;
+mod settle;
+mod steps;
+mod update;
 pub mod uri;
 
-pub use create::NewGraph;
+pub use answer::{Answer, Key};
+pub use create::{Created, NewGraph};
+pub use deleted::{Deleted, DeletedGraph, Stage};
 pub use digest::Digest;
-pub use durable::DiskError;
+pub use durable::{DiskError, effects};
 pub use error::{Error, StorageError};
 pub use graph_id::{GraphId, GraphIdError, MAX_LENGTH, RESERVED};
-pub use handle::{
-    AccessError, Counts, HandleError, Reader, Standing, Writer, WrongPermit, with_causes,
-};
+pub use handle::{Counts, Reader, Standing, Writer};
 pub use policy_file::{PolicyFileError, read_policy};
+pub use refusal::{AccessError, HandleError, WrongPermit, with_causes};
 pub use registration::{Graphs, Registration, Snapshot};
-pub use registry::{FaultHook, Options, Registry, Step};
+pub use registry::Registry;
+pub use reload::{ChangeKind, ConfigChange, DriftReport, Finding, Gate, Install, Reload, changes};
+pub use steps::{FaultHook, Options, Step};
+pub use update::{Condition, GraphUpdate};

@@ -9,8 +9,8 @@ use policy::{GraphPolicy, GraphRef, PolicyDocument, PolicySource};
 
 use crate::config::store::ConfigText;
 use crate::config::{Config, ConfigFile, GraphEntry};
-use crate::handle::with_causes;
 use crate::policy_file::{PolicyFileError, read_policy};
+use crate::refusal::with_causes;
 use crate::uri::GraphUri;
 use crate::{Digest, Error, GraphId};
 
@@ -28,8 +28,6 @@ pub struct Registration {
     pub uri: GraphUri,
     /// Its own policy file, from the config's folder.
     pub policy_file: Option<PathBuf>,
-    /// Its place among the graphs of the file, from 0.
-    pub position: usize,
     /// Made on first use, for that reads the policy file.
     facing: OnceLock<Facing>,
 }
@@ -49,12 +47,11 @@ impl PartialEq for Registration {
             entry,
             uri,
             policy_file,
-            position,
             facing: _,
         } = self;
         graph_id.as_str() == other.graph_id.as_str()
             && (entry, uri) == (&other.entry, &other.uri)
-            && (policy_file, position) == (&other.policy_file, &other.position)
+            && *policy_file == other.policy_file
     }
 }
 
@@ -68,6 +65,8 @@ pub type Graphs = BTreeMap<GraphId, Arc<Registration>>;
 pub struct Snapshot {
     /// The digest of the file's bytes.
     pub digest: Digest,
+    /// The file itself.
+    pub text: Arc<str>,
     /// The file's sections; its `graphs` are empty, for they are in [`Snapshot::graphs`].
     pub config: Arc<Config>,
     /// The declared graphs by id.
@@ -100,7 +99,6 @@ impl Registration {
         graph_id: GraphId,
         entry: GraphEntry,
         uri: GraphUri,
-        position: usize,
     ) -> Self {
         let policy_file = entry
             .policy
@@ -111,9 +109,18 @@ impl Registration {
             entry,
             uri,
             policy_file,
-            position,
             facing: OnceLock::new(),
         }
+    }
+
+    /// The version of the registration: another one when anything in it is another, and the same in
+    /// every process. 16 hexadecimal digits.
+    #[must_use]
+    pub fn version(&self) -> String {
+        let said = serde_json::to_vec(&(&self.graph_id, &self.entry)).unwrap_or_default();
+        let mut digest = Digest::of(&said).to_string();
+        digest.truncate(16);
+        digest
     }
 
     /// As policies see it: an opaque reference, which opens nothing; only a permit does. A graph whose
@@ -183,7 +190,7 @@ pub(crate) fn register(
     let mut findings = Findings::new();
     let mut registered = Graphs::new();
     let mut places: BTreeMap<PathBuf, GraphId> = BTreeMap::new();
-    for (position, (graph_id, entry)) in graphs.into_iter().enumerate() {
+    for (graph_id, entry) in graphs {
         let path = || vec!["graphs".to_owned(), graph_id.to_string(), "uri".to_owned()];
         let uri = match known.get(&graph_id) {
             Some(known) if known.entry.uri == entry.uri => {
@@ -206,7 +213,7 @@ pub(crate) fn register(
             continue;
         }
         places.insert(uri.canonical().to_owned(), graph_id.clone());
-        let registration = Registration::new(file, graph_id.clone(), entry, uri, position);
+        let registration = Registration::new(file, graph_id.clone(), entry, uri);
         let registration = match known.get(&graph_id) {
             Some(known) if **known == registration => known.clone(),
             _ => Arc::new(registration),

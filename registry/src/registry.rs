@@ -13,7 +13,7 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError, Weak};
 use std::time::Duration;
 
 use policy::Permit;
@@ -21,88 +21,20 @@ use policy::Permit;
 use crate::config::lock::{ConfigLock, LockError};
 use crate::config::store::{self, ConfigText};
 use crate::config::{self, ConfigFile, Drift};
-use crate::durable;
-use crate::handle::{HandleError, Handles, Reader, Standing, Writer, WrongPermit, with_causes};
-use crate::intent::{self, Intent, Named, Settlement};
+use crate::fence::Fence;
+use crate::handle::{Handles, Reader, Standing, Writer};
+use crate::intent::{self, Found};
+use crate::refusal::{HandleError, WrongPermit};
 use crate::registration::{self, Graphs, Registration, Snapshot};
+use crate::reload::Gate;
+use crate::settle::{self, settle, sweep};
+use crate::steps::{Options, Step};
 use crate::{Digest, Error, GraphId};
 
 /// How often a file is read that changes while it is looked at.
 const READINGS: usize = 5;
 
-/// An effect of a create; what a fault hook is asked after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// The intent is on the disk.
-    IntentWritten,
-    /// The graph's folder is there.
-    FolderMade,
-    /// The engine has put an empty graph into it.
-    StorageInitialised,
-    /// The new config is on the disk under a temporary name.
-    ConfigPrepared,
-    /// The new config has taken the old one's name.
-    ConfigReplaced,
-    /// The new digest is recorded for other processes.
-    DigestRecorded,
-    /// The graph is served.
-    Published,
-    /// The intent is gone.
-    IntentEnded,
-}
-
-impl Step {
-    /// All steps in their order.
-    pub const ALL: [Self; 8] = [
-        Self::IntentWritten,
-        Self::FolderMade,
-        Self::StorageInitialised,
-        Self::ConfigPrepared,
-        Self::ConfigReplaced,
-        Self::DigestRecorded,
-        Self::Published,
-        Self::IntentEnded,
-    ];
-}
-
-/// Asked after every [`Step`]; `true` ends the attempt there without any clean-up, as a crash
-/// would. A test of processes may kill its own instead.
-pub type FaultHook = Arc<dyn Fn(Step) -> bool + Send + Sync>;
-
-/// How a registry behaves.
-#[derive(Clone)]
-pub struct Options {
-    /// The longest wait for the lock on the config file.
-    pub lock_patience: Duration,
-    /// How graphs are kept; how far back their past can be read, the config file says.
-    pub storage: storage_engine::Options,
-    /// For tests.
-    pub fault_hook: Option<FaultHook>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            lock_patience: Duration::from_secs(10),
-            storage: storage_engine::Options::default(),
-            fault_hook: None,
-        }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Options")
-            .field("lock_patience", &self.lock_patience)
-            .field("storage", &self.storage)
-            .field("fault_hook", &self.fault_hook.is_some())
-            .finish()
-    }
-}
-
 /// The declared graphs of one config file.
-#[derive(Debug)]
 pub struct Registry {
     file: ConfigFile,
     options: Options,
@@ -110,15 +42,47 @@ pub struct Registry {
     /// Threads of this process queue here, so that only one at a time polls for the file lock.
     turn: Mutex<()>,
     handles: Handles,
+    pub(crate) gate: OnceLock<Weak<dyn Gate>>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Registry")
+            .field("file", &self.file)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Registry {
     /// Reads the config file, settling what a crash left behind. Every problem of the file is in
     /// the error.
     pub fn open(path: &Path, options: Options) -> Result<Self, Error> {
-        let file = ConfigFile::find(path)?;
-        let lock = match ConfigLock::acquire(&file.state_folder(), options.lock_patience) {
-            Ok(lock) => Some(lock),
+        Self::open_file(ConfigFile::find(path)?, options)
+    }
+
+    /// The registry of a server of one graph, which must be there; with the file's other sections, when
+    /// there is a file.
+    pub fn single(uri: &str, config: Option<&Path>, options: Options) -> Result<Self, Error> {
+        let registry = Self::open_file(ConfigFile::single(uri, config)?, options)?;
+        for graph in registry.snapshot().graphs.values() {
+            let path = graph.uri.canonical();
+            if !matches!(intent::look(path)?, Found::Graph(_)) {
+                return Err(Error::NoGraph {
+                    path: path.to_owned(),
+                });
+            }
+        }
+        Ok(registry)
+    }
+
+    fn open_file(file: ConfigFile, options: Options) -> Result<Self, Error> {
+        let acquired = file
+            .is_on_disk()
+            .then(|| ConfigLock::acquire(&file.state_folder(), options.lock_patience));
+        let lock = match acquired.transpose() {
+            Ok(lock) => lock,
             // A config that is mounted read-only can be served; it cannot be changed, by anyone.
             Err(LockError::Disk(error)) if is_read_only(&error.source) => {
                 tracing::warn!(%error, "the config's folder cannot be written: graphs cannot be created");
@@ -132,15 +96,22 @@ impl Registry {
         }
         let read = file.read()?;
         let snapshot = snapshot(&file, &read, &Graphs::new())?;
-        let handles = Handles::new(storage_engine::Options {
-            retention: snapshot.config.server.history_retention,
-            ..options.storage.clone()
-        });
+        if lock.is_some() {
+            settle::accept_restored(&file, &snapshot.graphs)?;
+        }
+        let handles = Handles::new(
+            file.state_folder(),
+            storage_engine::Options {
+                retention: Duration::from_secs(snapshot.config.server.history_retention.seconds()),
+                ..options.storage.clone()
+            },
+        );
         Ok(Self {
             file,
             options,
             served: RwLock::new(Arc::new(snapshot)),
             turn: Mutex::new(()),
+            gate: OnceLock::new(),
             handles,
         })
     }
@@ -205,6 +176,20 @@ impl Registry {
         self.handles.standing(registration)
     }
 
+    /// How many graphs are open, and how many were set aside.
+    #[must_use]
+    pub fn tally(&self) -> (usize, usize) {
+        self.handles.tally()
+    }
+
+    /// Has a graph that was set aside opened again now, for whoever may change its registration.
+    /// Blocks.
+    pub fn retry(&self, permit: &Permit) -> Result<Arc<Registration>, HandleError> {
+        let registration = self.permitted(permit)?;
+        self.handles.retry(permit, &registration)?;
+        Ok(registration)
+    }
+
     /// Closes every graph for good. What was acknowledged is durable whether or not this succeeds.
     /// Blocks.
     pub fn close(&self) {
@@ -235,7 +220,7 @@ impl Registry {
 
     /// Without the lock: what another process writes between the reading of the file and that of its
     /// record looks like drift, so a file that still changes is read again.
-    fn look(&self) -> Result<(ConfigText, Drift), Error> {
+    pub(crate) fn look(&self) -> Result<(ConfigText, Drift), Error> {
         let mut read = self.file.read()?;
         for _ in 0..READINGS {
             let drift = self.judge(&read)?;
@@ -249,16 +234,6 @@ impl Registry {
             read = again;
         }
         Ok((read, Drift::Drifted))
-    }
-
-    /// Serves the file as it is on the disk, whoever changed it; the old version stays when the
-    /// new one has a problem.
-    pub fn reload(&self) -> Result<Arc<Snapshot>, Error> {
-        let _turn = self.take_turn();
-        let _lock = self.lock()?;
-        settle(&self.file)?;
-        let read = self.file.read()?;
-        self.adopt(&read)
     }
 
     /// Ends the attempt where a test wants it to end.
@@ -275,6 +250,9 @@ impl Registry {
     }
 
     pub(crate) fn lock(&self) -> Result<ConfigLock, Error> {
+        if !self.file.is_on_disk() {
+            return Err(Error::NoFile);
+        }
         Ok(ConfigLock::acquire(
             &self.file.state_folder(),
             self.options.lock_patience,
@@ -293,6 +271,17 @@ impl Registry {
         Ok((read, snapshot))
     }
 
+    /// Takes the graph's writer lock, asking whoever has it to let go.
+    pub(crate) fn fence(&self, graph: &Registration) -> Result<Fence<'_>, Error> {
+        let patience = self.options.fence_patience;
+        Fence::raise(&self.handles, graph.uri.canonical(), patience)
+    }
+
+    /// Lets go of graphs that another process is about to delete. Cheap; to be called often.
+    pub fn yield_to_peers(&self) {
+        self.handles.yield_to_peers();
+    }
+
     pub(crate) fn drifted(&self, on_disk: Digest) -> Error {
         let baseline = self.snapshot().digest;
         Error::ConfigDrift {
@@ -304,6 +293,9 @@ impl Registry {
 
     pub(crate) fn publish(&self, snapshot: Snapshot) -> Arc<Snapshot> {
         let snapshot = Arc::new(snapshot);
+        let folders = snapshot.graphs.values();
+        self.handles
+            .keep_only(&folders.map(|graph| graph.uri.canonical()).collect());
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = snapshot.clone();
         snapshot
     }
@@ -320,11 +312,6 @@ impl Registry {
             .collect();
         recorded.extend(self.file.last_write());
         Ok(store::drift(read.digest, baseline, &recorded))
-    }
-
-    fn adopt(&self, read: &ConfigText) -> Result<Arc<Snapshot>, Error> {
-        let snapshot = snapshot(&self.file, read, &self.snapshot().graphs)?;
-        Ok(self.publish(snapshot))
     }
 }
 
@@ -346,80 +333,19 @@ pub(crate) fn snapshot(
         problems,
     };
     let mut config = config::parse(&read.text).map_err(invalid)?.config;
-    let graphs = std::mem::take(&mut config.graphs);
+    let mut graphs = std::mem::take(&mut config.graphs);
+    if let Some(only) = file.only_graph() {
+        let declared = graphs
+            .into_iter()
+            .find(|(_, entry)| entry.uri == only.1.uri);
+        graphs = vec![declared.unwrap_or(only)];
+    }
     let graphs = registration::register(file, graphs, known)
         .map_err(|findings| invalid(config::parse::place(&read.text, findings)))?;
     Ok(Snapshot {
         digest: read.digest,
+        text: read.text.as_str().into(),
         config: Arc::new(config),
         graphs,
     })
-}
-
-/// Under the lock: finishes or undoes what earlier attempts left behind.
-fn settle(file: &ConfigFile) -> Result<(), Error> {
-    let intents = intent::pending(file)?;
-    if intents.is_empty() {
-        return Ok(());
-    }
-    sweep(file)?;
-    let read = file.read()?;
-    let Ok(parsed) = config::parse(&read.text) else {
-        tracing::warn!(
-            count = intents.len(),
-            "the config file is not sound, so that unfinished creates cannot be settled; they wait"
-        );
-        return Ok(());
-    };
-    for intent in intents {
-        let named = named(file, &intent, &parsed.config.graphs);
-        let found = match intent::look(&intent.folder) {
-            Err(error) if crate::uri::is_remote(&intent.folder) => {
-                // A store that is out of reach stops nothing but this.
-                let error = with_causes(&error);
-                tracing::warn!(graph_id = %intent.graph_id, error, "an unfinished create waits");
-                continue;
-            }
-            found => found?,
-        };
-        let settlement = intent::settlement(&intent, named, found);
-        tracing::info!(
-            graph_id = %intent.graph_id, folder = %intent.folder.display(), ?settlement,
-            "settling a create that did not end"
-        );
-        if settlement == Settlement::Finished && read.digest == intent.new_digest {
-            file.record_write(read.digest)?;
-        }
-        intent.undo(settlement)?;
-        intent.end(file)?;
-    }
-    Ok(())
-}
-
-/// Under the lock: removes temporary files that a crash left behind.
-fn sweep(file: &ConfigFile) -> Result<(), Error> {
-    let state = file.state_folder();
-    for folder in [file.folder(), &state, &state.join(intent::FOLDER)] {
-        durable::sweep(folder)?;
-    }
-    Ok(())
-}
-
-fn named(file: &ConfigFile, intent: &Intent, graphs: &[(GraphId, config::GraphEntry)]) -> Named {
-    let ours = crate::uri::GraphUri::known("", &intent.folder);
-    let mut named = Named::No;
-    for (graph_id, entry) in graphs {
-        // A place that cannot be followed may be the folder in question: nothing is removed.
-        let Ok(uri) = crate::uri::GraphUri::parse(&entry.uri, file.folder()) else {
-            return Named::Another;
-        };
-        let same_folder = uri.canonical() == intent.folder;
-        if same_folder && *graph_id == intent.graph_id {
-            return Named::Itself;
-        }
-        if same_folder || ours.overlap(uri.canonical()).is_some() {
-            named = Named::Another;
-        }
-    }
-    named
 }

@@ -253,10 +253,10 @@ fn how_long_history_is_kept_is_a_number_and_a_unit() {
     ];
     for (text, seconds) in cases {
         let kept = read(text).expect("sound").config.server.history_retention;
-        assert_eq!(kept.as_secs(), seconds, "{text}");
+        assert_eq!(kept.seconds(), seconds, "{text}");
     }
     let default = parse("version: 1\n").expect("sound").config.server;
-    assert_eq!(default.history_retention.as_secs(), 604_800);
+    assert_eq!(default.history_retention.seconds(), 604_800);
     for text in [
         "7",
         "-1d",

@@ -141,7 +141,10 @@ fn a_decision_does_not_outlive_what_it_was_about() {
     let text = fs::read_to_string(place.config()).expect("read");
     let moved = text.replacen("tenant: acme", "tenant: rival", 1);
     write(&place.config(), &moved);
-    place.registry.reload().expect("sound");
+    place
+        .registry
+        .reload(registry::Reload::Apply)
+        .expect("sound");
     assert_eq!(place.reference("alpha").tenant(), Some("rival"));
     assert!(matches!(
         place.registry.reader(&alpha),
@@ -153,7 +156,10 @@ fn a_decision_does_not_outlive_what_it_was_about() {
         &place.config(),
         &moved.replace("uri: data/alpha", "uri: data/elsewhere"),
     );
-    place.registry.reload().expect("sound");
+    place
+        .registry
+        .reload(registry::Reload::Apply)
+        .expect("sound");
     let elsewhere = place.permit(Action::Query, "alpha");
     assert!(matches!(
         place.registry.reader(&elsewhere),

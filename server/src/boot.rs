@@ -10,11 +10,11 @@
 
 use std::env::VarError;
 use std::net::SocketAddr;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::serve::ListenerExt;
 use policy::{Authorizer, NothingConfigured, Principal, TokenError, Tokens};
 use registry::config::{Config, ConfigFile, Drift};
 use registry::{Options, Registry, read_policy, with_causes};
@@ -22,8 +22,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::app::{Access, App, Limits};
-use crate::http::{self, Security};
+use crate::app::{self, Access, App, Limits, Shares};
+use crate::gate::ServerGate;
+use crate::http::{self, Mount, Security};
+use crate::listen;
 use crate::logging::{self, LogFormat, LoggingError};
 
 /// How long running requests may take to end when the server is told to stop.
@@ -33,12 +35,18 @@ const LAST_GRACE: Duration = Duration::from_secs(5);
 
 /// How often the config file is compared with what is served.
 const FOLLOW: Duration = Duration::from_secs(1);
+/// How often it is looked whether another process wants a graph that is open here.
+const YIELD: Duration = Duration::from_millis(100);
+/// How often it is looked whether a deleted graph's time is over.
+const CLEAN: Duration = Duration::from_secs(60);
 
 /// What the operator says on the command line.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
-    /// The config file.
-    pub config: PathBuf,
+    /// The config file; a server of one graph can do without.
+    pub config: Option<PathBuf>,
+    /// Serve this graph alone, its routes flat: a folder, or a uri.
+    pub graph: Option<String>,
     /// Instead of `server.bind`: address and port; port 0 takes a free one.
     pub bind: Option<String>,
     /// Let everybody on this machine do everything.
@@ -48,10 +56,20 @@ pub struct ServeOptions {
 }
 
 impl ServeOptions {
+    /// One graph alone, without a config file.
+    pub fn single(graph: impl Into<String>) -> Self {
+        Self {
+            config: None,
+            graph: Some(graph.into()),
+            ..Self::new("")
+        }
+    }
+
     /// As the config file says.
     pub fn new(config: impl Into<PathBuf>) -> Self {
         Self {
-            config: config.into(),
+            config: Some(config.into()),
+            graph: None,
             bind: None,
             unauthenticated: false,
             grace: GRACE,
@@ -65,6 +83,9 @@ pub enum BootError {
     /// The config file or a graph's place.
     #[error("cannot use the config file")]
     Registry(#[from] registry::Error),
+    /// Neither a config file nor a graph was named.
+    #[error("name a config file with --config, or a graph with --graph")]
+    NothingToServe,
     /// The log.
     #[error(transparent)]
     Logging(#[from] LoggingError),
@@ -134,12 +155,23 @@ pub struct Running {
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
     following: JoinHandle<()>,
+    cleaning: JoinHandle<()>,
+    /// Held for the registry, which asks it at every reload.
+    _gate: Arc<ServerGate>,
 }
 
 /// Reads the config, decides who may come in, and listens.
 pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
-    start_log(&options.config)?;
-    let registry = Registry::open(&options.config, Options::default())?;
+    let config = options.config.as_deref();
+    start_log(config)?;
+    let (registry, mount) = match (&options.graph, config) {
+        (Some(graph), config) => (
+            Registry::single(graph, config, Options::default())?,
+            Mount::Single,
+        ),
+        (None, Some(config)) => (Registry::open(config, Options::default())?, Mount::Many),
+        (None, None) => return Err(BootError::NothingToServe),
+    };
     let config = registry.snapshot().config.clone();
     let (access, security) = access(&config, registry.file(), options.unauthenticated)?;
     let bind = options.bind.unwrap_or_else(|| config.server.bind.clone());
@@ -153,20 +185,17 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
 
     let graphs = registry.snapshot().graphs.len();
     let app = App::new(registry, access, limits(&config));
-    let router = http::router(app.clone(), security);
+    let gate = ServerGate::set(&app, options.unauthenticated);
+    let router = http::router(app.clone(), mount, security);
     let (stop, stopped) = oneshot::channel::<()>();
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection without TCP_NODELAY");
-        }
-    });
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async {
+    let connections = usize::try_from(config.server.limits.connections.get()).unwrap_or(usize::MAX);
+    let serving = tokio::spawn(listen::serve(listener, router, connections, async {
         // A dropped sender means the same as a sent word.
         let _ = stopped.await;
-    });
-    let serving = tokio::spawn(async move { serving.await });
+    }));
     tracing::info!(%address, graphs, ?security, "listening");
     let following = tokio::spawn(follow(Arc::downgrade(&app.registry)));
+    let app_registry = Arc::downgrade(&app.registry);
     Ok(Running {
         address,
         app,
@@ -174,6 +203,8 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
         stop,
         serving,
         following,
+        cleaning: tokio::spawn(clean(app_registry)),
+        _gate: gate,
     })
 }
 
@@ -181,11 +212,22 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
 /// cannot be done any more.
 async fn follow(registry: Weak<Registry>) {
     let mut before = Ok(Drift::Same);
+    let mut looked = Instant::now();
     loop {
-        tokio::time::sleep(FOLLOW).await;
+        tokio::time::sleep(YIELD).await;
         let Some(worker) = registry.upgrade() else {
             return;
         };
+        let looking = looked.elapsed() >= FOLLOW;
+        let peer = worker.clone();
+        // Closing a graph waits for what it is doing.
+        if let Err(error) = tokio::task::spawn_blocking(move || peer.yield_to_peers()).await {
+            tracing::error!(%error, "graphs cannot be let go");
+        }
+        if !looking {
+            continue;
+        }
+        looked = Instant::now();
         let found = match tokio::task::spawn_blocking(move || worker.refresh()).await {
             Ok(found) => found.map_err(|error| with_causes(&error)),
             Err(error) => Err(with_causes(&error)),
@@ -199,6 +241,22 @@ async fn follow(registry: Weak<Registry>) {
             Err(error) => tracing::error!(error, "the config file cannot be read any more"),
         }
         before = found;
+    }
+}
+
+/// Purges deleted graphs whose time is over, a few at a time.
+async fn clean(registry: Weak<Registry>) {
+    loop {
+        let Some(worker) = registry.upgrade() else {
+            return;
+        };
+        match tokio::task::spawn_blocking(move || worker.clean()).await {
+            Ok(Ok(_)) => {}
+            // A config that cannot be written has no deleted graphs of ours.
+            Ok(Err(error)) => tracing::debug!(error = with_causes(&error), "nothing was purged"),
+            Err(error) => tracing::error!(%error, "purging deleted graphs failed"),
+        }
+        tokio::time::sleep(CLEAN).await;
     }
 }
 
@@ -222,16 +280,30 @@ impl Running {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate()).map_err(BootError::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(BootError::Signals)?;
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-            ended = &mut self.serving => {
-                let address = self.address;
-                return ended?.map_err(|source| BootError::Serve { address, source });
+        let mut hangup = signal(SignalKind::hangup()).map_err(BootError::Signals)?;
+        let name = loop {
+            tokio::select! {
+                _ = terminate.recv() => break "SIGTERM",
+                _ = interrupt.recv() => break "SIGINT",
+                _ = hangup.recv() => self.reload().await,
+                ended = &mut self.serving => {
+                    let address = self.address;
+                    return ended?.map_err(|source| BootError::Serve { address, source });
+                }
             }
         };
         tracing::info!(signal = name, "stopping");
         self.stop().await
+    }
+
+    /// Takes over the config file, as SIGHUP asks; the log says how that went.
+    async fn reload(&self) {
+        tracing::info!("SIGHUP: reading the config file again");
+        let app = self.app.clone();
+        let reload = move || app::config::reload::carry_out(&app, registry::Reload::Apply);
+        if let Err(error) = tokio::task::spawn_blocking(reload).await {
+            tracing::error!(%error, "reading the config file again failed");
+        }
     }
 
     /// Takes no more connections, lets running requests end up to the limit, cancels the rest, and
@@ -239,6 +311,7 @@ impl Running {
     pub async fn stop(mut self) -> Result<(), BootError> {
         self.app.stop();
         self.following.abort();
+        self.cleaning.abort();
         // The receiver is gone only when serving has ended, which is what is asked for.
         let _ = self.stop.send(());
         if tokio::time::timeout(self.grace, &mut self.serving)
@@ -271,10 +344,10 @@ impl Running {
 
 /// The log section goes first, so that everything after it is logged. A config that cannot be read
 /// is reported by whoever reads it in earnest.
-fn start_log(config: &Path) -> Result<(), LoggingError> {
-    let log = ConfigFile::find(config)
-        .and_then(|file| file.read())
-        .ok()
+fn start_log(config: Option<&Path>) -> Result<(), LoggingError> {
+    let log = config
+        .and_then(|config| ConfigFile::find(config).ok())
+        .and_then(|file| file.read().ok())
         .and_then(|read| registry::config::parse(&read.text).ok())
         .map(|parsed| parsed.config.server.log)
         .unwrap_or_default();
@@ -296,14 +369,24 @@ async fn resolve(bind: &str) -> Result<SocketAddr, BootError> {
         .ok_or_else(|| failed(std::io::Error::other("the name has no address")))
 }
 
-fn limits(config: &Config) -> Limits {
+pub(crate) fn limits(config: &Config) -> Limits {
     let limits = &config.server.limits;
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let count = |set: Option<NonZeroU64>, default| {
+        set.map_or(default, |set| {
+            usize::try_from(set.get()).unwrap_or(usize::MAX)
+        })
+    };
     Limits {
         json_body_bytes: limits.json_body_bytes.get(),
         load_body_bytes: limits.load_body_bytes.get(),
         query_timeout_ms: limits.query_timeout_ms.get(),
         max_rows: limits.max_rows.get(),
         query_memory_bytes: limits.query_memory_bytes.get(),
+        shares: Shares {
+            per_principal: count(limits.queries_per_principal, processors),
+            per_graph: count(limits.queries_per_graph, 2 * processors),
+        },
     }
 }
 

@@ -22,10 +22,13 @@
 
 mod app;
 mod boot;
+mod gate;
 mod http;
+mod listen;
 mod logging;
+mod metrics;
 pub mod offline;
 
 pub use boot::{BootError, Running, ServeOptions, start};
-pub use http::{Security, document};
+pub use http::{Mount, Security, document};
 pub use logging::{LogFormat, LoggingError, init as init_logging};

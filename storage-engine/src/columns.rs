@@ -17,12 +17,13 @@ use arrow_array::types::{
     Date32Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
     UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef, LargeListArray, RecordBatch};
+use arrow_array::{Array, ArrayRef, LargeListArray, RecordBatch, UInt64Array};
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use language::schema::{Property, PropertyId, PropertyType, Schema, TypeId};
 use language::value::Value;
 
+use crate::chunk::Written;
 use crate::identity;
 use crate::rows::Row;
 
@@ -56,6 +57,8 @@ pub(crate) struct Layout {
     pub(crate) ends: Option<(TypeId, TypeId)>,
     /// The columns on disk.
     pub(crate) stored: SchemaRef,
+    /// Those of them that stay in memory: all but provenance.
+    pub(crate) resident: SchemaRef,
 }
 
 impl Layout {
@@ -84,6 +87,7 @@ impl Layout {
                     .flatten(),
                 ends: None,
                 stored: stored_schema(&node_type.properties, false),
+                resident: resident_schema(&node_type.properties, false),
             }
         });
         let edges = schema.edge_types.iter().map(|edge_type| Self {
@@ -94,6 +98,7 @@ impl Layout {
             declared_id: identity::position(&edge_type.properties),
             ends: Some((edge_type.source, edge_type.target)),
             stored: stored_schema(&edge_type.properties, true),
+            resident: resident_schema(&edge_type.properties, true),
         });
         (nodes.map(Arc::new).collect(), edges.map(Arc::new).collect())
     }
@@ -105,14 +110,15 @@ impl Layout {
             .position(|property| property.id == id)
     }
 
-    /// The columns that a base keeps in memory: all but provenance.
+    /// The names of the columns that stay in memory.
     pub(crate) fn resident_columns(&self) -> Vec<String> {
-        self.stored
-            .fields()
-            .iter()
-            .map(|field| field.name().clone())
-            .filter(|name| name != LSN && name != RUN)
-            .collect()
+        let fields = self.resident.fields().iter();
+        fields.map(|field| field.name().clone()).collect()
+    }
+
+    /// The columns of a batch that stay in memory.
+    pub(crate) fn resident_part(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        take_columns(&self.resident, |name| batch.column_by_name(name).cloned())
     }
 
     /// Rows, with their ids, as one batch of the stored shape.
@@ -156,6 +162,49 @@ impl Layout {
     }
 }
 
+/// A batch of the resident shape as one of the stored shape, every row written by the same commit.
+pub(crate) fn with_provenance(
+    layout: &Layout,
+    batch: &RecordBatch,
+    written: Written,
+) -> Result<RecordBatch, ArrowError> {
+    let lsns: ArrayRef = Arc::new(UInt64Array::from_value(written.lsn, batch.num_rows()));
+    let mut runs = FixedSizeBinaryBuilder::with_capacity(batch.num_rows(), 16);
+    for _ in 0..batch.num_rows() {
+        runs.append_value(written.run.as_bytes())?;
+    }
+    let runs: ArrayRef = Arc::new(runs.finish());
+    take_columns(&layout.stored, |name| match name {
+        LSN => Some(lsns.clone()),
+        RUN => Some(runs.clone()),
+        name => batch.column_by_name(name).cloned(),
+    })
+}
+
+fn take_columns(
+    schema: &SchemaRef,
+    column: impl Fn(&str) -> Option<ArrayRef>,
+) -> Result<RecordBatch, ArrowError> {
+    let fields = schema.fields().iter();
+    let columns = fields.map(|field| {
+        let name = field.name();
+        column(name).ok_or_else(|| ArrowError::SchemaError(format!("there is no column {name}")))
+    });
+    RecordBatch::try_new(schema.clone(), columns.collect::<Result<Vec<_>, _>>()?)
+}
+
+/// The name of a property's column.
+pub(crate) fn property_column(id: PropertyId) -> String {
+    format!("p{}", id.0)
+}
+
+fn resident_schema(properties: &[Property], edge: bool) -> SchemaRef {
+    let stored = stored_schema(properties, edge);
+    let fields = stored.fields().iter();
+    let resident = fields.filter(|field| field.name() != LSN && field.name() != RUN);
+    Arc::new(ArrowSchema::new(resident.cloned().collect::<Vec<_>>()))
+}
+
 fn stored_schema(properties: &[Property], edge: bool) -> SchemaRef {
     let mut fields = vec![Field::new(ID, DataType::UInt64, false)];
     if edge {
@@ -166,7 +215,7 @@ fn stored_schema(properties: &[Property], edge: bool) -> SchemaRef {
     fields.push(Field::new(LSN, DataType::UInt64, false));
     fields.push(Field::new(RUN, DataType::FixedSizeBinary(16), false));
     for property in properties {
-        let name = format!("p{}", property.id.0);
+        let name = property_column(property.id);
         fields.push(Field::new(name, data_type(&property.value_type), true));
     }
     Arc::new(ArrowSchema::new(fields))
@@ -200,7 +249,7 @@ fn misfit(expected: &PropertyType, value: &Value) -> ArrowError {
     ))
 }
 
-fn column<'a>(
+pub(crate) fn column<'a>(
     property_type: &PropertyType,
     values: impl Iterator<Item = &'a Value>,
 ) -> Result<ArrayRef, ArrowError> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use language::schema::{PropertyId, TypeId};
 use language::value::Value;
 
+use crate::bulk::Bulk;
 use crate::columns::Layout;
 use crate::record::{Change, ChangeCounts, Changes, RowChange, ValueChange};
 use crate::rows::Row;
@@ -16,6 +17,8 @@ use crate::transaction::{Transaction, WriteError};
 pub(crate) struct Finished {
     pub(crate) snapshot: Snapshot,
     pub(crate) changes: Changes,
+    /// Rows that came as columns, instead of changes.
+    pub(crate) bulk: Option<Bulk>,
     pub(crate) counts: ChangeCounts,
     pub(crate) next_ids: Vec<(TypeId, u64)>,
 }
@@ -23,7 +26,7 @@ pub(crate) struct Finished {
 impl Finished {
     /// Whether there is nothing to store: no row is different and no id was given.
     pub(crate) fn is_empty(&self) -> bool {
-        self.changes.rows.is_empty() && self.next_ids.is_empty()
+        self.changes.rows.is_empty() && self.next_ids.is_empty() && self.bulk.is_none()
     }
 }
 
@@ -31,6 +34,19 @@ impl Transaction {
     /// The changes as they go into the log, and the graph with them.
     pub(crate) fn finish(mut self) -> Result<Finished, WriteError> {
         self.end_statement()?;
+        match self.bulk.take() {
+            Some(bulk) => Ok(Finished {
+                snapshot: self.snapshot,
+                changes: Changes::default(),
+                counts: bulk.counts,
+                next_ids: bulk.next_ids(),
+                bulk: Some(bulk),
+            }),
+            None => Ok(self.finish_rows()),
+        }
+    }
+
+    fn finish_rows(self) -> Finished {
         let mut counts = ChangeCounts {
             properties_set: self.properties_set,
             ..Default::default()
@@ -87,15 +103,16 @@ impl Transaction {
                 row: change,
             });
         }
-        Ok(Finished {
+        Finished {
             changes: Changes {
                 catalogue: Vec::new(),
                 rows,
             },
+            bulk: None,
             counts,
             next_ids: next_ids.into_iter().collect(),
             snapshot: self.snapshot,
-        })
+        }
     }
 }
 

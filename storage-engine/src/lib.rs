@@ -32,8 +32,12 @@
 )]
 
 mod answers;
+mod base;
+mod bulk;
 mod checkpoint;
+mod chunk;
 mod clock;
+mod column_file;
 mod columns;
 pub mod doctor;
 mod elements;
@@ -45,6 +49,7 @@ mod identity;
 mod keys;
 mod lease;
 mod lock;
+mod packed;
 mod record;
 mod replay;
 mod rows;
@@ -62,7 +67,7 @@ pub use graph::{
     Follower, Graph, IdempotencyKey, LogStatus, NewGraph, OpenError, Options, PastError,
     PastLimits, PinStatus, Status, TableStatus, Trouble, Work, WriteRequest, Written,
 };
-pub use lock::Holder;
+pub use lock::{Hold, Holder, hold};
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};
 pub use snapshot::{Neighbour, Snapshot};
 pub use store::{Contents, PlaceError, Store};

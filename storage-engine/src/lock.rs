@@ -17,6 +17,7 @@ use fs2::FileExt;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{FileError, failed};
+use crate::graph::OpenError;
 
 /// Who holds a graph for writing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +69,24 @@ pub(crate) fn published(folder: &Path) -> Option<u64> {
     });
     // Not while it is being written.
     (lsn == !inverse).then_some(lsn)
+}
+
+/// A graph held for writing without being open, so that nobody else opens it, until dropped.
+#[derive(Debug)]
+pub struct Hold {
+    _lock: WriterLock,
+}
+
+/// Holds the graph in `folder` for writing without opening it.
+///
+/// # Errors
+/// [`OpenError::Locked`] when it is open somewhere, else what failed.
+pub fn hold(folder: &Path) -> Result<Hold, OpenError> {
+    match WriterLock::acquire(folder) {
+        Ok(lock) => Ok(Hold { _lock: lock }),
+        Err(LockError::Held(holder)) => Err(OpenError::Locked { holder }),
+        Err(LockError::File(error)) => Err(error.into()),
+    }
 }
 
 /// Why the lock was not taken.

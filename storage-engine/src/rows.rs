@@ -6,15 +6,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::UInt64Type;
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt64Array};
+use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use language::value::Value;
 use rpds::RedBlackTreeMapSync;
 use uuid::Uuid;
 
-use crate::columns::{self, Layout};
+use crate::base::{Base, Entries};
+use crate::chunk::{CHUNK_ROWS, Chunk, Written};
+use crate::columns::Layout;
 
 /// One row as a transaction or the log holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,185 +40,18 @@ pub(crate) struct Entry {
     pub(crate) row: Option<Arc<Row>>,
 }
 
-/// Rows as columns, in ascending order of id.
-#[derive(Debug)]
-pub(crate) struct Base {
-    ids: UInt64Array,
-    /// When the ids have no holes: the first of them.
-    dense_from: Option<u64>,
-    ends: Option<(UInt64Array, UInt64Array)>,
-    identities: ArrayRef,
-    properties: Vec<ArrayRef>,
-    batch: RecordBatch,
-}
-
-impl Base {
-    /// A base without rows.
-    pub(crate) fn empty(layout: &Layout) -> Result<Self, ArrowError> {
-        Self::from_batches(layout, &[])
-    }
-
-    /// A base of batches in any order. Their columns may be in any order; ids must not repeat.
-    pub(crate) fn from_batches(
-        layout: &Layout,
-        batches: &[RecordBatch],
-    ) -> Result<Self, ArrowError> {
-        let names = layout.resident_columns();
-        let fields = names
-            .iter()
-            .map(|name| layout.stored.field_with_name(name).cloned());
-        let schema = Arc::new(arrow_schema::Schema::new(
-            fields.collect::<Result<Vec<_>, _>>()?,
-        ));
-        let resident = batches
-            .iter()
-            .map(|batch| {
-                let columns = names.iter().map(|name| {
-                    batch.column_by_name(name).cloned().ok_or_else(|| {
-                        ArrowError::SchemaError(format!(
-                            "the table of {} has no column {name}",
-                            layout.name
-                        ))
-                    })
-                });
-                RecordBatch::try_new(schema.clone(), columns.collect::<Result<Vec<_>, _>>()?)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let batch = arrow_select::concat::concat_batches(&schema, &resident)?;
-        Self::sorted(layout, batch)
-    }
-
-    fn sorted(layout: &Layout, mut batch: RecordBatch) -> Result<Self, ArrowError> {
-        let column = |batch: &RecordBatch, name: &str| {
-            batch
-                .column_by_name(name)
-                .cloned()
-                .ok_or_else(|| ArrowError::SchemaError(format!("no column {name}")))
-        };
-        let numbers = |batch: &RecordBatch, name: &str| {
-            column(batch, name).map(|array| array.as_primitive::<UInt64Type>().clone())
-        };
-        let mut ids = numbers(&batch, columns::ID)?;
-        if !ids.values().is_sorted() {
-            let order = arrow_ord::sort::sort_to_indices(&ids, None, None)?;
-            batch = arrow_select::take::take_record_batch(&batch, &order)?;
-            ids = numbers(&batch, columns::ID)?;
-        }
-        if let Some(pair) = ids
-            .values()
-            .windows(2)
-            .find(|pair| pair.first() == pair.last())
-        {
-            return Err(ArrowError::InvalidArgumentError(format!(
-                "the table of {} has two rows with the id {}",
-                layout.name,
-                pair.first().copied().unwrap_or_default()
-            )));
-        }
-        let dense_from = match (ids.values().first(), ids.values().last()) {
-            (Some(first), Some(last)) if last - first + 1 == ids.len() as u64 => Some(*first),
-            _ => None,
-        };
-        let ends = match layout.ends {
-            Some(_) => Some((
-                numbers(&batch, columns::SOURCE)?,
-                numbers(&batch, columns::TARGET)?,
-            )),
-            None => None,
-        };
-        let properties = layout
-            .properties
-            .iter()
-            .map(|property| column(&batch, &format!("p{}", property.id.0)))
-            .collect::<Result<Vec<_>, _>>()?;
-        let identities = column(&batch, columns::IDENTITY)?;
-        Ok(Self {
-            ids,
-            dense_from,
-            ends,
-            identities,
-            properties,
-            batch,
-        })
-    }
-
-    /// This base with `changes` applied.
-    pub(crate) fn with_changes(
-        &self,
-        layout: &Layout,
-        changes: &RedBlackTreeMapSync<u64, Entry>,
-    ) -> Result<Self, ArrowError> {
-        let keep: BooleanArray = self
-            .ids
-            .values()
-            .iter()
-            .map(|id| Some(!changes.contains_key(id)))
-            .collect();
-        let kept = arrow_select::filter::filter_record_batch(&self.batch, &keep)?;
-        let rows = changes
-            .iter()
-            .filter_map(|(id, entry)| Some((*id, entry.row.as_deref()?)));
-        Self::from_batches(layout, &[kept, layout.batch(rows)?])
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// The place of a row, or `None` when the base does not have it.
-    pub(crate) fn slot(&self, id: u64) -> Option<usize> {
-        match self.dense_from {
-            Some(first) => {
-                let slot = usize::try_from(id.checked_sub(first)?).ok()?;
-                (slot < self.ids.len()).then_some(slot)
-            }
-            None => self.ids.values().binary_search(&id).ok(),
-        }
-    }
-
-    pub(crate) fn id(&self, slot: usize) -> u64 {
-        self.ids.value(slot)
-    }
-
-    pub(crate) fn ids(&self) -> &[u64] {
-        self.ids.values()
-    }
-
-    pub(crate) fn ends(&self, slot: usize) -> Option<(u64, u64)> {
-        self.ends
-            .as_ref()
-            .map(|(sources, targets)| (sources.value(slot), targets.value(slot)))
-    }
-
-    pub(crate) fn value(&self, slot: usize, position: usize) -> Value {
-        self.properties
-            .get(position)
-            .map_or(Value::Null, |column| columns::value_at(column, slot))
-    }
-
-    pub(crate) fn identity(&self, slot: usize) -> Option<&str> {
-        let identities = self.identities.as_string::<i64>();
-        identities.is_valid(slot).then(|| identities.value(slot))
-    }
-
-    /// Bytes of memory that the columns take.
-    pub(crate) fn bytes(&self) -> usize {
-        self.batch.get_array_memory_size()
-    }
-}
-
 /// All rows of one type.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
     pub(crate) layout: Arc<Layout>,
     pub(crate) base: Arc<Base>,
-    pub(crate) changes: RedBlackTreeMapSync<u64, Entry>,
+    pub(crate) changes: Entries,
     /// How many rows there are now.
     pub(crate) count: u64,
     /// The first id that no row has had.
     pub(crate) next_id: u64,
-    /// How many rows of the base are deleted.
-    pub(crate) base_deletions: u64,
+    /// The log position at which everything before was deleted, while the table has it still.
+    pub(crate) emptied: Option<u64>,
     /// The newest log position, since the graph was opened, that changed a row or gave an id.
     pub(crate) changed: u64,
 }
@@ -232,7 +65,7 @@ impl Rows {
             changes: RedBlackTreeMapSync::new_sync(),
             count,
             next_id,
-            base_deletions: 0,
+            emptied: None,
             changed: 0,
         }
     }
@@ -240,13 +73,13 @@ impl Rows {
     pub(crate) fn contains(&self, id: u64) -> bool {
         match self.changes.get(&id) {
             Some(entry) => entry.row.is_some(),
-            None => self.base.slot(id).is_some(),
+            None => self.base.contains(id),
         }
     }
 
     /// Ids of live rows, ascending.
     pub(crate) fn ids(&self) -> impl Iterator<Item = u64> + '_ {
-        let mut base = self.base.ids().iter().copied().peekable();
+        let mut base = self.base.ids().peekable();
         let mut changed = self.changes.iter().peekable();
         std::iter::from_fn(move || {
             loop {
@@ -270,6 +103,18 @@ impl Rows {
         })
     }
 
+    /// Ids of live rows from one on.
+    pub(crate) fn ids_from(&self, first: u64) -> impl Iterator<Item = u64> + '_ {
+        let chunks = self
+            .base
+            .chunks()
+            .filter(move |chunk| chunk.last() >= first);
+        let base = chunks.flat_map(|chunk| chunk.ids().iter());
+        let base = base.filter(move |id| *id >= first && !self.changes.contains_key(id));
+        let changed = self.changes.range(first..);
+        base.chain(changed.filter_map(|(id, entry)| entry.row.is_some().then_some(*id)))
+    }
+
     /// One property of a row; null when the row does not exist.
     pub(crate) fn value(&self, id: u64, position: usize) -> Value {
         match self.changes.get(&id) {
@@ -278,24 +123,27 @@ impl Rows {
                 .as_ref()
                 .and_then(|row| row.values.get(position).cloned())
                 .unwrap_or(Value::Null),
-            None => self
-                .base
-                .slot(id)
-                .map_or(Value::Null, |slot| self.base.value(slot, position)),
+            None => self.base.value(id, position),
         }
     }
 
     pub(crate) fn ends(&self, id: u64) -> Option<(u64, u64)> {
         match self.changes.get(&id) {
             Some(entry) => entry.row.as_ref()?.ends,
-            None => self.base.ends(self.base.slot(id)?),
+            None => {
+                let (chunk, row) = self.base.find(id)?;
+                chunk.ends(row)
+            }
         }
     }
 
     pub(crate) fn identity(&self, id: u64) -> Option<Arc<str>> {
         match self.changes.get(&id) {
             Some(entry) => entry.row.as_ref()?.identity.clone(),
-            None => self.base.identity(self.base.slot(id)?).map(Arc::from),
+            None => {
+                let (chunk, row) = self.base.find(id)?;
+                chunk.identity(row).map(Arc::from)
+            }
         }
     }
 
@@ -304,14 +152,14 @@ impl Rows {
         if let Some(entry) = self.changes.get(&id) {
             return entry.row.clone();
         }
-        let slot = self.base.slot(id)?;
+        let (chunk, row) = self.base.find(id)?;
         let properties = 0..self.layout.properties.len();
         Some(Arc::new(Row {
             values: properties
-                .map(|position| self.base.value(slot, position))
+                .map(|position| chunk.value(row, position))
                 .collect(),
-            identity: self.base.identity(slot).map(Arc::from),
-            ends: self.base.ends(slot),
+            identity: chunk.identity(row).map(Arc::from),
+            ends: chunk.ends(row),
             lsn: 0,
             run: Uuid::nil(),
         }))
@@ -319,40 +167,94 @@ impl Rows {
 
     /// Puts or deletes a row.
     pub(crate) fn put(&mut self, id: u64, entry: Entry) {
-        let was = self.contains(id);
-        let is = entry.row.is_some();
-        match (was, is) {
+        match (self.contains(id), entry.row.is_some()) {
             (false, true) => self.count += 1,
             (true, false) => self.count -= 1,
             _ => {}
-        }
-        if was != is && self.base.slot(id).is_some() {
-            self.base_deletions = if is {
-                self.base_deletions - 1
-            } else {
-                self.base_deletions + 1
-            };
         }
         self.next_id = self.next_id.max(id + 1);
         self.changed = self.changed.max(entry.lsn);
         self.changes.insert_mut(id, entry);
     }
 
-    /// The same rows on a newer base, which holds everything up to `folded`.
-    pub(crate) fn rebased(&self, base: Arc<Base>, folded: u64) -> Self {
-        let mut rebased = Self {
+    /// Takes rows in whose ids no row has had.
+    pub(crate) fn append(&mut self, chunks: &[Arc<Chunk>], written: Written) {
+        let added: usize = chunks.iter().map(|chunk| chunk.len()).sum();
+        self.base = Arc::new(self.base.with_chunks(chunks.iter().cloned(), written));
+        self.count += added as u64;
+        if let Some(last) = chunks.last() {
+            self.next_id = self.next_id.max(last.last() + 1);
+        }
+        self.changed = self.changed.max(written.lsn);
+    }
+
+    /// Deletes every row.
+    pub(crate) fn clear(&mut self, lsn: u64) {
+        self.base = Arc::default();
+        self.changes = RedBlackTreeMapSync::new_sync();
+        self.count = 0;
+        self.emptied = Some(lsn);
+        self.changed = self.changed.max(lsn);
+    }
+
+    /// How many rows of these are not in the table as they are.
+    pub(crate) fn unfolded(&self) -> usize {
+        self.changes.size() + self.base.unwritten_rows() + usize::from(self.emptied.is_some())
+    }
+
+    /// Every row that the table does not have as it is, in batches of the stored shape, which are
+    /// made when they are asked for.
+    pub(crate) fn unwritten(&self) -> Unwritten {
+        let changed = self.changes.values().filter(|entry| entry.row.is_some());
+        let parts = self.base.parts().iter();
+        let parts = parts.filter_map(|part| Some((part.chunk.clone(), part.unwritten?)));
+        let unchanged = parts.clone().map(|(chunk, _)| {
+            let ids = self.changes.range(chunk.first()..=chunk.last());
+            chunk.len() - ids.filter(|(id, _)| chunk.find(**id).is_some()).count()
+        });
+        Unwritten {
+            rows: changed.count() + unchanged.sum::<usize>(),
             layout: self.layout.clone(),
-            count: base.len() as u64,
-            base,
-            changes: RedBlackTreeMapSync::new_sync(),
-            next_id: self.next_id,
-            base_deletions: 0,
+            changes: self.changes.clone(),
+            after: 0,
+            chunks: parts.collect::<Vec<_>>().into_iter(),
+        }
+    }
+
+    /// These rows as the table has them once all of them are folded.
+    pub(crate) fn folded(&self) -> Result<Self, ArrowError> {
+        let base = match self.unfolded() {
+            0 => self.base.clone(),
+            _ => Arc::new(self.base.folded(&self.layout, &self.changes)?),
+        };
+        Ok(Self {
             changed: self.changed,
+            ..Self::new(self.layout.clone(), base, self.next_id)
+        })
+    }
+
+    /// The same rows on a newer base, which holds everything up to `folded`.
+    pub(crate) fn rebased(&self, base: &Arc<Base>, folded: u64) -> Self {
+        if self.is_emptied_after(folded) {
+            return self.clone();
+        }
+        let base = match self.base.unwritten_rows() {
+            0 => base.clone(),
+            _ => Arc::new(base.with_newer(&self.base, folded)),
+        };
+        let mut rebased = Self {
+            changed: self.changed,
+            ..Self::new(self.layout.clone(), base, self.next_id)
         };
         for (id, entry) in self.changes.iter().filter(|(_, entry)| entry.lsn > folded) {
             rebased.put(*id, entry.clone());
         }
         rebased
+    }
+
+    /// Whether everything that was there at `lsn` has been deleted at once since.
+    pub(crate) fn is_emptied_after(&self, lsn: u64) -> bool {
+        self.emptied.is_some_and(|emptied| emptied > lsn)
     }
 
     /// The properties that have a value, by name.
@@ -364,5 +266,44 @@ impl Rows {
             .map(|(position, property)| (property.name.clone(), self.value(id, position)))
             .filter(|(_, value)| !value.is_null())
             .collect()
+    }
+}
+
+/// Rows that a table does not have yet, a batch at a time.
+#[derive(Debug)]
+pub(crate) struct Unwritten {
+    /// How many there are.
+    pub(crate) rows: usize,
+    layout: Arc<Layout>,
+    changes: Entries,
+    /// The last change that was given.
+    after: u64,
+    chunks: std::vec::IntoIter<(Arc<Chunk>, Written)>,
+}
+
+impl Unwritten {
+    fn changed(&mut self) -> Option<Result<RecordBatch, ArrowError>> {
+        // No row has the id 0.
+        let rest = self.changes.range(self.after + 1..);
+        let live = rest.filter_map(|(id, entry)| Some((*id, entry.row.as_deref()?)));
+        let some: Vec<(u64, &Row)> = live.take(CHUNK_ROWS).collect();
+        let (last, _) = some.last()?;
+        let last = *last;
+        let batch = self.layout.batch(some.into_iter());
+        self.after = last;
+        Some(batch)
+    }
+}
+
+impl Iterator for Unwritten {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(changed) = self.changed() {
+            return Some(changed);
+        }
+        let (chunk, written) = self.chunks.next()?;
+        let replaced = |id: u64| self.changes.contains_key(&id);
+        Some(chunk.stored(&self.layout, written, replaced))
     }
 }

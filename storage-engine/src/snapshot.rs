@@ -5,21 +5,28 @@
 //! end; the one writer works on a copy and publishes it when its commit is durable.
 
 mod restore;
+mod tables;
 
 use std::sync::Arc;
 
+use arrow_schema::ArrowError;
 use language::schema::{OpenTypes, PropertyId, Schema, TypeId};
 use language::value::{EdgeRef, NodeRef, Value};
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 use crate::answers::Answers;
+use crate::base::Base;
+use crate::bulk::{Addition, Index};
+use crate::chunk::Written;
 use crate::columns::Layout;
 use crate::identity;
-use crate::keys::Keys;
+#[cfg(doc)]
+use crate::keys;
 use crate::record::{CommitInfo, Header};
-use crate::rows::{Base, Entry, Rows};
+use crate::rows::{Entry, Rows};
 use crate::topology::{Adjacency, Link};
+use tables::{EdgeTable, NodeTable};
 
 pub(crate) use restore::Before;
 
@@ -53,19 +60,6 @@ enum Place {
     Edge(usize),
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct NodeTable {
-    pub(crate) rows: Rows,
-    keys: Keys,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct EdgeTable {
-    pub(crate) rows: Rows,
-    outgoing: Adjacency,
-    incoming: Adjacency,
-}
-
 /// The base of each type, and the first id that no row of it has had.
 pub(crate) type Bases = FxHashMap<TypeId, (Arc<Base>, u64)>;
 
@@ -77,20 +71,16 @@ impl Snapshot {
         head: CommitInfo,
         lsn: u64,
         bases: &Bases,
-    ) -> Result<Self, arrow_schema::ArrowError> {
+    ) -> Self {
         let (node_layouts, edge_layouts) = Layout::of_schema(&schema);
         let rows = |layout: Arc<Layout>| match bases.get(&layout.type_id) {
-            Some((base, next_id)) => Ok(Rows::new(layout, base.clone(), *next_id)),
-            None => Base::empty(&layout).map(|base| Rows::new(layout, Arc::new(base), 1)),
+            Some((base, next_id)) => Rows::new(layout, base.clone(), *next_id),
+            None => Rows::new(layout, Arc::default(), 1),
         };
-        let nodes = node_layouts
-            .into_iter()
-            .map(|layout| rows(layout).map(NodeTable::new))
-            .collect::<Result<Vec<_>, _>>()?;
-        let edges = edge_layouts
-            .into_iter()
-            .map(|layout| rows(layout).map(EdgeTable::new))
-            .collect::<Result<Vec<_>, _>>()?;
+        let nodes = node_layouts.into_iter();
+        let nodes: Vec<_> = nodes.map(|layout| NodeTable::new(rows(layout))).collect();
+        let edges = edge_layouts.into_iter();
+        let edges: Vec<_> = edges.map(|layout| EdgeTable::new(rows(layout))).collect();
         let node_places = nodes
             .iter()
             .enumerate()
@@ -100,7 +90,7 @@ impl Snapshot {
             .enumerate()
             .map(|(at, table)| (table.rows.layout.type_id, Place::Edge(at)));
         let places = Arc::new(node_places.chain(edge_places).collect());
-        Ok(Self {
+        Self {
             open: schema.open(),
             schema,
             graph,
@@ -110,7 +100,7 @@ impl Snapshot {
             nodes,
             edges,
             answers: Answers::default(),
-        })
+        }
     }
 
     /// The schema that the graph has at this commit.
@@ -259,16 +249,20 @@ impl Snapshot {
         })
     }
 
-    /// How many edges of a type leave a node.
+    /// How many edges of a type leave a node. Does not walk them.
     #[must_use]
     pub fn out_degree(&self, edge_type: TypeId, node: NodeRef) -> u64 {
-        self.outgoing(edge_type, node).count() as u64
+        self.edge_table(edge_type)
+            .filter(|table| table.rows.layout.ends.map(|ends| ends.0) == Some(node.type_id))
+            .map_or(0, |table| table.outgoing.degree(node.id))
     }
 
-    /// How many edges of a type enter a node.
+    /// How many edges of a type enter a node. Does not walk them.
     #[must_use]
     pub fn in_degree(&self, edge_type: TypeId, node: NodeRef) -> u64 {
-        self.incoming(edge_type, node).count() as u64
+        self.edge_table(edge_type)
+            .filter(|table| table.rows.layout.ends.map(|ends| ends.1) == Some(node.type_id))
+            .map_or(0, |table| table.incoming.degree(node.id))
     }
 
     /// The node with this key: the values of the type's key in order, or, for a type without a
@@ -278,6 +272,12 @@ impl Snapshot {
         let table = self.node_table(type_id)?;
         let id = table.keys.get(&table.rows, key)?;
         Some(NodeRef { type_id, id })
+    }
+
+    /// The id of the node with a key, given as [`keys::bytes_of`] writes it.
+    pub(crate) fn node_with_key(&self, type_id: TypeId, key: &[u8]) -> Option<u64> {
+        let table = self.node_table(type_id)?;
+        table.keys.find(&table.rows, key)
     }
 
     /// What people know a node by: its key's value, a list when the key is composite, else text.
@@ -317,7 +317,10 @@ impl Snapshot {
     /// Bytes of memory that columns and adjacency take; changes since the checkpoint not counted.
     #[must_use]
     pub fn resident_bytes(&self) -> usize {
-        let nodes: usize = self.nodes.iter().map(|table| table.rows.base.bytes()).sum();
+        let nodes = self.nodes.iter();
+        let nodes: usize = nodes
+            .map(|table| table.rows.base.bytes() + table.keys.bytes())
+            .sum();
         let edges = self
             .edges
             .iter()
@@ -328,7 +331,7 @@ impl Snapshot {
     /// How many rows have changed since the checkpoint.
     #[must_use]
     pub fn changed_rows(&self) -> usize {
-        self.tables().map(|rows| rows.changes.size()).sum()
+        self.tables().map(Rows::unfolded).sum()
     }
 
     /// The rows of every type.
@@ -376,6 +379,31 @@ impl Snapshot {
         }
     }
 
+    /// Deletes everything.
+    pub(crate) fn clear(&mut self, lsn: u64) {
+        self.nodes.iter_mut().for_each(|table| table.clear(lsn));
+        self.edges.iter_mut().for_each(|table| table.clear(lsn));
+    }
+
+    /// Takes in new rows of one type.
+    pub(crate) fn append(&mut self, addition: &Addition, written: Written) {
+        let place = self.places.get(&addition.layout.type_id).copied();
+        match (place, &addition.index) {
+            (Some(Place::Node(at)), Index::Keys(keys)) => {
+                if let Some(table) = self.nodes.get_mut(at) {
+                    table.append(&addition.chunks, keys, written);
+                }
+            }
+            (Some(Place::Edge(at)), Index::Links(links)) => {
+                if let Some(table) = self.edges.get_mut(at) {
+                    table.append(&addition.chunks, links, written);
+                }
+            }
+            // An addition is made for the layout of its type.
+            _ => {}
+        }
+    }
+
     /// Names the commit that this has become.
     pub(crate) fn advance(&mut self, head: CommitInfo, lsn: u64) {
         self.head = Arc::new(head);
@@ -418,6 +446,18 @@ impl Snapshot {
         }
     }
 
+    /// The same graph with every row in the bases, as the tables have it once this is folded. What
+    /// that costs depends on what has changed since the last fold.
+    pub(crate) fn folded(&self) -> Result<Self, ArrowError> {
+        let nodes = self.nodes.iter().map(NodeTable::folded);
+        let edges = self.edges.iter().map(EdgeTable::folded);
+        Ok(Self {
+            nodes: nodes.collect::<Result<Vec<_>, _>>()?,
+            edges: edges.collect::<Result<Vec<_>, _>>()?,
+            ..self.clone()
+        })
+    }
+
     /// The same graph on newer bases, which hold everything up to `folded`. `prepared` is the
     /// snapshot at `folded` on those bases, whose indexes are taken over.
     pub(crate) fn rebased(&self, prepared: &Self) -> Self {
@@ -452,121 +492,5 @@ impl Neighbour {
                 id: link.node,
             },
         }
-    }
-}
-
-impl NodeTable {
-    fn new(rows: Rows) -> Self {
-        let keys = Keys::of_base(&rows.layout, &rows.base);
-        Self { rows, keys }
-    }
-
-    fn put(&mut self, id: u64, entry: Entry) {
-        match (&entry.row, self.rows.row(id)) {
-            (Some(row), None) => self.keys.put(&self.rows.layout, row, Some(id)),
-            (None, Some(old)) => self.keys.put(&self.rows.layout, &old, None),
-            // A key never changes while its node lives.
-            _ => {}
-        }
-        self.rows.put(id, entry);
-    }
-
-    fn rebased(&self, prepared: &Self, folded: u64) -> Self {
-        let mut keys = prepared.keys.clone();
-        for (id, entry) in self
-            .rows
-            .changes
-            .iter()
-            .filter(|(_, entry)| entry.lsn > folded)
-        {
-            let old = prepared.rows.row(*id);
-            match (&entry.row, old) {
-                (Some(row), _) => keys.put(&self.rows.layout, row, Some(*id)),
-                (None, Some(old)) => keys.put(&self.rows.layout, &old, None),
-                (None, None) => {}
-            }
-        }
-        Self {
-            rows: self.rows.rebased(prepared.rows.base.clone(), folded),
-            keys,
-        }
-    }
-}
-
-impl EdgeTable {
-    fn new(rows: Rows) -> Self {
-        let base = rows.base.clone();
-        let edges = base.ids().iter().enumerate().filter_map(|(slot, id)| {
-            let (source, target) = base.ends(slot)?;
-            Some((*id, source, target))
-        });
-        let outgoing = Adjacency::build(edges.clone());
-        let incoming = Adjacency::build(edges.map(|(edge, source, target)| (edge, target, source)));
-        Self {
-            rows,
-            outgoing,
-            incoming,
-        }
-    }
-
-    fn put(&mut self, id: u64, entry: Entry) {
-        if !self.rows.contains(id)
-            && let Some((source, target)) = entry.row.as_ref().and_then(|row| row.ends)
-        {
-            self.outgoing.add(
-                source,
-                Link {
-                    edge: id,
-                    node: target,
-                },
-            );
-            self.incoming.add(
-                target,
-                Link {
-                    edge: id,
-                    node: source,
-                },
-            );
-        }
-        self.rows.put(id, entry);
-    }
-
-    fn rebased(&self, prepared: &Self, folded: u64) -> Self {
-        let mut table = Self {
-            rows: self.rows.rebased(prepared.rows.base.clone(), folded),
-            outgoing: prepared.outgoing.without_additions(),
-            incoming: prepared.incoming.without_additions(),
-        };
-        for (id, entry) in table.rows.changes.iter() {
-            let ends = entry.row.as_ref().and_then(|row| row.ends);
-            if let Some((source, target)) = ends.filter(|_| table.rows.base.slot(*id).is_none()) {
-                table.outgoing.add(
-                    source,
-                    Link {
-                        edge: *id,
-                        node: target,
-                    },
-                );
-                table.incoming.add(
-                    target,
-                    Link {
-                        edge: *id,
-                        node: source,
-                    },
-                );
-            }
-        }
-        table
-    }
-
-    /// The links of a node whose edges are still there.
-    fn live<'a>(&'a self, adjacency: &'a Adjacency, node: u64) -> impl Iterator<Item = Link> + 'a {
-        let (base, added) = adjacency.links(node);
-        let check_base = self.rows.base_deletions > 0;
-        let base = base
-            .iter()
-            .copied()
-            .filter(move |link| !check_base || self.rows.contains(link.edge));
-        base.chain(added.filter(|link| self.rows.contains(link.edge)))
     }
 }

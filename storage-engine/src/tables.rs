@@ -14,7 +14,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use arrow_array::{RecordBatch, RecordBatchIterator};
+use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
 use futures::TryStreamExt;
 use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use crate::columns::{ID, Layout};
+use crate::rows::Unwritten;
 use crate::store::Store;
 
 pub(crate) use compaction::{compact, urgency};
@@ -127,13 +128,13 @@ pub(crate) struct Fold<'a> {
     /// The version to go on from; `None` for a table that does not exist yet.
     pub(crate) parent: Option<&'a TableVersion>,
     /// Ids of rows of the parent that are gone or replaced, ascending.
-    pub(crate) removed: &'a [u64],
+    pub(crate) removed: Vec<u64>,
     /// Rows that are new or replace others.
-    pub(crate) added: RecordBatch,
+    pub(crate) added: Unwritten,
 }
 
 /// Makes the next version of a table. It exists for readers only once a checkpoint names it.
-pub(crate) fn fold(store: &Store, fold: &Fold<'_>) -> Result<TableVersion, TableError> {
+pub(crate) fn fold(store: &Store, fold: Fold<'_>) -> Result<TableVersion, TableError> {
     run(async {
         let folder = match fold.parent {
             Some(parent) => parent.folder.clone(),
@@ -147,10 +148,10 @@ pub(crate) fn fold(store: &Store, fold: &Fold<'_>) -> Result<TableVersion, Table
             Some(parent) => open(store, parent).await?,
             None => create(store, &folder, fold.layout).await?,
         };
-        let operation = stage(&folder, &parent, fold).await?;
         let before = fold.parent.map_or(0, |parent| parent.rows);
-        let rows = before - fold.removed.len() as u64 + fold.added.num_rows() as u64;
-        commit(&folder, parent, operation, rows).await
+        let expected = before - fold.removed.len() as u64 + fold.added.rows as u64;
+        let operation = stage(&folder, &parent, fold).await?;
+        commit(&folder, parent, operation, expected).await
     })
 }
 
@@ -265,13 +266,15 @@ async fn create(store: &Store, folder: &str, layout: &Layout) -> Result<Dataset,
 }
 
 /// Writes the files of a fold and says, in one operation, what they change.
-async fn stage(folder: &str, parent: &Dataset, fold: &Fold<'_>) -> Result<Operation, TableError> {
+async fn stage(folder: &str, parent: &Dataset, fold: Fold<'_>) -> Result<Operation, TableError> {
     let mut new_fragments = Vec::new();
-    if fold.added.num_rows() > 0 {
+    if fold.added.rows > 0 {
         let params = write_params(WriteMode::Append);
+        let added = RecordBatchIterator::new(fold.added, fold.layout.stored.clone());
+        let added: Box<dyn RecordBatchReader + Send> = Box::new(added);
         let staged = InsertBuilder::new(WriteDestination::Dataset(Arc::new(parent.clone())))
             .with_params(&params)
-            .execute_uncommitted(vec![fold.added.clone()])
+            .execute_uncommitted_stream(added)
             .await
             .map_err(lance(folder, "appended to"))?;
         let Operation::Append { fragments } = staged.operation else {
@@ -284,7 +287,7 @@ async fn stage(folder: &str, parent: &Dataset, fold: &Fold<'_>) -> Result<Operat
             fragments: new_fragments,
         });
     }
-    let removal = remove(folder, parent, fold.removed).await?;
+    let removal = remove(folder, parent, &fold.removed).await?;
     Ok(update(removal.emptied, removal.updated, new_fragments))
 }
 

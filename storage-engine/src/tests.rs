@@ -1,8 +1,10 @@
 //! Tests of the engine as a whole, on a real folder.
 
+mod bulk;
 mod collect;
 mod crash;
 mod history;
+mod memory;
 mod model;
 mod objects;
 mod open;

@@ -12,6 +12,7 @@ use language::schema::{InvalidValue, PropertyId, PropertyType, TypeId, scalar_to
 use language::value::{EdgeRef, NodeRef, Value};
 use uuid::Uuid;
 
+use crate::bulk::Bulk;
 use crate::columns::Layout;
 use crate::finish::same;
 use crate::identity;
@@ -23,8 +24,10 @@ use crate::snapshot::Snapshot;
 #[derive(Debug)]
 pub struct Transaction {
     pub(crate) snapshot: Snapshot,
-    lsn: u64,
-    run: Uuid,
+    pub(crate) lsn: u64,
+    pub(crate) run: Uuid,
+    /// Rows that came as columns; then there are no other changes.
+    pub(crate) bulk: Option<Bulk>,
     /// What each touched row was before; `None` when it is new.
     pub(crate) before: BTreeMap<(TypeId, u64), Option<Arc<Row>>>,
     /// Rows whose required properties have not been checked yet.
@@ -112,6 +115,7 @@ impl Transaction {
             snapshot,
             lsn,
             run,
+            bulk: None,
             before: BTreeMap::new(),
             unchecked: Vec::new(),
             properties_set: 0,
@@ -573,7 +577,7 @@ fn property_name(layout: &Layout, position: usize) -> String {
         .unwrap_or_default()
 }
 
-fn missing(layout: &Layout, position: usize) -> WriteError {
+pub(crate) fn missing(layout: &Layout, position: usize) -> WriteError {
     WriteError::MissingProperty {
         type_name: layout.name.clone(),
         property: property_name(layout, position),

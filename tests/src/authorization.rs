@@ -88,6 +88,63 @@ fn table() -> Vec<Row> {
             READ,
         ),
         row(
+            "graphs_update",
+            Method::PATCH,
+            "/graphs/people",
+            Body::Json(json!({"labels": {"n": "{n}"}})),
+            [401, 401, 403, 403, 200, 200, 404],
+        ),
+        row(
+            "graphs_delete",
+            Method::DELETE,
+            "/graphs/people",
+            Body::None,
+            [401, 401, 403, 403, 403, 412, 404],
+        ),
+        // Whoever may, finds that the graph is not deleted.
+        row(
+            "graphs_restore",
+            Method::POST,
+            "/graphs/people/restore",
+            Body::None,
+            [401, 401, 403, 403, 403, 409, 404],
+        ),
+        row(
+            "graphs_purge",
+            Method::POST,
+            "/graphs/people/purge",
+            Body::None,
+            [401, 401, 403, 403, 403, 409, 404],
+        ),
+        row(
+            "graphs_retry",
+            Method::POST,
+            "/graphs/people/retry",
+            Body::None,
+            [401, 401, 403, 403, 200, 200, 404],
+        ),
+        row(
+            "metrics_show",
+            Method::GET,
+            "/metrics",
+            Body::None,
+            [401, 401, 403, 403, 403, 200, 403],
+        ),
+        row(
+            "config_drift",
+            Method::GET,
+            "/admin/config/drift",
+            Body::None,
+            [401, 401, 403, 403, 403, 200, 403],
+        ),
+        row(
+            "config_reload",
+            Method::POST,
+            "/admin/config/reload",
+            Body::Json(json!({"dry_run": true})),
+            [401, 401, 403, 403, 403, 200, 403],
+        ),
+        row(
             "cluster_query_run",
             Method::POST,
             "/graphs/people/query",
@@ -127,7 +184,11 @@ fn table() -> Vec<Row> {
 
 fn ask(server: &Harness, who: Who, row: &Row, number: usize) -> Answer {
     let fresh = |text: &str| text.replace("{n}", &number.to_string());
-    let request = server.request(who, row.method.clone(), row.path);
+    let mut request = server.request(who, row.method.clone(), row.path);
+    if row.method == Method::DELETE {
+        // The graph is still needed: whoever may, finds that it is another version.
+        request = request.header("if-match", "\"0000000000000000\"");
+    }
     Answer::of(match &row.body {
         Body::None => request,
         Body::Json(body) => request
@@ -218,11 +279,11 @@ fn the_table_is_the_document() {
 fn a_new_operation_without_a_row_fails() {
     let server = Harness::start();
     let mut document = server.get(Who::Nobody, "/openapi.json").body;
-    document["paths"]["/graphs/{graph_id}"]["delete"] =
-        json!({"operationId": "graphs_delete", "x-cedar-action": "graph_delete"});
+    document["paths"]["/graphs/{graph_id}"]["put"] =
+        json!({"operationId": "graphs_put", "x-cedar-action": "graph_update"});
     assert_eq!(
         unmatched(&table(), &document),
-        ["no row: graphs_delete (delete /graphs/{graph_id})"]
+        ["no row: graphs_put (put /graphs/{graph_id})"]
     );
     let mut shorter = table();
     shorter.retain(|row| row.operation != "cluster_export_run");

@@ -6,6 +6,9 @@
 //! - [`authorization`] asks every operation as everybody, against a table.
 //! - [`bad_input`] sends every operation what it must refuse, and looks at the disk afterwards.
 //! - [`doctor`] examines and repairs a folder that a server left.
+//! - [`hostile`] sends what is meant to harm.
+//! - [`servers`] runs two of them on one file.
+//! - [`single`] serves one graph alone.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
 //! - [`object_store`] runs the real program on graphs in an object store.
 //! - [`second`] has two of them on one config.
@@ -24,6 +27,7 @@ mod crash;
 mod demo;
 mod doctor;
 mod harness;
+mod hostile;
 mod house;
 mod http;
 mod listing;
@@ -31,3 +35,5 @@ mod object_store;
 mod program;
 mod readme;
 mod second;
+mod servers;
+mod single;

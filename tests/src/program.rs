@@ -82,6 +82,11 @@ impl Server {
         &self.address
     }
 
+    /// The process, to be sent signals.
+    pub(crate) fn child(&self) -> &Child {
+        &self.child
+    }
+
     /// SIGKILL: it has no time for anything.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it can be killed");

@@ -1,6 +1,6 @@
 //! `trellis load`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use api_types::LoadResponse;
@@ -15,8 +15,11 @@ use crate::{input, table};
 pub(crate) struct Arguments {
     /// The graph
     graph: String,
-    /// NDJSON file, `-` for standard input
+    /// NDJSON file, `-` for standard input; with --type also a .csv, .parquet or .arrow file
     file: PathBuf,
+    /// The type that the rows of a .csv, .parquet or .arrow file are of
+    #[arg(long = "type", value_name = "TYPE")]
+    type_name: Option<String>,
     /// What to do with rows that are there already
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
@@ -44,13 +47,25 @@ impl Mode {
     }
 }
 
+/// What a file is, by the end of its name.
+fn media_type(file: &Path) -> &'static str {
+    match file.extension().and_then(|extension| extension.to_str()) {
+        Some("csv") => "text/csv",
+        Some("parquet") => "application/vnd.apache.parquet",
+        Some("arrow" | "arrows") => "application/vnd.apache.arrow.stream",
+        _ => "application/x-ndjson",
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure> {
     let body = input::open(&arguments.file)?;
     let begun = Instant::now();
+    let mut parameters = vec![("mode", arguments.mode.as_str())];
+    parameters.extend(arguments.type_name.as_deref().map(|name| ("type", name)));
     let loaded: LoadResponse = client.post_stream(
         &["graphs", &arguments.graph, "load"],
-        &[("mode", arguments.mode.as_str())],
-        "application/x-ndjson",
+        &parameters,
+        media_type(&arguments.file),
         body,
     )?;
     let elapsed = begun.elapsed();

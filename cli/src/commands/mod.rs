@@ -43,7 +43,7 @@ pub(crate) enum Command {
     /// Make credentials
     #[command(subcommand)]
     Token(token::Command),
-    /// Check a configuration without a server
+    /// Check a configuration, see what was changed in it, apply it
     #[command(subcommand)]
     Config(config::Command),
     /// Check policies without a server
@@ -75,7 +75,7 @@ impl Command {
             Self::Export(arguments) => export::run(&arguments, &client()?),
             Self::Schema(command) => command.run(&client()?),
             Self::Token(command) => command.run(),
-            Self::Config(command) => command.run(),
+            Self::Config(command) => command.run(connection),
             Self::Policy(command) => command.run(),
             Self::Doctor(arguments) => doctor::run(&arguments),
             Self::Repair(arguments) => repair::run(&arguments),

@@ -12,8 +12,12 @@ use crate::table;
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The config file
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "graph")]
+    config: Option<PathBuf>,
+    /// Serve the graph in this folder alone, its routes flat, with the config file's other sections if
+    /// there is one
+    #[arg(long, value_name = "URI")]
+    graph: Option<String>,
     /// Address and port instead of the config file's; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     bind: Option<String>,
@@ -24,9 +28,11 @@ pub(crate) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let options = ServeOptions {
+        config: arguments.config,
+        graph: arguments.graph,
         bind: arguments.bind,
         unauthenticated: arguments.unauthenticated,
-        ..ServeOptions::new(arguments.config)
+        ..ServeOptions::new("")
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

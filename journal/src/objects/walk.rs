@@ -7,8 +7,9 @@ use crate::read::ReadEnd;
 use crate::walk::{Cursor, End, Entry, check_digest, visit_frame};
 use crate::{Error, Lsn, Reason, VisitError};
 
-/// How many objects are read at once.
-const WINDOW: usize = 64;
+/// How many objects are read at once: a few first, for who stops soon, then twice as many each time.
+const FIRST_WINDOW: usize = 4;
+const LAST_WINDOW: usize = 64;
 
 /// What a walk came to.
 pub(super) struct Walked {
@@ -40,7 +41,11 @@ pub(super) fn walk(
     };
     let mut cursor = None;
     let (mut entries, mut bytes) = (0, 0);
-    for window in segments.get(chosen..).unwrap_or_default().chunks(WINDOW) {
+    let mut rest = segments.get(chosen..).unwrap_or_default();
+    let mut size = FIRST_WINDOW;
+    while !rest.is_empty() {
+        let (window, after) = rest.split_at(size.min(rest.len()));
+        (rest, size) = (after, (2 * size).min(LAST_WINDOW));
         let names: Vec<String> = window.iter().map(|it| object_name(it.first)).collect();
         let found = objects.get_all(&names).map_err(unread(objects, &names))?;
         for ((name, segment), found) in names.iter().zip(window).zip(found) {

@@ -1,4 +1,4 @@
-//! Adding and removing one graph in the operator's YAML, keeping every other byte.
+//! Adding, changing and removing one graph in the operator's YAML, keeping every other byte.
 //!
 //! An edit is a handful of pieces put into the old text (or one entry cut out of it), so that
 //! comments, blank lines, order and line endings cannot change. Where the pieces go is read from
@@ -15,6 +15,7 @@
 //! assert_eq!(new, format!("{old}  b:\n    uri: ../data/b\n"));
 //! ```
 
+mod field;
 mod page;
 mod place;
 mod prove;
@@ -108,6 +109,35 @@ pub fn remove_graph(text: &str, graph_id: &GraphId) -> Result<String, EditError>
     first_proven(text, &placements, |new| {
         prove::is_removal(&old, new, graph_id)
     })
+}
+
+/// The text with the graph's entry saying what `entry` says; fields that say so already stay as they
+/// were written. The uri is no field that can be changed.
+pub fn update_graph(
+    text: &str,
+    graph_id: &GraphId,
+    entry: &GraphEntry,
+) -> Result<String, EditError> {
+    let stands = |text: &str| {
+        let parsed = super::parse(text).ok()?;
+        let mut graphs = parsed.config.graphs.into_iter();
+        graphs.find_map(|(found, entry)| (found == *graph_id).then_some(entry))
+    };
+    let before = stands(text).ok_or_else(|| EditError::Absent(graph_id.to_string()))?;
+    let mut new = text.to_owned();
+    for change in field::changes(&before, entry) {
+        let old: Value = serde_yaml::from_str(without_mark(&new)).map_err(EditError::Unreadable)?;
+        let intended = change.on(&old, graph_id)?;
+        let placements = change.placements(&new, graph_id)?;
+        new = first_proven(&new, &placements, |value| prove::equal(value, &intended))?;
+    }
+    // What an anchor gives cannot be taken away in the entry alone.
+    if stands(&new).as_ref() != Some(entry) {
+        return Err(EditError::Unsupported {
+            reason: "the entry takes fields from an anchor elsewhere".to_owned(),
+        });
+    }
+    Ok(new)
 }
 
 fn first_proven(

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
-use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::span::Span;
 use crate::GraphId;
 
 /// The only `version:` that this build reads.
@@ -28,7 +29,7 @@ pub struct Config {
 }
 
 /// How the server runs.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// Address and port to listen on.
@@ -39,47 +40,17 @@ pub struct Server {
     pub allow_roots: Option<Vec<String>>,
     /// The server's Cedar policy.
     pub policy: Option<PolicyFile>,
+    /// How long the data of a deleted graph is kept, so that it can be restored.
+    pub deleted_retention: Span,
     /// How far back the past of a graph can be read; what is older is collected. `7d`, `12h`, `30m`,
     /// or `0` for no more than recovery needs.
-    #[serde(deserialize_with = "span")]
-    pub history_retention: Duration,
+    pub history_retention: Span,
+    /// Whether `/metrics` is given to everybody, without a credential.
+    pub metrics_open: bool,
     /// What one request may take.
     pub limits: Limits,
     /// What is logged, and how.
     pub log: Log,
-}
-
-/// How far back the past can be read when the file does not say.
-pub const HISTORY_RETENTION: Duration = Duration::from_secs(7 * 24 * 3_600);
-
-/// A whole number and its unit.
-fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let value = serde_yaml::Value::deserialize(deserializer)?;
-    let text = match &value {
-        serde_yaml::Value::String(text) => text.clone(),
-        serde_yaml::Value::Number(number) => number.to_string(),
-        _ => String::new(),
-    };
-    let wrong = || {
-        serde::de::Error::custom(format!(
-            "{text:?} is no span of time; write a whole number and s, m, h or d, such as 7d, or 0"
-        ))
-    };
-    let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
-    let seconds = match text.get(digits.len()..) {
-        Some("s") => 1,
-        Some("m") => 60,
-        Some("h") => 3_600,
-        Some("d") => 86_400,
-        Some("") if digits == "0" => 0,
-        _ => return Err(wrong()),
-    };
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(wrong());
-    }
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    let seconds = number.checked_mul(seconds).ok_or_else(wrong)?;
-    Ok(Duration::from_secs(seconds))
 }
 
 impl Default for Server {
@@ -89,7 +60,9 @@ impl Default for Server {
             storage: None,
             allow_roots: None,
             policy: None,
-            history_retention: HISTORY_RETENTION,
+            deleted_retention: Span::days(7),
+            history_retention: Span::days(7),
+            metrics_open: false,
             limits: Limits::default(),
             log: Log::default(),
         }
@@ -97,7 +70,7 @@ impl Default for Server {
 }
 
 /// What one request may take.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// A JSON body, decoded, in bytes.
@@ -110,6 +83,13 @@ pub struct Limits {
     pub max_rows: NonZeroU64,
     /// The memory one query may take, in bytes.
     pub query_memory_bytes: NonZeroU64,
+    /// How many queries one principal may run at once; as many as there are processors when not set.
+    /// More wait for their turn.
+    pub queries_per_principal: Option<NonZeroU64>,
+    /// How many queries may run at once on one graph; twice the processors when not set.
+    pub queries_per_graph: Option<NonZeroU64>,
+    /// How many connections may be open at once.
+    pub connections: NonZeroU64,
 }
 
 impl Default for Limits {
@@ -126,12 +106,15 @@ impl Default for Limits {
             query_timeout_ms: number(30_000),
             max_rows: number(100_000),
             query_memory_bytes: number(512 << 20),
+            queries_per_principal: None,
+            queries_per_graph: None,
+            connections: number(1_000),
         }
     }
 }
 
 /// What is logged, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
     /// A `tracing` filter, such as `info` or `info,registry=debug`.
@@ -150,7 +133,7 @@ impl Default for Log {
 }
 
 /// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
@@ -161,17 +144,18 @@ pub enum LogFormat {
 }
 
 /// Who may knock.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
     /// The file of principals and the SHA-256 of their tokens.
     pub tokens_file: Option<String>,
     /// JWT issuers; always empty, for a file that names one is refused until they are supported.
+    #[schemars(with = "Vec<serde_json::Value>", length(max = 0))]
     pub issuers: Vec<serde_yaml::Value>,
 }
 
 /// A Cedar policy, named by its file.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyFile {
     /// The path as written.
@@ -179,26 +163,27 @@ pub struct PolicyFile {
 }
 
 /// One graph as the file declares it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct GraphEntry {
     /// Where it is kept, as written.
     pub uri: String,
     /// Whose it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     /// Free marks that lists can be filtered by.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Its own Cedar policy.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyFile>,
     /// Closed when not written.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graph_type: Option<GraphKind>,
 }
 
 /// Whether labels and properties must be declared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum GraphKind {
     /// Only what is declared.

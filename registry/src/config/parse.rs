@@ -46,7 +46,7 @@ pub fn parse(text: &str) -> Result<Parsed, Vec<Problem>> {
 }
 
 /// The text after a byte order mark, which the reader would count as a column of the first line.
-pub(super) fn without_mark(text: &str) -> &str {
+pub(crate) fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 

@@ -30,6 +30,8 @@ pub(super) const ROOT: Shape = Shape::Keys(&[
             ("storage", Shape::Leaf),
             ("allow_roots", Shape::Leaf),
             ("policy", POLICY),
+            ("deleted_retention", Shape::Leaf),
+            ("metrics_open", Shape::Leaf),
             ("history_retention", Shape::Leaf),
             (
                 "limits",
@@ -39,6 +41,9 @@ pub(super) const ROOT: Shape = Shape::Keys(&[
                     ("query_timeout_ms", Shape::Leaf),
                     ("max_rows", Shape::Leaf),
                     ("query_memory_bytes", Shape::Leaf),
+                    ("queries_per_principal", Shape::Leaf),
+                    ("queries_per_graph", Shape::Leaf),
+                    ("connections", Shape::Leaf),
                 ]),
             ),
             (

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Digest;
+use super::model::GraphEntry;
 use crate::durable::{self, DiskError, Naming, Replacement};
 use crate::uri::STATE_FOLDER;
+use crate::{Digest, GraphId};
 
 const LAST_WRITE: &str = "last-write";
 
@@ -22,7 +23,20 @@ pub struct ConfigFile {
     given: PathBuf,
     path: PathBuf,
     folder: PathBuf,
+    single: Option<Single>,
 }
+
+/// The one graph of a server that has no others, in place of those of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Single {
+    graph_id: GraphId,
+    entry: GraphEntry,
+    /// In place of a file that there is not.
+    text: Option<String>,
+}
+
+/// What the graph of a server of one graph is called when its folder's name cannot be an id.
+const THE_GRAPH: &str = "graph";
 
 /// The bytes of one reading, as text, and their digest.
 #[derive(Debug, Clone)]
@@ -80,7 +94,66 @@ impl ConfigFile {
             given,
             path: real,
             folder,
+            single: None,
         })
+    }
+
+    /// A server of one graph: the file's sections with this of its graphs alone, or nothing but defaults
+    /// when there is no file. A relative uri starts from the folder of the file, or from the working folder.
+    pub fn single(uri: &str, config: Option<&Path>) -> Result<Self, DiskError> {
+        let name = Path::new(uri).file_name().and_then(std::ffi::OsStr::to_str);
+        let named = name.and_then(|name| GraphId::parse(name).ok());
+        let graph_id = match named {
+            Some(graph_id) => graph_id,
+            None => GraphId::parse(THE_GRAPH).expect("a constant that is an id"),
+        };
+        let mut entry = GraphEntry {
+            uri: uri.to_owned(),
+            ..GraphEntry::default()
+        };
+        if let Some(config) = config {
+            return Ok(Self {
+                single: Some(Single {
+                    graph_id,
+                    entry,
+                    text: None,
+                }),
+                ..Self::find(config)?
+            });
+        }
+        let here = std::path::absolute(".").naming("find", Path::new("."))?;
+        let folder = if uri.contains("://") {
+            here
+        } else {
+            let path = here.join(uri);
+            entry.uri = path.display().to_string();
+            durable::parent(&path).to_owned()
+        };
+        let path = folder.join("trellis.yaml");
+        let text = Some("version: 1\n".to_owned());
+        Ok(Self {
+            given: path.clone(),
+            path,
+            folder,
+            single: Some(Single {
+                graph_id,
+                entry,
+                text,
+            }),
+        })
+    }
+
+    /// The one graph of a server of one, as long as the file says nothing of it.
+    pub(crate) fn only_graph(&self) -> Option<(GraphId, GraphEntry)> {
+        let single = self.single.as_ref()?;
+        Some((single.graph_id.clone(), single.entry.clone()))
+    }
+
+    /// Whether there is a file that others read and change too.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.single
+            .as_ref()
+            .is_none_or(|single| single.text.is_none())
     }
 
     /// The real file, links followed.
@@ -109,6 +182,10 @@ impl ConfigFile {
 
     /// Reads the file once. Not UTF-8 is an error of kind `InvalidData`.
     pub fn read(&self) -> Result<ConfigText, DiskError> {
+        if let Some(text) = self.single.as_ref().and_then(|single| single.text.clone()) {
+            let digest = Digest::of(text.as_bytes());
+            return Ok(ConfigText { text, digest });
+        }
         let real = fs::canonicalize(&self.given).naming("find the config file", &self.given)?;
         if real != self.path {
             let source = io::Error::other(format!(

@@ -67,6 +67,13 @@ fn fields(entry: &GraphEntry) -> Vec<(&'static str, String)> {
     fields
 }
 
+/// As [`fields`], without the uri, which never changes.
+pub(super) fn inline_fields(entry: &GraphEntry) -> Vec<(&'static str, String)> {
+    let mut fields = fields(entry);
+    fields.retain(|(name, _)| *name != "uri");
+    fields
+}
+
 /// The entry as lines, without a line ending after the last.
 pub(super) fn block(
     graph_id: &GraphId,

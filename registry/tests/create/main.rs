@@ -6,6 +6,7 @@
     reason = "a test that fails says why, and makes the files that people and crashes leave"
 )]
 
+mod life;
 mod place;
 mod recovery;
 mod servers;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use policy::{Action, Resource};
 use registry::config::Drift;
 use registry::uri::UriError;
-use registry::{Error, NewGraph, Step};
+use registry::{Error, NewGraph, Reload, Step};
 
 use place::{CONFIG, Place, at, id, named, permit, permit_for};
 
@@ -33,8 +34,14 @@ fn two_in_a_row_keep_everything_else() {
         labels: BTreeMap::from([("env".into(), "prod".into())]),
         ..named("Beta")
     };
-    let beta = registry.create(&permit(), full).expect("created");
-    let gamma = registry.create(&permit(), named("gamma")).expect("created");
+    let beta = registry
+        .create(&permit(), full)
+        .expect("created")
+        .registration;
+    let gamma = registry
+        .create(&permit(), named("gamma"))
+        .expect("created")
+        .registration;
     assert_eq!(beta.uri.canonical(), place.base.join("data/deep/er/beta"));
     assert_eq!(gamma.uri.written(), "../data/gamma");
     let expect = CONFIG.replace(
@@ -62,7 +69,10 @@ fn two_in_a_row_keep_everything_else() {
         .map(|graph| graph.graph_id.as_str())
         .collect();
     assert_eq!(after, ["gamma"]);
-    assert_eq!(registry.get(&id("GAMMA")).expect("found").position, 2);
+    assert_eq!(
+        registry.get(&id("GAMMA")).expect("found").entry.uri,
+        "../data/gamma"
+    );
     // A restart sees the very same.
     let again = place.open();
     assert_eq!(again.snapshot().graphs, snapshot.graphs);
@@ -191,12 +201,12 @@ fn a_file_edited_by_hand_is_drift_and_stays() {
     assert!(registry.get(&id("one")).is_some());
     // A reload takes it, or refuses with every problem and keeps the old version.
     fs::write(place.config(), format!("{edited}tenants: x\nserver2: y\n")).expect("written");
-    match registry.reload().expect_err("unsound") {
+    match registry.reload(Reload::Apply).expect_err("unsound") {
         Error::InvalidConfig { problems, .. } => assert_eq!(problems.len(), 2, "{problems:?}"),
         other => panic!("{other}"),
     }
     fs::write(place.config(), &edited).expect("written");
-    registry.reload().expect("sound");
+    registry.reload(Reload::Apply).expect("sound");
     registry.create(&permit(), named("two")).expect("created");
 }
 

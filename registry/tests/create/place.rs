@@ -82,6 +82,7 @@ impl Place {
                 && *path != state.join("config.lock")
                 && *path != state.join("last-write")
                 && *path != state.join("intents")
+                && !path.starts_with(state.join("answers"))
         });
         found.sort();
         found
@@ -113,4 +114,23 @@ pub(crate) fn permit_for(action: Action, resource: &Resource) -> Permit {
 
 pub(crate) fn permit() -> Permit {
     permit_for(Action::GraphCreate, &Resource::Server)
+}
+
+pub(crate) fn key(key: &str, request: &str) -> registry::Key {
+    registry::Key {
+        key: key.to_owned(),
+        request: registry::Digest::of(request.as_bytes()),
+    }
+}
+
+/// A permit for a graph that is registered.
+pub(crate) fn permit_on(registry: &Registry, action: Action, graph_id: &str) -> Permit {
+    let graph = registry.get(&id(graph_id)).expect("registered");
+    permit_for(action, &Resource::Graph(graph.reference().clone()))
+}
+
+/// A permit for a graph that was deleted.
+pub(crate) fn permit_on_deleted(action: Action, graph: &registry::DeletedGraph) -> Permit {
+    let reference = graph.registration.reference().clone();
+    permit_for(action, &Resource::Graph(reference))
 }

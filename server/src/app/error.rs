@@ -5,6 +5,7 @@ use policy::{Denial, TypeDenial};
 use registry::{AccessError, HandleError, WrongPermit};
 use storage_engine::executor::ExecuteError;
 use storage_engine::export::ExportError;
+use storage_engine::load::LoadError;
 use storage_engine::{CommitError, PastError};
 
 use super::load::LineErrors;
@@ -19,6 +20,9 @@ pub(crate) enum Error {
     /// In the contract, but not in this version.
     #[error("{0}")]
     Unsupported(String),
+    /// Nobody said who asks, and it is not open to everybody.
+    #[error("this needs a credential: Authorization: Bearer <token>")]
+    Unauthenticated,
     /// The policy says no, to somebody who may know what it is about.
     #[error(transparent)]
     Denied(#[from] Denial),
@@ -67,6 +71,9 @@ pub(crate) enum Error {
         /// In bytes.
         limit: u64,
     },
+    /// The config file cannot be applied.
+    #[error("the config file has {} problem(s)", .0.len())]
+    InvalidConfig(Vec<registry::config::Problem>),
     /// The registry.
     #[error(transparent)]
     Registry(#[from] registry::Error),
@@ -87,7 +94,7 @@ pub(crate) enum Error {
     Mutate(#[source] CommitError<StepError>),
     /// A load was not made.
     #[error("the file was not loaded")]
-    Load(#[source] CommitError<LineErrors>),
+    Load(#[source] CommitError<LoadError>),
     /// The file of a load has errors.
     #[error(transparent)]
     Lines(#[from] LineErrors),
@@ -100,6 +107,12 @@ pub(crate) enum Error {
     /// A temporary file could not be written or read.
     #[error("cannot keep the body in a temporary file")]
     Spool(#[source] std::io::Error),
+    /// The principal has too many queries waiting.
+    #[error("too many queries of yours are waiting; nothing was done")]
+    TooManyQueries {
+        /// When one of them will have been answered, about.
+        retry_after: std::time::Duration,
+    },
     /// The server is told to stop.
     #[error("the server is stopping; nothing was changed")]
     ShuttingDown,
@@ -131,7 +144,7 @@ impl Error {
         Self::of(error, Self::Mutate)
     }
 
-    pub(crate) fn of_load(error: AccessError<CommitError<LineErrors>>) -> Self {
+    pub(crate) fn of_load(error: AccessError<CommitError<LoadError>>) -> Self {
         Self::of(error, Self::Load)
     }
 

@@ -6,8 +6,6 @@ use std::time::{Duration, Instant};
 
 use api_types::ExportParameters;
 use bytes::Bytes;
-use language::diagnostic::closest;
-use language::schema::Schema;
 use policy::{Action, Authorized, Principal};
 use registry::Reader;
 use storage_engine::PastLimits;
@@ -30,7 +28,7 @@ pub(crate) async fn run(
     let at = past(parameters.at.as_deref())?;
     let (cancelled, cancel) = app.running.begin();
     let limits = PastLimits {
-        deadline: Some(statement::deadline(app.limits(), None)),
+        deadline: Some(statement::deadline(&app.limits(), None)),
         max_bytes: usize::try_from(app.limits().query_memory_bytes).unwrap_or(usize::MAX),
         cancelled: cancelled.clone(),
     };
@@ -45,7 +43,9 @@ pub(crate) async fn run(
         if let Some(name) = &parameters.type_name {
             touches.retain(|touch| touch.name == name);
             if touches.is_empty() {
-                return Err(Error::InvalidRequest(unknown_type(name, &schema)));
+                return Err(Error::InvalidRequest(statement::unknown_type(
+                    name, &schema,
+                )));
             }
         }
         let access = worker.access.load();
@@ -91,12 +91,4 @@ fn make(
             Closed::Cancelled => Error::ShuttingDown,
             Closed::Late => Error::Stalled,
         })
-}
-
-fn unknown_type(name: &str, schema: &Schema) -> String {
-    let nodes = schema.node_types.iter().map(|node| node.name.as_str());
-    let known = nodes.chain(schema.edge_types.iter().map(|edge| edge.name.as_str()));
-    let hint = closest(name, known).map(|name| format!("; did you mean {name:?}?"));
-    let hint = hint.unwrap_or_default();
-    format!("type: the schema has neither a node type nor an edge type {name:?}{hint}")
 }

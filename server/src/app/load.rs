@@ -4,17 +4,17 @@
 //! away half-way has loaded nothing. Then it is read against the schema, every type in it is
 //! decided, and it is applied.
 
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io::{Seek, SeekFrom};
 use std::pin::pin;
 use std::sync::Arc;
 
 use api_types::{LoadMode, LoadParameters, LoadResponse};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use policy::{Action, Authorized};
+use policy::Action;
 use sha2::{Digest, Sha256};
-use storage_engine::load::{self, Batch, LineError, Mode};
-use storage_engine::{Transaction, Work, WriteRequest};
+use storage_engine::WriteRequest;
+use storage_engine::load::{Format, Input, LineError, Mode, Source};
 use tokio::io::{AsyncWriteExt, BufWriter};
 
 use super::{Answered, App, Error, Origin, Target, UploadError, blocking, outcome, statement};
@@ -27,12 +27,56 @@ const WRITE_BUFFER: usize = 256 << 10;
 #[error("{} line(s) of the file are wrong", .0.len())]
 pub(crate) struct LineErrors(pub(crate) Vec<LineError>);
 
+/// A file of records on its way in.
+pub(crate) struct Upload<S> {
+    pub(crate) format: RecordFormat,
+    pub(crate) chunks: S,
+}
+
+/// What a file of records may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecordFormat {
+    Ndjson,
+    Csv,
+    Parquet,
+    Arrow,
+}
+
+impl RecordFormat {
+    /// By media type.
+    pub(crate) const ALL: [(&'static str, Self); 4] = [
+        ("application/x-ndjson", Self::Ndjson),
+        ("text/csv", Self::Csv),
+        ("application/vnd.apache.parquet", Self::Parquet),
+        ("application/vnd.apache.arrow.stream", Self::Arrow),
+    ];
+}
+
+fn source(format: RecordFormat, parameters: &LoadParameters, mode: Mode) -> Result<Source, Error> {
+    let format = match format {
+        RecordFormat::Ndjson => Format::Ndjson,
+        RecordFormat::Csv => Format::Csv,
+        RecordFormat::Parquet => Format::Parquet,
+        RecordFormat::Arrow => Format::Arrow,
+    };
+    match (format, &parameters.type_name) {
+        (Format::Ndjson, None) => Ok(Source::lines(mode)),
+        (Format::Ndjson, Some(_)) => Err(Error::InvalidRequest(
+            "type: NDJSON names the type in each line".to_owned(),
+        )),
+        (_, Some(name)) => Ok(Source::columns(format, name, mode)),
+        (_, None) => Err(Error::InvalidRequest(
+            "type: which type the rows are of must be said for this format".to_owned(),
+        )),
+    }
+}
+
 pub(crate) async fn run(
     app: &Arc<App>,
     origin: Origin,
     graph_id: String,
     parameters: LoadParameters,
-    lines: impl Stream<Item = Result<Bytes, UploadError>> + Send,
+    upload: Upload<impl Stream<Item = Result<Bytes, UploadError>> + Send>,
 ) -> Result<Answered<LoadResponse>, Error> {
     let target = Target::branch(&graph_id, parameters.branch.as_deref());
     let permit = app.permit_graph(&origin.principal, Action::Load, target)?;
@@ -43,8 +87,10 @@ pub(crate) async fn run(
         LoadMode::Merge => Mode::Merge,
         LoadMode::Overwrite => Mode::Overwrite,
     };
+    let source = source(upload.format, &parameters, mode)?;
     let mut digest = origin.key.as_ref().map(|_| Sha256::new());
-    let (file, bytes) = spool(lines, app.limits().load_body_bytes, digest.as_mut()).await?;
+    let limit = app.limits().load_body_bytes;
+    let (file, bytes) = spool(upload.chunks, limit, digest.as_mut()).await?;
     let body = digest.map(Sha256::finalize).unwrap_or_default();
     let key = origin.key.map(|key| key.of("load", &parameters, &body));
     let key = key.transpose()?;
@@ -57,14 +103,25 @@ pub(crate) async fn run(
     let (writer, authorized) = blocking(move || {
         let writer = worker.registry.writer(&permit)?;
         let schema = writer.schema();
-        let batch = load::parse(BufReader::new(file), &schema).map_err(LineErrors)?;
+        if let Some(name) = &source.type_name {
+            statement::require_type(name, &schema)?;
+        }
+        let batch = writer
+            .parse(Input::File(file), &source)
+            .map_err(LineErrors)?;
         let touches: Vec<_> = match mode {
             // What is not in the file is deleted.
             Mode::Overwrite => statement::all_types(&schema, true),
             // An edge changes nothing in the nodes that it joins; they are looked up.
-            Mode::Append | Mode::Merge => statement::types(batch.types(), &schema, true)
-                .chain(statement::types(batch.end_types(), &schema, false))
-                .collect(),
+            Mode::Append | Mode::Merge => {
+                statement::types(batch.types().iter().copied(), &schema, true)
+                    .chain(statement::types(
+                        batch.end_types().iter().copied(),
+                        &schema,
+                        false,
+                    ))
+                    .collect()
+            }
         };
         let access = worker.access.load();
         let authorized = access
@@ -73,12 +130,7 @@ pub(crate) async fn run(
         Ok((writer, authorized))
     })
     .await?;
-    let work = move |batch: Authorized<Batch>| {
-        Work::inside(move |transaction: &mut Transaction| {
-            load::apply(batch.plan(), mode, transaction).map_err(LineErrors)
-        })
-    };
-    let written = writer.submit(authorized, write, key, work).await;
+    let written = writer.load(&authorized, write, key).await;
     let written = written.map_err(Error::of_load)?;
     Ok(Answered {
         repeated: written.repeated,

@@ -3,12 +3,15 @@
 //! Each takes the [`App`], who asks, and a request of [`api_types`], and gives a response of
 //! [`api_types`] or an [`Error`]. A graph is reached only with a permit of `policy`.
 
+mod admission;
 mod cancel;
+pub(crate) mod config;
 mod error;
 pub(crate) mod export;
 pub(crate) mod graphs;
 mod idempotency;
 pub(crate) mod load;
+pub(crate) mod metrics;
 pub(crate) mod mutate;
 pub(crate) mod outcome;
 mod plans;
@@ -21,16 +24,20 @@ mod values;
 pub(crate) mod whoami;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use policy::{
     Action, Authorizer, BranchRef, Context, Denial, GraphRef, Permit, Principal, Resource, Tokens,
 };
-use registry::{GraphId, Registration, Registry};
+use registry::{DeletedGraph, GraphId, Registration, Registry};
 use storage_engine::At;
 
+use crate::metrics::Metrics;
+
+pub(crate) use admission::Shares;
 pub(crate) use cancel::{CancelOnDrop, Cancellations};
 pub(crate) use error::{Error, UploadError};
 pub(crate) use idempotency::{Answered, Key};
@@ -44,10 +51,25 @@ pub(crate) struct App {
     /// Replaced whole by a reload.
     pub(crate) access: ArcSwap<Access>,
     pub(crate) registry: Arc<Registry>,
-    limits: Limits,
+    limits: ArcSwap<Limits>,
+    /// Held while access, limits and graphs are replaced together, and while a decision reads two of
+    /// them.
+    generation: RwLock<()>,
+    /// How the last reload ended; `None` before there was any.
+    last_reload: Mutex<Option<LastReload>>,
     plans: plans::Plans,
+    admission: Arc<admission::Admission>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) running: Cancellations,
     stopping: AtomicBool,
+}
+
+/// How a reload ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LastReload {
+    /// The file was applied.
+    pub(crate) applied: bool,
+    pub(crate) at: SystemTime,
 }
 
 /// Who may come in, and what they may do.
@@ -71,6 +93,8 @@ pub(crate) struct Limits {
     pub(crate) max_rows: u64,
     /// Of what a statement may hold, in bytes.
     pub(crate) query_memory_bytes: u64,
+    /// How many queries run at once.
+    pub(crate) shares: Shares,
 }
 
 /// What the caller presented.
@@ -107,15 +131,39 @@ impl App {
         Arc::new(Self {
             access: ArcSwap::from_pointee(access),
             registry: Arc::new(registry),
-            limits,
+            limits: ArcSwap::from_pointee(limits),
+            generation: RwLock::new(()),
+            last_reload: Mutex::new(None),
             plans: plans::Plans::default(),
+            admission: Arc::default(),
+            metrics: Arc::default(),
             running: Cancellations::default(),
             stopping: AtomicBool::new(false),
         })
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
+    pub(crate) fn limits(&self) -> Limits {
+        **self.limits.load()
+    }
+
+    /// Replaces who may come in and what a request may take in one moment with what `publish`
+    /// replaces.
+    pub(crate) fn install(&self, access: Access, limits: Limits, publish: &mut dyn FnMut()) {
+        let _whole = self
+            .generation
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.access.store(Arc::new(access));
+        self.limits.store(Arc::new(limits));
+        publish();
+    }
+
+    /// How the last reload ended.
+    pub(crate) fn last_reload(&self) -> Option<LastReload> {
+        *self
+            .last_reload
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who this is; `None` when nobody. A wrong credential is never anonymous.
@@ -168,6 +216,10 @@ impl App {
         action: Action,
         target: Target<'_>,
     ) -> Result<Permit, Error> {
+        let _whole = self
+            .generation
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let registration = self.find(target.graph_id);
         let graph = match &registration {
             Some(registration) => registration.reference().clone(),
@@ -197,6 +249,46 @@ impl App {
             (Some(_), Err(Denial::Hidden(_))) | (None, _) => Err(Error::NoSuchGraph {
                 graph_id: target.graph_id.to_owned(),
             }),
+        }
+    }
+
+    /// May `principal` do `action` to the deleted graph of that name? One that may not be seen and one
+    /// that never was give the same error. Reads the disk.
+    pub(crate) fn permit_deleted(
+        &self,
+        principal: &Arc<Principal>,
+        action: Action,
+        name: &str,
+    ) -> Result<(Permit, DeletedGraph), Error> {
+        let hidden = || Error::NoSuchGraph {
+            graph_id: name.to_owned(),
+        };
+        let graph_id = GraphId::parse(name).map_err(|_| hidden())?;
+        let deleted = self.registry.deleted(&graph_id)?;
+        let reference = match &deleted {
+            Some(deleted) => deleted.registration.reference().clone(),
+            None => match self.registry.get(&graph_id) {
+                Some(registration) => registration.reference().clone(),
+                None => GraphRef::new(graph_id.as_str(), None, BTreeMap::new(), None),
+            },
+        };
+        let access = self.access.load();
+        let resource = Resource::Graph(reference);
+        let decided = access
+            .authorizer
+            .decide(principal, action, &resource, &Context::now());
+        let registered = self.registry.get(&graph_id);
+        match (decided, deleted, registered) {
+            (Ok(permit), Some(deleted), _) => Ok((permit, deleted)),
+            (Ok(_), None, Some(graph)) => {
+                Err(registry::Error::GraphExists(graph.graph_id.clone()).into())
+            }
+            (Err(denial @ Denial::Forbidden(_)), deleted, registered)
+                if deleted.is_some() || registered.is_some() =>
+            {
+                Err(denial.into())
+            }
+            _ => Err(hidden()),
         }
     }
 

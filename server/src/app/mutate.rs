@@ -64,7 +64,7 @@ pub(crate) async fn run(
     let several = request.statements.is_some();
     let key = origin.key.map(|key| key.of("mutate", &request, &[]));
     let key = key.transpose()?;
-    let limits = app.limits();
+    let limits = &app.limits();
     let (cancelled, _cancel) = app.running.begin();
     let limits = Limits {
         deadline: Some(statement::deadline(limits, None)),

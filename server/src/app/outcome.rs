@@ -1,5 +1,7 @@
 //! What the engine says of commits, graphs and schemas, in the words of the wire.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use api_types::{ChangeStats, Commit};
 use jiff::Timestamp;
 use language::schema::{PropertyType, Schema};
@@ -85,6 +87,12 @@ pub(crate) fn time(micros: i64) -> String {
         |_| format!("{micros} microseconds since 1970"),
         |time| time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
     )
+}
+
+/// As [`time`], of the system's clock.
+pub(crate) fn time_of(at: SystemTime) -> String {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    time(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use storage_engine::executor::{ExecuteError, Limits, Parameters};
 use storage_engine::{At, PastLimits, Snapshot};
 use tokio::sync::oneshot;
 
+use super::admission::Slot;
 use super::plans::Prepared;
 use super::statement::Decided;
 use super::stream::{self, Closed, Outlet, PIECE, Pieces};
@@ -92,8 +93,8 @@ pub(crate) async fn run(
         parameters: statement::parameters(request.params)?,
         layout,
         start,
-        deadline: statement::deadline(app.limits(), request.timeout_ms),
-        max_rows: statement::max_rows(app.limits(), request.max_rows),
+        deadline: statement::deadline(&app.limits(), request.timeout_ms),
+        max_rows: statement::max_rows(&app.limits(), request.max_rows),
     };
     let reached = work.reach_at_once()?;
     if let Some(reached) = &reached
@@ -259,8 +260,20 @@ impl Work {
         }))
     }
 
+    /// A place among the queries that run; a wait for it counts as the query's own time.
+    async fn slot(&self) -> Result<Slot, Error> {
+        let principal = self.permit.principal().id.as_str();
+        let graph = self.permit.graph_id().unwrap_or_default();
+        let shares = self.app.limits().shares;
+        let admission = &self.app.admission;
+        admission
+            .enter(principal, graph, shares, self.deadline)
+            .await
+    }
+
     /// An answer that is made on a blocking thread.
     async fn answer_elsewhere(self, reached: Option<Reached>) -> Result<Answer, Error> {
+        let slot = self.slot().await?;
         let (cancelled, cancel) = self.app.running.begin();
         let max_bytes = self.app.limits().query_memory_bytes;
         let limits = Limits {
@@ -281,6 +294,7 @@ impl Work {
                 let reached = reached.map_or_else(|| self.reach(&limits), Ok);
                 let ran = reached.and_then(|reached| self.run(&reached, &limits, &mut output));
                 output.finish(ran.map(|rows| self.stats(rows)), self.deadline);
+                drop(slot);
             });
         });
         // The sender is dropped without a word only by a panic.

@@ -8,7 +8,7 @@ use policy::{Action, Context, GraphRef, Principal};
 use registry::config::Drift;
 use registry::{Registration, Standing};
 
-use super::App;
+use super::{App, outcome};
 
 pub(crate) fn run(app: &App, principal: Option<&Arc<Principal>>) -> Readiness {
     let ready = !app.is_stopping();
@@ -75,9 +75,11 @@ fn config(app: &App) -> ConfigReadiness {
             true
         }
     };
+    let last_reload = app.last_reload();
     ConfigReadiness {
         digest: registry.snapshot().digest.to_string(),
         drifted,
-        last_reload_ok: true,
+        last_reload_ok: last_reload.is_none_or(|last| last.applied),
+        last_reload_at: last_reload.map(|last| outcome::time_of(last.at)),
     }
 }

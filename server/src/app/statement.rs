@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api_types::Column;
+use language::diagnostic::closest;
 use language::plan::{Plan, Touch, Type};
 use language::schema::{Schema, TypeId};
 use language::{Value, cypher};
@@ -92,6 +93,23 @@ pub(crate) fn touches<'a>(
         touches.extend(ways.map(|(_, write)| TypeTouch { kind, name, write }));
     }
     touches
+}
+
+/// Refuses a type that the schema does not have.
+pub(crate) fn require_type(name: &str, schema: &Schema) -> Result<(), Error> {
+    let there = schema.node_type_named(name).is_some() || schema.edge_type_named(name).is_some();
+    there
+        .then_some(())
+        .ok_or_else(|| Error::InvalidRequest(unknown_type(name, schema)))
+}
+
+/// What is said of such a type.
+pub(crate) fn unknown_type(name: &str, schema: &Schema) -> String {
+    let nodes = schema.node_types.iter().map(|node| node.name.as_str());
+    let known = nodes.chain(schema.edge_types.iter().map(|edge| edge.name.as_str()));
+    let hint = closest(name, known).map(|name| format!("; did you mean {name:?}?"));
+    let hint = hint.unwrap_or_default();
+    format!("type: the schema has neither a node type nor an edge type {name:?}{hint}")
 }
 
 /// Every type of the schema, read or written.
@@ -270,6 +288,10 @@ mod tests {
             query_timeout_ms: 1000,
             max_rows: 10,
             query_memory_bytes: 1,
+            shares: crate::app::Shares {
+                per_principal: 1,
+                per_graph: 1,
+            },
         };
         assert_eq!(max_rows(&limits, None), 10);
         assert_eq!(max_rows(&limits, Some(3)), 3);

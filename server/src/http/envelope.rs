@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use api_types::{ErrorCode, Problem};
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -14,6 +14,7 @@ use tracing::Instrument;
 
 use super::failure::{Failure, Pending};
 use super::request_id::{self, RequestId};
+use crate::metrics::Metrics;
 
 /// Who turned out to ask; filled in by the extractor, read for the log.
 #[derive(Clone, Default)]
@@ -31,7 +32,11 @@ impl Asker {
 pub(super) struct ThisRequest(pub(super) RequestId);
 
 /// Gives the request an id, runs it, writes the body of its error if it has one, logs one line.
-pub(super) async fn around(mut request: Request, next: Next) -> Response {
+pub(super) async fn around(
+    State(metrics): State<Arc<Metrics>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let start = Instant::now();
     let id = RequestId::of(request.headers());
     let asker = Asker::default();
@@ -48,11 +53,14 @@ pub(super) async fn around(mut request: Request, next: Next) -> Response {
     response
         .headers_mut()
         .insert(request_id::HEADER, id.to_header());
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let status = response.status().as_u16();
+    metrics.answered(route, method.as_str(), status, start.elapsed());
     tracing::info!(
         request_id = id.as_str(),
         method = method.as_str(),
-        route = route.as_ref().map_or("unmatched", MatchedPath::as_str),
-        status = response.status().as_u16(),
+        route,
+        status,
         latency_ms = (start.elapsed().as_secs_f64() * 1e6).round() / 1e3,
         principal = asker.0.get().map(|principal| principal.id.as_str()),
         "request"

@@ -3,10 +3,13 @@
 //! Every match here is exhaustive over its enum, so that a new error does not compile until its
 //! answer is decided. What a caller must not know is logged here and not told.
 
+use std::time::Duration;
+
 use api_types::{ErrorCode, Finding};
 use axum::http::{HeaderValue, header};
 use language::{Code, Diagnostics};
 use policy::{Denial, TypeDenial};
+use registry::config::Problem;
 use registry::uri::UriError;
 use registry::{HandleError, with_causes};
 use storage_engine::executor::ExecuteError;
@@ -15,8 +18,9 @@ use storage_engine::load::LineError;
 use storage_engine::{CommitError, OpenError, PastError, WriteError};
 
 use super::envelope::defect;
+use super::extract;
 use super::failure::Failure;
-use crate::app::{Error, StepError, UploadError, outcome};
+use crate::app::{Credential, Error, StepError, UploadError, outcome};
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
@@ -24,6 +28,7 @@ impl From<Error> for Failure {
         match error {
             Error::InvalidRequest(_) => Self::new(ErrorCode::InvalidRequest, words),
             Error::Unsupported(_) => Self::new(ErrorCode::Unsupported, words),
+            Error::Unauthenticated => extract::refused(Credential::Missing),
             Error::Denied(denial) => denied(&denial),
             Error::TypesDenied(denial) => types_denied(&denial),
             Error::NoSuchGraph { .. } => Self::new(ErrorCode::GraphNotFound, words),
@@ -36,13 +41,14 @@ impl From<Error> for Failure {
             Error::WriteInReadQuery => Self::new(ErrorCode::WriteInReadQuery, words),
             Error::InvalidParameter { .. } => Self::new(ErrorCode::InvalidParameters, words),
             Error::ResultTooLarge { .. } => Self::new(ErrorCode::MemoryLimit, words),
+            Error::InvalidConfig(problems) => invalid_config(problems),
             Error::Registry(error) => registry(error),
             Error::Handle(error) => handle(&error),
             Error::WrongPermit(error) => internal(&error),
             Error::Past(error) => past(&error),
             Error::Execute(error) => execute(&error, String::new()),
             Error::Mutate(error) => commit(error, step),
-            Error::Load(error) => commit(error, |errors| lines(errors.0)),
+            Error::Load(error) => commit(error, |wrong| lines(wrong.lines)),
             Error::Lines(errors) => lines(errors.0),
             Error::Export(ExportError::UnknownType { ref name, .. }) => Self::new(
                 ErrorCode::InvalidRequest,
@@ -52,6 +58,11 @@ impl From<Error> for Failure {
             Error::Spool(error) => {
                 unavailable(&error, "the server cannot keep the body on its disk")
             }
+            Error::TooManyQueries { retry_after } => Self::new(ErrorCode::TooManyQueries, words)
+                .with_header(
+                    header::RETRY_AFTER,
+                    HeaderValue::from(whole_seconds(retry_after)),
+                ),
             Error::ShuttingDown => Self::new(ErrorCode::ShuttingDown, words),
             // The panic hook has logged what and where.
             Error::BrokenOff => defect(),
@@ -60,6 +71,10 @@ impl From<Error> for Failure {
             Error::Unreadable(error) => internal(&error),
         }
     }
+}
+
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 /// Logs what happened and says only that it is a defect.
@@ -178,7 +193,7 @@ fn registry(error: registry::Error) -> Failure {
             tracing::warn!(%baseline, %on_disk, "the config file was changed outside the server");
             Failure::new(
                 ErrorCode::ConfigDrift,
-                "the config file was changed outside the server; nothing was changed. Restart the server on it first",
+                "the config file was changed outside the server; nothing was changed. reload it first (trellis config reload)",
             )
         }
         E::LockTimeout { .. } => Failure::new(
@@ -189,9 +204,44 @@ fn registry(error: registry::Error) -> Failure {
         E::InvalidConfig { .. } | E::Edit(_) => {
             unavailable(&error, "the config file cannot be edited as it is")
         }
+        E::Changed => Failure::new(
+            ErrorCode::Unavailable,
+            "the graph was changed or removed meanwhile; nothing was changed by this request",
+        ),
+        E::OtherVersion(_) => Failure::new(ErrorCode::PreconditionFailed, words),
+        E::Purged(_) => Failure::new(ErrorCode::GraphPurged, words),
+        E::Locked { holder } => Failure::new(
+            ErrorCode::GraphLocked,
+            format!(
+                "process {} on {} holds the graph and does not let go; nothing was changed",
+                holder.pid, holder.host
+            ),
+        ),
+        E::Hold(_) => unavailable(&error, "the graph cannot be held"),
+        E::KeyReused => Failure::new(ErrorCode::IdempotencyKeyReused, words),
         E::Lock(_) | E::Io(_) => unavailable(&error, "the config file cannot be changed"),
-        E::WrongPermit(_) | E::Halted(_) => internal(&error),
+        E::WrongPermit(_) | E::Halted(_) | E::NoGraph { .. } | E::NoFile => internal(&error),
     }
+}
+
+fn invalid_config(problems: Vec<Problem>) -> Failure {
+    let count = problems.len();
+    let detail = match problems.first() {
+        Some(first) if count > 1 => format!("{first} (and {} more)", count - 1),
+        Some(first) => first.to_string(),
+        None => "the config file has errors".to_owned(),
+    };
+    let finding = |problem: Problem| Finding {
+        message: match problem.path.as_str() {
+            "" => problem.message,
+            path => format!("{path}: {}", problem.message),
+        },
+        line: problem.line.map(|line| line as u64),
+        column: problem.column.map(|column| column as u64),
+        ..Finding::default()
+    };
+    Failure::new(ErrorCode::InvalidConfig, detail)
+        .with_findings(problems.into_iter().map(finding).collect())
 }
 
 /// The caller's own words and the rule, but neither another graph's id nor the server's own paths.
@@ -246,10 +296,15 @@ fn handle(error: &HandleError) -> Failure {
             | OpenError::Columns(_)
             | OpenError::Unfinished => unavailable(error, "the graph cannot be opened"),
         },
-        HandleError::Broken(_) => Failure::new(
+        // Whoever gets here may see the graph, and so its reason in /readyz.
+        HandleError::Broken(cause) => Failure::new(
             ErrorCode::GraphQuarantined,
-            "the graph cannot be opened and was set aside; /readyz says why to those who may know",
-        ),
+            "the graph cannot be opened and was set aside; it is tried again from time to time",
+        )
+        .with_findings(vec![Finding {
+            message: with_causes(cause.as_ref()),
+            ..Finding::default()
+        }]),
     }
 }
 
@@ -335,7 +390,7 @@ fn commit<E: std::error::Error + 'static>(
         ),
         C::Late => Failure::new(ErrorCode::Timeout, format!("{words}; nothing was changed")),
         C::Busy { retry_after, .. } => {
-            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+            let seconds = whole_seconds(retry_after);
             Failure::new(
                 ErrorCode::TooManyWrites,
                 format!("{words}; nothing was changed. Try again in {seconds} s"),

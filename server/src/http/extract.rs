@@ -9,15 +9,19 @@ use axum::body::{Body as RawBody, BodyDataStream};
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use policy::Principal;
+use registry::Condition;
 use serde::de::DeserializeOwned;
 
 use super::Site;
 use super::envelope::{Asker, ThisRequest, defect};
 use super::failure::Failure;
+use crate::app::load::{RecordFormat, Upload};
 use crate::app::{Credential, UploadError};
 
 /// How long a JSON body may take to arrive.
@@ -42,17 +46,20 @@ pub(super) struct Caller(pub(super) Arc<Principal>);
 /// Who asks, when they say so; a wrong credential is refused all the same.
 pub(super) struct MaybeCaller(pub(super) Option<Arc<Principal>>);
 
-/// The graph that the path names, as it was written. Whether there is one is not known yet.
+/// The graph that the path names, as it was written, or the only one that there is. Whether there is one is not known yet.
 pub(super) struct GraphName(pub(super) String);
 
 /// The id of the request.
 pub(super) struct Id(pub(super) String);
 
+/// On which version the caller wants it done.
+pub(super) struct IfMatch(pub(super) Condition);
+
 /// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
 
-/// An NDJSON body as it arrives.
-pub(super) struct Lines(pub(super) BoxStream<'static, Result<bytes::Bytes, UploadError>>);
+/// A file of records as it arrives.
+pub(super) struct Records(pub(super) Upload<BoxStream<'static, Result<bytes::Bytes, UploadError>>>);
 
 /// The query string.
 pub(super) struct Parameters<T>(pub(super) T);
@@ -94,6 +101,9 @@ impl FromRequestParts<Site> for GraphName {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Failure> {
+        if let Some(graph_id) = &site.only_graph {
+            return Ok(Self(graph_id.clone()));
+        }
         let params = RawPathParams::from_request_parts(parts, site)
             .await
             // Not UTF-8 once decoded, so no id.
@@ -116,6 +126,45 @@ impl FromRequestParts<Site> for Id {
                 .unwrap_or_default(),
         ))
     }
+}
+
+impl FromRequestParts<Site> for IfMatch {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Site) -> Result<Self, Failure> {
+        if_match(&parts.headers).map(Self)
+    }
+}
+
+/// `*`, or entity tags of which the strong ones count (RFC 9110, section 13.1.1).
+fn if_match(headers: &HeaderMap) -> Result<Condition, Failure> {
+    let given: Vec<_> = headers.get_all(header::IF_MATCH).iter().collect();
+    if given.is_empty() {
+        return Ok(Condition::Any);
+    }
+    let malformed = || {
+        let words = "If-Match: write * or entity tags in quotes, such as \"0123456789abcdef\"";
+        Failure::new(ErrorCode::InvalidRequest, words)
+    };
+    let mut versions = Vec::new();
+    for value in given {
+        for tag in value.to_str().map_err(|_| malformed())?.split(',') {
+            let tag = tag.trim();
+            if tag == "*" {
+                return Ok(Condition::Any);
+            }
+            let (weak, tag) = match tag.strip_prefix("W/") {
+                Some(tag) => (true, tag),
+                None => (false, tag),
+            };
+            let quoted = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            let version = quoted.ok_or_else(malformed)?;
+            if !weak {
+                versions.push(version.to_owned());
+            }
+        }
+    }
+    Ok(Condition::OneOf(versions))
 }
 
 impl<T: DeserializeOwned + Send> FromRequestParts<Site> for Parameters<T> {
@@ -180,11 +229,13 @@ async fn parsed<T: DeserializeOwned + Send + 'static>(bytes: bytes::Bytes) -> Re
     parsed.await.unwrap_or_else(|_| Err(defect()))
 }
 
-impl FromRequest<Site> for Lines {
+impl FromRequest<Site> for Records {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &Site) -> Result<Self, Failure> {
-        media_type(request.headers(), &["application/x-ndjson"])?;
+        let formats = RecordFormat::ALL.map(|(media_type, _)| media_type);
+        let given = media_type(request.headers(), &formats)?;
+        let format = RecordFormat::ALL.iter().find(|(name, _)| *name == given);
         let arriving = Arriving {
             body: request.into_body().into_data_stream(),
             begun: Instant::now(),
@@ -197,7 +248,10 @@ impl FromRequest<Site> for Lines {
                 Err(error) => Some((Err(error), None)),
             }
         });
-        Ok(Self(chunks.boxed()))
+        Ok(Self(Upload {
+            format: format.map_or(RecordFormat::Ndjson, |(_, format)| *format),
+            chunks: chunks.boxed(),
+        }))
     }
 }
 
@@ -233,13 +287,13 @@ fn patience(elapsed: Duration, bytes: u64) -> Duration {
 }
 
 /// Refuses a body whose `Content-Type` is none of `accepted`, or that is encoded.
-fn media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Failure> {
+fn media_type<'a>(headers: &HeaderMap, accepted: &[&'a str]) -> Result<&'a str, Failure> {
     if let Some(coding) = headers.get(header::CONTENT_ENCODING)
         && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
     {
         return Err(Failure::new(
             ErrorCode::UnsupportedMediaType,
-            "Content-Encoding: a body is taken as it is, without any",
+            "Content-Encoding: a body is taken as it is, or with one of gzip and zstd",
         ));
     }
     let given = headers
@@ -251,11 +305,9 @@ fn media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Failure> {
         .next()
         .unwrap_or_default()
         .trim();
-    if accepted
-        .iter()
-        .any(|media_type| media_type.eq_ignore_ascii_case(essence))
-    {
-        return Ok(());
+    let mut known = accepted.iter();
+    if let Some(known) = known.find(|known| known.eq_ignore_ascii_case(essence)) {
+        return Ok(known);
     }
     let accepted = accepted.join(", ");
     Err(Failure::new(
@@ -290,11 +342,36 @@ async fn soon_or_within<T>(time: Duration, work: impl Future<Output = T>) -> Opt
     }
 }
 
+/// The most bytes of a body as it comes, before it is decoded: what it is decoded to has limits of its
+/// own, but bytes that decode to nothing would have none.
+const MAX_ENCODED: usize = 1 << 30;
+
+/// Bounds a body that is encoded.
+pub(super) async fn limit_encoded(request: Request, next: Next) -> Response {
+    if !request.headers().contains_key(header::CONTENT_ENCODING) {
+        return next.run(request).await;
+    }
+    next.run(request.map(|body| RawBody::new(Limited::new(body, MAX_ENCODED))))
+        .await
+}
+
+/// Whether a limit is somewhere among the causes.
+fn is_over_a_limit(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 async fn whole(body: RawBody, limit: u64) -> Result<bytes::Bytes, Failure> {
     let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
     match limited.collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
+        Err(error) if is_over_a_limit(error.as_ref()) => Err(too_large(limit)),
         Err(error) => Err(Failure::new(
             ErrorCode::InvalidRequest,
             format!("the body broke off: {error}"),
@@ -335,7 +412,7 @@ fn credential(headers: &HeaderMap) -> Credential<'_> {
     }
 }
 
-fn refused(credential: Credential<'_>) -> Failure {
+pub(super) fn refused(credential: Credential<'_>) -> Failure {
     let (detail, challenge) = match credential {
         Credential::Missing => (
             "this needs a credential: Authorization: Bearer <token>",
@@ -395,6 +472,26 @@ mod tests {
         let never = std::future::pending::<()>();
         assert_eq!(soon_or_within(time, never).await, None);
         assert!(begun.elapsed() >= time);
+    }
+
+    #[test]
+    fn an_entity_tag_is_quoted_and_strong() {
+        let of = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.append(header::IF_MATCH, HeaderValue::from_static(text));
+            if_match(&headers).ok()
+        };
+        let one_of = |tags: &[&str]| {
+            let tags = tags.iter().map(|tag| (*tag).to_owned());
+            Some(Condition::OneOf(tags.collect()))
+        };
+        assert_eq!(if_match(&HeaderMap::new()).ok(), Some(Condition::Any));
+        assert_eq!(of("*"), Some(Condition::Any));
+        assert_eq!(of("\"a\""), one_of(&["a"]));
+        assert_eq!(of("\"a\" , W/\"b\",\"c\""), one_of(&["a", "c"]));
+        for wrong in ["", "a", "\"a", "\"a\",", "\""] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

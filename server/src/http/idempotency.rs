@@ -39,12 +39,13 @@ impl FromRequestParts<Site> for MaybeKey {
 
 impl<T: Serialize> IntoResponse for Replayable<T> {
     fn into_response(self) -> Response {
-        let Self(answered) = self;
-        let mut response = Json(answered.body).into_response();
-        if answered.repeated {
-            let headers = response.headers_mut();
-            headers.insert(REPLAYED, HeaderValue::from_static("true"));
-        }
-        response
+        (replayed(&self.0), Json(self.0.body)).into_response()
     }
+}
+
+/// The header that says that an answer is that of an earlier request, when it is.
+pub(super) fn replayed<T>(answered: &Answered<T>) -> Option<[(HeaderName, HeaderValue); 1]> {
+    answered
+        .repeated
+        .then(|| [(REPLAYED, HeaderValue::from_static("true"))])
 }

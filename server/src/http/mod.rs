@@ -4,6 +4,7 @@
 //! beats: take the request apart, call one use case of [`crate::app`], convert. It decides nothing.
 
 mod accept;
+mod config;
 mod document;
 mod envelope;
 mod error;
@@ -14,6 +15,7 @@ mod graphs;
 mod health;
 mod idempotency;
 mod load;
+mod metrics;
 mod mutate;
 mod openapi;
 mod query;
@@ -28,20 +30,35 @@ mod whoami;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::any;
 use bytes::Bytes;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::decompression::RequestDecompressionLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::app::App;
+use crate::metrics::Metrics;
 
 /// What every handler can reach.
 #[derive(Clone)]
 pub(crate) struct Site {
     app: Arc<App>,
     document: Bytes,
+    /// On a server of one graph: which.
+    only_graph: Option<String>,
+}
+
+/// What is mounted where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mount {
+    /// Many graphs, each under `/graphs/{graph_id}`.
+    Many,
+    /// One graph, its routes flat.
+    Single,
 }
 
 /// Whether credentials are asked for: what the document says of security.
@@ -53,30 +70,54 @@ pub enum Security {
     Open,
 }
 
-/// Every route of a server with many graphs, ready to serve.
-pub(crate) fn router(app: Arc<App>, security: Security) -> Router {
-    let (routes, document) = many_graphs().split_for_parts();
+/// Every route, ready to serve.
+pub(crate) fn router(app: Arc<App>, mount: Mount, security: Security) -> Router {
+    let (routes, document) = mounted(mount).split_for_parts();
+    let only_graph = match mount {
+        Mount::Many => None,
+        Mount::Single => app.registry.snapshot().list(None).next().cloned(),
+    };
+    let metrics = app.metrics.clone();
     let site = Site {
         app,
         document: Bytes::from(written(document, security)),
+        only_graph: only_graph.map(|graph| graph.graph_id.to_string()),
     };
     let pages = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
-    enveloped(Router::from(pages).merge(routes)).with_state(site)
+    let mut routes = Router::from(pages).merge(routes);
+    if mount == Mount::Single {
+        // There is such a thing, but not here: no method will do.
+        routes = routes.route("/graphs", any(envelope::no_such_method));
+    }
+    enveloped(routes, metrics).with_state(site)
 }
 
 /// With what is around every request.
-fn enveloped<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+fn enveloped<S: Clone + Send + Sync + 'static>(
+    routes: Router<S>,
+    metrics: Arc<Metrics>,
+) -> Router<S> {
     routes
         .fallback(envelope::no_such_path)
         .method_not_allowed_fallback(envelope::no_such_method)
+        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
+        .layer(from_fn(extract::limit_encoded))
+        .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(envelope::panicked))
-        .layer(from_fn(envelope::around))
+        .layer(from_fn_with_state(metrics, envelope::around))
 }
 
-/// The document of a server with many graphs, as JSON.
+/// The document of what is mounted, as JSON.
 #[must_use]
-pub fn document(security: Security) -> String {
-    written(many_graphs().into_openapi(), security)
+pub fn document(mount: Mount, security: Security) -> String {
+    written(mounted(mount).into_openapi(), security)
+}
+
+fn mounted(mount: Mount) -> OpenApiRouter<Site> {
+    match mount {
+        Mount::Many => many_graphs(),
+        Mount::Single => server_routes().merge(per_graph_routes()),
+    }
 }
 
 fn written(mut document: utoipa::openapi::OpenApi, security: Security) -> String {
@@ -93,8 +134,17 @@ fn many_graphs() -> OpenApiRouter<Site> {
     let mut of_one_graph = per_graph_routes();
     document::nested(of_one_graph.get_openapi_mut());
     server_routes()
+        .routes(routes!(config::drift::drift))
+        .routes(routes!(config::reload::reload))
         .routes(routes!(graphs::list::list, graphs::create::create))
-        .routes(routes!(graphs::show::show))
+        .routes(routes!(
+            graphs::show::show,
+            graphs::update::update,
+            graphs::delete::delete
+        ))
+        .routes(routes!(graphs::restore::restore))
+        .routes(routes!(graphs::purge::purge))
+        .routes(routes!(graphs::retry::retry))
         .nest("/graphs/{graph_id}", of_one_graph)
 }
 
@@ -103,6 +153,7 @@ fn server_routes() -> OpenApiRouter<Site> {
         .routes(routes!(health::show::show))
         .routes(routes!(ready::show::show))
         .routes(routes!(openapi::show::show))
+        .routes(routes!(metrics::show::show))
         .routes(routes!(whoami::show::show))
 }
 

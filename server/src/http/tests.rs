@@ -118,9 +118,13 @@ fn serving_with(config: &std::path::Path, options: Options) -> Router {
         query_timeout_ms: 10_000,
         max_rows: 1000,
         query_memory_bytes: 1 << 24,
+        shares: crate::app::Shares {
+            per_principal: 2,
+            per_graph: 4,
+        },
     };
     let app = App::new(registry, access, limits);
-    router(app, security)
+    router(app, super::Mount::Many, security)
 }
 
 async fn answer(router: &Router, request: Request<Body>) -> Answer {

@@ -1,14 +1,16 @@
 //! Reading the log's records as opening does, and holding them against the rules of the log.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::path::Path;
 
 use journal::{Digest, Entry, Followed, Lsn, Point, Stop};
 use language::schema::TypeId;
 
+use crate::column_file;
 use crate::doctor::finding::CommitMark;
-use crate::graph::{self, EntryError, Replay};
-use crate::record::{Body, Changes, CommitId, CommitInfo, Header, Record, RowChange};
+use crate::graph::{self, Effects, EntryError, Replay};
+use crate::record::{Change, ColumnFile, CommitId, CommitInfo, Header, Record, RowChange};
 use crate::store::Store;
 
 /// How many breaches of a rule are told one by one.
@@ -154,13 +156,18 @@ impl Reader {
             *point = Some((entry.digest, header.info()));
         }
         self.check_order(&header);
-        if let Body::File(side) = &body {
-            self.named.insert(side.name.clone());
-            *file = Some(side.name.clone());
+        self.named
+            .extend(body.files().map(|side| side.name.clone()));
+        *file = body.files().next().map(|side| side.name.clone());
+        let effects = graph::effects(&self.store, body)?;
+        if let Effects::Columns(columns) = &effects {
+            for table in &columns.tables {
+                *file = Some(table.file.name.clone());
+                column_file::verify(&self.store, &table.file)?;
+            }
         }
-        let changes = graph::changes(&self.store, body)?;
         *file = None;
-        self.check_ids(&header, &changes);
+        self.check_ids(&header, &effects);
         // After a commit that is missing, what follows cannot be carried out any more.
         if self.refusals.is_empty() {
             // A log that begins later gives no state by itself.
@@ -168,7 +175,7 @@ impl Reader {
                 self.replay = None;
             }
             if let Some(replay) = &mut self.replay {
-                replay.apply(&header, &changes)?;
+                replay.apply(&header, &effects)?;
             }
             self.last = Some(CommitMark::of(&header));
         }
@@ -210,14 +217,11 @@ impl Reader {
     }
 
     /// New rows have ids that no row had, below the mark that the commit leaves.
-    fn check_ids(&mut self, header: &Header, changes: &Changes) {
+    fn check_ids(&mut self, header: &Header, effects: &Effects) {
         let marks: HashMap<TypeId, u64> = header.next_ids.iter().copied().collect();
-        for change in &changes.rows {
-            if !matches!(change.row, RowChange::Insert { .. }) {
-                continue;
-            }
-            let (type_id, id) = (change.type_id, change.id);
-            if marks.get(&type_id).is_none_or(|mark| id >= *mark) {
+        for (type_id, ids) in given(effects) {
+            let id = ids.start;
+            if marks.get(&type_id).is_none_or(|mark| ids.end > *mark) {
                 self.breach(
                     header.lsn,
                     format!("row {id} of type {} is above its mark of ids", type_id.0),
@@ -244,6 +248,24 @@ impl Reader {
             self.breaches.push((lsn, what));
         } else {
             self.more_breaches += 1;
+        }
+    }
+}
+
+/// The ids of new rows.
+fn given(effects: &Effects) -> Vec<(TypeId, Range<u64>)> {
+    match effects {
+        Effects::Changes(changes) => {
+            let inserted = |change: &&Change| matches!(change.row, RowChange::Insert { .. });
+            let inserts = changes.rows.iter().filter(inserted);
+            inserts
+                .map(|change| (change.type_id, change.id..change.id + 1))
+                .collect()
+        }
+        Effects::Columns(columns) => {
+            let tables = columns.tables.iter();
+            let ids = |table: &ColumnFile| table.first_id..table.first_id + table.file.rows;
+            tables.map(|table| (table.type_id, ids(table))).collect()
         }
     }
 }

@@ -208,17 +208,20 @@ impl Inner {
             let writer = writer.as_ref().ok_or(CollectError::Closed)?;
             writer.log.segments().to_vec()
         };
-        let mut begin = None;
-        for segment in segments.iter().skip(1) {
-            let first = segment.first.0;
-            // Recovery goes on with the entry after a checkpoint, which may be the first of it.
-            if first > floor + 1
-                || past::first_commit(&self.store, first)?.is_none_or(|it| it > cutoff)
-            {
-                break;
+        // Recovery goes on with the entry after a checkpoint, which may be the first of a segment.
+        let firsts = segments.iter().skip(1).map(|segment| segment.first.0);
+        let firsts: Vec<u64> = firsts.take_while(|first| *first <= floor + 1).collect();
+        // Times never go back. In an object store there are many segments, and each look is a request.
+        let (mut low, mut high) = (0, firsts.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let first = firsts.get(middle).copied().unwrap_or(u64::MAX);
+            match past::first_commit(&self.store, first)?.is_some_and(|it| it <= cutoff) {
+                true => low = middle + 1,
+                false => high = middle,
             }
-            begin = Some(first);
         }
+        let begin = low.checked_sub(1).and_then(|at| firsts.get(at)).copied();
         let Some(begin) = begin.and_then(|begin| self.pins.move_horizon(begin)) else {
             return Ok(());
         };
@@ -310,12 +313,17 @@ impl Inner {
             let needed = version.unwrap_or(&nothing);
             for below in tables::FOLDERS {
                 let within = format!("{table}/{below}");
-                for file in self.store.list_if_there(&within)? {
+                let mut gone = self.store.list_if_there(&within)?;
+                gone.retain(|file| {
                     let head = below == "_versions" && !file.name.starts_with(tables::DETACHED);
                     let in_use = needed.contains(&format!("{below}/{}", file.name));
-                    if in_use || (head && version.is_some()) {
-                        continue;
-                    }
+                    !in_use && !(head && version.is_some())
+                });
+                if !gone.is_empty() {
+                    // After the listing: then nothing in it was put by one who has taken over.
+                    self.still_ours()?;
+                }
+                for file in gone {
                     if !sweep.takes_more() {
                         return Ok(());
                     }
@@ -378,8 +386,9 @@ impl Named {
         self.files.retain(|_, lsn| *lsn >= first);
         let after = self.upto.max(first.saturating_sub(1));
         past::headings(store, after, last, &mut |lsn, heading| {
-            if let Heading::Commit(_, Some(file)) = heading {
-                self.files.insert(file.name, lsn);
+            if let Heading::Commit(_, files) = heading {
+                let names = files.into_iter().map(|file| (file.name, lsn));
+                self.files.extend(names);
             }
             Ok(std::ops::ControlFlow::Continue(()))
         })

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::ahead::{Ahead, Next, Prepared, changed, in_background};
 use super::job::{Failure, Job, Made, Outcome, Ran};
 use super::queue::Entry;
+use crate::bulk::Bulk;
 use crate::clock;
 use crate::graph::log::Log;
 use crate::graph::{Inner, Published};
@@ -92,6 +93,13 @@ enum Turn {
     Ahead,
     /// It waits until what it would change is nobody's own.
     Hold,
+}
+
+/// What a commit changes.
+enum Content {
+    Changes(Changes),
+    /// Rows as columns, which stand in files already.
+    Bulk(Bulk),
 }
 
 /// What a write adds to the log.
@@ -276,7 +284,11 @@ impl Inner {
         let mut working = finished.snapshot;
         working.remember(&header);
         working.advance(header.info(), lsn);
-        Turn::Told(self.take_in(header, finished.changes, working, group))
+        let content = match finished.bulk {
+            Some(bulk) => Content::Bulk(bulk),
+            None => Content::Changes(finished.changes),
+        };
+        Turn::Told(self.take_in(header, content, working, group))
     }
 
     /// Whether a write would change what a statement has for itself.
@@ -321,7 +333,8 @@ impl Inner {
             tracing::error!(error, "a defect: changes that were made ahead do not fit");
             return Some(self.run_here(job, None, lsn, group));
         }
-        let taken = self.take_in(header, prepared.changes, working, group);
+        let content = Content::Changes(prepared.changes);
+        let taken = self.take_in(header, content, working, group);
         Some(Turn::Told(taken))
     }
 
@@ -329,7 +342,7 @@ impl Inner {
     fn take_in(
         &self,
         header: Header,
-        changes: Changes,
+        content: Content,
         working: Snapshot,
         group: &mut Group,
     ) -> Outcome {
@@ -338,7 +351,10 @@ impl Inner {
             counts: header.counts,
             repeated: false,
         };
-        let entry = self.encode(header, changes, &mut group.side_files)?;
+        let entry = match content {
+            Content::Changes(changes) => self.encode(header, changes, &mut group.side_files)?,
+            Content::Bulk(bulk) => self.encode_bulk(header, bulk, &mut group.side_files)?,
+        };
         group.started.get_or_insert_with(Instant::now);
         group.bytes += entry.len();
         group.entries.push(entry);
@@ -395,7 +411,7 @@ impl Inner {
             return within_limit(entry.map_err(record)?);
         }
         let file = SideFile {
-            name: SideFile::name(header.lsn),
+            name: SideFile::name(header.lsn, Encoding::Changes),
             bytes: bytes.len() as u64,
             digest: Sha256::digest(&bytes).into(),
             encoding: Encoding::Changes,
@@ -409,6 +425,29 @@ impl Inner {
         }
         side_files.push(name);
         Ok(entry)
+    }
+}
+
+impl Inner {
+    /// The log entry of a commit whose rows stand in files beside the log already.
+    fn encode_bulk(
+        &self,
+        header: Header,
+        bulk: Bulk,
+        side_files: &mut Vec<String>,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut named = Vec::new();
+        let columns = bulk.name_files(header.lsn, &mut named);
+        let columns = columns.map_err(|error| Failure::SideFile(Arc::new(error)));
+        let entry = columns.and_then(|columns| {
+            let entry = Record::Commit(header, Body::Columns(columns)).encode();
+            within_limit(entry.map_err(|error| Failure::Record(Arc::new(error)))?)
+        });
+        match &entry {
+            Ok(_) => side_files.append(&mut named),
+            Err(_) => named.iter().for_each(|name| discard(&self.store, name)),
+        }
+        entry
     }
 }
 

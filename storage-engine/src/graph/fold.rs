@@ -18,8 +18,8 @@ use crate::graph::ahead::in_background;
 use crate::graph::commit::unpoisoned;
 use crate::graph::status::Trouble;
 use crate::graph::{Graph, Inner, Published, collect};
-use crate::rows::{Base, Rows};
-use crate::snapshot::{Bases, Snapshot};
+use crate::rows::Rows;
+use crate::snapshot::Snapshot;
 use crate::tables::{self, Fold, TableError, TableVersion, Tables};
 
 /// Why a fold did not succeed. Nothing is lost: the log has everything, and the next fold tries
@@ -142,15 +142,12 @@ impl Inner {
             .map(|done| done.tables.clone())
             .unwrap_or_default();
         let mut next_ids = BTreeMap::new();
-        let mut bases = Bases::default();
         for rows in snapshot.tables() {
             let type_id = rows.layout.type_id;
             if let Some(version) = self.fold_table(rows, versions.get(&type_id.0))? {
                 versions.insert(type_id.0, version);
             }
             next_ids.insert(type_id.0, rows.next_id);
-            let base = folded_base(rows)?;
-            bases.insert(type_id, (base, rows.next_id));
         }
         self.compact_worst(&mut versions);
         self.store.sync_below("tables", &mut folding.synced)?;
@@ -170,13 +167,7 @@ impl Inner {
         };
         // Everything that can fail comes before the checkpoint counts: then the tables that it names
         // and the bases in memory are never of different positions.
-        let prepared = Snapshot::at_checkpoint(
-            snapshot.graph(),
-            snapshot.schema().clone(),
-            snapshot.head().clone(),
-            snapshot.lsn(),
-            &bases,
-        )?;
+        let prepared = snapshot.folded()?;
         self.look()?;
         checkpoint.publish(&self.store)?;
         self.look()?;
@@ -222,26 +213,23 @@ impl Inner {
         rows: &Rows,
         parent: Option<&TableVersion>,
     ) -> Result<Option<TableVersion>, FoldError> {
+        if rows.unfolded() == 0 {
+            return Ok(None);
+        }
         let removed: Vec<u64> = rows
             .changes
             .keys()
             .copied()
-            .filter(|id| rows.base.slot(*id).is_some())
+            .filter(|id| rows.base.is_written(*id))
             .collect();
-        let changed = rows.changes.iter();
-        let added = rows
-            .layout
-            .batch(changed.filter_map(|(id, entry)| Some((*id, entry.row.as_deref()?))))?;
-        if removed.is_empty() && added.num_rows() == 0 {
-            return Ok(None);
-        }
         let fold = Fold {
             layout: &rows.layout,
-            parent,
-            removed: &removed,
-            added,
+            // What was deleted all at once stays in a table of its own, which nothing names any more.
+            parent: parent.filter(|_| rows.emptied.is_none()),
+            removed,
+            added: rows.unwritten(),
         };
-        Ok(Some(tables::fold(&self.store, &fold)?))
+        Ok(Some(tables::fold(&self.store, fold)?))
     }
 
     /// Puts the newest snapshot onto the new bases. What was committed meanwhile stays a change.
@@ -257,32 +245,6 @@ impl Inner {
         // They hold on to the bases that were.
         unpoisoned(&self.past).clear();
     }
-}
-
-/// The rows of one type as columns, its changes among them.
-fn folded_base(rows: &Rows) -> Result<Arc<Base>, ArrowError> {
-    match rows.changes.is_empty() {
-        true => Ok(rows.base.clone()),
-        false => Ok(Arc::new(
-            rows.base.with_changes(&rows.layout, &rows.changes)?,
-        )),
-    }
-}
-
-/// The same state with all its changes made columns.
-pub(super) fn folded(snapshot: &Snapshot) -> Result<Snapshot, ArrowError> {
-    let mut bases = Bases::default();
-    for rows in snapshot.tables() {
-        let base = folded_base(rows)?;
-        bases.insert(rows.layout.type_id, (base, rows.next_id));
-    }
-    Snapshot::at_checkpoint(
-        snapshot.graph(),
-        snapshot.schema().clone(),
-        snapshot.head().clone(),
-        snapshot.lsn(),
-        &bases,
-    )
 }
 
 /// A fold that is to run or runs; the next may be planned when this is gone, however it ends.

@@ -15,7 +15,6 @@ use uuid::Uuid;
 use crate::checkpoint::{self, Checkpoint};
 use crate::files::FileError;
 use crate::graph::commit::unpoisoned;
-use crate::graph::fold::folded;
 use crate::graph::open::{OpenError, Replay, identity};
 use crate::graph::past::{Cache, Past};
 use crate::graph::recover::{Base, contradicts, sound, warn_unusable};
@@ -176,7 +175,10 @@ impl State {
 
     /// Makes columns of the changes, as the writer does when it folds.
     fn refold(&mut self) -> Result<(), OpenError> {
-        let folded = folded(&self.snapshot).map_err(|error| OpenError::Columns(error.into()))?;
+        let folded = self
+            .snapshot
+            .folded()
+            .map_err(|error| OpenError::Columns(error.into()))?;
         self.replay.snapshot = Some(folded.clone());
         self.snapshot = Arc::new(folded);
         Ok(())

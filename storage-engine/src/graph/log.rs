@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::{
-    AppendError, Appended, Error, Journal, Lsn, ObjectJournal, ObjectOptions, Objects, Recovery,
+    AppendError, Appended, Error, Journal, Lsn, ObjectJournal, ObjectOptions, Recovery,
     SegmentSummary, Start, VisitError,
 };
 
@@ -258,19 +258,7 @@ pub(super) fn segments(store: &Store) -> Result<Vec<SegmentSummary>, Error> {
     if store.bucket().is_none() {
         return journal::segments(&store.place("log"));
     }
-    let listed = objects(store)?.list(None).map_err(|error| Error::Io {
-        action: "list",
-        path: store.place("log"),
-        source: std::io::Error::other(error),
-    })?;
-    let segments = listed.into_iter().filter_map(|object| {
-        let first = object.name.strip_suffix(".seg")?.parse().ok()?;
-        Some(SegmentSummary {
-            first: Lsn(first),
-            bytes: object.bytes,
-        })
-    });
-    Ok(segments.collect())
+    journal::object_segments(&objects(store)?)
 }
 
 /// Opens a log as `open` does with the right it is given. An epoch that the log turns out to have

@@ -20,6 +20,7 @@ mod create;
 mod fold;
 mod follow;
 mod job;
+mod load;
 mod log;
 mod open;
 mod past;
@@ -42,7 +43,9 @@ pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;
 pub use follow::Follower;
 pub use open::OpenError;
-pub(crate) use open::{EntryError, Replay, UnusableCheckpoint, changes, decode, identity, load};
+pub(crate) use open::{
+    Effects, EntryError, Replay, UnusableCheckpoint, decode, effects, identity, load,
+};
 pub use past::{At, PastError, PastLimits};
 pub use status::{CheckpointStatus, LogStatus, PinStatus, Status, TableStatus, Trouble};
 pub use write::{Answer, CommitError, IdempotencyKey, Work, WriteRequest, Written};

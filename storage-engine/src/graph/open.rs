@@ -11,7 +11,10 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::answers::Answers;
+use crate::base::Base;
+use crate::bulk::{self, ColumnsReplayError};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::column_file::ColumnsError;
 use crate::columns::Layout;
 use crate::files::{self, FileError};
 use crate::graph::fold::Folding;
@@ -22,9 +25,10 @@ use crate::graph::recover::{self, Recovered};
 use crate::graph::status::Report;
 use crate::graph::{FORMAT, Graph, Identity, Inner, Options, Published, commit};
 use crate::lock::Holder;
-use crate::record::{Body, CatalogueChange, Changes, Header, Record, RecordError, SideFile};
+use crate::record::{
+    Body, CatalogueChange, Changes, Columns, Header, Record, RecordError, SideFile,
+};
 use crate::replay::ReplayError;
-use crate::rows::Base;
 use crate::snapshot::{Bases, Snapshot};
 use crate::store::claim::ClaimError;
 use crate::store::{PlaceError, Store};
@@ -115,8 +119,8 @@ pub(crate) enum EntryError {
     OutOfOrder(u64),
     #[error("the first entry does not give the graph a schema")]
     NoSchema,
-    #[error("the rows cannot be held as columns")]
-    Columns(#[from] arrow_schema::ArrowError),
+    #[error("its rows cannot be taken in")]
+    Columns(#[source] ColumnsError),
     #[error("a change of schema cannot be replayed by this version of Trellis")]
     SchemaChange,
 }
@@ -245,21 +249,16 @@ pub(crate) fn load(
         let base = match checkpoint.tables.get(&layout.type_id.0) {
             Some(version) => {
                 let batches = tables::read(store, version, layout)?;
-                Base::from_batches(layout, &batches)?
+                Base::of_batches(layout, &batches)?
             }
-            None => Base::empty(layout)?,
+            None => Base::default(),
         };
         let next_id = checkpoint.next_id(layout.type_id);
         bases.insert(layout.type_id, (Arc::new(base), next_id));
     }
-    let snapshot = Snapshot::at_checkpoint(
-        graph,
-        schema,
-        checkpoint.head.clone(),
-        checkpoint.lsn,
-        &bases,
-    )?
-    .with_answers(Answers::of(&checkpoint.answers));
+    let head = checkpoint.head.clone();
+    let snapshot = Snapshot::at_checkpoint(graph, schema, head, checkpoint.lsn, &bases)
+        .with_answers(Answers::of(&checkpoint.answers));
     Ok((checkpoint, snapshot))
 }
 
@@ -298,22 +297,60 @@ impl Replay {
                 return Ok(());
             }
         };
-        if let Body::File(file) = &body {
-            self.side_files.insert(file.name.clone());
-        }
-        self.apply(&header, &changes(&self.store, body)?)?;
+        self.side_files
+            .extend(body.files().map(|file| file.name.clone()));
+        self.apply(&header, &effects(&self.store, body)?)?;
         self.digest = entry.digest;
         Ok(())
     }
 
-    pub(crate) fn apply(&mut self, header: &Header, changes: &Changes) -> Result<(), EntryError> {
-        match &mut self.snapshot {
-            None => self.snapshot = Some(first(self.graph, header, changes)?),
-            Some(_) if !changes.catalogue.is_empty() => return Err(EntryError::SchemaChange),
-            Some(snapshot) => snapshot.replay(header, &changes.rows)?,
+    pub(crate) fn apply(&mut self, header: &Header, effects: &Effects) -> Result<(), EntryError> {
+        match (&mut self.snapshot, effects) {
+            (None, Effects::Changes(changes)) => {
+                self.snapshot = Some(first(self.graph, header, changes)?);
+            }
+            (None, Effects::Columns(_)) => return Err(EntryError::NoSchema),
+            (Some(_), Effects::Changes(changes)) if !changes.catalogue.is_empty() => {
+                return Err(EntryError::SchemaChange);
+            }
+            (Some(snapshot), Effects::Changes(changes)) => {
+                snapshot.replay(header, &changes.rows)?;
+            }
+            (Some(snapshot), Effects::Columns(columns)) => {
+                let additions = bulk::read(&self.store, columns, snapshot)?;
+                snapshot.replay_columns(header, columns.truncate, &additions);
+            }
         }
         Ok(())
     }
+}
+
+impl From<ColumnsReplayError> for EntryError {
+    fn from(error: ColumnsReplayError) -> Self {
+        match error {
+            ColumnsReplayError::Columns(error) => error.into(),
+            ColumnsReplayError::Replay(error) => Self::Replay(error),
+        }
+    }
+}
+
+impl From<ColumnsError> for EntryError {
+    fn from(error: ColumnsError) -> Self {
+        match error {
+            ColumnsError::File(error) => Self::File(error),
+            ColumnsError::Damaged(name) => Self::SideFile(name),
+            other => Self::Columns(other),
+        }
+    }
+}
+
+/// What a commit does, wherever that is kept.
+#[derive(Debug)]
+pub(crate) enum Effects {
+    /// Changes of rows and of the catalogue.
+    Changes(Changes),
+    /// Rows as columns, which are still in their files.
+    Columns(Columns),
 }
 
 /// The record of a log entry, which must be the one of its place.
@@ -325,11 +362,12 @@ pub(crate) fn decode(entry: journal::Entry<'_>) -> Result<Record, EntryError> {
     Ok(record)
 }
 
-/// The changes of a commit, wherever they are kept.
-pub(crate) fn changes(store: &Store, body: Body) -> Result<Changes, EntryError> {
+/// The effects of a commit; changes are read from where they are kept.
+pub(crate) fn effects(store: &Store, body: Body) -> Result<Effects, EntryError> {
     match body {
-        Body::Inline(changes) => Ok(changes),
-        Body::File(file) => read_side_file(store, &file),
+        Body::Inline(changes) => Ok(Effects::Changes(changes)),
+        Body::File(file) => read_side_file(store, &file).map(Effects::Changes),
+        Body::Columns(columns) => Ok(Effects::Columns(columns)),
     }
 }
 
@@ -339,13 +377,10 @@ fn first(graph: Uuid, header: &Header, changes: &Changes) -> Result<Snapshot, En
         return Err(EntryError::NoSchema);
     };
     let schema = Arc::new(schema.clone());
+    let (head, nothing) = (header.info(), Bases::default());
     Ok(Snapshot::at_checkpoint(
-        graph,
-        schema,
-        header.info(),
-        header.lsn,
-        &Bases::default(),
-    )?)
+        graph, schema, head, header.lsn, &nothing,
+    ))
 }
 
 /// Removes what writes that never came to an end have left: files that were not yet renamed, and

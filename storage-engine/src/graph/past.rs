@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::checkpoint;
 use crate::graph::commit::unpoisoned;
-use crate::graph::open::{EntryError, OpenError, Replay, changes, load};
+use crate::graph::open::{Effects, EntryError, OpenError, Replay, effects, load};
 use crate::graph::{Graph, Inner, log};
 use crate::lease::Lease;
 use crate::record::{CommitId, CommitInfo, Header, Heading, Record, RecordError};
@@ -354,9 +354,14 @@ impl Past<'_> {
                 let Record::Commit(_, body) = Record::decode(bytes)? else {
                     continue;
                 };
-                let changes =
-                    changes(self.store, body).map_err(|it| PastError::Unfit(it.into()))?;
-                undoing.undo(*at, &changes)?;
+                if !body.can_be_undone() {
+                    return Err(PastError::NotUndoable { lsn: *at });
+                }
+                let effects = effects(self.store, body);
+                match effects.map_err(|it| PastError::Unfit(it.into()))? {
+                    Effects::Changes(changes) => undoing.undo(*at, &changes)?,
+                    Effects::Columns(_) => return Err(PastError::NotUndoable { lsn: *at }),
+                }
                 if undoing.bytes > self.limits.max_bytes {
                     let limit = self.limits.max_bytes;
                     return Err(PastError::TooLarge { limit });

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use language::schema::TypeId;
 use language::value::{EdgeRef, NodeRef, Value};
+use rustc_hash::FxHashMap;
 
-use super::{Batch, EdgeRecord, End, Errors, LineError, Mode, NodeRecord};
+use super::{EdgeRecord, End, Errors, LineError, Mode, NodeRecord, Rows};
 use crate::snapshot::Snapshot;
 use crate::transaction::{Transaction, WriteError};
 
@@ -22,8 +23,8 @@ pub struct Loaded {
 ///
 /// # Errors
 /// Everything that the graph does not allow, by line.
-pub fn apply(
-    batch: &Batch,
+pub(crate) fn apply(
+    batch: &Rows,
     mode: Mode,
     transaction: &mut Transaction,
 ) -> Result<Loaded, Vec<LineError>> {
@@ -51,11 +52,12 @@ pub fn apply(
             Err(error) => errors.add(record.line, error.to_string()),
         }
     }
+    let mut between = Between::default();
     for record in &batch.edges {
         if errors.full() {
             break;
         }
-        match put_edge(record, mode, transaction) {
+        match put_edge(record, mode, transaction, &mut between) {
             Ok(()) => {
                 *loaded
                     .edges
@@ -65,7 +67,6 @@ pub fn apply(
             Err(message) => errors.add(record.line, message),
         }
     }
-    errors.0.sort_by_key(|error| error.line);
     errors.or(loaded)
 }
 
@@ -143,11 +144,16 @@ fn find_node(record: &NodeRecord, snapshot: &Snapshot) -> Option<NodeRef> {
     snapshot.node_by_key(record.type_id, &key)
 }
 
-fn put_edge(record: &EdgeRecord, mode: Mode, transaction: &mut Transaction) -> Result<(), String> {
+fn put_edge(
+    record: &EdgeRecord,
+    mode: Mode,
+    transaction: &mut Transaction,
+    between: &mut Between,
+) -> Result<(), String> {
     let source = find_end(&record.source, transaction.snapshot(), "from")?;
     let target = find_end(&record.target, transaction.snapshot(), "to")?;
     let there = match mode {
-        Mode::Merge => find_edge(record, source, target, transaction.snapshot()),
+        Mode::Merge => between.find(record, source, target, transaction.snapshot()),
         Mode::Append | Mode::Overwrite => None,
     };
     let put = match there {
@@ -166,7 +172,11 @@ fn put_edge(record: &EdgeRecord, mode: Mode, transaction: &mut Transaction) -> R
                 record.identity.clone(),
                 record.properties.clone(),
             )
-            .map(|_| ()),
+            .map(|made| {
+                if mode == Mode::Merge {
+                    between.add(made, source, target);
+                }
+            }),
     };
     put.and_then(|()| transaction.end_statement())
         .map_err(|error| error.to_string())
@@ -187,24 +197,53 @@ fn find_end(end: &End, snapshot: &Snapshot, side: &str) -> Result<NodeRef, Strin
     })
 }
 
-fn find_edge(
-    record: &EdgeRecord,
-    source: NodeRef,
-    target: NodeRef,
-    snapshot: &Snapshot,
-) -> Option<EdgeRef> {
-    let between = snapshot
-        .outgoing(record.type_id, source)
-        .filter(|neighbour| neighbour.node == target)
-        .filter(|neighbour| super::open::same_type(record, neighbour.edge, snapshot))
-        .map(|neighbour| neighbour.edge);
-    match &record.identity {
-        None => between.min_by_key(|edge| edge.id),
-        Some(identity) => {
-            let wanted = Value::String(identity.clone());
-            between
-                .into_iter()
-                .find(|edge| snapshot.edge_identity(*edge) == wanted)
+/// The edges between two nodes. Those of a source are listed once, however many a load merges: a
+/// hub is not walked for each of its edges.
+#[derive(Debug, Default)]
+struct Between(FxHashMap<(TypeId, u64), FxHashMap<u64, Vec<EdgeRef>>>);
+
+impl Between {
+    fn of(
+        &mut self,
+        edge_type: TypeId,
+        source: NodeRef,
+        snapshot: &Snapshot,
+    ) -> &mut FxHashMap<u64, Vec<EdgeRef>> {
+        self.0.entry((edge_type, source.id)).or_insert_with(|| {
+            let mut edges: FxHashMap<u64, Vec<EdgeRef>> = FxHashMap::default();
+            for neighbour in snapshot.outgoing(edge_type, source) {
+                edges
+                    .entry(neighbour.node.id)
+                    .or_default()
+                    .push(neighbour.edge);
+            }
+            edges
+        })
+    }
+
+    /// Notes an edge that was made since.
+    fn add(&mut self, edge: EdgeRef, source: NodeRef, target: NodeRef) {
+        if let Some(edges) = self.0.get_mut(&(edge.type_id, source.id)) {
+            edges.entry(target.id).or_default().push(edge);
+        }
+    }
+
+    fn find(
+        &mut self,
+        record: &EdgeRecord,
+        source: NodeRef,
+        target: NodeRef,
+        snapshot: &Snapshot,
+    ) -> Option<EdgeRef> {
+        let edges = self.of(record.type_id, source, snapshot).get(&target.id)?;
+        let edges = edges.iter().copied();
+        let mut edges = edges.filter(|edge| super::open::same_type(record, *edge, snapshot));
+        match &record.identity {
+            None => edges.min_by_key(|edge| edge.id),
+            Some(identity) => {
+                let wanted = Value::String(identity.clone());
+                edges.find(|edge| snapshot.edge_identity(*edge) == wanted)
+            }
         }
     }
 }

@@ -11,19 +11,13 @@ use language::schema::{OpenTypes, PropertyType};
 use language::value::{EdgeRef, Value};
 use serde_json::{Map, Value as Json};
 
-use super::record::{Line, identity};
+use super::record::{Line, Record, identity};
 use super::{EdgeRecord, End, NodeRecord};
 use crate::identity::ID;
 use crate::snapshot::Snapshot;
 
-/// A record of an open graph.
-pub(super) enum OpenRecord {
-    Node(NodeRecord),
-    Edge(EdgeRecord),
-}
-
 /// Reads a line, or says what is wrong with it.
-pub(super) fn read(record: Line, line: u64, open: OpenTypes) -> Result<OpenRecord, String> {
+pub(super) fn read(record: Line, line: u64, open: OpenTypes) -> Result<Record, String> {
     let given = given(&record)?;
     let properties = properties(record.data)?;
     match (record.edge, record.from, record.to) {
@@ -41,7 +35,7 @@ pub(super) fn read(record: Line, line: u64, open: OpenTypes) -> Result<OpenRecor
                     distinct.push(label);
                 }
             }
-            Ok(OpenRecord::Node(NodeRecord {
+            Ok(Record::Node(NodeRecord {
                 line,
                 type_id: open.node,
                 identity: given,
@@ -59,7 +53,7 @@ pub(super) fn read(record: Line, line: u64, open: OpenTypes) -> Result<OpenRecor
                     key: vec![Value::String(key)],
                 })
             };
-            Ok(OpenRecord::Edge(EdgeRecord {
+            Ok(Record::Edge(EdgeRecord {
                 line,
                 type_id: open.edge,
                 identity: given,

@@ -8,8 +8,7 @@ use language::value::Value;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use super::open::OpenRecord;
-use super::{Batch, EdgeRecord, End, NodeRecord};
+use super::{EdgeRecord, End, NodeRecord};
 use crate::identity::{self, ID};
 
 #[derive(Deserialize)]
@@ -28,20 +27,28 @@ pub(super) struct Line {
     pub(super) data: Map<String, Json>,
 }
 
-/// Reads a line into the batch, or says what is wrong with it.
-pub(super) fn read(
-    bytes: &[u8],
-    line: u64,
-    schema: &Schema,
-    batch: &mut Batch,
-) -> Result<(), String> {
+/// One record, as values.
+#[derive(Debug)]
+pub(super) enum Record {
+    Node(NodeRecord),
+    Edge(EdgeRecord),
+}
+
+impl Record {
+    /// The type that it is of.
+    pub(super) fn type_id(&self) -> TypeId {
+        match self {
+            Self::Node(node) => node.type_id,
+            Self::Edge(edge) => edge.type_id,
+        }
+    }
+}
+
+/// Reads a line, or says what is wrong with it.
+pub(super) fn read(bytes: &[u8], line: u64, schema: &Schema) -> Result<Record, String> {
     let record: Line = serde_json::from_slice(bytes).map_err(|error| describe(&error))?;
     if let Some(open) = schema.open() {
-        match super::open::read(record, line, open)? {
-            OpenRecord::Node(node) => batch.nodes.push(node),
-            OpenRecord::Edge(edge) => batch.edges.push(edge),
-        }
-        return Ok(());
+        return super::open::read(record, line, open);
     }
     if record.labels.is_some() || record.id.is_some() {
         return Err("`labels` and `id` beside `data` belong to open graphs".to_owned());
@@ -54,9 +61,7 @@ pub(super) fn read(
             to: None,
             data,
             ..
-        } => {
-            batch.nodes.push(node(line, &name, &data, schema)?);
-        }
+        } => node(line, &name, &data, schema).map(Record::Node),
         Line {
             node: None,
             edge: Some(name),
@@ -64,30 +69,19 @@ pub(super) fn read(
             to: Some(to),
             data,
             ..
-        } => {
-            batch
-                .edges
-                .push(edge(line, &name, (&from, &to), &data, schema)?);
-        }
+        } => edge(line, &name, (&from, &to), &data, schema).map(Record::Edge),
         Line {
             node: None,
             edge: Some(_),
             ..
-        } => {
-            return Err("an edge needs `from` and `to`".to_owned());
-        }
+        } => Err("an edge needs `from` and `to`".to_owned()),
         Line {
             node: Some(_),
             edge: None,
             ..
-        } => {
-            return Err("`from` and `to` belong to edges: use `edge` instead of `type`".to_owned());
-        }
-        Line { .. } => {
-            return Err("a record has either `type` (a node) or `edge`".to_owned());
-        }
+        } => Err("`from` and `to` belong to edges: use `edge` instead of `type`".to_owned()),
+        Line { .. } => Err("a record has either `type` (a node) or `edge`".to_owned()),
     }
-    Ok(())
 }
 
 /// A JSON error without its line, which is always 1 here.

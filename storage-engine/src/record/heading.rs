@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT, Header, Record, RecordError, SideFile, Term, decode};
+use super::{Columns, FORMAT, Header, Record, RecordError, SideFile, Term, decode};
 
 /// Where the history that is kept begins. It takes a position in the log and none on a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,8 +21,8 @@ pub(crate) struct Horizon {
 /// What stands before the changes of an entry.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Heading {
-    /// A commit, and the file of its body if it has one.
-    Commit(Box<Header>, Option<SideFile>),
+    /// A commit, and the files of its body.
+    Commit(Box<Header>, Vec<SideFile>),
     /// A writer begins.
     Term(Term),
     /// A horizon.
@@ -48,11 +48,16 @@ impl Heading {
         match take::<u32>(&mut bytes)? {
             0 => {
                 let header = take(&mut bytes)?;
-                let file = match take::<u32>(&mut bytes)? {
-                    0 => None,
-                    _ => Some(take(&mut bytes)?),
+                let files = match take::<u32>(&mut bytes)? {
+                    0 => Vec::new(),
+                    1 => vec![take(&mut bytes)?],
+                    2 => {
+                        let columns: Columns = take(&mut bytes)?;
+                        columns.tables.into_iter().map(|it| it.file).collect()
+                    }
+                    _ => return Err(RecordError::Decode(postcard::Error::DeserializeBadEnum)),
                 };
-                Ok(Self::Commit(header, file))
+                Ok(Self::Commit(header, files))
             }
             1 => Ok(Self::Term(take(&mut bytes)?)),
             2 => Ok(Self::Horizon(take(&mut bytes)?)),
@@ -65,7 +70,9 @@ impl Heading {
 mod tests {
     use super::super::tests::{header, rows};
     use super::*;
-    use crate::record::{Body, Changes, Encoding};
+    use language::schema::TypeId;
+
+    use crate::record::{Body, Changes, ColumnFile, Encoding};
 
     /// As of a commit's bytes: they may never be read differently.
     const HORIZON: &str = "0102ac02018080f28183898506c801";
@@ -100,10 +107,25 @@ mod tests {
             catalogue: Vec::new(),
             rows: rows(),
         });
-        for (body, file) in [(inline, None), (Body::File(file.clone()), Some(file))] {
+        let table = |type_id| ColumnFile {
+            type_id: TypeId(type_id),
+            first_id: 7,
+            layout: [8; 32],
+            file: file.clone(),
+        };
+        let columns = Body::Columns(Columns {
+            truncate: false,
+            tables: vec![table(1), table(2)],
+        });
+        let cases = [
+            (inline, Vec::new()),
+            (Body::File(file.clone()), vec![file.clone()]),
+            (columns, vec![file.clone(), file.clone()]),
+        ];
+        for (body, files) in cases {
             let bytes = Record::Commit(header(), body).encode().expect("encoded");
             let heading = Heading::decode(&bytes).expect("decoded");
-            assert_eq!(heading, Heading::Commit(Box::new(header()), file));
+            assert_eq!(heading, Heading::Commit(Box::new(header()), files));
             let newer = [&[FORMAT + 1], &bytes[1..]].concat();
             assert!(matches!(
                 Heading::decode(&newer),

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use language::schema::TypeId;
-use rustc_hash::FxHashSet;
 
-use super::{EdgeTable, NodeTable, Snapshot};
+use super::Snapshot;
+use super::tables::{EdgeTable, NodeTable};
 use crate::record::CommitInfo;
 use crate::rows::{Entry, Row};
 use crate::topology::{Adjacency, Link};
@@ -61,13 +61,16 @@ impl EdgeTable {
     fn restore(&mut self, before: &BTreeMap<u64, Option<Row>>) {
         let mut revived = Vec::new();
         for (id, row) in before {
-            let there = self.rows.contains(*id);
-            if let Some((source, target)) = row.as_ref().and_then(|row| row.ends)
-                && !there
-            {
-                revived.push((*id, source, target));
+            let was = self.rows.ends(*id);
+            match (was, row.as_ref().and_then(|row| row.ends)) {
+                (None, Some((source, target))) => revived.push((*id, source, target)),
+                (Some((source, target)), None) => {
+                    self.outgoing.lose(source);
+                    self.incoming.lose(target);
+                }
+                _ => {}
             }
-            if there || row.is_some() {
+            if was.is_some() || row.is_some() {
                 self.rows.put(*id, entry(row.as_ref()));
             }
         }
@@ -81,8 +84,6 @@ impl EdgeTable {
     }
 }
 
-/// Adds the edges that an adjacency has not kept: a deleted edge's link may still be there, to be
-/// skipped by whoever asks the rows.
 fn join(adjacency: &mut Adjacency, edges: impl Iterator<Item = (u64, u64, u64)>) {
     let mut by_node = BTreeMap::<u64, Vec<Link>>::new();
     for (edge, near, far) in edges {
@@ -90,16 +91,6 @@ fn join(adjacency: &mut Adjacency, edges: impl Iterator<Item = (u64, u64, u64)>)
         by_node.entry(near).or_default().push(link);
     }
     for (near, links) in by_node {
-        let known: FxHashSet<u64> = {
-            let (base, added) = adjacency.links(near);
-            base.iter()
-                .copied()
-                .chain(added)
-                .map(|link| link.edge)
-                .collect()
-        };
-        for link in links.into_iter().filter(|link| !known.contains(&link.edge)) {
-            adjacency.add(near, link);
-        }
+        adjacency.restore(near, &links);
     }
 }

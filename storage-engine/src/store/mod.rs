@@ -230,7 +230,6 @@ impl Store {
     }
 
     /// Begins an object that is written bit by bit. It is there once it is finished.
-    #[allow(dead_code, reason = "for those who write side files as they come")]
     pub(crate) fn stage(&self, name: &str) -> Result<Staged, FileError> {
         let path = self.place(name);
         let mut unfinished = tempfile::Builder::new();
@@ -258,7 +257,6 @@ impl Store {
     }
 
     /// A whole object as an open file, for what is too large to hold.
-    #[allow(dead_code, reason = "for those who read side files as they come")]
     pub(crate) fn file(&self, name: &str) -> Result<File, FileError> {
         let path = self.place(name);
         match &self.kept {
@@ -376,7 +374,6 @@ impl Store {
 
 /// An object that is being written. Dropped without [`Staged::finish_as`] it never was.
 #[derive(Debug)]
-#[allow(dead_code, reason = "for those who write side files as they come")]
 pub(crate) struct Staged {
     store: Store,
     /// The folder that it is to be in, by its name.
@@ -386,7 +383,6 @@ pub(crate) struct Staged {
     uploaded: OnceLock<String>,
 }
 
-#[allow(dead_code, reason = "for those who write side files as they come")]
 impl Staged {
     fn named(&self, name: &str) -> String {
         match self.below.as_str() {

@@ -7,6 +7,7 @@
 
 mod apply;
 mod compare;
+mod load;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use language::schema::{Property, PropertyId, Schema, TypeId};
 use language::value::{EdgeRef, NodeRef, Value};
 use proptest::prelude::*;
 
+use load::Load;
 use run::Run;
 
 const SCHEMA: &str = r#"
@@ -58,6 +60,7 @@ enum End {
 enum Step {
     Write(Vec<Change>, End),
     Group(Vec<Vec<Change>>),
+    Load(Load),
     Fold,
     Collect,
     /// Reads an earlier commit again, in one of three ways.
@@ -84,12 +87,30 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
+fn load() -> impl Strategy<Value = Load> {
+    let node = (any::<u8>(), values());
+    let edge = (any::<u8>(), any::<u16>(), any::<u16>(), values());
+    let content = (
+        prop::collection::vec(node, 0..8),
+        prop::collection::vec(edge, 0..8),
+    );
+    (content, prop::bool::weighted(0.3), any::<bool>()).prop_map(
+        |((nodes, edges), overwrite, edges_first)| Load {
+            nodes,
+            edges,
+            overwrite,
+            edges_first,
+        },
+    )
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let changes = || prop::collection::vec(change(), 1..6);
     let end = prop_oneof![8 => Just(End::Commit), 1 => Just(End::Panic), 1 => Just(End::GoAway)];
     prop_oneof![
         12 => (changes(), end).prop_map(|(c, e)| Step::Write(c, e)),
         2 => prop::collection::vec(changes(), 2..6).prop_map(Step::Group),
+        2 => load().prop_map(Step::Load),
         3 => Just(Step::Fold),
         1 => Just(Step::Collect),
         3 => (any::<u16>(), any::<u8>()).prop_map(|(at, how)| Step::Past(at, how)),

@@ -258,7 +258,7 @@ fn what_a_later_writer_has_put_is_nobodys_leftover() {
     );
 
     drop(graph);
-    let next = crate::record::SideFile::name(1_000);
+    let next = crate::record::SideFile::name(1_000, crate::record::Encoding::Changes);
     store
         .put(&format!("files/{next}"), &[b"a later writer's"])
         .expect("put");
@@ -284,6 +284,49 @@ fn who_has_ended_is_succeeded_at_once_and_who_is_idle_after_the_lease() {
     assert!(third.is_lost() && !fourth.is_lost());
     let claims = store.list("epochs").expect("listed");
     assert_eq!(claims.len(), 1, "{claims:?}");
+}
+
+#[test]
+fn what_is_of_no_use_is_collected_ten_leases_later() {
+    let (_home, store, _) = place();
+    Graph::create(&store, NewGraph::new(schema(), "test")).expect("created");
+    let options = Options {
+        retention: Duration::ZERO,
+        lease: Duration::from_millis(20),
+        ..Options::default()
+    };
+    let graph = Graph::open(&store, options.clone()).expect("opened");
+    let all = || {
+        store
+            .bucket()
+            .expect("a bucket")
+            .list_all("")
+            .expect("listed")
+            .len()
+    };
+    let mut most = 0;
+    for round in 0..12 {
+        for number in 0..5 {
+            add(&graph, &format!("{round}-{number}")).expect("written");
+        }
+        graph.fold().expect("folded");
+        let logged = store.list("log").expect("listed").len();
+        assert!(round > 0 || logged >= 7, "not before ten leases: {logged}");
+        std::thread::sleep(options.lease * 11);
+        graph.collect().expect("collected");
+        if round == 5 {
+            most = all();
+        }
+    }
+    assert!(all() <= most + 4 * 12, "{} objects, {most} half way", all());
+    assert!(
+        store.list("log").expect("listed").len() < 40,
+        "the log is shortened"
+    );
+    assert!(crate::checkpoint::names(&store).expect("listed").len() <= 2);
+    drop(graph);
+    let graph = Graph::open(&store, options).expect("opened");
+    assert_eq!(people(&graph), 60);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use language::schema::Schema;
 use tempfile::TempDir;
 
-use crate::load::{self, LineError, Loaded, Mode};
+use crate::load::{self, Input, LineError, Loaded, Mode, Source};
 use crate::{
     CommitError, Graph, NewGraph, Options, Snapshot, Transaction, WriteRequest, Written, export,
 };
@@ -70,31 +70,48 @@ impl Place {
         load(&self.graph, lines, mode)
     }
 
+    fn load_columns(&self, lines: &str, mode: Mode) -> Result<Written<Loaded>, Vec<LineError>> {
+        load_from(&self.graph, lines, &by_columns(mode))
+    }
+
     fn export(&self) -> String {
         export(&self.graph.snapshot())
     }
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?}")]
-struct Wrong(Vec<LineError>);
 
 pub(super) fn load(
     graph: &Graph,
     lines: &str,
     mode: Mode,
 ) -> Result<Written<Loaded>, Vec<LineError>> {
-    let batch = load::parse(lines.as_bytes(), graph.snapshot().schema())?;
+    load_from(graph, lines, &Source::lines(mode))
+}
+
+/// By rows when it is little, else by columns: `source` says what little is.
+pub(super) fn load_from(
+    graph: &Graph,
+    input: impl Into<Vec<u8>>,
+    source: &Source,
+) -> Result<Written<Loaded>, Vec<LineError>> {
+    let input = Input::Stream(Box::new(std::io::Cursor::new(input.into())));
+    let batch = load::parse(input, source, &graph.snapshot())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
-    let work = move |work: &mut Transaction| load::apply(&batch, mode, work).map_err(Wrong);
     runtime
-        .block_on(graph.write(WriteRequest::by("test"), work))
+        .block_on(graph.load(WriteRequest::by("test"), None, &batch))
         .map_err(|error| match error {
-            CommitError::Work(Wrong(lines)) => lines,
+            CommitError::Work(wrong) => wrong.lines,
             other => panic!("{other:?}"),
         })
+}
+
+/// Little enough for nothing: everything that is not merged goes by columns.
+pub(super) fn by_columns(mode: Mode) -> Source {
+    Source {
+        by_row: 0,
+        ..Source::lines(mode)
+    }
 }
 
 pub(super) fn export(snapshot: &Snapshot) -> String {
@@ -138,8 +155,37 @@ fn what_is_exported_is_loaded_as_it_was() {
     }
     second.load(&exported, Mode::Overwrite).expect("loaded");
     assert_eq!(second.export(), exported);
+    second
+        .load_columns(&exported, Mode::Overwrite)
+        .expect("loaded");
+    assert_eq!(second.export(), exported);
+    let third = Place::new(SCHEMA);
+    let by_columns = third.load_columns(LINES, Mode::Append).expect("loaded");
+    assert_eq!(by_columns.value, loaded.value);
+    assert_eq!(by_columns.counts, loaded.counts);
+    assert_eq!(
+        without_made_ids(&third.export()),
+        without_made_ids(&exported)
+    );
+    let taken = second
+        .load_columns(&exported, Mode::Append)
+        .expect_err("taken");
+    assert_eq!(taken.len(), 10, "{taken:?}");
     let taken = second.load(&exported, Mode::Append).expect_err("taken");
     assert_eq!(taken.len(), 10, "{taken:?}");
+}
+
+/// Without identities that were made rather than given: UUIDs.
+fn without_made_ids(lines: &str) -> Vec<serde_json::Value> {
+    let lines = lines.lines().map(|line| {
+        let mut line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let id = line["data"]["id"].as_str().unwrap_or_default();
+        if uuid::Uuid::parse_str(id).is_ok() {
+            line["data"]["id"] = "made".into();
+        }
+        line
+    });
+    lines.collect()
 }
 
 #[test]
@@ -238,15 +284,16 @@ fn one_bad_line_loads_nothing_and_is_named() {
     let head = place.graph.snapshot().head().clone();
     for (bad, message) in cases {
         for mode in [Mode::Append, Mode::Overwrite] {
-            let errors = place
-                .load(&format!("{good}\n\r\n{bad}"), mode)
-                .expect_err(bad);
+            let lines = format!("{good}\n\r\n{bad}");
+            let errors = place.load(&lines, mode).expect_err(bad);
             assert_eq!(
                 errors.iter().map(|error| error.line).collect::<Vec<_>>(),
                 [3],
                 "{errors:?}"
             );
             assert!(errors[0].message.starts_with(message), "{bad}: {errors:?}");
+            let by_columns = place.load_columns(&lines, mode).expect_err(bad);
+            assert_eq!(by_columns, errors);
         }
     }
     assert_eq!(*place.graph.snapshot().head(), head);
@@ -259,15 +306,13 @@ fn the_first_hundred_errors_are_told() {
     let unreadable = "{\n".repeat(150);
     let lines = |errors: Vec<LineError>| errors.iter().map(|error| error.line).collect::<Vec<_>>();
     let expected: Vec<u64> = (1..=100).collect();
-    assert_eq!(
-        lines(place.load(&unreadable, Mode::Append).expect_err("bad")),
-        expected
-    );
     let unfit = "{\"edge\":\"Knows\",\"from\":\"a\",\"to\":\"b\"}\n".repeat(150);
-    assert_eq!(
-        lines(place.load(&unfit, Mode::Append).expect_err("bad")),
-        expected
-    );
+    for input in [unreadable, unfit] {
+        let errors = place.load(&input, Mode::Append).expect_err("bad");
+        let by_columns = place.load_columns(&input, Mode::Append).expect_err("bad");
+        assert_eq!(by_columns, errors);
+        assert_eq!(lines(errors), expected);
+    }
 }
 
 /// The name alone, without any folder before it.

@@ -12,6 +12,7 @@ use language::value::Value;
 use tokio::runtime::Runtime;
 
 use super::Fixture;
+use crate::record::Encoding;
 use crate::{CommitError, Graph, Options, Transaction, WriteError, WriteRequest, Written};
 
 /// Fails one kind of effect on the log while it is on.
@@ -212,10 +213,10 @@ fn side_files_go_with_the_write_that_failed() {
     let leftovers = [
         folder
             .join("files")
-            .join(crate::record::SideFile::name(lsn + 1)),
+            .join(crate::record::SideFile::name(lsn + 1, Encoding::Changes)),
         folder
             .join("files")
-            .join(crate::record::SideFile::name(lsn)),
+            .join(crate::record::SideFile::name(lsn, Encoding::Changes)),
         folder
             .join("files")
             .join(format!("{}1", crate::files::UNFINISHED)),

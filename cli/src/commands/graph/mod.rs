@@ -1,8 +1,12 @@
-//! `trellis graph`: which graphs there are.
+//! `trellis graph`: which graphs there are, and their lives.
 
 mod create;
+mod delete;
 mod list;
+mod purge;
+mod restore;
 mod show;
+mod update;
 
 use clap::Subcommand;
 
@@ -18,6 +22,14 @@ pub(crate) enum Command {
     List(list::Arguments),
     /// Show one graph: what it holds and where
     Show(show::Arguments),
+    /// Change a graph's tenant, labels or policy
+    Update(update::Arguments),
+    /// Delete a graph; it can be restored while its data is kept
+    Delete(delete::Arguments),
+    /// Bring a deleted graph back
+    Restore(restore::Arguments),
+    /// Remove the data of a deleted graph for good
+    Purge(purge::Arguments),
 }
 
 impl Command {
@@ -26,6 +38,10 @@ impl Command {
             Self::Create(arguments) => create::run(arguments, client),
             Self::List(arguments) => list::run(&arguments, client),
             Self::Show(arguments) => show::run(&arguments, client),
+            Self::Update(arguments) => update::run(arguments, client),
+            Self::Delete(arguments) => delete::run(&arguments, client),
+            Self::Restore(arguments) => restore::run(&arguments, client),
+            Self::Purge(arguments) => purge::run(&arguments, client),
         }
     }
 }

@@ -29,21 +29,21 @@ impl Addition<'_> {
     }
 }
 
-fn root_of(text: &str) -> Result<Mapping, EditError> {
+pub(super) fn root_of(text: &str) -> Result<Mapping, EditError> {
     let file: YamlFile = YamlFile::parse(text).tree();
     file.document()
         .and_then(|document| document.as_mapping())
         .ok_or(EditError::NoMapping)
 }
 
-fn find(mapping: &Mapping, matches: impl Fn(&str) -> bool) -> Option<MappingEntry> {
+pub(super) fn find(mapping: &Mapping, matches: impl Fn(&str) -> bool) -> Option<MappingEntry> {
     mapping.entries().find(|entry| match entry.key_node() {
         Some(YamlNode::Scalar(key)) => matches(&key.as_string()),
         _ => false,
     })
 }
 
-fn key_start(entry: &MappingEntry) -> Option<usize> {
+pub(super) fn key_start(entry: &MappingEntry) -> Option<usize> {
     entry.key_node().map(|key| key.byte_range().start as usize)
 }
 
@@ -68,12 +68,16 @@ pub(super) fn additions(
         Some(YamlNode::Mapping(mapping)) if mapping.is_flow_style() => {
             into_flow(&page, &root, &graphs, &mapping, &addition)
         }
-        Some(YamlNode::Mapping(mapping)) => into_block(&page, &mapping, &addition),
+        Some(YamlNode::Mapping(mapping)) => into_block(&page, &mapping, |indent, step| {
+            addition.block(&page, indent, step)
+        }),
         Some(YamlNode::TaggedNode(tagged)) => match tagged.as_mapping() {
             Some(mapping) if mapping.is_flow_style() => {
                 flow_ends(&page, &mapping, &addition.flow())
             }
-            Some(mapping) => into_block(&page, &mapping, &addition),
+            Some(mapping) => into_block(&page, &mapping, |indent, step| {
+                addition.block(&page, indent, step)
+            }),
             None => Vec::new(),
         },
         value => in_place_of_null(&page, &root, &graphs, value.as_ref(), &addition),
@@ -173,7 +177,7 @@ fn in_place_of_null(
 }
 
 /// Takes `from..to` out together with the blanks before it.
-fn blanks_before(page: &Page<'_>, from: usize, to: usize) -> Piece {
+pub(super) fn blanks_before(page: &Page<'_>, from: usize, to: usize) -> Piece {
     let start = page.text[..from].trim_end_matches([' ', '\t']).len();
     Piece {
         at: start,
@@ -206,8 +210,13 @@ fn block_below(
         .collect()
 }
 
-/// After the last entry of a block.
-fn into_block(page: &Page<'_>, mapping: &Mapping, addition: &Addition<'_>) -> Vec<Placement> {
+/// After the last entry of a block. `lines` gets its indentation, and how much deeper what is in an
+/// entry stands.
+pub(super) fn into_block(
+    page: &Page<'_>,
+    mapping: &Mapping,
+    lines: impl Fn(usize, usize) -> String,
+) -> Vec<Placement> {
     let mut starts = mapping
         .entries()
         .filter_map(|entry| key_start(&entry).map(|at| (entry, at)));
@@ -226,7 +235,7 @@ fn into_block(page: &Page<'_>, mapping: &Mapping, addition: &Addition<'_>) -> Ve
             .unwrap_or(2),
         _ => 2,
     };
-    let mut lines = addition.block(page, indent, step);
+    let mut lines = lines(indent, step);
     let end_line = flow_end(page, &last_entry).unwrap_or(key_line);
     if page.line_of(first) != key_line && spaced(page, key_line) {
         lines = format!("{}{lines}", page.line_ending);
@@ -297,7 +306,7 @@ fn into_flow(
 }
 
 /// `item` as the last one within the braces of a flow mapping.
-fn flow_ends(page: &Page<'_>, mapping: &Mapping, item: &str) -> Vec<Placement> {
+pub(super) fn flow_ends(page: &Page<'_>, mapping: &Mapping, item: &str) -> Vec<Placement> {
     let range = mapping.byte_range();
     let (from, to) = (range.start as usize, range.end as usize);
     let Some(close) = page
@@ -380,33 +389,45 @@ fn comma_between(page: &Page<'_>, from: usize, to: usize) -> Option<usize> {
     None
 }
 
-/// Every way to take the entry out that may be right, the likeliest first.
-pub(super) fn removals(text: &str, graph_id: &GraphId) -> Result<Vec<Placement>, EditError> {
-    let page = Page::new(text);
-    let root = root_of(text)?;
-    let graphs = find(&root, |key| key == GRAPHS).and_then(|entry| entry.value_node());
+/// The mapping below `graphs:`.
+pub(super) fn graphs_of(root: &Mapping) -> Result<Mapping, EditError> {
+    let graphs = find(root, |key| key == GRAPHS).and_then(|entry| entry.value_node());
     let mapping = match graphs {
         Some(YamlNode::Mapping(mapping)) => Some(mapping),
         Some(YamlNode::TaggedNode(tagged)) => tagged.as_mapping(),
         _ => None,
     };
-    let Some(mapping) = mapping else {
-        return Err(EditError::Unsupported {
-            reason: "graphs: is no plain mapping".to_owned(),
-        });
-    };
-    let Some(entry) = find(&mapping, |key| key.eq_ignore_ascii_case(graph_id.as_str())) else {
-        return Err(EditError::Absent(graph_id.to_string()));
-    };
-    let Some(start) = key_start(&entry) else {
-        return Ok(Vec::new());
+    mapping.ok_or_else(|| EditError::Unsupported {
+        reason: "graphs: is no plain mapping".to_owned(),
+    })
+}
+
+/// The graph's own entry below `graphs:`, in any case of its id.
+pub(super) fn entry_of(mapping: &Mapping, graph_id: &GraphId) -> Result<MappingEntry, EditError> {
+    find(mapping, |key| key.eq_ignore_ascii_case(graph_id.as_str()))
+        .ok_or_else(|| EditError::Absent(graph_id.to_string()))
+}
+
+/// Every way to take the entry out that may be right, the likeliest first.
+pub(super) fn removals(text: &str, graph_id: &GraphId) -> Result<Vec<Placement>, EditError> {
+    let page = Page::new(text);
+    let mapping = graphs_of(&root_of(text)?)?;
+    let entry = entry_of(&mapping, graph_id)?;
+    Ok(out_of(&page, &mapping, &entry))
+}
+
+/// Every way to take one entry out of a mapping.
+pub(super) fn out_of(page: &Page<'_>, mapping: &Mapping, entry: &MappingEntry) -> Vec<Placement> {
+    let Some(start) = key_start(entry) else {
+        return Vec::new();
     };
     if mapping.is_flow_style() {
-        return Ok(out_of_flow(&page, &mapping, &entry, start));
+        return out_of_flow(page, mapping, entry, start);
     }
+    let text = page.text;
     let key_line = page.line_of(start);
     let indent = page.indent(key_line);
-    let end_line = flow_end(&page, &entry).unwrap_or(key_line);
+    let end_line = flow_end(page, entry).unwrap_or(key_line);
     let is_last = !mapping
         .entries()
         .filter_map(|entry| key_start(&entry))
@@ -428,7 +449,7 @@ pub(super) fn removals(text: &str, graph_id: &GraphId) -> Result<Vec<Placement>,
             inserted: String::new(),
         }]
     };
-    Ok(page.run(end_line, indent).into_iter().map(cut).collect())
+    page.run(end_line, indent).into_iter().map(cut).collect()
 }
 
 fn out_of_flow(

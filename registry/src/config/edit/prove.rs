@@ -104,3 +104,22 @@ fn same_order<'a>(
 ) -> bool {
     one.eq(other)
 }
+
+/// The same values in the same order, at every depth.
+pub(super) fn equal(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Mapping(one), Value::Mapping(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .zip(other)
+                    .all(|((key, value), (other_key, other))| {
+                        key == other_key && equal(value, other)
+                    })
+        }
+        (Value::Sequence(one), Value::Sequence(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| equal(one, other))
+        }
+        _ => one == other,
+    }
+}

@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use api_types::{CreateGraphRequest, GraphSummary, GraphType};
+use api_types::{CreateGraphRequest, GraphState, GraphSummary, GraphType};
 use language::diagnostic::Code;
 use language::schema::Schema;
 use policy::{Action, Principal};
 use registry::config::GraphKind;
 use registry::{GraphId, NewGraph};
 
-use crate::app::{App, Error, blocking};
+use super::Versioned;
+use crate::app::{Answered, App, Error, Key, blocking};
 
 pub(crate) async fn run(
     app: &Arc<App>,
     principal: &Arc<Principal>,
+    key: Option<Key>,
     request: CreateGraphRequest,
-) -> Result<GraphSummary, Error> {
+) -> Result<Answered<Versioned<GraphSummary>>, Error> {
     let permit = app.permit_server(principal, Action::GraphCreate)?;
     app.refuse_when_stopping()?;
     let graph_id = GraphId::parse(&request.graph_id).map_err(registry::Error::from)?;
@@ -32,7 +34,19 @@ pub(crate) async fn run(
         }
         _ => Error::InvalidSchema(findings),
     })?;
+    let key = match key {
+        Some(key) => {
+            let body = serde_json::to_vec(&request).map_err(Error::Unreadable)?;
+            let key = key.of("graphs_create", &(), &body)?;
+            Some(registry::Key {
+                key: key.key,
+                request: registry::Digest::from(key.digest),
+            })
+        }
+        None => None,
+    };
     let new = NewGraph {
+        key,
         uri: request.uri,
         tenant: request.tenant,
         labels: request.labels,
@@ -43,9 +57,17 @@ pub(crate) async fn run(
     let registry = app.registry.clone();
     // On a thread of its own, which nobody's going away ends.
     blocking(move || {
-        let registration = registry.create(&permit, new)?;
-        tracing::info!(graph_id = registration.graph_id.as_str(), "created a graph");
-        Ok(super::summary(&registry, &registration))
+        let created = registry.create(&permit, new)?;
+        let graph_id = created.registration.graph_id.as_str();
+        let replayed = created.replayed;
+        tracing::info!(graph_id, replayed, "created a graph");
+        let mut body = super::versioned(&registry, &created.registration);
+        // As it was when it was made, whatever it is by now.
+        body.body.state = GraphState::Closed;
+        Ok(Answered {
+            body,
+            repeated: created.replayed,
+        })
     })
     .await
 }

@@ -6,13 +6,14 @@ use api_types::{GraphDetails, GraphType};
 use policy::{Action, Principal};
 use registry::config::GraphKind;
 
+use super::Versioned;
 use crate::app::{App, Error, Target, blocking, outcome, statement};
 
 pub(crate) async fn run(
     app: &Arc<App>,
     principal: &Arc<Principal>,
     graph_id: String,
-) -> Result<GraphDetails, Error> {
+) -> Result<Versioned<GraphDetails>, Error> {
     let permit = app.permit_graph(principal, Action::GraphShow, Target::graph(&graph_id))?;
     let worker = app.clone();
     blocking(move || {
@@ -30,7 +31,7 @@ pub(crate) async fn run(
             nodes.contains_key(name) || edges.contains_key(name)
         });
         let summary = super::summary(&worker.registry, &registration);
-        Ok(GraphDetails {
+        let body = GraphDetails {
             graph_id: summary.graph_id,
             uri: summary.uri,
             tenant: summary.tenant,
@@ -44,6 +45,10 @@ pub(crate) async fn run(
             nodes,
             edges,
             storage,
+        };
+        Ok(Versioned {
+            body,
+            version: registration.version(),
         })
     })
     .await

@@ -1,21 +1,22 @@
 //! `POST /graphs`.
 
 use api_types::{CreateGraphRequest, GraphSummary};
-use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 
 use crate::app;
 use crate::http::Site;
 use crate::http::document::problems;
 use crate::http::extract::{Body, Caller, NoParameters};
 use crate::http::failure::Failure;
+use crate::http::idempotency::{MaybeKey, replayed};
 
 problems!(
     Problems: InvalidRequest, InvalidJson, InvalidGraphId, EmptySchema, InvalidSchema, InvalidPolicy,
     InvalidUri, Unsupported, Unauthenticated, Forbidden, RequestTimeout, GraphExists, UriInUse,
-    UriNotEmpty, BodyTooLarge, UnsupportedMediaType, Internal, ConfigDrift, Unavailable, ShuttingDown
+    UriNotEmpty, BodyTooLarge, UnsupportedMediaType, Internal, ConfigDrift, Unavailable, ShuttingDown,
+    IdempotencyKeyReused
 );
 
 /// Creates a graph, and writes it into the operator's file.
@@ -26,7 +27,13 @@ problems!(
     tag = "graphs",
     summary = "Create a graph",
     description = "The graph is there when the answer is, and stands in the operator's file. After an \
-        error nothing is left of it. A caller that goes away does not stop it half-way.",
+        error nothing is left of it. A caller that goes away does not stop it half-way. The same \
+        request under the same `Idempotency-Key` gets the first answer again, for a day at least.",
+    params((
+        "Idempotency-Key" = Option<String>, Header,
+        description = "A name for this request, of the caller's choice: 1 to 255 visible ASCII \
+            characters, such as a UUID."
+    )),
     request_body(
         content = CreateGraphRequest,
         description = "The graph.",
@@ -39,7 +46,11 @@ problems!(
             body = GraphSummary,
             headers(
                 ("Location" = String, description = "The path of the graph."),
-                ("ETag" = String, description = "The version of its registration.")
+                ("ETag" = String, description = "The version of its registration."),
+                (
+                    "Idempotency-Replayed" = bool,
+                    description = "`true` when this is the answer to an earlier request of the same key."
+                )
             )
         ),
         Problems
@@ -51,11 +62,13 @@ pub(in crate::http) async fn create(
     State(site): State<Site>,
     Caller(principal): Caller,
     _: NoParameters,
+    MaybeKey(key): MaybeKey,
     Body(request): Body<CreateGraphRequest>,
-) -> Result<impl IntoResponse, Failure> {
-    let graph = app::graphs::create::run(&site.app, &principal, request).await?;
-    let etag = super::etag((&graph.graph_id, &graph.uri, &graph.tenant, &graph.labels));
-    let location = format!("/graphs/{}", graph.graph_id);
-    let headers = [(header::LOCATION, location), (header::ETAG, etag)];
-    Ok((StatusCode::CREATED, headers, Json(graph)))
+) -> Result<Response, Failure> {
+    let created = app::graphs::create::run(&site.app, &principal, key, request).await?;
+    let location = format!("/graphs/{}", created.body.body.graph_id);
+    let location = [(header::LOCATION, location)];
+    let replayed = replayed(&created);
+    let body = super::tagged(created.body);
+    Ok((StatusCode::CREATED, location, replayed, body).into_response())
 }

@@ -1,14 +1,23 @@
 //! `/graphs`.
 
 pub(super) mod create;
+pub(super) mod delete;
 pub(super) mod list;
+pub(super) mod purge;
+pub(super) mod restore;
+pub(super) mod retry;
 pub(super) mod show;
+pub(super) mod update;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use axum::Json;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
-/// The version of a registration: another one when anything in it that can be changed is changed.
-fn etag(registration: impl Hash) -> String {
-    let mut hasher = DefaultHasher::new();
-    registration.hash(&mut hasher);
-    format!("\"{:016x}\"", hasher.finish())
+use crate::app::graphs::Versioned;
+
+/// With the version of its registration as `ETag`.
+fn tagged(answer: Versioned<impl Serialize>) -> Response {
+    let etag = [(header::ETAG, format!("\"{}\"", answer.version))];
+    (etag, Json(answer.body)).into_response()
 }

@@ -1,10 +1,8 @@
 //! `GET /graphs/{graph_id}`.
 
 use api_types::GraphDetails;
-use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::response::Response;
 
 use crate::app;
 use crate::http::Site;
@@ -43,8 +41,7 @@ pub(in crate::http) async fn show(
     Caller(principal): Caller,
     GraphName(graph_id): GraphName,
     _: NoParameters,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<Response, Failure> {
     let graph = app::graphs::show::run(&site.app, &principal, graph_id).await?;
-    let etag = super::etag((&graph.graph_id, &graph.uri, &graph.tenant, &graph.labels));
-    Ok(([(header::ETAG, etag)], Json(graph)))
+    Ok(super::tagged(graph))
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use crate::app;
 use crate::http::Site;
 use crate::http::document::problems;
-use crate::http::extract::{Caller, GraphName, Id, Lines, Parameters};
+use crate::http::extract::{Caller, GraphName, Id, Parameters, Records};
 use crate::http::failure::Failure;
 use crate::http::idempotency::{MaybeKey, Replayable};
 
@@ -26,12 +26,19 @@ problems!(
     description = "One record a line: `{\"type\": \"Person\", \"data\": {...}}` or `{\"edge\": \
         \"Knows\", \"from\": ..., \"to\": ..., \"data\": {...}}`. All of it or nothing: the first \
         hundred errors are told with their lines. Nothing is loaded when the caller goes away before \
-        the end of the file.",
+        the end of the file. Or rows of one type, which `type` names, as Parquet, CSV with a line of \
+        names, or an Arrow stream: the columns are its properties, `id`, and for relationships `from` \
+        and `to` (`from.<property>` where the key has several properties); rows are counted from 1, \
+        and 0 is the file as a whole.",
     params(LoadParameters, IdempotencyHeader),
     request_body(
-        content = String,
-        description = "The records, one JSON object a line.",
-        content_type = "application/x-ndjson"
+        description = "The records: one JSON object a line, or rows of one type.",
+        content(
+            (String = "application/x-ndjson"),
+            (String = "text/csv"),
+            (Vec<u8> = "application/vnd.apache.parquet"),
+            (Vec<u8> = "application/vnd.apache.arrow.stream")
+        )
     ),
     responses(
         (
@@ -53,7 +60,7 @@ pub(in crate::http) async fn run(
     Parameters(parameters): Parameters<LoadParameters>,
     Id(request_id): Id,
     MaybeKey(key): MaybeKey,
-    Lines(lines): Lines,
+    Records(upload): Records,
 ) -> Result<Replayable<LoadResponse>, Failure> {
     let origin = app::Origin {
         principal,
@@ -61,6 +68,6 @@ pub(in crate::http) async fn run(
         key,
     };
     Ok(Replayable(
-        app::load::run(&site.app, origin, graph_id, parameters, lines).await?,
+        app::load::run(&site.app, origin, graph_id, parameters, upload).await?,
     ))
 }

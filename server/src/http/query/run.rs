@@ -15,8 +15,9 @@ use crate::http::rows;
 problems!(
     Problems: InvalidRequest, InvalidJson, InvalidQuery, WriteInReadQuery, InvalidParameters,
     ExecutionFailed, RowLimit, MemoryLimit, Unsupported, Unauthenticated, Forbidden, GraphNotFound,
-    BranchNotFound, CommitNotFound, HistoryGone, NotAcceptable, RequestTimeout, BodyTooLarge, UnsupportedMediaType, Internal,
-    GraphLocked, GraphQuarantined, Unavailable, ShuttingDown, Timeout
+    BranchNotFound, CommitNotFound, HistoryGone, NotAcceptable, RequestTimeout, BodyTooLarge,
+    UnsupportedMediaType, Internal, GraphLocked, GraphQuarantined, Unavailable, ShuttingDown, Timeout,
+    TooManyQueries
 );
 
 /// Runs a reading statement.

@@ -155,7 +155,7 @@ async fn media_types_are_those_of_the_document() {
     for (media_type, coding) in [
         ("text/plain", ""),
         ("", ""),
-        ("application/json", "gzip"),
+        ("application/json", "br"),
         ("application/json-patch+json", ""),
     ] {
         check_problem(&of(media_type, coding).await, 415, "unsupported_media_type");

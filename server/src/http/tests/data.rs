@@ -162,7 +162,7 @@ async fn a_load_is_counted_and_typed() {
         answer(&site.router, request).await
     };
     check_problem(
-        &load("text/csv", String::new()).await,
+        &load("text/plain", String::new()).await,
         415,
         "unsupported_media_type",
     );

@@ -20,7 +20,10 @@ async fn a_panic_is_a_problem_and_the_request_id_is_kept() {
     async fn fails() -> StatusCode {
         panic!("a secret")
     }
-    let router = enveloped(Router::new().route("/panics", axum::routing::get(fails)));
+    let router = enveloped(
+        Router::new().route("/panics", axum::routing::get(fails)),
+        std::sync::Arc::default(),
+    );
     let request = Request::get("/panics")
         .header("x-request-id", "mine-1")
         .body(Body::empty());
@@ -34,7 +37,8 @@ async fn a_panic_is_a_problem_and_the_request_id_is_kept() {
 async fn the_served_document_is_the_mounted_one() {
     let site = Site::new();
     let served = site.send("", "GET /openapi.json", None).await;
-    let expected: Value = serde_json::from_str(&document(Security::Bearer)).expect("JSON");
+    let expected: Value =
+        serde_json::from_str(&document(crate::http::Mount::Many, Security::Bearer)).expect("JSON");
     assert_eq!(served.body, expected);
     let absent = site.send("", "GET /docs/there-is-no-such-page", None).await;
     check_problem(&absent, 404, "not_found");

@@ -56,8 +56,7 @@ pub(super) fn empty(schema: &str) -> Transaction {
         message: None,
     };
     let snapshot =
-        Snapshot::at_checkpoint(Uuid::nil(), Arc::new(schema), head, 1, &Bases::default())
-            .expect("an empty graph");
+        Snapshot::at_checkpoint(Uuid::nil(), Arc::new(schema), head, 1, &Bases::default());
     Transaction::new(snapshot, 2, Uuid::nil())
 }
 

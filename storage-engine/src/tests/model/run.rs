@@ -27,6 +27,7 @@ pub(super) struct Run {
     graph: Option<Graph>,
     options: Options,
     model: Model,
+    loads: usize,
     follower: Option<Follower>,
     /// The heads that there were, each with the model at it.
     past: Vec<(CommitInfo, Model)>,
@@ -64,6 +65,7 @@ impl Run {
                 ..Options::default()
             },
             model: Model::new(Arc::new(schema)),
+            loads: 0,
             follower: None,
             past: Vec::new(),
         };
@@ -151,6 +153,7 @@ impl Run {
         match step {
             Step::Write(changes, end) => self.write(vec![changes], end),
             Step::Group(group) => self.write(group, End::Commit),
+            Step::Load(load) => self.load(&load),
             Step::Fold => {
                 self.graph().fold().expect("folded");
                 assert_eq!(self.graph().status().tail_rows, 0);
@@ -179,6 +182,17 @@ impl Run {
         compare(&self.graph().snapshot(), &self.model);
     }
 
+    fn load(&mut self, load: &super::Load) {
+        self.loads += 1;
+        let exported = transfer::export(&self.graph().snapshot());
+        let prepared = super::load::prepare(&self.model, load, self.loads, &exported);
+        let source = transfer::by_columns(prepared.mode);
+        let lines = prepared.lines.as_str();
+        transfer::load_from(self.graph(), lines, &source)
+            .unwrap_or_else(|errors| panic!("{errors:?} in\n{lines}"));
+        self.model = prepared.loaded(&self.graph().snapshot());
+    }
+
     /// A commit that is kept is as it was; one that is not is said to be gone.
     fn read_past(&self, at: usize, how: u8) {
         let (head, model) = &self.past[at];
@@ -195,6 +209,10 @@ impl Run {
             Err(PastError::Gone { .. }) => {
                 assert!(self.options.retention.is_zero(), "{at} is to be kept");
                 assert_ne!(self.graph().snapshot().head(), head);
+            }
+            // A load by columns stands in between, and no checkpoint is kept from before it.
+            Err(PastError::NotUndoable { .. }) => {
+                assert!(self.options.retention.is_zero(), "{at} is to be kept");
             }
             Err(error) => panic!("{at}: {error:?}"),
         }

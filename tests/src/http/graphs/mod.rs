@@ -1,5 +1,10 @@
 //! `/graphs`.
 
 mod create;
+mod delete;
 mod list;
+mod purge;
+mod restore;
+mod retry;
 mod show;
+mod update;

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::{Harness, PEOPLE, Who};
+use reqwest::Method;
+
+use crate::harness::{Answer, Harness, PEOPLE, Who};
 
 fn server() -> Harness {
     let server = Harness::start();
@@ -116,4 +118,80 @@ fn only_writers_load() {
         server.rows("people", "MATCH (p:Person) RETURN count(*)"),
         [[json!(0)]]
     );
+}
+
+#[test]
+fn tables_are_loaded_one_type_at_a_time() {
+    let server = server();
+    let load = |query: &str, media: &str, body: &str| {
+        let path = format!("/graphs/people/load?{query}");
+        let request = server.request(Who::Writer, Method::POST, &path);
+        let request = request.header("content-type", media);
+        Answer::of(request.body(body.to_owned()))
+    };
+    let csv = "email,name\na,Ada\nb,\"Bob, the\nbuilder\"\n";
+    let answer = load("type=Person", "text/csv; charset=utf-8", csv);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.body["nodes"], json!({"Person": 2}));
+    let answer = load("mode=append&type=Knows", "text/csv", "from,to\na,b\n");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(
+        server.rows(
+            "people",
+            "MATCH (a:Person)-[:Knows]->(b:Person) RETURN a.name, b.name"
+        ),
+        [[json!("Ada"), json!("Bob, the\nbuilder")]]
+    );
+    let before = server.listing();
+    let wrong = load("type=Knows", "text/csv", "from,to\na,b\na,z\n");
+    wrong.assert_problem(400, "invalid_rows");
+    assert_eq!(wrong.body["errors"][0]["line"], 2, "{wrong:?}");
+    load("type=Persn", "text/csv", csv).assert_problem(400, "invalid_request");
+    load("", "text/csv", csv).assert_problem(400, "invalid_request");
+    load("type=Person", "application/x-ndjson", "").assert_problem(400, "invalid_request");
+    load("type=Person", "text/plain", csv).assert_problem(415, "unsupported_media_type");
+    for media in [
+        "application/vnd.apache.parquet",
+        "application/vnd.apache.arrow.stream",
+    ] {
+        let wrong = load("type=Person", media, csv);
+        wrong.assert_problem(400, "invalid_rows");
+        assert_eq!(wrong.body["errors"][0]["line"], 0, "{wrong:?}");
+    }
+    server.assert_unchanged(&before, "what is refused");
+}
+
+/// Large enough for columns: what is wrong is told as ever, and what is right survives a kill.
+#[test]
+fn a_large_file_is_one_commit() {
+    let mut server = server();
+    let mut lines: String = (0..20_000)
+        .map(|number| person(&format!("person number {number:05}"), "some name or other"))
+        .collect();
+    assert!(lines.len() > 1 << 20, "{} bytes", lines.len());
+    for number in 0..20_000 {
+        let (from, to) = (number, (number * 7 + 1) % 20_000);
+        lines += &format!(
+            "{{\"edge\":\"Knows\",\"from\":\"person number {from:05}\",\"to\":\"person number {to:05}\"}}\n"
+        );
+    }
+    let count = "MATCH (:Person)-[k:Knows]->(:Person) RETURN count(*)";
+    assert_eq!(server.rows("people", count), [[json!(0)]]);
+    let before = server.listing();
+    let bad =
+        lines.clone() + "{\"edge\":\"Knows\",\"from\":\"person number 00000\",\"to\":\"nobody\"}";
+    let answer = server.load(Who::Writer, "people", "append", &bad);
+    answer.assert_problem(400, "invalid_rows");
+    assert_eq!(answer.body["errors"][0]["line"], 40_001, "{answer:?}");
+    server.assert_unchanged(&before, "a bad last line");
+    let answer = server.load(Who::Writer, "people", "append", &lines);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.body["edges"], json!({"Knows": 20_000}));
+    server.restart();
+    let query = "MATCH (a:Person)-[:Knows]->(b:Person) WHERE a.email = 'person number 00003' RETURN b.email";
+    assert_eq!(
+        server.rows("people", query),
+        [[json!("person number 00022")]]
+    );
+    assert_eq!(server.rows("people", count), [[json!(20_000)]]);
 }

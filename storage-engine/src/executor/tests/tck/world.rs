@@ -52,8 +52,7 @@ impl World {
             message: None,
         };
         let schema = Arc::new(Schema::parse_open("").expect("the empty schema"));
-        let snapshot = Snapshot::at_checkpoint(Uuid::nil(), schema, head, 1, &Bases::default())
-            .expect("an empty graph");
+        let snapshot = Snapshot::at_checkpoint(Uuid::nil(), schema, head, 1, &Bases::default());
         Self {
             snapshot,
             lsn: 2,

@@ -7,6 +7,8 @@
     reason = "a test that fails says why, and makes the files that people and crashes leave"
 )]
 
+mod manners;
+
 use registry::GraphId;
 use registry::config::edit::{EditError, add_graph, remove_graph};
 use registry::config::{GraphEntry, PolicyFile, parse};

@@ -1,0 +1,44 @@
+//! `trellis config diff`.
+
+use api_types::ConfigDrift;
+use clap::Args;
+
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::table::{self, Format};
+
+/// Arguments of `trellis config diff`.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure> {
+    let drift: ConfigDrift = client.get(&["admin", "config", "drift"], &[])?;
+    match arguments.format {
+        Format::Json => return table::print_json(&drift),
+        Format::Ndjson => return table::print_ndjson(&drift.changes),
+        Format::Table => {}
+    }
+    if drift.changes.is_empty() && drift.problems.is_empty() {
+        return table::print("the server serves what stands in the file");
+    }
+    super::print(&drift.changes)?;
+    for problem in &drift.problems {
+        let place = match (problem.line, problem.column) {
+            (Some(line), Some(column)) => format!("{line}:{column}: "),
+            _ => String::new(),
+        };
+        eprintln!("{place}{}: {}", problem.path, problem.message);
+    }
+    if drift.problems.is_empty() {
+        return Ok(());
+    }
+    let number = u64::try_from(drift.problems.len()).unwrap_or(u64::MAX);
+    Err(Failure::Found(format!(
+        "the file cannot be applied: {}",
+        table::counted(number, "problem")
+    )))
+}

@@ -1,0 +1,226 @@
+//! Deleted graphs: what is known of each while its data is kept, and afterwards that it is gone.
+//!
+//! `.trellis/deleted/<id>.<hash of the folder>.json` stands while the data is kept. Its name follows
+//! from the graph, so that whoever opens a graph's folder, in whichever process, sees with one look
+//! whether the graph was deleted meanwhile: the record is the fence. `.trellis/purged/` says, for a
+//! while, which graphs are gone for good.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::config::{ConfigFile, GraphEntry};
+use crate::durable::{self, DiskError, Naming};
+use crate::registration::Registration;
+use crate::uri::GraphUri;
+use crate::{Digest, GraphId};
+
+pub(crate) const DELETED: &str = "deleted";
+pub(crate) const PURGED: &str = "purged";
+
+/// How long it is remembered that a graph was purged.
+const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// A graph that was deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deleted {
+    /// This deletion's own name.
+    pub deletion: Uuid,
+    /// The graph, in the case that the file had.
+    pub graph_id: GraphId,
+    /// What its folder carries; `None` when there was no graph in it.
+    pub graph_uuid: Option<Uuid>,
+    /// Its canonical folder.
+    pub folder: PathBuf,
+    /// What the file said of it.
+    pub entry: GraphEntry,
+    /// When it was deleted, in microseconds since 1970.
+    pub deleted_micros: i64,
+    /// When its data may go, in microseconds since 1970.
+    pub purge_after_micros: i64,
+    /// Who deleted it.
+    pub deleted_by: String,
+    /// What has become of its data.
+    pub stage: Stage,
+}
+
+/// What has become of a deleted graph's data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// It is kept: the graph can be restored.
+    Kept,
+    /// It is being removed.
+    Purging,
+    /// It is gone, since then (microseconds since 1970).
+    Purged(i64),
+}
+
+/// A deleted graph as policies see it, and as whoever brings it back needs it.
+#[derive(Debug)]
+pub struct DeletedGraph {
+    /// What is known of it.
+    pub record: Deleted,
+    /// As it was registered.
+    pub registration: Registration,
+}
+
+/// Microseconds since 1970.
+pub(crate) fn now_micros() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The file that stands while a graph's data is kept after its deletion.
+fn kept_path(state_folder: &Path, graph_id: &GraphId, folder: &Path) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    let hash = Digest::of(folder.as_os_str().as_bytes()).to_string();
+    let mark = hash.get(..16).unwrap_or(&hash);
+    state_folder
+        .join(DELETED)
+        .join(format!("{}.{mark}.json", graph_id.folded()))
+}
+
+/// Whether the graph was deleted and not restored, on the disk now.
+pub(crate) fn is_deleted(state_folder: &Path, graph_id: &GraphId, folder: &Path) -> bool {
+    kept_path(state_folder, graph_id, folder).exists()
+}
+
+impl Deleted {
+    /// A graph that is about to be deleted, its data to be kept for `keep`.
+    pub(crate) fn new(
+        graph: &Registration,
+        graph_uuid: Option<Uuid>,
+        by: &str,
+        keep: Duration,
+    ) -> Self {
+        let now = now_micros();
+        let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+        Self {
+            deletion: Uuid::new_v4(),
+            graph_id: graph.graph_id.clone(),
+            graph_uuid,
+            folder: graph.uri.canonical().to_owned(),
+            entry: graph.entry.clone(),
+            deleted_micros: now,
+            purge_after_micros: now.saturating_add(keep),
+            deleted_by: by.to_owned(),
+            stage: Stage::Kept,
+        }
+    }
+
+    fn path(&self, file: &ConfigFile) -> PathBuf {
+        let state = file.state_folder();
+        match self.stage {
+            Stage::Kept | Stage::Purging => kept_path(&state, &self.graph_id, &self.folder),
+            Stage::Purged(_) => state.join(PURGED).join(format!(
+                "{}.{}.json",
+                self.graph_id.folded(),
+                self.deletion
+            )),
+        }
+    }
+
+    /// Writes it down, durably.
+    pub(crate) fn write(&self, file: &ConfigFile) -> Result<(), DiskError> {
+        let path = self.path(file);
+        durable::create_folder(durable::parent(&path))?;
+        let bytes = serde_json::to_vec(self)
+            .map_err(io::Error::from)
+            .naming("encode", &path)?;
+        durable::write(&path, &bytes)
+    }
+
+    /// Forgets it, durably.
+    pub(crate) fn remove(&self, file: &ConfigFile) -> Result<(), DiskError> {
+        durable::remove(&self.path(file))
+    }
+
+    /// The record as it is on the disk now, if it is there still.
+    pub(crate) fn again(&self, file: &ConfigFile) -> Result<Option<Self>, DiskError> {
+        read(&self.path(file))
+    }
+
+    /// As it was registered.
+    pub(crate) fn into_graph(self, file: &ConfigFile) -> DeletedGraph {
+        let uri = GraphUri::known(&self.entry.uri, &self.folder);
+        let (graph_id, entry) = (self.graph_id.clone(), self.entry.clone());
+        DeletedGraph {
+            registration: Registration::new(file, graph_id, entry, uri),
+            record: self,
+        }
+    }
+}
+
+/// The newest deleted graph of that id whose data is kept; else the newest that was purged.
+pub(crate) fn newest(file: &ConfigFile, graph_id: &GraphId) -> Result<Option<Deleted>, DiskError> {
+    let of_id = format!("{}.", graph_id.folded());
+    for folder in [DELETED, PURGED] {
+        let found = records(file, folder, |name| name.starts_with(&of_id))?;
+        let newest = found.into_iter().max_by_key(|record| record.deleted_micros);
+        if newest.is_some() {
+            return Ok(newest);
+        }
+    }
+    Ok(None)
+}
+
+/// Every deleted graph whose data is kept or is being removed.
+pub(crate) fn kept(file: &ConfigFile) -> Result<Vec<Deleted>, DiskError> {
+    records(file, DELETED, |_| true)
+}
+
+/// Forgets purges of long ago.
+pub(crate) fn forget_old_purges(file: &ConfigFile) -> Result<(), DiskError> {
+    let age = i64::try_from(REMEMBERED.as_micros()).unwrap_or(i64::MAX);
+    for record in records(file, PURGED, |_| true)? {
+        if matches!(record.stage, Stage::Purged(at) if now_micros().saturating_sub(at) > age) {
+            record.remove(file)?;
+        }
+    }
+    Ok(())
+}
+
+fn records(
+    file: &ConfigFile,
+    folder: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Deleted>, DiskError> {
+    let folder = file.state_folder().join(folder);
+    let listing = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listing => listing.naming("list", &folder)?,
+    };
+    let mut found = Vec::new();
+    for item in listing {
+        let item = item.naming("list", &folder)?;
+        let name = item.file_name();
+        let ours = name
+            .to_str()
+            .is_some_and(|name| name.ends_with(".json") && wanted(name));
+        if ours && let Some(record) = read(&item.path())? {
+            found.push(record);
+        }
+    }
+    Ok(found)
+}
+
+/// One that cannot be understood is left where it is and said in the log: its graph stays deleted and
+/// its data stays kept.
+fn read(path: &Path) -> Result<Option<Deleted>, DiskError> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.naming("read", path)?,
+    };
+    match serde_json::from_slice(&bytes) {
+        Ok(record) => Ok(Some(record)),
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "the record of a deleted graph cannot be read; it stays");
+            Ok(None)
+        }
+    }
+}

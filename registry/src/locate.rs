@@ -1,0 +1,103 @@
+//! Where a graph or a policy file that was named over HTTP may be, and what a graph may be called.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::Error;
+use crate::intent::{self, Found};
+use crate::policy_file::read_policy;
+use crate::registration::{self, Snapshot};
+use crate::registry::Registry;
+use crate::uri::{self, GraphUri, UriError};
+
+/// What is said of every policy file outside, whatever is there.
+const OUTSIDE: &str = "is outside the folders that server.allow_roots names";
+
+/// Refuses a tenant or a label that cannot be kept in the file.
+pub(crate) fn check_texts<'a>(
+    tenant: impl Iterator<Item = &'a String>,
+    labels: impl Iterator<Item = &'a BTreeMap<String, String>>,
+) -> Result<(), Error> {
+    let labels = labels
+        .flatten()
+        .flat_map(|(name, value)| [("label", name), ("label value", value)]);
+    for (field, text) in tenant.map(|tenant| ("tenant", tenant)).chain(labels) {
+        let empty = text.trim().is_empty() && field != "label value";
+        // `<<` as a key would be taken for YAML's merge.
+        if empty || text == "<<" || text.chars().any(char::is_control) {
+            return Err(Error::InvalidText { field });
+        }
+    }
+    Ok(())
+}
+
+impl Registry {
+    /// The canonical folders where a location given over HTTP may point.
+    pub(crate) fn roots(&self, snapshot: &Snapshot) -> Result<Vec<PathBuf>, Error> {
+        let server = &snapshot.config.server;
+        let written: Vec<&String> = match &server.allow_roots {
+            Some(roots) => roots.iter().collect(),
+            None => server.storage.iter().collect(),
+        };
+        let roots = written
+            .into_iter()
+            .map(|root| uri::root(root, self.file().folder()));
+        Ok(roots.collect::<Result<_, UriError>>()?)
+    }
+
+    /// Refuses a place that another graph has, within it or around it, and one that is not empty.
+    pub(crate) fn check_vacant(&self, uri: &GraphUri, snapshot: &Snapshot) -> Result<(), Error> {
+        if let Some(by) = registration::occupant(&snapshot.graphs, uri.canonical()) {
+            return Err(Error::UriInUse {
+                uri: uri.written().to_owned(),
+                by: by.graph_id.clone(),
+            });
+        }
+        if let Some((relation, by)) = registration::neighbour(&snapshot.graphs, uri) {
+            return Err(UriError::Overlaps {
+                written: uri.written().to_owned(),
+                relation,
+                by: by.graph_id.to_string(),
+            }
+            .into());
+        }
+        let path = uri.canonical().to_owned();
+        match intent::look(&path)? {
+            Found::Absent | Found::Empty => Ok(()),
+            Found::Other if !uri::is_remote(&path) && !path.is_dir() => {
+                Err(UriError::NotAFolder { path }.into())
+            }
+            Found::Graph(_) | Found::Other => Err(Error::UriNotEmpty { path }),
+        }
+    }
+
+    /// A policy file given over HTTP: within the roots, a file, readable, and a sound policy. Of one
+    /// that is outside nothing is told, not even whether it is there.
+    pub(crate) fn check_policy_file(&self, written: &str, roots: &[PathBuf]) -> Result<(), Error> {
+        let refuse = |reason| Error::InvalidPolicyFile {
+            written: written.to_owned(),
+            reason,
+        };
+        if written.trim().is_empty() || written.chars().any(char::is_control) {
+            return Err(refuse("is no file name"));
+        }
+        let path = match uri::canonical(&self.file().resolve(written)) {
+            Ok(path) => path,
+            Err(error) if error.place().is_some_and(|at| uri::is_inside(at, roots)) => {
+                return Err(refuse("cannot be found"));
+            }
+            Err(_) => return Err(refuse(OUTSIDE)),
+        };
+        if !uri::is_inside(&path, roots) {
+            return Err(refuse(OUTSIDE));
+        }
+        match fs::metadata(&path) {
+            Ok(found) if found.is_file() => {}
+            Ok(_) => return Err(refuse("is no file")),
+            Err(_) => return Err(refuse("cannot be found")),
+        }
+        read_policy(&path).map_err(Error::InvalidPolicy)?;
+        Ok(())
+    }
+}

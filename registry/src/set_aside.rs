@@ -1,0 +1,101 @@
+//! Graphs that could not be opened: why, and when they are tried again. Each failure doubles the wait.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use policy::Permit;
+use storage_engine::OpenError;
+
+use crate::Registration;
+use crate::handle::{Handles, State};
+use crate::refusal::{HandleError, WrongPermit};
+
+/// How long a graph is left alone after it could not be opened for the first time.
+const FIRST: Duration = Duration::from_secs(5);
+/// The longest that it is left alone.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// A graph that could not be opened.
+#[derive(Debug)]
+pub(crate) struct SetAside {
+    pub(crate) error: Arc<OpenError>,
+    since: Instant,
+    wait: Duration,
+}
+
+impl SetAside {
+    /// It failed, after it stood like this.
+    pub(crate) fn after(state: &State, error: Arc<OpenError>) -> Self {
+        let wait = match state {
+            State::Broken(before) => (before.wait * 2).clamp(FIRST, LONGEST),
+            _ => FIRST,
+        };
+        Self {
+            error,
+            since: Instant::now(),
+            wait,
+        }
+    }
+
+    /// Whether it is to be tried again.
+    pub(crate) fn is_due(&self) -> bool {
+        self.since.elapsed() >= self.wait
+    }
+}
+
+impl Handles {
+    /// How many graphs are open, and how many were set aside.
+    pub(crate) fn tally(&self) -> (usize, usize) {
+        let slots: Vec<_> = match self.slots().as_ref() {
+            Some(slots) => slots.values().cloned().collect(),
+            None => return (0, 0),
+        };
+        let (mut open, mut broken) = (0, 0);
+        for slot in slots {
+            // One that is busy is being opened.
+            match slot.0.try_lock().as_deref() {
+                Ok(State::Open(_) | State::Following(_)) => open += 1,
+                Ok(State::Broken(_)) => broken += 1,
+                _ => {}
+            }
+        }
+        (open, broken)
+    }
+
+    /// Opens the graph now if it was set aside.
+    pub(crate) fn retry(
+        &self,
+        permit: &Permit,
+        registration: &Registration,
+    ) -> Result<(), HandleError> {
+        WrongPermit::unless(permit.allows_writing(), permit)?;
+        if let Some(slot) = self.slot_of(registration.uri.canonical()) {
+            let mut state = slot.state();
+            if let State::Broken(broken) = &mut *state {
+                broken.wait = Duration::ZERO;
+            }
+        }
+        self.source(permit, registration).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_doubles_the_wait() {
+        let error = || Arc::new(OpenError::Unfinished);
+        let mut state = State::Broken(SetAside::after(&State::Closed, error()));
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            let State::Broken(broken) = &state else {
+                panic!("it is set aside");
+            };
+            assert!(!broken.is_due());
+            waits.push(broken.wait.as_secs());
+            state = State::Broken(SetAside::after(&state, error()));
+        }
+        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+    }
+}

@@ -1,0 +1,138 @@
+//! Finishing or undoing what crashes left behind. Under the lock.
+
+use crate::config::{self, ConfigFile, GraphEntry};
+use crate::deleted::{self, Deleted, Stage};
+use crate::intent::{self, Change, Creation, Intent, Named, Settlement};
+use crate::uri::{self, GraphUri};
+use crate::{Error, GraphId, answer, durable, with_causes};
+
+/// Finishes or undoes what earlier attempts left behind.
+pub(crate) fn settle(file: &ConfigFile) -> Result<(), Error> {
+    let intents = intent::pending(file)?;
+    if intents.is_empty() {
+        return Ok(());
+    }
+    sweep(file)?;
+    let read = file.read()?;
+    let Ok(parsed) = config::parse(&read.text) else {
+        tracing::warn!(
+            count = intents.len(),
+            "the config file is not sound, so that unfinished changes cannot be settled; they wait"
+        );
+        return Ok(());
+    };
+    let graphs = parsed.config.graphs;
+    for intent in intents {
+        tracing::info!(graph_id = %intent.graph_id, "settling a change that did not end");
+        if read.digest == intent.new_digest {
+            file.record_write(read.digest)?;
+        }
+        match finish_or_undo(file, &intent, &graphs) {
+            Err(Error::Io(error)) if is_remote(&intent) => {
+                // A store that is out of reach stops nothing but this.
+                let error = with_causes(&error);
+                tracing::warn!(graph_id = %intent.graph_id, error, "an unfinished create waits");
+                continue;
+            }
+            finished => finished?,
+        }
+        intent.end(file)?;
+    }
+    Ok(())
+}
+
+fn is_remote(intent: &Intent) -> bool {
+    matches!(&intent.change, Change::Create(creation) if uri::is_remote(&creation.folder))
+}
+
+fn finish_or_undo(
+    file: &ConfigFile,
+    intent: &Intent,
+    graphs: &[(GraphId, GraphEntry)],
+) -> Result<(), Error> {
+    // Neither a delete nor a restore changes the uri, and ids are unique.
+    let stands = |record: &Deleted| {
+        let mut graphs = graphs.iter();
+        graphs
+            .any(|(graph_id, entry)| *graph_id == intent.graph_id && entry.uri == record.entry.uri)
+    };
+    match &intent.change {
+        Change::Update => {}
+        Change::Create(creation) => {
+            let named = named(file, &intent.graph_id, &creation.folder, graphs);
+            create(file, creation, named)?;
+        }
+        // The file was not replaced, and the graph was never away; or it was, and the graph is back.
+        Change::Delete(record) | Change::Restore(record) if stands(record) => {
+            record.remove(file)?
+        }
+        Change::Delete(record) => record.write(file)?,
+        Change::Restore(_) => {}
+    }
+    Ok(())
+}
+
+fn create(file: &ConfigFile, creation: &Creation, named: Named) -> Result<(), Error> {
+    let settlement = intent::settlement(creation, named, intent::look(&creation.folder)?);
+    tracing::info!(folder = %creation.folder.display(), ?settlement, "settling a create");
+    if let (Settlement::Finished, Some(answer)) = (settlement, &creation.answer) {
+        answer.keep(file)?;
+    }
+    creation.undo(settlement)?;
+    Ok(())
+}
+
+/// Removes temporary files that a crash left behind.
+pub(crate) fn sweep(file: &ConfigFile) -> Result<(), Error> {
+    let state = file.state_folder();
+    durable::sweep(file.folder())?;
+    durable::sweep(&state)?;
+    for name in [
+        intent::FOLDER,
+        deleted::DELETED,
+        deleted::PURGED,
+        answer::FOLDER,
+    ] {
+        durable::sweep(&state.join(name))?;
+    }
+    Ok(())
+}
+
+/// A graph that an operator has put back into the file by hand is restored: its record goes. One whose
+/// data is being removed stays deleted.
+pub(crate) fn accept_restored(file: &ConfigFile, graphs: &crate::Graphs) -> Result<(), Error> {
+    for record in deleted::kept(file)? {
+        let back = graphs
+            .get(&record.graph_id)
+            .is_some_and(|graph| graph.uri.canonical() == record.folder);
+        if back && record.stage == Stage::Kept {
+            tracing::info!(graph_id = %record.graph_id, "a deleted graph stands in the config file again: it is restored");
+            record.remove(file)?;
+        }
+    }
+    Ok(())
+}
+
+fn named(
+    file: &ConfigFile,
+    graph_id: &GraphId,
+    folder: &std::path::Path,
+    graphs: &[(GraphId, GraphEntry)],
+) -> Named {
+    let ours = GraphUri::known("", folder);
+    let mut named = Named::No;
+    for (other, entry) in graphs {
+        // A place that cannot be followed may be the folder in question: nothing is removed.
+        let Ok(uri) = GraphUri::parse(&entry.uri, file.folder()) else {
+            return Named::Another;
+        };
+        let same_folder = uri.canonical() == folder;
+        if same_folder && other == graph_id {
+            return Named::Itself;
+        }
+        if same_folder || ours.overlap(uri.canonical()).is_some() {
+            named = Named::Another;
+        }
+    }
+    named
+}

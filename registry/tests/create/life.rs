@@ -1,0 +1,434 @@
+//! The rest of a graph's life: changed, deleted, restored, purged; and what a crash leaves of each.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use policy::Action;
+use registry::{
+    Condition, Deleted, DeletedGraph, Error, GraphUpdate, HandleError, NewGraph, Options, Registry,
+    Stage, Step,
+};
+
+use crate::place::{CONFIG, Place, at, id, key, named, permit, permit_on, permit_on_deleted};
+
+fn delete(registry: &Registry, graph_id: &str) -> Result<Deleted, Error> {
+    let permit = permit_on(registry, Action::GraphDelete, graph_id);
+    registry.delete(&permit, &Condition::Any)
+}
+
+fn deleted(registry: &Registry, graph_id: &str) -> DeletedGraph {
+    let found = registry.deleted(&id(graph_id)).expect("read");
+    found.expect("it was deleted")
+}
+
+fn restore(registry: &Registry, graph_id: &str) -> Result<(), Error> {
+    let graph = deleted(registry, graph_id);
+    let permit = permit_on_deleted(Action::GraphRestore, &graph);
+    registry.restore(&permit, &graph).map(|_| ())
+}
+
+fn purge(registry: &Registry, graph_id: &str) -> Result<Deleted, Error> {
+    let graph = deleted(registry, graph_id);
+    let permit = permit_on_deleted(Action::GraphDelete, &graph);
+    registry.purge(&permit, &graph)
+}
+
+fn update(registry: &Registry, graph_id: &str, update: &GraphUpdate) -> Result<(), Error> {
+    let permit = permit_on(registry, Action::GraphUpdate, graph_id);
+    registry
+        .update(&permit, update, &Condition::Any)
+        .map(|_| ())
+}
+
+fn opens(registry: &Registry, graph_id: &str) -> Result<(), HandleError> {
+    let permit = permit_on(registry, Action::Mutate, graph_id);
+    registry.writer(&permit).map(|_| ())
+}
+
+/// With the graph one, which has two labels, and a fault hook.
+fn with_one(place: &Place) -> Registry {
+    let registry = place.open();
+    let one = NewGraph {
+        tenant: Some("acme".into()),
+        labels: BTreeMap::from([("env".into(), "prod".into()), ("team".into(), "a".into())]),
+        ..named("one")
+    };
+    registry.create(&permit(), one).expect("created");
+    registry
+}
+
+#[test]
+fn a_change_touches_its_fields_alone() {
+    let place = Place::new(CONFIG);
+    let registry = with_one(&place);
+    let text = place.text().replace(
+        "    tenant: acme\n",
+        "    # whose it is\n    tenant: acme   # for now\n",
+    );
+    fs::write(place.config(), &text).expect("written");
+    let registry = {
+        drop(registry);
+        place.open()
+    };
+    let before = registry.get(&id("one")).expect("there").version();
+    let change = GraphUpdate {
+        tenant: Some(Some("rival".into())),
+        labels: Some(BTreeMap::from([
+            ("env".into(), "test".into()),
+            ("new".into(), "x".into()),
+        ])),
+        policy_file: None,
+    };
+    update(&registry, "one", &change).expect("updated");
+    let expect = text.replace("tenant: acme ", "tenant: rival ").replace(
+        "labels: { env: prod, team: a }",
+        "labels: { env: test, new: x }",
+    );
+    assert_eq!(place.text(), expect);
+    let one = registry.get(&id("one")).expect("there");
+    assert_ne!(one.version(), before);
+    assert_eq!(one.reference().tenant(), Some("rival"));
+    // The same again is no change; nothing at all takes the fields away.
+    update(&registry, "one", &change).expect("nothing to do");
+    assert_eq!(place.text(), expect);
+    let nothing = GraphUpdate {
+        tenant: Some(None),
+        labels: Some(BTreeMap::new()),
+        policy_file: Some(None),
+    };
+    update(&registry, "one", &nothing).expect("updated");
+    let expect = expect
+        .replace("    tenant: rival   # for now\n", "")
+        .replace("    labels: { env: test, new: x }\n", "");
+    assert_eq!(place.text(), expect);
+    // On another version than was seen: refused.
+    let permit = permit_on(&registry, Action::GraphUpdate, "one");
+    let error = registry
+        .update(&permit, &change, &Condition::OneOf(vec![before]))
+        .expect_err("moved on");
+    assert!(matches!(error, Error::OtherVersion(_)), "{error}");
+    let error = update(
+        &registry,
+        "one",
+        &GraphUpdate {
+            policy_file: Some(Some("/etc/passwd".into())),
+            ..GraphUpdate::default()
+        },
+    )
+    .expect_err("outside");
+    assert!(matches!(error, Error::InvalidPolicyFile { .. }), "{error}");
+    assert_eq!(place.text(), expect);
+}
+
+#[test]
+fn deleted_restored_purged_and_made_again() {
+    let place = Place::new(CONFIG);
+    let registry = place.open();
+    registry.create(&permit(), named("One")).expect("created");
+    opens(&registry, "one").expect("open");
+    let with_one = place.text();
+    let record = delete(&registry, "one").expect("deleted, though it was open");
+    assert!(record.purge_after_micros - record.deleted_micros == 7 * 86_400 * 1_000_000);
+    assert_eq!(place.text(), CONFIG);
+    assert!(registry.get(&id("one")).is_none());
+    assert!(place.base.join("data/One/graph.json").exists(), "kept");
+    assert_eq!(registry.clean().expect("nothing is due"), 0);
+    restore(&registry, "ONE").expect("restored");
+    assert_eq!(place.text(), with_one);
+    opens(&registry, "one").expect("it is whole");
+    assert!(registry.deleted(&id("one")).expect("read").is_none());
+
+    delete(&registry, "one").expect("deleted");
+    let again = registry.create(&permit(), named("One")).expect("created");
+    let name = again
+        .registration
+        .uri
+        .written()
+        .strip_prefix("../data/One-");
+    assert_eq!(name.expect("a folder of its own").len(), 8);
+    let error = restore(&registry, "one").expect_err("the id is taken");
+    assert!(matches!(error, Error::GraphExists(_)), "{error}");
+    // The second deleted one of that id is the one that comes back.
+    delete(&registry, "one").expect("deleted");
+    restore(&registry, "one").expect("restored");
+    let back = registry.get(&id("one")).expect("there");
+    assert_eq!(back.uri.canonical(), again.registration.uri.canonical());
+
+    let record = purge(&registry, "one").expect("the first one goes");
+    assert!(matches!(record.stage, Stage::Purged(_)));
+    assert!(!place.base.join("data/One").exists());
+    assert!(back.uri.canonical().join("graph.json").exists());
+    opens(&registry, "one").expect("the second one is whole");
+    delete(&registry, "one").expect("deleted");
+    purge(&registry, "one").expect("purged");
+    assert_eq!(
+        fs::read_dir(place.base.join("data"))
+            .expect("listed")
+            .count(),
+        0
+    );
+    for error in [
+        restore(&registry, "one").expect_err("gone"),
+        purge(&registry, "one").expect_err("gone"),
+    ] {
+        assert!(matches!(error, Error::Purged(_)), "{error}");
+    }
+}
+
+#[test]
+fn what_is_due_goes_and_only_what_is_the_graphs_own() {
+    let config = CONFIG.replace("  storage:", "  deleted_retention: 0s\n  storage:");
+    let place = Place::new(&config);
+    let registry = place.open();
+    for name in ["one", "two", "three", "four"] {
+        registry.create(&permit(), named(name)).expect("created");
+        delete(&registry, name).expect("deleted");
+    }
+    let data = |path: &str| place.base.join("data").join(path);
+    fs::write(data("two/notes.txt"), "mine").expect("written");
+    fs::create_dir(data("two/repair-1")).expect("made");
+    // Another graph has moved in, and one folder is in the file again under another name.
+    let stranger = r#"{"format":1,"uuid":"00000000-0000-0000-0000-000000000007"}"#;
+    fs::write(data("three/graph.json"), stranger).expect("written");
+    let text = place
+        .text()
+        .replace("graphs:\n", "graphs:\n  other: { uri: ../data/four }\n");
+    fs::write(place.config(), text).expect("written");
+    let registry = {
+        drop(registry);
+        place.open()
+    };
+    assert_eq!(registry.clean().expect("cleaned"), 3);
+    assert!(!data("one").exists());
+    let left: Vec<_> = fs::read_dir(data("two"))
+        .expect("listed")
+        .map(|item| item.expect("listed").file_name())
+        .collect();
+    assert_eq!(left, ["notes.txt"]);
+    assert!(data("three/log").exists() && data("four/log").exists());
+    opens(&registry, "other").expect("it is whole");
+    assert_eq!(registry.clean().expect("four is in use"), 0);
+}
+
+#[test]
+fn a_key_is_answered_once_for_each_request() {
+    let place = Place::new(CONFIG);
+    let registry = place.open();
+    let one = || NewGraph {
+        key: Some(key("k", "one")),
+        ..named("one")
+    };
+    assert!(!registry.create(&permit(), one()).expect("created").replayed);
+    let again = place.open().create(&permit(), one()).expect("answered");
+    assert!(again.replayed && again.registration.graph_id == id("one"));
+    delete(&registry, "one").expect("deleted");
+    let text = place.text();
+    assert!(
+        registry
+            .create(&permit(), one())
+            .expect("answered")
+            .replayed
+    );
+    assert_eq!(place.text(), text, "the same answer, and nothing done");
+    let other = NewGraph {
+        key: Some(key("k", "two")),
+        ..named("two")
+    };
+    let error = registry.create(&permit(), other).expect_err("another");
+    assert!(matches!(error, Error::KeyReused), "{error}");
+    // What failed is not remembered.
+    let outside = NewGraph {
+        key: Some(key("l", "x")),
+        ..at("x", "/x")
+    };
+    registry.create(&permit(), outside).expect_err("outside");
+    let inside = NewGraph {
+        key: Some(key("l", "x")),
+        ..at("x", "../data/x")
+    };
+    assert!(!registry.create(&permit(), inside).expect("made").replayed);
+}
+
+/// Two registries stand for two processes: they share nothing but the disk.
+#[test]
+fn a_graph_that_another_process_has_open_is_let_go_and_never_written_again() {
+    let place = Place::new(CONFIG);
+    let (one, two) = (place.open(), Arc::new(place.open()));
+    one.create(&permit(), named("one")).expect("created");
+    two.refresh().expect("read");
+    opens(&two, "one").expect("open");
+    let peer = two.clone();
+    let (stop, stopped) = std::sync::mpsc::sync_channel::<()>(1);
+    let yielding = std::thread::spawn(move || {
+        while stopped.recv_timeout(Duration::from_millis(10)).is_err() {
+            peer.yield_to_peers();
+        }
+    });
+    delete(&one, "one").expect("deleted, for the other let go");
+    // The other has not read the file again.
+    let error = opens(&two, "one").expect_err("deleted");
+    assert!(
+        matches!(error, HandleError::Absent | HandleError::Changed),
+        "{error}"
+    );
+    restore(&one, "one").expect("restored");
+    stop.send(()).expect("still there");
+    yielding.join().expect("no panic");
+    two.yield_to_peers();
+    opens(&two, "one").expect("it is back");
+    // Nobody yields: the delete is refused with the holder, and nothing has changed.
+    let text = place.text();
+    let hurried = Registry::open(
+        &place.config(),
+        Options {
+            fence_patience: Duration::from_millis(50),
+            ..Options::default()
+        },
+    )
+    .expect("opened");
+    let error = delete(&hurried, "one").expect_err("held");
+    assert!(matches!(error, Error::Locked { .. }), "{error}");
+    assert_eq!(place.text(), text);
+    opens(&two, "one").expect("as before");
+}
+
+type Operation = fn(&Registry) -> Result<(), Error>;
+
+/// What is done to the graph one, what must have been done to it before, and its steps.
+const OPERATIONS: [(&str, Option<Operation>, Operation, &[Step]); 4] = [
+    (
+        "update",
+        None,
+        |registry| {
+            let change = GraphUpdate {
+                tenant: Some(Some("rival".to_owned())),
+                ..GraphUpdate::default()
+            };
+            update(registry, "one", &change)
+        },
+        Step::UPDATE,
+    ),
+    (
+        "delete",
+        None,
+        |registry| delete(registry, "one").map(|_| ()),
+        Step::DELETE,
+    ),
+    (
+        "restore",
+        Some(|registry| delete(registry, "one").map(|_| ())),
+        |registry| restore(registry, "one"),
+        Step::RESTORE,
+    ),
+    (
+        "purge",
+        Some(|registry| delete(registry, "one").map(|_| ())),
+        |registry| purge(registry, "one").map(|_| ()),
+        Step::PURGE,
+    ),
+];
+
+/// A crash after each effect, found by a restart or by another server.
+#[test]
+fn a_crash_at_any_step_leaves_one_of_two_states() {
+    for (name, before, operation, steps) in OPERATIONS {
+        for &step in steps {
+            for restart in [true, false] {
+                let what = format!("{name} {step:?} restart {restart}");
+                let place = Place::new(CONFIG);
+                drop(with_one(&place));
+                let other = place.open();
+                if let Some(before) = before {
+                    before(&other).expect("done");
+                }
+                let old = place.text();
+                let crashing = place.halting(step);
+                let error = operation(&crashing).expect_err("halted");
+                assert!(
+                    matches!(error, Error::Halted(found) if found == step),
+                    "{what}: {error:?}"
+                );
+                drop(crashing);
+                let settled = if restart { place.open() } else { other };
+                settled.create(&permit(), named("two")).expect("created");
+                settled.clean().expect("goes on with a purge");
+                whole_or_absent(&place, &settled, &what);
+                let text = place.text();
+                let without_two = text.replace("  two:\n    uri: ../data/two\n", "");
+                let replaced = without_two != old;
+                let index = |wanted| steps.iter().position(|step| *step == wanted);
+                let expected = index(Step::ConfigReplaced)
+                    .is_some_and(|at| steps.iter().position(|found| *found == step) >= Some(at));
+                assert_eq!(replaced, expected, "{what}: {text}");
+                assert_eq!(
+                    place.open().snapshot().graphs,
+                    settled.snapshot().graphs,
+                    "{what}"
+                );
+                assert!(
+                    registry::intent::pending(settled.file())
+                        .expect("listed")
+                        .is_empty(),
+                    "{what}"
+                );
+            }
+        }
+    }
+}
+
+fn whole_or_absent(place: &Place, registry: &Registry, what: &str) {
+    let data = place.base.join("data/one/graph.json");
+    if registry.get(&id("one")).is_some() {
+        opens(registry, "one").unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(
+            registry.deleted(&id("one")).expect("read").is_none(),
+            "{what}"
+        );
+        return;
+    }
+    assert!(!place.text().contains("one:"), "{what}");
+    match deleted(registry, "one").record.stage {
+        Stage::Kept => {
+            restore(registry, "one").unwrap_or_else(|error| panic!("{what}: {error}"));
+            opens(registry, "one").unwrap_or_else(|error| panic!("{what}: {error}"));
+            delete(registry, "one").unwrap_or_else(|error| panic!("{what}: {error}"));
+        }
+        Stage::Purging => panic!("{what}: the purge was not gone on with"),
+        Stage::Purged(_) => assert!(!data.exists(), "{what}"),
+    }
+}
+
+/// Every durable effect has a step of its own after it, so that no crash is left untested.
+#[test]
+fn every_effect_has_a_step() {
+    for (name, before, operation, steps) in OPERATIONS {
+        let place = Place::new(CONFIG);
+        drop(with_one(&place));
+        if let Some(before) = before {
+            before(&place.open()).expect("done");
+        }
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = seen.clone();
+        let options = Options {
+            fault_hook: Some(Arc::new(move |step| {
+                let mut seen = noted.lock().expect("no panic");
+                seen.push((step, registry::effects()));
+                false
+            })),
+            ..Options::default()
+        };
+        let registry = Registry::open(&place.config(), options).expect("opened");
+        let mut last = registry::effects();
+        operation(&registry).expect("done");
+        let seen = seen.lock().expect("no panic");
+        for (step, effects) in seen.iter() {
+            assert!(effects - last <= 1, "{name}: more than one before {step:?}");
+            last = *effects;
+        }
+        assert_eq!(registry::effects(), last, "{name}: one after the last step");
+        let seen: Vec<_> = seen.iter().map(|(step, _)| *step).collect();
+        assert_eq!(seen, steps, "{name}");
+    }
+}

@@ -1,0 +1,63 @@
+//! Changing a graph's tenant, labels and policy.
+
+use std::sync::Arc;
+
+use api_types::{GraphSummary, UpdateGraphRequest};
+use policy::{Action, Context, Denial, Principal, Resource};
+use registry::{Condition, GraphUpdate};
+
+use super::Versioned;
+use crate::app::{App, Error, Target, blocking};
+
+pub(crate) async fn run(
+    app: &Arc<App>,
+    principal: &Arc<Principal>,
+    graph_id: String,
+    condition: Condition,
+    request: UpdateGraphRequest,
+) -> Result<Versioned<GraphSummary>, Error> {
+    let permit = app.permit_graph(principal, Action::GraphUpdate, Target::graph(&graph_id))?;
+    app.refuse_when_stopping()?;
+    let update = GraphUpdate {
+        tenant: request.tenant,
+        labels: request.labels,
+        policy_file: request
+            .policy
+            .map(|policy| policy.map(|policy| policy.file)),
+    };
+    refuse_giving_away(app, principal, &graph_id, &update)?;
+    let registry = app.registry.clone();
+    blocking(move || {
+        let graph = registry.update(&permit, &update, &condition)?;
+        tracing::info!(
+            graph_id = graph.graph_id.as_str(),
+            "changed a graph's registration"
+        );
+        Ok(super::versioned(&registry, &graph))
+    })
+    .await
+}
+
+/// Nobody moves a graph to where they could not have changed it: into another tenant, say.
+fn refuse_giving_away(
+    app: &App,
+    principal: &Arc<Principal>,
+    graph_id: &str,
+    update: &GraphUpdate,
+) -> Result<(), Error> {
+    let Some(graph) = app.find(graph_id) else {
+        return Ok(());
+    };
+    let resource = Resource::Graph(app.registry.as_updated(&graph, update));
+    let access = app.access.load();
+    let context = Context::now();
+    match access
+        .authorizer
+        .decide(principal, Action::GraphUpdate, &resource, &context)
+    {
+        Ok(_) => Ok(()),
+        Err(Denial::Forbidden(refusal) | Denial::Hidden(refusal)) => {
+            Err(Denial::Forbidden(refusal).into())
+        }
+    }
+}

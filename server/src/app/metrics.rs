@@ -1,0 +1,83 @@
+//! What is counted, for a monitoring system.
+
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use policy::{Action, Principal};
+use registry::config::Drift;
+
+use super::{App, Error, blocking};
+use crate::metrics::{heading, line};
+
+/// `principal` is who asks, when they said so; the config may open this to everybody.
+pub(crate) async fn run(
+    app: &Arc<App>,
+    principal: Option<&Arc<Principal>>,
+) -> Result<String, Error> {
+    let is_open = app.registry.snapshot().config.server.metrics_open;
+    match principal {
+        _ if is_open => {}
+        Some(principal) => drop(app.permit_server(principal, Action::MetricsRead)?),
+        None => return Err(Error::Unauthenticated),
+    }
+    let worker = app.clone();
+    blocking(move || Ok(text(&worker))).await
+}
+
+fn text(app: &App) -> String {
+    let mut out = String::new();
+    let mut gauge = |name: &str, help: &str, lines: &[(&str, f64)]| {
+        heading(&mut out, name, "gauge", help);
+        for (labels, value) in lines {
+            line(&mut out, name, labels, value);
+        }
+    };
+    let snapshot = app.registry.snapshot();
+    let (open, quarantined) = app.registry.tally();
+    let graphs = [
+        ("state=\"registered\"", snapshot.graphs.len() as f64),
+        ("state=\"open\"", open as f64),
+        ("state=\"quarantined\"", quarantined as f64),
+    ];
+    gauge("trellis_graphs", "How many graphs there are.", &graphs);
+    let (running, waiting) = app.admission.tally();
+    let queries = [
+        ("state=\"running\"", running as f64),
+        ("state=\"waiting\"", waiting as f64),
+    ];
+    gauge(
+        "trellis_queries",
+        "Queries that take their turns.",
+        &queries,
+    );
+    let digest = format!("digest=\"{}\"", snapshot.digest);
+    gauge(
+        "trellis_config_info",
+        "The config file that is served.",
+        &[(&digest, 1.0)],
+    );
+    // A file that cannot be read now is not the one that was read.
+    let drifted = !matches!(
+        app.registry.drift(),
+        Ok((Drift::Same | Drift::AdoptedFromPeer, _))
+    );
+    let drifted = f64::from(u8::from(drifted));
+    gauge(
+        "trellis_config_drifted",
+        "Whether the file is another one.",
+        &[("", drifted)],
+    );
+    if let Some(last) = app.last_reload() {
+        let ok = f64::from(u8::from(last.applied));
+        gauge(
+            "trellis_config_last_reload_success",
+            "Whether it was applied.",
+            &[("", ok)],
+        );
+        let at = last.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let name = "trellis_config_last_reload_timestamp_seconds";
+        gauge(name, "When it was.", &[("", at.as_secs_f64().floor())]);
+    }
+    app.metrics.write(&mut out);
+    out
+}

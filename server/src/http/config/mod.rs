@@ -1,0 +1,4 @@
+//! `/admin/config`.
+
+pub(super) mod drift;
+pub(super) mod reload;

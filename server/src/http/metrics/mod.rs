@@ -1,0 +1,3 @@
+//! `/metrics`.
+
+pub(super) mod show;

@@ -1,0 +1,306 @@
+//! The rows of one type as chunks, in ascending order of id.
+//!
+//! A base is never changed; another one shares the chunks that are equal. Rows that a commit brought
+//! as columns stand in chunks of their own until a fold has put them into the table.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
+use language::value::Value;
+use rpds::RedBlackTreeMapSync;
+
+use crate::chunk::{CHUNK_ROWS, Chunk, Written, ids_of};
+use crate::columns::{ID, Layout};
+use crate::rows::{Entry, Row};
+
+/// Rows as columns.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Base {
+    parts: Vec<Part>,
+    rows: usize,
+    unwritten_rows: usize,
+}
+
+/// A chunk of a base.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) chunk: Arc<Chunk>,
+    /// Who wrote it, while the table does not have it.
+    pub(crate) unwritten: Option<Written>,
+}
+
+/// Changes since a base, by id.
+pub(crate) type Entries = RedBlackTreeMapSync<u64, Entry>;
+
+impl Base {
+    /// Rows that the table has, in any order; ids must not repeat.
+    pub(crate) fn of_batches(layout: &Layout, batches: &[RecordBatch]) -> Result<Self, ArrowError> {
+        let mut chunks = Vec::new();
+        for batch in ordered(layout, batches)? {
+            chunks.push(Arc::new(Chunk::of_batch(layout, &batch)?));
+        }
+        Self::of_chunks(layout, chunks)
+    }
+
+    /// Chunks that the table has, in order; small neighbours become one.
+    fn of_chunks(layout: &Layout, chunks: Vec<Arc<Chunk>>) -> Result<Self, ArrowError> {
+        let written = |chunk| Part {
+            chunk,
+            unwritten: None,
+        };
+        Ok(Self::of_parts(
+            merged(layout, chunks)?.into_iter().map(written).collect(),
+        ))
+    }
+
+    fn of_parts(parts: Vec<Part>) -> Self {
+        let rows =
+            |parts: &mut dyn Iterator<Item = &Part>| parts.map(|part| part.chunk.len()).sum();
+        Self {
+            rows: rows(&mut parts.iter()),
+            unwritten_rows: rows(&mut parts.iter().filter(|part| part.unwritten.is_some())),
+            parts,
+        }
+    }
+
+    /// This base with rows whose ids follow on its own.
+    pub(crate) fn with_chunks(
+        &self,
+        chunks: impl Iterator<Item = Arc<Chunk>>,
+        written: Written,
+    ) -> Self {
+        let new = chunks.map(|chunk| Part {
+            chunk,
+            unwritten: Some(written),
+        });
+        Self::of_parts(self.parts.iter().cloned().chain(new).collect())
+    }
+
+    /// This base, and what `newer` has that was written after `folded`.
+    pub(crate) fn with_newer(&self, newer: &Self, folded: u64) -> Self {
+        let after = |part: &&Part| part.unwritten.is_some_and(|written| written.lsn > folded);
+        let new = newer.parts.iter().filter(after).cloned();
+        Self::of_parts(self.parts.iter().cloned().chain(new).collect())
+    }
+
+    /// This base with `changes` applied, as the table has it then. Chunks in which nothing changed
+    /// stay what they are.
+    pub(crate) fn folded(&self, layout: &Layout, changes: &Entries) -> Result<Self, ArrowError> {
+        let mut chunks = Vec::with_capacity(self.parts.len() + 1);
+        let first = self
+            .parts
+            .first()
+            .map_or(u64::MAX, |part| part.chunk.first());
+        insert(
+            layout,
+            changes,
+            (Bound::Unbounded, Bound::Excluded(first)),
+            &mut chunks,
+        )?;
+        for (place, part) in self.parts.iter().enumerate() {
+            let (first, last) = (part.chunk.first(), part.chunk.last());
+            let next = self.parts.get(place + 1).map(|part| part.chunk.first());
+            let inside = changes.range(first..=last).count();
+            if inside == 0 {
+                chunks.push(part.chunk.clone());
+            } else {
+                replace(layout, &part.chunk, changes, &mut chunks)?;
+            }
+            let end = next.map_or(Bound::Unbounded, Bound::Excluded);
+            insert(layout, changes, (Bound::Excluded(last), end), &mut chunks)?;
+        }
+        Self::of_chunks(layout, chunks)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// How many rows the table does not have yet.
+    pub(crate) fn unwritten_rows(&self) -> usize {
+        self.unwritten_rows
+    }
+
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    pub(crate) fn chunks(&self) -> impl DoubleEndedIterator<Item = &Chunk> + Clone {
+        self.parts.iter().map(|part| &*part.chunk)
+    }
+
+    /// The part that would have a row, and its place in it.
+    fn part(&self, id: u64) -> Option<(&Part, usize)> {
+        let after = match self.parts.len() {
+            1 => 1,
+            _ => self.parts.partition_point(|part| part.chunk.first() <= id),
+        };
+        let part = self.parts.get(after.checked_sub(1)?)?;
+        Some((part, part.chunk.find(id)?))
+    }
+
+    /// The chunk that has a row, and its place in it.
+    pub(crate) fn find(&self, id: u64) -> Option<(&Chunk, usize)> {
+        self.part(id).map(|(part, row)| (&*part.chunk, row))
+    }
+
+    pub(crate) fn contains(&self, id: u64) -> bool {
+        self.part(id).is_some()
+    }
+
+    /// Whether the row is there and the table has it.
+    pub(crate) fn is_written(&self, id: u64) -> bool {
+        self.part(id)
+            .is_some_and(|(part, _)| part.unwritten.is_none())
+    }
+
+    pub(crate) fn value(&self, id: u64, position: usize) -> Value {
+        self.find(id)
+            .map_or(Value::Null, |(chunk, row)| chunk.value(row, position))
+    }
+
+    /// All ids, ascending.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u64> + '_ {
+        self.chunks().flat_map(|chunk| chunk.ids().iter())
+    }
+
+    /// Id, source and target of all edges.
+    pub(crate) fn edges(&self) -> impl Iterator<Item = (u64, u64, u64)> + Clone + '_ {
+        self.chunks().flat_map(edges)
+    }
+
+    /// Bytes of memory that the columns take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.chunks().map(Chunk::bytes).sum()
+    }
+}
+
+/// Id, source and target of the edges of a chunk.
+pub(crate) fn edges(chunk: &Chunk) -> impl Iterator<Item = (u64, u64, u64)> + Clone + '_ {
+    let ends = chunk.end_columns().into_iter();
+    let ends = ends.flat_map(|(sources, targets)| sources.iter().zip(targets.iter()));
+    let with_ids = chunk.ids().iter().zip(ends);
+    with_ids.map(|(id, (source, target))| (id, source, target))
+}
+
+/// New rows of a range of ids, as chunks.
+fn insert(
+    layout: &Layout,
+    changes: &Entries,
+    range: (Bound<u64>, Bound<u64>),
+    chunks: &mut Vec<Arc<Chunk>>,
+) -> Result<(), ArrowError> {
+    let mut rows = live(changes, range).peekable();
+    while rows.peek().is_some() {
+        let some = layout.batch(rows.by_ref().take(CHUNK_ROWS))?;
+        chunks.push(Arc::new(Chunk::of_batch(layout, &some)?));
+    }
+    Ok(())
+}
+
+/// A chunk with the changes in its range of ids.
+fn replace(
+    layout: &Layout,
+    chunk: &Chunk,
+    changes: &Entries,
+    chunks: &mut Vec<Arc<Chunk>>,
+) -> Result<(), ArrowError> {
+    let (first, last) = (chunk.first(), chunk.last());
+    let keep = chunk
+        .ids()
+        .iter()
+        .map(|id| Some(!changes.contains_key(&id)));
+    let kept = arrow_select::filter::filter_record_batch(&chunk.batch(layout)?, &keep.collect())?;
+    let changed = live(changes, (Bound::Included(first), Bound::Included(last)));
+    let changed = layout.resident_part(&layout.batch(changed)?)?;
+    for batch in ordered(layout, &[kept, changed])? {
+        chunks.push(Arc::new(Chunk::of_batch(layout, &batch)?));
+    }
+    Ok(())
+}
+
+/// The rows that changes leave in a range of ids.
+fn live(changes: &Entries, range: (Bound<u64>, Bound<u64>)) -> impl Iterator<Item = (u64, &Row)> {
+    let entries = changes.range(range);
+    entries.filter_map(|(id, entry)| Some((*id, entry.row.as_deref()?)))
+}
+
+/// Joins small neighbours, so that there are few chunks: one that is appended grows at each fold
+/// until it has as many rows as a quarter of the one before it, as the digits of a number do.
+fn merged(layout: &Layout, chunks: Vec<Arc<Chunk>>) -> Result<Vec<Arc<Chunk>>, ArrowError> {
+    // Neighbours that are to be joined stand together, and each row is copied once.
+    let mut groups: Vec<(usize, Vec<Arc<Chunk>>)> = Vec::new();
+    for chunk in chunks {
+        let (mut rows, mut group) = (chunk.len(), vec![chunk]);
+        while let Some((before, _)) = groups.last()
+            && before + rows <= CHUNK_ROWS
+            && *before <= rows.saturating_mul(4)
+            && let Some((before, mut earlier)) = groups.pop()
+        {
+            rows += before;
+            earlier.append(&mut group);
+            group = earlier;
+        }
+        groups.push((rows, group));
+    }
+    groups
+        .into_iter()
+        .map(|(_, mut group)| match (group.len(), group.pop()) {
+            (1, Some(only)) => Ok(only),
+            (_, last) => {
+                group.extend(last);
+                Chunk::concat(layout, &group).map(Arc::new)
+            }
+        })
+        .collect()
+}
+
+/// Batches of at most [`CHUNK_ROWS`] rows in ascending order of id. What is in order already is not
+/// copied.
+fn ordered(layout: &Layout, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, ArrowError> {
+    let mut columns = Vec::with_capacity(batches.len());
+    for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
+        let ids = batch.column_by_name(ID).ok_or_else(|| {
+            ArrowError::SchemaError(format!("the table of {} has no column {ID}", layout.name))
+        })?;
+        columns.push((batch, ids_of(ids)?.values()));
+    }
+    // Strictly: an id that repeats is found below.
+    let ascending = columns.iter().flat_map(|(_, ids)| ids.iter());
+    if ascending.is_sorted_by(|a, b| a < b) {
+        return Ok(columns
+            .iter()
+            .flat_map(|(batch, _)| pieces(batch))
+            .collect());
+    }
+    let mut order: Vec<(u64, u32, u32)> = Vec::new();
+    for (place, (_, ids)) in (0_u32..).zip(&columns) {
+        order.extend((0_u32..).zip(ids.iter()).map(|(row, id)| (*id, place, row)));
+    }
+    order.sort_unstable();
+    if let Some([(id, ..), _]) = order.array_windows().find(|[a, b]| a.0 == b.0) {
+        return Err(ArrowError::InvalidArgumentError(format!(
+            "the table of {} has two rows with the id {id}",
+            layout.name
+        )));
+    }
+    let batches: Vec<&RecordBatch> = columns.iter().map(|(batch, _)| *batch).collect();
+    order
+        .chunks(CHUNK_ROWS)
+        .map(|order| {
+            let places: Vec<(usize, usize)> = order
+                .iter()
+                .map(|(_, place, row)| (*place as usize, *row as usize))
+                .collect();
+            arrow_select::interleave::interleave_record_batch(&batches, &places)
+        })
+        .collect()
+}
+
+/// A batch in pieces of at most [`CHUNK_ROWS`] rows.
+fn pieces(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> + '_ {
+    let starts = (0..batch.num_rows()).step_by(CHUNK_ROWS);
+    starts.map(|start| batch.slice(start, CHUNK_ROWS.min(batch.num_rows() - start)))
+}

@@ -1,0 +1,269 @@
+//! Reading Parquet, CSV and Arrow streams: batches of rows, whatever the file.
+
+use std::io::{BufReader, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, RwLock};
+
+use arrow_array::builder::LargeStringBuilder;
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_ipc::reader::StreamReader;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::context::Context;
+use super::frame::Plan;
+use super::gather::{Block, Gathered, Gatherer};
+use super::index::NodeIndexes;
+use super::part::{Given, PartBuilder};
+use super::{
+    EdgeRecord, End, Errors, Format, Input, LineError, MAX_ERRORS, NodeRecord, Rows, pipeline,
+};
+use crate::keys;
+
+/// Rows of a batch.
+const ROWS: usize = 16 << 10;
+
+/// Bytes that are read at once.
+const BUFFER: usize = 1 << 20;
+
+/// The rows of an input, some at a time; an error ends it.
+pub(super) struct Batches {
+    schema: SchemaRef,
+    /// Empty cells give nothing.
+    sparse: bool,
+    rows: Box<dyn Iterator<Item = Result<RecordBatch, String>> + Send>,
+}
+
+impl Batches {
+    /// # Errors
+    /// What is wrong with the input before its first row.
+    pub(super) fn open(input: Input, format: Format) -> Result<Self, String> {
+        // These readers panic on some of the files that are damaged.
+        let opened = catch_unwind(AssertUnwindSafe(|| match format {
+            Format::Parquet => parquet(input),
+            Format::Arrow => arrow(input),
+            Format::Csv => csv(input),
+            Format::Ndjson => Err("lines are no columns".to_owned()),
+        }));
+        opened.unwrap_or_else(|_| Err(damaged()))
+    }
+}
+
+fn damaged() -> String {
+    "the file is damaged".to_owned()
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = catch_unwind(AssertUnwindSafe(|| self.rows.next()));
+        next.unwrap_or_else(|_| Some(Err(damaged())))
+    }
+}
+
+fn parquet(input: Input) -> Result<Batches, String> {
+    let Input::File(file) = input else {
+        return Err("Parquet is read from a file: its end is read first".to_owned());
+    };
+    let unreadable = |error: &dyn std::fmt::Display| format!("not readable as Parquet: {error}");
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| unreadable(&e))?;
+    let schema = reader.schema().clone();
+    let reader = reader.with_batch_size(ROWS).build();
+    let reader = reader.map_err(|error| unreadable(&error))?;
+    Ok(Batches {
+        schema,
+        sparse: false,
+        rows: Box::new(reader.map(move |batch| batch.map_err(|error| unreadable(&error)))),
+    })
+}
+
+fn arrow(input: Input) -> Result<Batches, String> {
+    let unreadable = |error: &dyn std::fmt::Display| format!("not readable as Arrow: {error}");
+    let input = BufReader::with_capacity(BUFFER, input);
+    let reader = StreamReader::try_new(input, None).map_err(|error| unreadable(&error))?;
+    Ok(Batches {
+        schema: reader.schema(),
+        sparse: false,
+        rows: Box::new(reader.map(move |batch| batch.map_err(|error| unreadable(&error)))),
+    })
+}
+
+fn csv(input: Input) -> Result<Batches, String> {
+    let mut reader = csv::ReaderBuilder::new().from_reader(BufReader::with_capacity(BUFFER, input));
+    let header = reader.headers().map_err(|error| unreadable_csv(&error))?;
+    let fields = header
+        .iter()
+        .map(|name| Field::new(name, DataType::LargeUtf8, true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let rows = CsvRows {
+        reader,
+        schema: schema.clone(),
+    };
+    Ok(Batches {
+        schema,
+        sparse: true,
+        rows: Box::new(rows),
+    })
+}
+
+fn unreadable_csv(error: &csv::Error) -> String {
+    format!("not readable as CSV: {error}")
+}
+
+/// The rows of a CSV file, as text.
+struct CsvRows<R> {
+    reader: csv::Reader<R>,
+    schema: SchemaRef,
+}
+
+impl<R: Read> Iterator for CsvRows<R> {
+    type Item = Result<RecordBatch, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let fields = self.schema.fields().iter();
+        let mut columns: Vec<_> = fields.map(|_| LargeStringBuilder::new()).collect();
+        let mut record = csv::StringRecord::new();
+        let mut rows = 0;
+        while rows < ROWS {
+            match self.reader.read_record(&mut record) {
+                Ok(true) => rows += 1,
+                Ok(false) => break,
+                Err(error) => return Some(Err(unreadable_csv(&error))),
+            }
+            for (column, text) in columns.iter_mut().zip(&record) {
+                column.append_value(text);
+            }
+        }
+        let columns = columns.iter_mut();
+        let columns = columns.map(|column| Arc::new(column.finish()) as ArrayRef);
+        let batch = || RecordBatch::try_new(self.schema.clone(), columns.collect());
+        (rows > 0).then(|| batch().map_err(|error| error.to_string()))
+    }
+}
+
+/// Reads all rows of a type as columns.
+///
+/// # Errors
+/// Everything that is wrong with rows by themselves.
+pub(super) fn gather(
+    batches: Batches,
+    slot: usize,
+    context: &Context,
+) -> Result<Gathered, Vec<LineError>> {
+    let plan = plan(&batches, slot, context)?;
+    let nodes = RwLock::new(NodeIndexes::new(context));
+    let mut gatherer = Gatherer::new(context, &nodes);
+    let work = |batch: Result<RecordBatch, String>| {
+        let batch = batch?;
+        let mut block = Block {
+            lines: batch.num_rows() as u64,
+            ..Block::default()
+        };
+        let mut builder = PartBuilder::new(context, slot);
+        let mut line = 0;
+        plan.read(context, &batch, &mut |given| {
+            line += 1;
+            match given {
+                Ok(given) => builder.push(context, given),
+                Err(message) if block.errors.len() < MAX_ERRORS => {
+                    block.errors.push((line, message));
+                }
+                Err(_) => {}
+            }
+        })?;
+        block.finish(context, &nodes, [builder]);
+        Ok(block)
+    };
+    pipeline::run(batches, work, |block: Result<Block, String>| match block {
+        Ok(block) => gatherer.take(block),
+        Err(message) => {
+            gatherer.fail(message);
+            false
+        }
+    });
+    gatherer.finish()
+}
+
+fn plan(batches: &Batches, slot: usize, context: &Context) -> Result<Plan, Vec<LineError>> {
+    let plan = Plan::new(context, slot, &batches.schema, batches.sparse);
+    plan.map_err(|message| vec![LineError { line: 0, message }])
+}
+
+/// Reads all rows of a type as records.
+///
+/// # Errors
+/// As [`gather`].
+pub(super) fn records(
+    batches: Batches,
+    slot: usize,
+    context: &Context,
+) -> Result<Rows, Vec<LineError>> {
+    let plan = plan(&batches, slot, context)?;
+    let (mut rows, mut errors) = (Rows::default(), Errors::default());
+    let mut before = 0;
+    for batch in batches {
+        let read = batch.and_then(|batch| {
+            let mut line = before;
+            plan.read(context, &batch, &mut |given| {
+                line += 1;
+                match given {
+                    Ok(given) => push(&mut rows, context, slot, line, &given),
+                    Err(message) => errors.add(line, message),
+                }
+            })?;
+            before += batch.num_rows() as u64;
+            Ok(())
+        });
+        if let Err(message) = read {
+            errors.add(before + 1, message);
+            break;
+        }
+        if errors.full() {
+            break;
+        }
+    }
+    errors.or(rows)
+}
+
+fn push(rows: &mut Rows, context: &Context, slot: usize, line: u64, given: &Given<'_, '_>) {
+    let Some(shape) = context.shape(slot) else {
+        return;
+    };
+    let layout = &shape.layout;
+    let cells = layout.properties.iter().zip(given.cells.iter());
+    let properties: Vec<_> = cells
+        .filter_map(|(property, cell)| {
+            let value = super::context::value_of(cell.as_ref()?, &property.value_type);
+            Some((property.id, value))
+        })
+        .collect();
+    let declared = layout.declared_id.and_then(|position| {
+        let property = layout.properties.get(position)?;
+        let value = properties.iter().find(|(id, _)| *id == property.id);
+        crate::identity::of_value(&value?.1)
+    });
+    let identity = declared.or_else(|| given.identity.map(Arc::from));
+    let type_id = layout.type_id;
+    let Some(((source, target), (source_type, target_type))) = given.ends.zip(layout.ends) else {
+        rows.nodes.push(NodeRecord {
+            line,
+            type_id,
+            identity,
+            properties,
+        });
+        return;
+    };
+    let end = |type_id, key: &[u8]| End {
+        type_id,
+        key: keys::values_of(key),
+    };
+    rows.edges.push(EdgeRecord {
+        line,
+        type_id,
+        identity,
+        source: end(source_type, source),
+        target: end(target_type, target),
+        properties,
+    });
+}

@@ -1,0 +1,4 @@
+//! `/admin/config`.
+
+mod drift;
+mod reload;

@@ -1,0 +1,3 @@
+//! `/metrics`.
+
+mod show;
