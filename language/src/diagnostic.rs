@@ -42,6 +42,8 @@ pub enum Code {
     UnknownVariable,
     /// A function that does not exist.
     UnknownFunction,
+    /// A procedure that does not exist.
+    UnknownProcedure,
     /// A name declared twice, or a variable bound twice.
     DuplicateName,
     /// An expression has a type that its place does not take.
@@ -54,6 +56,10 @@ pub enum Code {
     MisplacedAggregate,
     /// A clause where it may not stand.
     MisplacedClause,
+    /// An expression where only a constant, or one without randomness, may stand.
+    NonConstant,
+    /// The parts of a `UNION` have different columns.
+    UnionColumns,
     /// A required property or key is missing.
     MissingProperty,
     /// A value or declaration that is well formed but not allowed.
@@ -77,16 +83,28 @@ impl Code {
             Self::UnknownProperty => "unknown_property",
             Self::UnknownVariable => "unknown_variable",
             Self::UnknownFunction => "unknown_function",
+            Self::UnknownProcedure => "unknown_procedure",
             Self::DuplicateName => "duplicate_name",
             Self::TypeMismatch => "type_mismatch",
             Self::WrongDirection => "wrong_direction",
             Self::WrongArity => "wrong_arity",
             Self::MisplacedAggregate => "misplaced_aggregate",
             Self::MisplacedClause => "misplaced_clause",
+            Self::NonConstant => "non_constant",
+            Self::UnionColumns => "union_columns",
             Self::MissingProperty => "missing_property",
             Self::InvalidValue => "invalid_value",
             Self::WriteInReadQuery => "write_in_read_query",
             Self::EmptySchema => "empty_schema",
+        }
+    }
+
+    /// The class of openCypher's errors that it belongs to, as the TCK names them.
+    #[must_use]
+    pub const fn class(self) -> &'static str {
+        match self {
+            Self::UnknownProcedure => "ProcedureError",
+            _ => "SyntaxError",
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod cypher;
 pub mod diagnostic;
 pub mod plan;
 pub mod schema;
+pub mod temporal;
 pub mod value;
 
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Span};

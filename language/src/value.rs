@@ -14,6 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::schema::TypeId;
+use crate::temporal::{self, Temporal};
 
 /// A node: its type and its id within the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -69,6 +70,8 @@ pub enum Value {
     Relationship(EdgeRef),
     /// A path.
     Path(Arc<Path>),
+    /// Any other time, or an amount of it.
+    Temporal(Arc<Temporal>),
 }
 
 /// A hashable stand-in for a value under equivalence; made by [`Value::group_key`].
@@ -94,7 +97,7 @@ impl Value {
 
     /// The name of the value's kind, for messages.
     #[must_use]
-    pub const fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "boolean",
@@ -108,6 +111,7 @@ impl Value {
             Self::Node(_) => "node",
             Self::Relationship(_) => "relationship",
             Self::Path(_) => "path",
+            Self::Temporal(temporal) => temporal.kind(),
         }
     }
 
@@ -116,6 +120,8 @@ impl Value {
     pub fn equals(&self, other: &Self) -> Option<bool> {
         match (self, other) {
             (Self::Null, _) | (_, Self::Null) => None,
+            (Self::Int(a), Self::Int(b)) => Some(a == b),
+            (Self::String(a), Self::String(b)) => Some(a == b),
             (Self::Int(a), Self::Float(b)) | (Self::Float(b), Self::Int(a)) => {
                 Some(compare_int_float(*a, *b) == Some(Ordering::Equal))
             }
@@ -131,7 +137,10 @@ impl Value {
                 }
                 all(a.values().zip(b.values()).map(|(x, y)| x.equals(y)))
             }
-            (a, b) => Some(a == b),
+            (a, b) => match (temporal::of(a), temporal::of(b)) {
+                (Some(a), Some(b)) => Some(a.equals(&b)),
+                _ => Some(a == b),
+            },
         }
     }
 
@@ -156,7 +165,7 @@ impl Value {
                 }
                 Some(a.len().cmp(&b.len()))
             }
-            _ => None,
+            (a, b) => temporal::of(a)?.compare(&temporal::of(b)?),
         }
     }
 
@@ -182,15 +191,20 @@ impl Value {
             (Self::Path(a), Self::Path(b)) => {
                 a.nodes.cmp(&b.nodes).then_with(|| a.edges.cmp(&b.edges))
             }
+            (Self::Int(a), Self::Int(b)) => a.cmp(b),
+            (Self::String(a), Self::String(b)) => a.cmp(b),
             (Self::Float(a), Self::Float(b)) => float_order(*a, *b),
             (Self::Int(a), Self::Float(b)) => compare_int_float(*a, *b).unwrap_or(Ordering::Less),
             (Self::Float(a), Self::Int(b)) => {
                 compare_int_float(*b, *a).map_or(Ordering::Greater, Ordering::reverse)
             }
-            (a, b) => a
-                .rank()
-                .cmp(&b.rank())
-                .then_with(|| a.compare(b).unwrap_or(Ordering::Equal)),
+            (a, b) => match (temporal::of(a), temporal::of(b)) {
+                (Some(a), Some(b)) => a.instant().cmp(&b.instant()),
+                _ => a
+                    .rank()
+                    .cmp(&b.rank())
+                    .then_with(|| a.compare(b).unwrap_or(Ordering::Equal)),
+            },
         }
     }
 
@@ -218,8 +232,7 @@ impl Value {
             Self::Relationship(_) => 2,
             Self::List(_) => 3,
             Self::Path(_) => 4,
-            Self::DateTime(_) => 5,
-            Self::Date(_) => 6,
+            Self::DateTime(_) | Self::Date(_) | Self::Temporal(_) => 5,
             Self::String(_) => 7,
             Self::Bool(_) => 8,
             Self::Int(_) | Self::Float(_) => 9,
@@ -250,8 +263,12 @@ impl Value {
                 sized(out, 4, text.len());
                 out.extend_from_slice(text.as_bytes());
             }
-            Self::Date(days) => tagged(out, 5, &days.to_be_bytes()),
-            Self::DateTime(micros) => tagged(out, 6, &micros.to_be_bytes()),
+            Self::Date(_) | Self::DateTime(_) | Self::Temporal(_) => {
+                out.push(5);
+                if let Some(temporal) = temporal::of(self) {
+                    temporal.write_key(out);
+                }
+            }
             Self::List(values) => {
                 sized(out, 7, values.len());
                 values.iter().for_each(|value| value.write_group_key(out));

@@ -4,12 +4,13 @@
 //! own, `_lsn` and `_run` (provenance), and one column `p<property id>` per property. Text and
 //! lists use 64-bit offsets, so that no column has a size at which it stops.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::builder::{
     BooleanBuilder, Date32Builder, FixedSizeBinaryBuilder, Float32Builder, Float64Builder,
-    Int32Builder, Int64Builder, LargeStringBuilder, TimestampMicrosecondBuilder, UInt32Builder,
-    UInt64Builder,
+    Int32Builder, Int64Builder, LargeBinaryBuilder, LargeStringBuilder,
+    TimestampMicrosecondBuilder, UInt32Builder, UInt64Builder,
 };
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -236,6 +237,7 @@ pub(crate) fn data_type(property_type: &PropertyType) -> DataType {
         PropertyType::List(element) => {
             DataType::LargeList(Arc::new(Field::new("item", data_type(element), true)))
         }
+        PropertyType::Map => DataType::LargeBinary,
     }
 }
 
@@ -285,6 +287,7 @@ pub(crate) fn column<'a>(
             TimestampMicrosecondBuilder::new().with_timezone("UTC"),
             Value::DateTime(micros) => *micros),
         PropertyType::List(element) => list_column(property_type, element, values),
+        PropertyType::Map => map_column(values),
     }
 }
 
@@ -317,6 +320,23 @@ fn list_column<'a>(
     Ok(Arc::new(array))
 }
 
+/// Maps of whatever values, each as the log would hold it.
+fn map_column<'a>(values: impl Iterator<Item = &'a Value>) -> Result<ArrayRef, ArrowError> {
+    let mut builder = LargeBinaryBuilder::new();
+    for value in values {
+        match value {
+            Value::Null => builder.append_null(),
+            Value::Map(map) => {
+                let bytes = postcard::to_stdvec(map.as_ref())
+                    .map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
+                builder.append_value(bytes);
+            }
+            other => return Err(misfit(&PropertyType::Map, other)),
+        }
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
 /// The value of one row of a column.
 pub(crate) fn value_at(column: &dyn Array, row: usize) -> Value {
     if column.is_null(row) {
@@ -343,6 +363,11 @@ pub(crate) fn value_at(column: &dyn Array, row: usize) -> Value {
         DataType::LargeList(_) => {
             let elements = column.as_list::<i64>().value(row);
             Value::list((0..elements.len()).map(|index| value_at(&elements, index)))
+        }
+        DataType::LargeBinary => {
+            // Tables are checksummed; bytes that are none of ours are no properties.
+            postcard::from_bytes::<BTreeMap<String, Value>>(column.as_binary::<i64>().value(row))
+                .map_or(Value::Null, |map| Value::Map(Arc::new(map)))
         }
         // `data_type` makes no others, and tables are checked against their layout when opened.
         _ => Value::Null,

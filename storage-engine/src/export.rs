@@ -1,9 +1,10 @@
 //! Exporting a snapshot as the records that [`crate::load`] takes back unchanged.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use language::diagnostic::closest;
-use language::schema::{EdgeType, NodeType, Property, scalar_to_json};
+use language::schema::{EdgeType, NodeType, Property, scalar_to_json, to_tagged_json};
 use language::value::{NodeRef, Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -96,6 +97,18 @@ pub fn ndjson(
 }
 
 fn node_record(snapshot: &Snapshot, node_type: &NodeType, node: NodeRef) -> Json {
+    if snapshot
+        .open()
+        .is_some_and(|open| open.node == node.type_id)
+    {
+        let labels = snapshot.node_labels(node);
+        let mut record = open_record(snapshot.node_identity(node), snapshot.node_properties(node));
+        match labels.as_slice() {
+            [only] => record.insert("type".to_owned(), json!(only)),
+            labels => record.insert("labels".to_owned(), json!(labels)),
+        };
+        return Json::Object(record);
+    }
     let mut data = Map::new();
     if node_type.key.is_empty() {
         data.insert(
@@ -120,6 +133,23 @@ fn edge_records<'a>(
 ) -> impl Iterator<Item = Json> + 'a {
     snapshot.edges(edge_type.id).filter_map(move |edge| {
         let (source, target) = snapshot.edge_ends(edge)?;
+        if snapshot
+            .open()
+            .is_some_and(|open| open.edge == edge.type_id)
+        {
+            let properties = snapshot.edge_properties(edge);
+            let mut record = open_record(snapshot.edge_identity(edge), properties);
+            let ends = [("from", source), ("to", target)];
+            let name = snapshot.edge_type_name(edge)?;
+            record.insert("edge".to_owned(), json!(name));
+            record.extend(ends.map(|(side, node)| {
+                (
+                    side.to_owned(),
+                    scalar_to_json(&snapshot.node_identity(node)),
+                )
+            }));
+            return Some(Json::Object(record));
+        }
         let mut data = Map::new();
         if edge_type.property("id").is_none() {
             data.insert(
@@ -141,6 +171,23 @@ fn edge_records<'a>(
             "data": data,
         }))
     })
+}
+
+/// The identity and the properties of an element of an open graph. A property `id` that says the
+/// same as the identity stands for both.
+fn open_record(identity: Value, properties: BTreeMap<String, Value>) -> Map<String, Json> {
+    let mut record = Map::new();
+    let own = properties
+        .get(crate::identity::ID)
+        .and_then(crate::identity::of_value);
+    if own.map(Value::String) != Some(identity.clone()) {
+        record.insert("id".to_owned(), scalar_to_json(&identity));
+    }
+    let data = properties
+        .iter()
+        .map(|(name, value)| (name.clone(), to_tagged_json(value)));
+    record.insert("data".to_owned(), Json::Object(data.collect()));
+    record
 }
 
 /// Null is left out, unless a load would put a default in its place.

@@ -40,6 +40,7 @@ mod clock;
 mod column_file;
 mod columns;
 pub mod doctor;
+mod elements;
 pub mod executor;
 mod files;
 mod finish;

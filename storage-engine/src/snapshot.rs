@@ -10,7 +10,7 @@ mod tables;
 use std::sync::Arc;
 
 use arrow_schema::ArrowError;
-use language::schema::{PropertyId, Schema, TypeId};
+use language::schema::{OpenTypes, PropertyId, Schema, TypeId};
 use language::value::{EdgeRef, NodeRef, Value};
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
@@ -34,6 +34,7 @@ pub(crate) use restore::Before;
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     schema: Arc<Schema>,
+    open: Option<OpenTypes>,
     graph: Uuid,
     head: Arc<CommitInfo>,
     lsn: u64,
@@ -90,6 +91,7 @@ impl Snapshot {
             .map(|(at, table)| (table.rows.layout.type_id, Place::Edge(at)));
         let places = Arc::new(node_places.chain(edge_places).collect());
         Self {
+            open: schema.open(),
             schema,
             graph,
             head: Arc::new(head),
@@ -105,6 +107,12 @@ impl Snapshot {
     #[must_use]
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
+    }
+
+    /// Where an open graph keeps what nobody declared; `None` for a closed one.
+    #[must_use]
+    pub fn open(&self) -> Option<OpenTypes> {
+        self.open
     }
 
     /// The commit that this is a view of.
@@ -304,22 +312,6 @@ impl Snapshot {
             Some(identity) => Value::String(identity),
             None => Value::string(identity::of_edge(self.graph, edge).to_string()),
         }
-    }
-
-    /// All properties of a node that have a value, by name.
-    #[must_use]
-    pub fn node_properties(&self, node: NodeRef) -> std::collections::BTreeMap<String, Value> {
-        self.node_table(node.type_id)
-            .map(|table| table.rows.named_values(node.id))
-            .unwrap_or_default()
-    }
-
-    /// All properties of an edge that have a value, by name.
-    #[must_use]
-    pub fn edge_properties(&self, edge: EdgeRef) -> std::collections::BTreeMap<String, Value> {
-        self.edge_table(edge.type_id)
-            .map(|table| table.rows.named_values(edge.id))
-            .unwrap_or_default()
     }
 
     /// Bytes of memory that columns and adjacency take; changes since the checkpoint not counted.

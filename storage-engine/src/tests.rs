@@ -7,6 +7,7 @@ mod history;
 mod memory;
 mod model;
 mod objects;
+mod open;
 mod past;
 mod repeated;
 mod transfer;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use language::schema::{InvalidValue, PropertyId, TypeId, scalar_to_json};
+use language::schema::{InvalidValue, PropertyId, PropertyType, TypeId, scalar_to_json};
 use language::value::{EdgeRef, NodeRef, Value};
 use uuid::Uuid;
 
@@ -377,9 +377,7 @@ impl Transaction {
         for (id, value) in properties {
             let position = position(layout, id)?;
             let value = accept(layout, position, value)?;
-            if !value.is_null() {
-                self.properties_set += 1;
-            }
+            self.properties_set += self.count_set(layout, position, &Value::Null, &value);
             put_at(&mut row.values, position, value);
             put_at(&mut given, position, true);
         }
@@ -391,6 +389,38 @@ impl Transaction {
             }
         }
         Ok(row)
+    }
+
+    /// How many properties a value sets in place of an old one. In an open graph the map of
+    /// properties counts by its entries; labels and the name of a type are no properties.
+    fn count_set(&self, layout: &Layout, position: usize, old: &Value, new: &Value) -> u64 {
+        let map = |value: &Value| match value {
+            Value::Map(map) => map.clone(),
+            _ => Arc::default(),
+        };
+        if self.is_open(layout.type_id) {
+            if layout
+                .properties
+                .get(position)
+                .map(|property| &property.value_type)
+                != Some(&PropertyType::Map)
+            {
+                return 0;
+            }
+            let (old, new) = (map(old), map(new));
+            let set = new
+                .iter()
+                .filter(|(name, value)| old.get(*name) != Some(*value))
+                .count();
+            let removed = old.keys().filter(|name| !new.contains_key(*name)).count();
+            return (set + removed) as u64;
+        }
+        u64::from(!new.is_null())
+    }
+
+    fn is_open(&self, type_id: TypeId) -> bool {
+        let open = self.snapshot.open();
+        open.is_some_and(|open| open.properties_of(type_id).is_some())
     }
 
     fn insert(&mut self, type_id: TypeId, id: u64, row: Row) {
@@ -438,8 +468,12 @@ impl Transaction {
                     property: property_name(&layout, position),
                 });
             }
+            let old = row.values.get(position).unwrap_or(&Value::Null);
+            self.properties_set += match self.snapshot.open() {
+                Some(_) => self.count_set(&layout, position, old, &value),
+                None => 1,
+            };
             put_at(&mut row.values, position, value);
-            self.properties_set += 1;
         }
         if layout.ends.is_some() {
             self.name_edge(&layout, EdgeRef { type_id, id }, &mut row);

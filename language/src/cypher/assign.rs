@@ -8,7 +8,7 @@ use open_cypher::ast::{
 };
 
 use crate::diagnostic::{Code, Span};
-use crate::plan::{Delete, Expr, ExprKind, SetItem, Slot, Type};
+use crate::plan::{Delete, Expr, ExprKind, Function, SetItem, Slot, Type};
 use crate::schema::{Property, PropertyId, TypeId};
 use crate::value::Value;
 
@@ -35,6 +35,15 @@ impl Compiler<'_> {
             SetItemKind::Property { target, value } => {
                 let (target, name) = self.assigned_property(target)?;
                 let value = self.expression(value)?;
+                if let Some(open) = self.open {
+                    self.write_whole(&target.types);
+                    return Ok(vec![self.open_assign(
+                        open,
+                        target.slot,
+                        &name.kind.text,
+                        value,
+                    )]);
+                }
                 let item = self.assign(&target, &name.kind.text, span(name.span), value)?;
                 Ok(vec![item])
             }
@@ -42,7 +51,9 @@ impl Compiler<'_> {
                 self.assign_all(target, value, true)
             }
             SetItemKind::MergeProperties { target, value } => self.assign_all(target, value, false),
-            SetItemKind::Labels { target, labels } => self.no_labels(target, labels),
+            SetItemKind::Labels { target, labels } => {
+                self.labels_changed(target, labels, Function::WithLabels)
+            }
             _ => self.unsupported(span(item.span), "this assignment"),
         }
     }
@@ -59,6 +70,15 @@ impl Compiler<'_> {
                     value_type: Type::Null,
                     span: place,
                 };
+                if let Some(open) = self.open {
+                    self.write_whole(&target.types);
+                    return Ok(vec![self.open_assign(
+                        open,
+                        target.slot,
+                        &name.kind.text,
+                        null,
+                    )]);
+                }
                 Ok(vec![self.assign(
                     &target,
                     &name.kind.text,
@@ -66,7 +86,9 @@ impl Compiler<'_> {
                     null,
                 )?])
             }
-            RemoveItemKind::Labels { target, labels } => self.no_labels(target, labels),
+            RemoveItemKind::Labels { target, labels } => {
+                self.labels_changed(target, labels, Function::WithoutLabels)
+            }
             _ => self.unsupported(span(item.span), "this removal"),
         }))?;
         Ok(lists.into_iter().flatten().collect())
@@ -83,7 +105,12 @@ impl Compiler<'_> {
                 }
                 Type::Any => self.hidden.clone(),
                 Type::Null => BTreeSet::new(),
-                Type::Boolean if matches!(expr.kind, ExprKind::HasType { .. }) => {
+                Type::Boolean
+                    if matches!(
+                        expr.kind,
+                        ExprKind::HasType { .. } | ExprKind::HasLabel { .. }
+                    ) =>
+                {
                     let message = "a label cannot be deleted";
                     return self.fail(Code::TypeMismatch, expr.span, message);
                 }
@@ -197,7 +224,9 @@ impl Compiler<'_> {
         replace: bool,
     ) -> Checked<Vec<SetItem>> {
         let target = self.target(target)?;
-        if let SyntaxKind::Map(entries) = &value.kind {
+        if let SyntaxKind::Map(entries) = &value.kind
+            && self.open.is_none()
+        {
             return self.assign_literal(&target, entries, replace, span(value.span));
         }
         let value = self.expression(value)?;
@@ -214,6 +243,14 @@ impl Compiler<'_> {
         }
         self.ask(&value, &Type::Map);
         self.write_whole(&target.types);
+        if let Some(open) = self.open {
+            return Ok(vec![self.open_assign_all(
+                open,
+                target.slot,
+                value,
+                replace,
+            )]);
+        }
         Ok(vec![SetItem::Properties {
             target: target.slot,
             replace,
@@ -322,9 +359,23 @@ impl Compiler<'_> {
         })
     }
 
-    /// Labels are fixed by the type.
-    fn no_labels(&mut self, target: &Name, labels: &LabelExpression) -> Checked<Vec<SetItem>> {
-        self.target(target)?;
+    /// In a closed graph labels are fixed by the type.
+    fn labels_changed(
+        &mut self,
+        target: &Name,
+        labels: &LabelExpression,
+        function: Function,
+    ) -> Checked<Vec<SetItem>> {
+        let target = self.target(target)?;
+        if let Some(open) = self.open {
+            self.write_whole(&BTreeSet::from([open.node]));
+            return Ok(vec![self.open_labels(
+                open,
+                target.slot,
+                labels,
+                function,
+            )?]);
+        }
         self.satisfying(labels, Element::Node)?;
         let message = "in a closed graph a node keeps its type, and so its labels, for life";
         self.fail(Code::InvalidValue, span(labels.span), message)

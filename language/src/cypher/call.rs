@@ -9,69 +9,72 @@ use crate::plan::{Aggregate, AggregateFunction, Expr, ExprKind, Type};
 use crate::schema::TypeId;
 
 use super::compiler::{Checked, Compiler, all};
-use super::functions::{FUNCTIONS, Function, Signature};
+use super::functions::{self, FUNCTIONS, Function, Signature};
 use super::parse::span;
 use super::{types, walk};
 
-const AGGREGATES: &[(&str, AggregateFunction)] = &[
-    ("count", AggregateFunction::Count),
-    ("sum", AggregateFunction::Sum),
-    ("avg", AggregateFunction::Avg),
-    ("min", AggregateFunction::Min),
-    ("max", AggregateFunction::Max),
-    ("collect", AggregateFunction::Collect),
+/// The aggregates: name, what it is, and what it does.
+pub(super) const AGGREGATES: &[(&str, AggregateFunction, &str)] = &[
+    (
+        "count",
+        AggregateFunction::Count,
+        "Number of rows, `count(*)`, or of values that are not null.",
+    ),
+    (
+        "sum",
+        AggregateFunction::Sum,
+        "Sum of numbers or durations; 0 over nothing.",
+    ),
+    (
+        "avg",
+        AggregateFunction::Avg,
+        "Average of numbers or durations; null over nothing.",
+    ),
+    (
+        "min",
+        AggregateFunction::Min,
+        "Smallest value; null over nothing.",
+    ),
+    (
+        "max",
+        AggregateFunction::Max,
+        "Largest value; null over nothing.",
+    ),
+    (
+        "collect",
+        AggregateFunction::Collect,
+        "A list of the values that are not null.",
+    ),
+    (
+        "stDev",
+        AggregateFunction::StDev,
+        "Standard deviation of a sample.",
+    ),
+    (
+        "stDevP",
+        AggregateFunction::StDevP,
+        "Standard deviation of everything.",
+    ),
+    (
+        "percentileCont",
+        AggregateFunction::PercentileCont,
+        "A percentile, between two values where it falls there.",
+    ),
+    (
+        "percentileDisc",
+        AggregateFunction::PercentileDisc,
+        "The value at a percentile.",
+    ),
 ];
 
 /// Functions that users of other systems know. Naming them is kinder than "unknown".
-const NOT_YET: &[&str] = &[
-    "stdev",
-    "stdevp",
-    "percentilecont",
-    "percentiledisc",
-    "rand",
-    "timestamp",
-    "elementid",
-    "duration",
-    "localdatetime",
-    "localtime",
-    "time",
+pub(super) const NOT_YET: &[&str] = &[
     "point",
     "distance",
-    "exp",
-    "log",
-    "log10",
-    "sin",
-    "cos",
-    "tan",
-    "cot",
-    "asin",
-    "acos",
-    "atan",
-    "atan2",
-    "pi",
-    "e",
-    "degrees",
-    "radians",
-    "haversin",
-    "randomuuid",
-    "tointegerornull",
-    "tofloatornull",
-    "tostringornull",
-    "tobooleanornull",
-    "isempty",
-    "char_length",
-    "character_length",
+    "point.distance",
     "normalize",
-    "filter",
-    "extract",
-    "exists",
     "shortestpath",
     "allshortestpaths",
-    "any",
-    "all",
-    "none",
-    "single",
-    "reduce",
 ];
 
 impl Compiler<'_> {
@@ -85,28 +88,19 @@ impl Compiler<'_> {
             .collect();
         let name = name.join(".");
         let lower = name.to_lowercase();
-        if let Some((name, function)) = AGGREGATES.iter().find(|(known, _)| *known == lower) {
+        let aggregate = AGGREGATES
+            .iter()
+            .find(|(known, ..)| known.eq_ignore_ascii_case(&name));
+        if let Some((name, function, _)) = aggregate {
             return self.aggregate(name, *function, call, place);
         }
         if lower == "exists"
             && let [argument] = call.arguments.as_slice()
-            && is_property(argument)
+            && let Some(test) = self.exists(argument, place)
         {
-            let operand = Box::new(self.expression(argument)?);
-            let kind = ExprKind::IsNull {
-                operand,
-                negated: true,
-            };
-            return Ok(Expr {
-                kind,
-                value_type: Type::Boolean,
-                span: place,
-            });
+            return test;
         }
-        let Some(signature) = FUNCTIONS
-            .iter()
-            .find(|known| known.name.to_lowercase() == lower)
-        else {
+        let Some(signature) = functions::named(&name) else {
             return self.unknown_function(&name, &lower, span(call.name.span));
         };
         if let Some(quantifier) = &call.quantifier {
@@ -117,7 +111,7 @@ impl Compiler<'_> {
             return self.fail(Code::Syntax, span(quantifier.span), message);
         }
         let given = call.arguments.len();
-        if given < signature.min || given > signature.max {
+        if given < signature.min || given > signature.max() {
             let message = format!(
                 "{}() takes {}, not {given}",
                 signature.name,
@@ -129,7 +123,10 @@ impl Compiler<'_> {
             .arguments
             .iter()
             .map(|argument| self.expression(argument)))?;
-        self.accepted(signature, &arguments)?;
+        // In an open graph wrong bounds are an error of the row that has them.
+        if self.open.is_none() || signature.function != Function::Range {
+            self.accepted(signature, &arguments)?;
+        }
         let value_type = match &signature.result {
             Some(result) => result.clone(),
             None => self.result(signature.function, &arguments),
@@ -146,27 +143,34 @@ impl Compiler<'_> {
         })
     }
 
+    /// `exists(n.name)` and `exists((a)-->(b))`; `None` for anything else.
+    fn exists(&mut self, argument: &Syntax, place: Span) -> Option<Checked<Expr>> {
+        if let SyntaxKind::Pattern(pattern) = &argument.kind {
+            return Some(self.pattern_predicate(pattern, place));
+        }
+        is_property(argument).then(|| {
+            let operand = Box::new(self.expression(argument)?);
+            let kind = ExprKind::IsNull {
+                operand,
+                negated: true,
+            };
+            Ok(Expr {
+                kind,
+                value_type: Type::Boolean,
+                span: place,
+            })
+        })
+    }
+
     fn unknown_function(&self, name: &str, lower: &str, place: Span) -> Checked<Expr> {
-        let qualified_time = lower.split('.').next().is_some_and(|head| {
-            lower.contains('.')
-                && [
-                    "date",
-                    "datetime",
-                    "duration",
-                    "time",
-                    "localtime",
-                    "localdatetime",
-                    "point",
-                ]
-                .contains(&head)
-        });
-        if NOT_YET.contains(&lower) || qualified_time {
+        if NOT_YET.contains(&lower) {
             return self.unsupported(place, &format!("the function {name}()"));
         }
         let known = FUNCTIONS
             .iter()
             .map(|known| known.name)
-            .chain(AGGREGATES.iter().map(|(name, _)| *name));
+            .filter(|name| !name.starts_with('_'))
+            .chain(AGGREGATES.iter().map(|(name, ..)| *name));
         let finding = self.finding(
             Code::UnknownFunction,
             place,
@@ -182,9 +186,22 @@ impl Compiler<'_> {
         call: &FunctionInvocation,
         place: Span,
     ) -> Checked<Expr> {
-        let [argument] = call.arguments.as_slice() else {
-            let message = format!("{name}() takes 1 argument, not {}", call.arguments.len());
-            return self.fail(Code::WrongArity, place, message);
+        let percentile = matches!(
+            function,
+            AggregateFunction::PercentileCont | AggregateFunction::PercentileDisc
+        );
+        let (argument, parameter) = match (call.arguments.as_slice(), percentile) {
+            ([argument], false) => (argument, None),
+            ([argument, parameter], true) => (argument, Some(parameter)),
+            (given, _) => {
+                let wanted = if percentile {
+                    "2 arguments"
+                } else {
+                    "1 argument"
+                };
+                let message = format!("{name}() takes {wanted}, not {}", given.len());
+                return self.fail(Code::WrongArity, place, message);
+            }
         };
         if self.aggregates.is_none() {
             let message = format!(
@@ -206,8 +223,26 @@ impl Compiler<'_> {
             true => None,
             false => Some(self.without_aggregates(|compiler| compiler.expression(argument))?),
         };
+        let parameter = parameter
+            .map(|parameter| {
+                let parameter =
+                    self.without_aggregates(|compiler| compiler.expression(parameter))?;
+                self.require(&parameter, &Type::Number, "a percentile")?;
+                Checked::Ok(parameter)
+            })
+            .transpose()?;
+        if let Some(random) = argument.as_ref().filter(|argument| is_random(argument)) {
+            let message = "a random value in an aggregate is not defined: put it in a WITH before";
+            return self.fail(Code::NonConstant, random.span, message);
+        }
         let value_type = self.aggregated(name, function, argument.as_ref())?;
-        let slot = self.aggregate_slot(function, distinct, argument);
+        let slot = self.aggregate_slot(Aggregate {
+            function,
+            distinct,
+            argument,
+            parameter,
+            slot: self.next_slot(),
+        });
         Ok(Expr {
             kind: ExprKind::Variable(slot),
             value_type,
@@ -229,46 +264,58 @@ impl Compiler<'_> {
             AggregateFunction::Min | AggregateFunction::Max => argument.value_type.clone(),
             AggregateFunction::Collect => Type::List(Box::new(argument.value_type.clone())),
             AggregateFunction::Sum | AggregateFunction::Avg => {
-                self.require(
-                    argument,
-                    &Type::Number,
-                    &format!("the argument of {name}()"),
-                )?;
+                if argument.value_type == Type::Duration {
+                    return Ok(Type::Duration);
+                }
+                self.numbers(name, argument)?;
                 match (function, &argument.value_type) {
+                    (_, Type::Any) if self.open.is_some() => Type::Any,
                     (AggregateFunction::Avg, _) | (_, Type::Float) => Type::Float,
                     (_, Type::Integer) => Type::Integer,
                     _ => Type::Number,
                 }
             }
+            AggregateFunction::PercentileDisc => {
+                self.numbers(name, argument)?;
+                argument.value_type.clone()
+            }
+            AggregateFunction::StDev
+            | AggregateFunction::StDevP
+            | AggregateFunction::PercentileCont => {
+                self.numbers(name, argument)?;
+                Type::Float
+            }
         })
     }
 
+    fn numbers(&mut self, name: &str, argument: &Expr) -> Checked<()> {
+        self.require(
+            argument,
+            &Type::Number,
+            &format!("the argument of {name}()"),
+        )
+    }
+
     /// The same aggregate twice is computed once; so `ORDER BY count(*)` finds the projected one.
-    fn aggregate_slot(
-        &mut self,
-        function: AggregateFunction,
-        distinct: bool,
-        argument: Option<Expr>,
-    ) -> crate::plan::Slot {
-        let same = |known: &Option<Expr>| match (known, &argument) {
-            (Some(known), Some(argument)) => walk::same(known, argument),
+    fn aggregate_slot(&mut self, new: Aggregate) -> crate::plan::Slot {
+        let same = |known: &Option<Expr>, new: &Option<Expr>| match (known, new) {
+            (Some(known), Some(new)) => walk::same(known, new),
             (None, None) => true,
             _ => false,
         };
         let known = self.aggregates.iter().flatten().find(|known| {
-            known.function == function && known.distinct == distinct && same(&known.argument)
+            known.function == new.function
+                && known.distinct == new.distinct
+                && same(&known.argument, &new.argument)
+                && same(&known.parameter, &new.parameter)
         });
         if let Some(known) = known {
             return known.slot;
         }
         let slot = self.new_slot();
-        let aggregate = Aggregate {
-            function,
-            distinct,
-            argument,
-            slot,
-        };
-        self.aggregates.get_or_insert_default().push(aggregate);
+        self.aggregates
+            .get_or_insert_default()
+            .push(Aggregate { slot, ..new });
         slot
     }
 
@@ -279,7 +326,7 @@ impl Compiler<'_> {
         };
         let types = self.graph_types(&argument.value_type);
         match function {
-            Function::Id => self.read_keys(&types),
+            Function::Id | Function::ElementId => self.read_keys(&types),
             Function::Keys | Function::Properties => self.read_whole(&types),
             Function::StartNode | Function::EndNode => {
                 let ends = self.ends(&types, function == Function::StartNode);
@@ -299,7 +346,7 @@ impl Compiler<'_> {
 
     fn accepted(&mut self, signature: &Signature, arguments: &[Expr]) -> Checked<()> {
         let checks = arguments.iter().enumerate().map(|(index, argument)| {
-            let wanted = wanted(signature.function, index);
+            let wanted = signature.wanted(index);
             if let [only] = wanted.as_slice() {
                 self.ask(argument, only);
             }
@@ -310,11 +357,10 @@ impl Compiler<'_> {
             {
                 return Ok(());
             }
-            let names: Vec<String> = wanted.iter().map(types::name).collect();
             let message = format!(
                 "{}() takes {} here, not {}",
                 signature.name,
-                names.join(" or "),
+                signature.takes(index),
                 types::name(&argument.value_type)
             );
             self.fail(Code::TypeMismatch, argument.span, message)
@@ -329,9 +375,11 @@ impl Compiler<'_> {
             .map_or(Type::Null, |argument| argument.value_type.clone());
         match function {
             Function::Id => self.identity(&first),
-            Function::Labels | Function::Keys | Function::Split => {
-                Type::List(Box::new(Type::String))
-            }
+            Function::Labels
+            | Function::Keys
+            | Function::Split
+            | Function::WithLabels
+            | Function::WithoutLabels => Type::List(Box::new(Type::String)),
             Function::Range => Type::List(Box::new(Type::Integer)),
             Function::StartNode | Function::EndNode => {
                 let edges = if types::is_open(&first) {
@@ -395,60 +443,6 @@ impl Compiler<'_> {
     }
 }
 
-/// What a function takes at a place; empty when it takes anything.
-fn wanted(function: Function, index: usize) -> Vec<Type> {
-    let node = || Type::Node(BTreeSet::new());
-    let relationship = || Type::Relationship(BTreeSet::new());
-    let list = || Type::List(Box::new(Type::Any));
-    match (function, index) {
-        (Function::Coalesce, _) => Vec::new(),
-        (Function::Id, _) => vec![node(), relationship()],
-        (Function::Labels, _) => vec![node()],
-        (Function::Type | Function::StartNode | Function::EndNode, _) => vec![relationship()],
-        (Function::Keys | Function::Properties, _) => vec![node(), relationship(), Type::Map],
-        (Function::Nodes | Function::Relationships | Function::Length, _) => vec![Type::Path],
-        (Function::Size | Function::Reverse, _) => vec![list(), Type::String],
-        (Function::Head | Function::Last | Function::Tail, _) => vec![list()],
-        (Function::Range, _) => vec![Type::Integer],
-        (Function::ToInteger | Function::ToFloat, _) => vec![Type::Number, Type::String],
-        (Function::ToString, _) => {
-            vec![
-                Type::String,
-                Type::Number,
-                Type::Boolean,
-                Type::Date,
-                Type::DateTime,
-            ]
-        }
-        (Function::ToBoolean, _) => vec![Type::String, Type::Boolean],
-        (
-            Function::Abs
-            | Function::Ceil
-            | Function::Floor
-            | Function::Round
-            | Function::Sqrt
-            | Function::Sign,
-            _,
-        ) => vec![Type::Number],
-        (Function::Substring, 1 | 2) | (Function::Left | Function::Right, 1) => vec![Type::Integer],
-        (Function::Date, _) => vec![Type::String, Type::Date, Type::DateTime],
-        (Function::DateTime, _) => vec![Type::String, Type::DateTime],
-        (
-            Function::ToLower
-            | Function::ToUpper
-            | Function::Trim
-            | Function::LTrim
-            | Function::RTrim
-            | Function::Substring
-            | Function::Left
-            | Function::Right
-            | Function::Split
-            | Function::Replace,
-            _,
-        ) => vec![Type::String],
-    }
-}
-
 fn arity(signature: &Signature) -> String {
     let count = |count: usize| {
         if count == 1 {
@@ -457,11 +451,18 @@ fn arity(signature: &Signature) -> String {
             format!("{count} arguments")
         }
     };
-    match (signature.min, signature.max) {
+    match (signature.min, signature.max()) {
         (min, max) if min == max => count(min),
         (min, usize::MAX) => format!("at least {}", count(min)),
         (min, max) => format!("{min} to {}", count(max)),
     }
+}
+
+fn is_random(expr: &Expr) -> bool {
+    walk::any(
+        expr,
+        &mut |part| matches!(&part.kind, ExprKind::Call { function, .. } if function.is_random()),
+    )
 }
 
 fn is_property(syntax: &Syntax) -> bool {

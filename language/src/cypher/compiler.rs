@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span};
 use crate::plan::{Aggregate, Expr, Slot, Touches, Type};
-use crate::schema::{Schema, TypeId};
+use crate::schema::{OpenTypes, Schema, TypeId};
 
+use super::procedures::Procedures;
 use super::scope::Scope;
 use super::{limits, types, walk};
 
@@ -28,21 +29,45 @@ pub(super) struct Compiler<'a> {
     pub(super) path_types: BTreeSet<TypeId>,
     /// Whether the statement assigns properties after creating.
     pub(super) assigns: bool,
+    /// Where an open graph keeps what; `None` in a closed one.
+    pub(super) open: Option<OpenTypes>,
+    /// What may be called.
+    pub(super) procedures: &'a Procedures,
+    /// The names around a subquery; they stay visible behind a WITH in it.
+    pub(super) outer: Option<Scope>,
+    /// In a pattern that is a condition: every name must be bound.
+    pub(super) only_bound_names: bool,
+    /// Where the next expression stands, a pattern may stand: as a condition.
+    pub(super) predicate: bool,
+    /// Variables of comprehensions and the like, which no grouping concerns.
+    pub(super) locals: BTreeSet<Slot>,
     slots: usize,
     depth: usize,
     copied: usize,
 }
 
 impl<'a> Compiler<'a> {
-    pub(super) fn new(text: &'a str, schema: &'a Schema) -> Self {
+    pub(super) fn new(text: &'a str, schema: &'a Schema, procedures: &'a Procedures) -> Self {
+        let open = schema.open();
         Self {
             text,
             schema,
+            open,
+            procedures,
+            outer: None,
+            only_bound_names: false,
+            predicate: false,
+            locals: BTreeSet::new(),
             scope: Scope::default(),
             touches: Touches::default(),
             parameters: BTreeMap::new(),
             aggregates: None,
-            hidden: BTreeSet::new(),
+            // In an open graph anything may hide anywhere.
+            hidden: open
+                .map(|open| [open.node, open.edge])
+                .into_iter()
+                .flatten()
+                .collect(),
             path_types: BTreeSet::new(),
             assigns: false,
             slots: 0,

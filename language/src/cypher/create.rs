@@ -137,8 +137,23 @@ impl<'a> Compiler<'a> {
         first: Slot,
     ) -> Checked<NewNode> {
         self.no_condition(node.where_clause.as_deref())?;
-        let type_id = self.new_type(node.labels.as_ref(), place)?;
-        let given = self.given(type_id, node.properties.as_deref(), first)?;
+        let (type_id, given) = match self.open {
+            Some(open) => {
+                let labels = self.label_list(node.labels.as_ref())?;
+                let properties = node.properties.as_deref();
+                let given =
+                    self.open_given((open.labels, labels), open.node_properties, properties)?;
+                self.write_whole(&BTreeSet::from([open.node]));
+                (open.node, given)
+            }
+            None => {
+                let type_id = self.new_type(node.labels.as_ref(), place)?;
+                (
+                    type_id,
+                    self.given(type_id, node.properties.as_deref(), first)?,
+                )
+            }
+        };
         self.write_new(type_id);
         let value_type = Type::Node(BTreeSet::from([type_id]));
         let slot = match &node.variable {
@@ -153,7 +168,7 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    fn no_condition(&self, condition: Option<&Syntax>) -> Checked<()> {
+    pub(super) fn no_condition(&self, condition: Option<&Syntax>) -> Checked<()> {
         match condition {
             Some(condition) => self.fail(
                 Code::Syntax,
@@ -164,7 +179,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn bind_new(&mut self, name: &Name, value_type: Type) -> Checked<Slot> {
+    pub(super) fn bind_new(&mut self, name: &Name, value_type: Type) -> Checked<Slot> {
         if self.scope.get(&name.kind.text).is_some() {
             let message = format!(
                 "`{}` is bound already: it cannot be made anew",
@@ -266,7 +281,7 @@ impl<'a> Compiler<'a> {
         let Some(node_type) = self.schema.node_type(node.type_id) else {
             return Ok(());
         };
-        if node.map.is_some() {
+        if node.map.is_some() || self.open.is_some() {
             return Ok(());
         }
         let is_given = |id: PropertyId| node.properties.iter().any(|(given, _)| *given == id);
@@ -311,17 +326,29 @@ impl<'a> Compiler<'a> {
                 return self.fail(Code::InvalidValue, place, message);
             }
         };
-        let edge_type = self.new_edge_type(edge.labels.as_ref(), place, source, target)?;
-        let given = self.given(edge_type.id, edge.properties.as_deref(), first)?;
-        self.write_new(edge_type.id);
-        let value_type = Type::Relationship(BTreeSet::from([edge_type.id]));
+        let (type_id, given) = match self.open {
+            Some(open) => {
+                let name = self.open_edge_name(edge, place)?;
+                let properties = edge.properties.as_deref();
+                let given = self.open_given((open.name, name), open.edge_properties, properties)?;
+                self.write_whole(&BTreeSet::from([open.edge]));
+                (open.edge, given)
+            }
+            None => {
+                let edge_type = self.new_edge_type(edge.labels.as_ref(), place, source, target)?;
+                let given = self.given(edge_type.id, edge.properties.as_deref(), first)?;
+                (edge_type.id, given)
+            }
+        };
+        self.write_new(type_id);
+        let value_type = Type::Relationship(BTreeSet::from([type_id]));
         let slot = match &edge.variable {
             Some(name) => self.bind_new(name, value_type)?,
             None => self.new_slot(),
         };
         Ok(NewEdge {
             slot,
-            type_id: edge_type.id,
+            type_id,
             source: source.slot,
             target: target.slot,
             properties: given.properties,

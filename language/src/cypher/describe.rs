@@ -16,7 +16,6 @@ use crate::plan::{
 use crate::schema::{PropertyId, Schema, TypeId};
 use crate::value::Value;
 
-use super::functions::FUNCTIONS;
 use super::operator::symbol;
 
 impl Plan {
@@ -29,6 +28,10 @@ impl Plan {
             .iter()
             .map(|clause| writer.clause(clause))
             .collect();
+        for branch in &self.unions {
+            out.push(if self.distinct { "union" } else { "union all" }.to_owned());
+            out.extend(branch.clauses.iter().map(|clause| writer.clause(clause)));
+        }
         if !self.columns.is_empty() {
             let columns = self.columns.iter().map(|column| {
                 format!(
@@ -63,16 +66,16 @@ impl Plan {
     }
 }
 
-struct Describer<'a> {
+pub(super) struct Describer<'a> {
     schema: &'a Schema,
 }
 
-fn slot(slot: Slot) -> String {
+pub(super) fn slot(slot: Slot) -> String {
     format!("#{}", slot.0)
 }
 
 impl Describer<'_> {
-    fn clause(&self, clause: &Clause) -> String {
+    pub(super) fn clause(&self, clause: &Clause) -> String {
         match clause {
             Clause::Match(clause) => self.match_clause(clause),
             Clause::Unwind(unwind) => format!(
@@ -92,10 +95,11 @@ impl Describer<'_> {
                 };
                 format!("{verb} {}", self.list(&delete.expressions))
             }
+            Clause::Call(call) => self.call(call),
         }
     }
 
-    fn match_clause(&self, clause: &Match) -> String {
+    pub(super) fn match_clause(&self, clause: &Match) -> String {
         let verb = if clause.optional {
             "optional match"
         } else {
@@ -149,7 +153,11 @@ impl Describer<'_> {
                 format!("*{}..{max}", length.min)
             }
         };
-        let (types, tests) = (self.types(&edge.types), self.tests(&edge.properties));
+        let types = match edge.names.as_slice() {
+            [] => self.types(&edge.types),
+            names => names.join("|"),
+        };
+        let tests = self.tests(&edge.properties);
         let inner = format!("[{}{bound}:{types}{length}{tests}]", slot(edge.slot));
         match edge.direction {
             Direction::Outgoing => format!("-{inner}->"),
@@ -164,7 +172,7 @@ impl Describer<'_> {
         }
         let tests = tests
             .iter()
-            .map(|test| format!("{} = {}", self.property(&test.ids), self.expr(&test.value)));
+            .map(|test| format!("{} = {}", test.name, self.expr(&test.value)));
         format!(" {{{}}}", tests.collect::<Vec<_>>().join(", "))
     }
 
@@ -224,16 +232,27 @@ impl Describer<'_> {
             AggregateFunction::Min => "min",
             AggregateFunction::Max => "max",
             AggregateFunction::Collect => "collect",
+            AggregateFunction::StDev => "stDev",
+            AggregateFunction::StDevP => "stDevP",
+            AggregateFunction::PercentileCont => "percentileCont",
+            AggregateFunction::PercentileDisc => "percentileDisc",
         };
         let distinct = if aggregate.distinct { "distinct " } else { "" };
         let argument = aggregate
             .argument
             .as_ref()
             .map_or_else(|| "*".to_owned(), |expr| self.expr(expr));
-        format!("{} = {name}({distinct}{argument})", slot(aggregate.slot))
+        let parameter = aggregate
+            .parameter
+            .as_ref()
+            .map_or_else(String::new, |expr| format!(", {}", self.expr(expr)));
+        format!(
+            "{} = {name}({distinct}{argument}{parameter})",
+            slot(aggregate.slot)
+        )
     }
 
-    fn create(&self, create: &Create) -> String {
+    pub(super) fn create(&self, create: &Create) -> String {
         let elements = create.elements.iter().map(|element| match element {
             NewElement::Node(node) => self.new_node(node),
             NewElement::Edge(edge) => self.new_edge(edge),
@@ -290,6 +309,7 @@ impl Describer<'_> {
         let mut out = match &merge.target {
             MergeTarget::Node(node) => format!("merge {}", self.new_node(node)),
             MergeTarget::Edge(edge) => format!("merge {}", self.new_edge(edge)),
+            MergeTarget::Pattern(pattern) => format!("merge {}", self.merge_pattern(pattern)),
         };
         for (when, items) in [("create", &merge.on_create), ("match", &merge.on_match)] {
             if !items.is_empty() {
@@ -325,7 +345,7 @@ impl Describer<'_> {
         items.collect::<Vec<_>>().join(", ")
     }
 
-    fn expr(&self, expr: &Expr) -> String {
+    pub(super) fn expr(&self, expr: &Expr) -> String {
         match &expr.kind {
             ExprKind::Literal(value) => literal(value),
             ExprKind::Parameter(name) => format!("${name}"),
@@ -360,6 +380,9 @@ impl Describer<'_> {
             ExprKind::HasType { operand, types } => {
                 format!("{}:{}", self.expr(operand), self.types(types))
             }
+            ExprKind::HasLabel { operand, label } => {
+                format!("{}:{}", self.expr(operand), label.as_deref().unwrap_or("%"))
+            }
             ExprKind::List(items) => format!("[{}]", self.list(items)),
             ExprKind::Map(entries) => {
                 let entries = entries
@@ -383,14 +406,11 @@ impl Describer<'_> {
             ExprKind::Call {
                 function,
                 arguments,
-            } => {
-                let known = FUNCTIONS.iter().find(|known| known.function == *function);
-                format!(
-                    "{}({})",
-                    known.map_or("", |known| known.name),
-                    self.list(arguments)
-                )
-            }
+            } => format!("{}({})", function.signature().name, self.list(arguments)),
+            ExprKind::Comprehension { .. }
+            | ExprKind::Quantified { .. }
+            | ExprKind::Reduce { .. }
+            | ExprKind::Subquery(_) => self.nested(expr),
         }
     }
 
@@ -410,7 +430,7 @@ impl Describer<'_> {
         out + " END"
     }
 
-    fn list(&self, exprs: &[Expr]) -> String {
+    pub(super) fn list(&self, exprs: &[Expr]) -> String {
         exprs
             .iter()
             .map(|expr| self.expr(expr))

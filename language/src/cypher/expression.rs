@@ -26,6 +26,10 @@ impl Compiler<'_> {
 
     fn expression_here(&mut self, syntax: &Syntax) -> Checked<Expr> {
         let place = span(syntax.span);
+        let predicate = std::mem::take(&mut self.predicate);
+        if let Some(result) = self.logic(syntax, predicate, place) {
+            return result;
+        }
         match &syntax.kind {
             SyntaxKind::Literal(literal) => self.literal(literal, None),
             SyntaxKind::Variable(name) => self.variable(name),
@@ -41,25 +45,14 @@ impl Compiler<'_> {
                     span: place,
                 })
             }
-            SyntaxKind::Parenthesized(inner) => self.expression(inner),
             SyntaxKind::List(items) => self.list(items, place),
             SyntaxKind::Map(entries) => self.map(entries, place),
             SyntaxKind::Unary { operator, operand } => match operator.kind {
-                SyntaxUnary::Not => self.not(operand, place),
                 SyntaxUnary::Minus => self.sign(operand, true, place),
                 SyntaxUnary::Plus => self.sign(operand, false, place),
                 _ => self.unsupported(span(operator.span), "this operator"),
             },
-            SyntaxKind::Binary { operator, .. } => match operator.kind {
-                BinaryOperator::Or => self.boolean_chain(syntax, BinaryOperator::Or, Operator::Or),
-                BinaryOperator::Xor => {
-                    self.boolean_chain(syntax, BinaryOperator::Xor, Operator::Xor)
-                }
-                BinaryOperator::And => {
-                    self.boolean_chain(syntax, BinaryOperator::And, Operator::And)
-                }
-                _ => self.infix(syntax),
-            },
+            SyntaxKind::Binary { .. } => self.infix(syntax),
             SyntaxKind::Is {
                 expression,
                 negated,
@@ -77,8 +70,39 @@ impl Compiler<'_> {
             } => self.slice(expression, lower.as_deref(), upper.as_deref(), place),
             SyntaxKind::Function(function) => self.call(function, place),
             SyntaxKind::Case(case) => self.case(case, place),
+            SyntaxKind::ListComprehension(inner) => self.list_comprehension(inner, place),
+            SyntaxKind::PatternComprehension(inner) => self.pattern_comprehension(inner, place),
+            SyntaxKind::QuantifiedPredicate(inner) => self.quantified(inner, place),
+            SyntaxKind::Reduce(inner) => self.reduce(inner, place),
+            SyntaxKind::MapProjection(inner) => self.map_projection(inner, place),
+            SyntaxKind::Subquery(inner) => self.subquery(inner, place),
+            SyntaxKind::Pattern(pattern) => self.misplaced_pattern(pattern),
             other => self.fail_on(other, place),
         }
+    }
+
+    /// What conditions are made of; where they stand, a pattern may stand.
+    fn logic(&mut self, syntax: &Syntax, predicate: bool, place: Span) -> Option<Checked<Expr>> {
+        Some(match &syntax.kind {
+            SyntaxKind::Parenthesized(inner) => {
+                self.predicate = predicate;
+                self.expression(inner)
+            }
+            SyntaxKind::Pattern(pattern) if predicate => self.pattern_predicate(pattern, place),
+            SyntaxKind::Unary { operator, operand } if operator.kind == SyntaxUnary::Not => {
+                self.not(operand, predicate, place)
+            }
+            SyntaxKind::Binary { operator, .. } => {
+                let checked = match operator.kind {
+                    BinaryOperator::Or => Operator::Or,
+                    BinaryOperator::Xor => Operator::Xor,
+                    BinaryOperator::And => Operator::And,
+                    _ => return None,
+                };
+                self.boolean_chain(syntax, operator.kind, checked, predicate)
+            }
+            _ => return None,
+        })
     }
 
     /// The forms that are parsed and not compiled, each by its name.
@@ -88,20 +112,13 @@ impl Compiler<'_> {
             SyntaxKind::Error(_) => {
                 return self.fail(Code::Syntax, place, "a value is missing here");
             }
-            SyntaxKind::MapProjection(_) => "a map projection",
             SyntaxKind::DynamicProperty { .. } => "a property whose name is computed",
-            SyntaxKind::ListComprehension(_) => "a list comprehension",
-            SyntaxKind::PatternComprehension(_) => "a pattern comprehension",
-            SyntaxKind::Reduce(_) => "reduce()",
-            SyntaxKind::QuantifiedPredicate(_) => "a quantifier (all, any, none, single)",
-            SyntaxKind::Subquery(_) => "a subquery expression",
-            SyntaxKind::Pattern(_) => "a pattern as a condition",
             _ => "this kind of expression",
         };
         self.unsupported(place, what)
     }
 
-    fn variable(&mut self, name: &Name) -> Checked<Expr> {
+    pub(super) fn variable(&mut self, name: &Name) -> Checked<Expr> {
         let place = span(name.span);
         match self.scope.get(&name.kind.text) {
             Some(variable) => Ok(Expr {
@@ -126,6 +143,7 @@ impl Compiler<'_> {
 
     /// A condition: a boolean, or something that may turn out to be one.
     pub(super) fn condition(&mut self, syntax: &Syntax) -> Checked<Expr> {
+        self.predicate = true;
         let condition = self.expression(syntax)?;
         self.require(&condition, &Type::Boolean, "a condition")?;
         Ok(condition)
@@ -228,15 +246,19 @@ impl Compiler<'_> {
                 return self.fail(Code::TypeMismatch, operand.span, message);
             }
         };
-        let types = self.satisfying(labels, element)?;
-        let kind = ExprKind::HasType {
-            operand: Box::new(operand),
-            types,
-        };
-        let test = Expr {
-            kind,
-            value_type: Type::Boolean,
-            span: place,
+        let test = if self.open.is_some() {
+            super::open::label_test(self, &operand, labels)?
+        } else {
+            let types = self.satisfying(labels, element)?;
+            let kind = ExprKind::HasType {
+                operand: Box::new(operand),
+                types,
+            };
+            Expr {
+                kind,
+                value_type: Type::Boolean,
+                span: place,
+            }
         };
         Ok(if negated {
             super::operator::negation(test, place)
@@ -254,6 +276,10 @@ impl Compiler<'_> {
         place: Span,
     ) -> Checked<Expr> {
         let (ids, value_type) = match &object.value_type {
+            Type::Node(_) | Type::Relationship(_) if self.open.is_some() => {
+                self.read_value(&object.value_type.clone());
+                (BTreeMap::new(), Type::Any)
+            }
             Type::Node(types) | Type::Relationship(types) => {
                 let resolved = self.resolve(types, name, name_span)?;
                 (resolved.ids, resolved.value_type)
@@ -261,9 +287,7 @@ impl Compiler<'_> {
             Type::Any => (self.find(&self.hidden, name).ids, Type::Any),
             Type::Map => (BTreeMap::new(), Type::Any),
             Type::Null => (BTreeMap::new(), Type::Null),
-            Type::Date | Type::DateTime => {
-                return self.unsupported(place, "a component of a date");
-            }
+            value_type if types::is_temporal(value_type) => (BTreeMap::new(), Type::Any),
             other => {
                 let message = format!("{} has no properties", types::name(other));
                 return self.fail(Code::TypeMismatch, object.span, message);
@@ -287,15 +311,15 @@ impl Compiler<'_> {
         let value_type = match &object.value_type {
             Type::List(element) => {
                 let element = element.as_ref().clone();
-                self.require(&index, &Type::Integer, "the index of a list")?;
+                self.require_index(&index, &Type::Integer, "the index of a list")?;
                 element
             }
             Type::Map => {
-                self.require(&index, &Type::String, "the key of a map")?;
+                self.require_index(&index, &Type::String, "the key of a map")?;
                 Type::Any
             }
             Type::Node(_) | Type::Relationship(_) => {
-                self.require(&index, &Type::String, "the name of a property")?;
+                self.require_index(&index, &Type::String, "the name of a property")?;
                 if let ExprKind::Literal(Value::String(name)) = &index.kind {
                     let (name, name_span) = (name.clone(), index.span);
                     return self.property(object, &name, name_span, place);
@@ -318,6 +342,14 @@ impl Compiler<'_> {
             value_type,
             span: place,
         })
+    }
+
+    /// In an open graph a wrong index is an error of the row that has it.
+    fn require_index(&mut self, index: &Expr, wanted: &Type, what: &str) -> Checked<()> {
+        if self.open.is_some() {
+            return Ok(());
+        }
+        self.require(index, wanted, what)
     }
 
     fn slice(

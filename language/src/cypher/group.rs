@@ -37,7 +37,7 @@ impl Compiler<'_> {
         aggregates: &BTreeSet<Slot>,
     ) -> Checked<()> {
         if let ExprKind::Variable(slot) = &expr.kind
-            && aggregates.contains(slot)
+            && (aggregates.contains(slot) || self.locals.contains(slot))
         {
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl Compiler<'_> {
         what: &str,
     ) -> Checked<()> {
         if let ExprKind::Variable(slot) = &expr.kind
-            && visible.contains(slot)
+            && (visible.contains(slot) || self.locals.contains(slot))
         {
             return Ok(());
         }

@@ -41,6 +41,8 @@ impl Compiler<'_> {
         element: Element,
     ) -> Checked<BTreeSet<TypeId>> {
         match labels {
+            // In an open graph a condition, made where the element is known.
+            Some(_) if self.open.is_some() => Ok(self.all_types(element)),
             Some(labels) => self.satisfying(labels, element),
             None => Ok(self.all_types(element)),
         }

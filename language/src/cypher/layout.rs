@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use open_cypher::ast::{
-    Expr as Syntax, ExprKind as SyntaxKind, Name, NodePattern, PatternPart, RelationshipPattern,
+    Expr as Syntax, ExprKind as SyntaxKind, LabelExpression, Name, NodePattern, PatternPart,
+    RelationshipPattern,
 };
 
 use crate::diagnostic::{Code, Span};
@@ -45,6 +46,7 @@ pub(super) struct Place<'q> {
     pub(super) index: usize,
     pub(super) slot: Slot,
     pub(super) bound: bool,
+    pub(super) labels: Option<&'q LabelExpression>,
     pub(super) properties: Option<&'q Syntax>,
     pub(super) condition: Option<&'q Syntax>,
 }
@@ -106,6 +108,7 @@ impl Compiler<'_> {
             index,
             slot,
             bound,
+            labels: node.labels.as_ref(),
             properties,
             condition: node.where_clause.as_deref(),
         })
@@ -179,13 +182,7 @@ impl Compiler<'_> {
         let index = layout.links.len();
         let (slot, bound) = match &edge.variable {
             None => (self.new_slot(), false),
-            Some(name) => match self.bound_edge(layout, name)? {
-                Some(_) if length.is_some() => {
-                    return self.unsupported(
-                        span(name.span),
-                        "a bound list of relationships in a pattern",
-                    );
-                }
+            Some(name) => match self.bound_edge(layout, name, length.is_some())? {
                 Some((slot, bound_types)) => {
                     types = &types & &bound_types;
                     layout
@@ -215,6 +212,7 @@ impl Compiler<'_> {
             index,
             slot,
             bound,
+            labels: edge.labels.as_ref(),
             properties,
             condition: edge.where_clause.as_deref(),
         })
@@ -249,6 +247,7 @@ impl Compiler<'_> {
         &self,
         layout: &Layout<'_>,
         name: &Name,
+        list: bool,
     ) -> Checked<Option<(Slot, BTreeSet<TypeId>)>> {
         let text = name.kind.text.as_str();
         if layout.names.contains_key(text) {
@@ -258,7 +257,7 @@ impl Compiler<'_> {
             return Ok(None);
         };
         match &variable.value_type {
-            Type::Relationship(types) => Ok(Some((variable.slot, types.clone()))),
+            Type::Relationship(types) if !list => Ok(Some((variable.slot, types.clone()))),
             Type::Null => Ok(Some((variable.slot, BTreeSet::new()))),
             Type::Any => {
                 let types = self
@@ -268,10 +267,15 @@ impl Compiler<'_> {
                     .filter(|id| self.schema.edge_type(*id).is_some());
                 Ok(Some((variable.slot, types.collect())))
             }
-            Type::List(_) => self.unsupported(
-                span(name.span),
-                "a bound list of relationships in a pattern",
-            ),
+            Type::List(element) if list => match element.as_ref() {
+                Type::Relationship(types) => Ok(Some((variable.slot, types.clone()))),
+                Type::Any | Type::Null => {
+                    let types = self.all_types(Element::Edge);
+                    Ok(Some((variable.slot, types)))
+                }
+                other => self.bound_otherwise(name, other, "a relationship"),
+            },
+            other if list => self.bound_otherwise(name, other, "a list of relationships"),
             other => self.bound_otherwise(name, other, "a relationship"),
         }
     }
@@ -317,13 +321,17 @@ impl Compiler<'_> {
             None => return Ok(false),
             Some(SyntaxKind::Map(entries)) => entries,
             Some(SyntaxKind::Parameter(_)) => {
-                return self
-                    .unsupported(place, "a parameter as the properties of a pattern to find");
+                let message = "the properties of a pattern to find are written out: a parameter \
+                               cannot stand for all of them";
+                return self.fail(Code::InvalidValue, place, message);
             }
             Some(_) => {
                 return self.fail(Code::Syntax, place, "the properties of a pattern are a map");
             }
         };
+        if self.open.is_some() {
+            return Ok(false);
+        }
         for entry in entries {
             let name = entry.key.kind.text.as_str();
             let having = self.resolve(types, name, span(entry.key.span))?;

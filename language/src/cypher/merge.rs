@@ -17,6 +17,9 @@ use super::sketch::direction;
 impl Compiler<'_> {
     /// Checks a `MERGE`: one clause for each node that is not bound and for each relationship.
     pub(super) fn merge(&mut self, clause: &MergeClause) -> Checked<Vec<Clause>> {
+        if self.open.is_some() {
+            return self.merge_pattern(clause);
+        }
         let chain = self.chain(&clause.pattern)?;
         if let Some(name) = &clause.pattern.kind.binding {
             return self.unsupported(span(name.span), "a path variable in MERGE");
@@ -48,15 +51,7 @@ impl Compiler<'_> {
                 "ON CREATE or ON MATCH on a pattern of several parts (MERGE them one by one)";
             return self.unsupported(span(action.span), what);
         }
-        let (mut on_create, mut on_match): (Vec<SetItem>, Vec<SetItem>) = (Vec::new(), Vec::new());
-        for action in &clause.actions {
-            let items = self.assignments(&action.set.items)?;
-            match action.trigger.kind {
-                MergeTrigger::Create => on_create.extend(items),
-                MergeTrigger::Match => on_match.extend(items),
-                _ => return self.unsupported(span(action.span), "this trigger"),
-            }
-        }
+        let (on_create, on_match) = self.actions(clause)?;
         let mut merges: Vec<Merge> = targets
             .into_iter()
             .map(|target| Merge {
@@ -70,6 +65,23 @@ impl Compiler<'_> {
             last.on_match = on_match;
         }
         Ok(merges.into_iter().map(Clause::Merge).collect())
+    }
+
+    /// What is assigned when it was made, and when it was there.
+    pub(super) fn actions(
+        &mut self,
+        clause: &MergeClause,
+    ) -> Checked<(Vec<SetItem>, Vec<SetItem>)> {
+        let (mut on_create, mut on_match): (Vec<SetItem>, Vec<SetItem>) = (Vec::new(), Vec::new());
+        for action in &clause.actions {
+            let items = self.assignments(&action.set.items)?;
+            match action.trigger.kind {
+                MergeTrigger::Create => on_create.extend(items),
+                MergeTrigger::Match => on_match.extend(items),
+                _ => return self.unsupported(span(action.span), "this trigger"),
+            }
+        }
+        Ok((on_create, on_match))
     }
 
     fn merge_node(

@@ -19,8 +19,10 @@
 mod assign;
 mod call;
 mod compiler;
+mod comprehension;
 mod create;
 mod describe;
+mod describe_nested;
 mod expression;
 pub mod functions;
 mod group;
@@ -30,14 +32,21 @@ mod limits;
 mod literal;
 mod merge;
 mod narrow;
+mod open;
+mod open_merge;
 mod operator;
 mod parse;
 mod pattern;
+mod procedure_call;
+pub mod procedures;
 mod projection;
 mod property;
+#[cfg(test)]
+mod reference;
 mod scope;
 mod sketch;
 mod statement;
+mod subquery;
 mod touches;
 mod types;
 mod walk;
@@ -49,12 +58,26 @@ use crate::diagnostic::Diagnostics;
 use crate::plan::Plan;
 use crate::schema::Schema;
 
+pub use procedures::{Procedure, ProcedureBody, Procedures};
+
 /// Compiles one statement against a schema.
 ///
 /// # Errors
 /// Everything that is wrong with the first clause that has anything wrong, with positions.
 pub fn compile(text: &str, schema: &Schema) -> Result<Plan, Diagnostics> {
+    compile_with(text, schema, &Procedures::default())
+}
+
+/// As [`compile`], with these procedures to call.
+///
+/// # Errors
+/// As for [`compile`].
+pub fn compile_with(
+    text: &str,
+    schema: &Schema,
+    procedures: &Procedures,
+) -> Result<Plan, Diagnostics> {
     limits::check(text)?;
-    let clauses = parse::parse(text)?;
-    statement::compile(text, schema, &clauses)
+    let query = parse::parse(text)?;
+    statement::compile(text, schema, procedures, &query)
 }

@@ -24,11 +24,13 @@ impl Compiler<'_> {
         syntax: &Syntax,
         operator: BinaryOperator,
         checked: Operator,
+        predicate: bool,
     ) -> Checked<Expr> {
         let (first, rest) = spine(syntax, |other| other == operator);
         let operands = std::iter::once(first).chain(rest.into_iter().map(|(_, right)| right));
         let what = format!("an operand of {}", symbol(checked));
         let operands = all(operands.map(|operand| {
+            self.predicate = predicate;
             let operand = self.expression(operand)?;
             self.require(&operand, &Type::Boolean, &what)?;
             Ok(operand)
@@ -42,7 +44,8 @@ impl Compiler<'_> {
         }
     }
 
-    pub(super) fn not(&mut self, operand: &Syntax, place: Span) -> Checked<Expr> {
+    pub(super) fn not(&mut self, operand: &Syntax, predicate: bool, place: Span) -> Checked<Expr> {
+        self.predicate = predicate;
         let operand = self.expression(operand)?;
         self.require(&operand, &Type::Boolean, "the operand of NOT")?;
         Ok(negation(operand, place))
@@ -62,7 +65,9 @@ impl Compiler<'_> {
         } else {
             "the operand of +"
         };
-        self.require(&operand, &Type::Number, name)?;
+        if operand.value_type != Type::Duration {
+            self.require(&operand, &Type::Number, name)?;
+        }
         if !negative {
             return Ok(Expr {
                 span: place,
@@ -96,8 +101,8 @@ impl Compiler<'_> {
         }
         let place = span(syntax.span);
         let arithmetic = match operator.kind {
-            BinaryOperator::RegexMatch => return self.unsupported(span(operator.span), "=~"),
-            BinaryOperator::Concat => return self.unsupported(span(operator.span), "||"),
+            BinaryOperator::RegexMatch => Operator::Matches,
+            BinaryOperator::Concat => Operator::Add,
             BinaryOperator::In => {
                 let (left, right) = both(self.expression(left), self.expression(right))?;
                 return self.membership(left, right, place);
@@ -115,7 +120,12 @@ impl Compiler<'_> {
         };
         let (left, right) = both(self.expression(left), self.expression(right))?;
         match arithmetic {
-            Operator::StartsWith | Operator::EndsWith | Operator::Contains => {
+            Operator::StartsWith | Operator::EndsWith | Operator::Contains
+                if self.open.is_some() =>
+            {
+                Ok(binary(arithmetic, left, right, Type::Boolean, place))
+            }
+            Operator::StartsWith | Operator::EndsWith | Operator::Contains | Operator::Matches => {
                 let what = format!("an operand of {}", symbol(arithmetic));
                 let checks = [&left, &right].map(|side| self.require(side, &Type::String, &what));
                 all(checks)?;
@@ -172,6 +182,9 @@ impl Compiler<'_> {
         self.ask_compared(&left, &right.value_type);
         self.ask_compared(&right, &left.value_type);
         let equality = matches!(operator, Operator::Equal | Operator::NotEqual);
+        if self.open.is_some() {
+            return Ok(binary(operator, left, right, Type::Boolean, place));
+        }
         if !types::comparable(&left.value_type, &right.value_type) {
             return Err(vec![self.incomparable(
                 &left,
@@ -266,7 +279,7 @@ impl Compiler<'_> {
         match &right.value_type {
             Type::List(element) => {
                 self.ask_compared(&left, element);
-                if !types::comparable(&left.value_type, element) {
+                if self.open.is_none() && !types::comparable(&left.value_type, element) {
                     let finding = self.incomparable(&left, &right, "IN", place);
                     return Err(vec![finding]);
                 }
@@ -293,23 +306,29 @@ impl Compiler<'_> {
                 Type::List(Box::new(self.join([a.as_ref(), b.as_ref()])))
             }
             (Type::List(a), b) => {
-                let b = if *b == Type::Any {
-                    Type::Any
-                } else {
-                    b.clone()
-                };
+                let b = b.clone();
                 Type::List(Box::new(self.join([a.as_ref(), &b])))
             }
             (a, Type::List(b)) => Type::List(Box::new(self.join([a, b.as_ref()]))),
             (a, b) if types::is_open(a) || types::is_open(b) => {
                 let known = if types::is_open(a) { b } else { a };
-                if !types::is_open(known) && !types::is_number(known) && *known != Type::String {
+                let addable = types::is_open(known)
+                    || types::is_number(known)
+                    || types::is_temporal(known)
+                    || *known == Type::String;
+                if !addable && self.open.is_none() {
                     return Err(vec![self.not_added(&left, &right, place)]);
                 }
                 Type::Any
             }
             (a, b) if types::is_number(a) && types::is_number(b) => numeric(a, b),
             (Type::String, Type::String) => Type::String,
+            (Type::Duration, Type::Duration) => Type::Duration,
+            (time, Type::Duration) | (Type::Duration, time) if types::is_temporal(time) => {
+                time.clone()
+            }
+            (Type::String, _) | (_, Type::String) if self.open.is_some() => Type::String,
+            _ if self.open.is_some() => Type::Any,
             _ => return Err(vec![self.not_added(&left, &right, place)]),
         };
         Ok(binary(Operator::Add, left, right, value_type, place))
@@ -343,9 +362,30 @@ impl Compiler<'_> {
         place: Span,
     ) -> Checked<Expr> {
         let what = format!("an operand of {}", symbol(operator));
+        let (a, b) = (&left.value_type, &right.value_type);
+        let time = match operator {
+            Operator::Subtract if types::is_temporal(a) && fits_duration(b) => Some(a.clone()),
+            Operator::Multiply if *a == Type::Duration || *b == Type::Duration => {
+                Some(Type::Duration)
+            }
+            Operator::Divide if *a == Type::Duration => Some(Type::Duration),
+            Operator::Subtract if types::is_open(a) && *b == Type::Duration => Some(Type::Any),
+            _ => None,
+        };
+        if let Some(value_type) = time {
+            return Ok(binary(operator, left, right, value_type, place));
+        }
         let checks = [&left, &right].map(|side| self.require(side, &Type::Number, &what));
         all(checks)?;
         let value_type = match operator {
+            // In a closed graph no property is an amount of time.
+            _ if self.open.is_some()
+                && [&left, &right]
+                    .iter()
+                    .any(|side| types::is_open(&side.value_type)) =>
+            {
+                Type::Any
+            }
             Operator::Power => Type::Float,
             _ => numeric(&left.value_type, &right.value_type),
         };
@@ -355,6 +395,11 @@ impl Compiler<'_> {
 
 const fn left_open(expr: &Expr) -> bool {
     types::is_open(&expr.value_type)
+}
+
+/// Whether it may be an amount of time.
+fn fits_duration(value_type: &Type) -> bool {
+    types::is_open(value_type) || *value_type == Type::Duration
 }
 
 fn numeric(left: &Type, right: &Type) -> Type {
@@ -470,5 +515,6 @@ pub(super) const fn symbol(operator: Operator) -> &'static str {
         Operator::Divide => "/",
         Operator::Remainder => "%",
         Operator::Power => "^",
+        Operator::Matches => "=~",
     }
 }

@@ -1,8 +1,8 @@
 //! The open-cypher crate and what it finds wrong, in our words.
 //!
-//! It must never know the schema. Out of here come the clauses of one statement.
+//! It must never know the schema. Out of here comes one query.
 
-use open_cypher::ast::{Clause, ClauseKind, QueryKind, StatementKind};
+use open_cypher::ast::{ClauseKind, QueryKind, RegularQuery, StatementKind};
 use open_cypher::{Token, TokenKind};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span, closest};
@@ -12,13 +12,13 @@ const MAX_EXPECTED: usize = 6;
 
 /// Words that begin something which the parser does not know.
 const UNSUPPORTED_WORDS: &[&str] = &[
-    "EXPLAIN", "PROFILE", "FOREACH", "LOAD", "CALL", "USE", "LET", "FILTER", "INSERT", "FINISH",
-    "NEXT", "USING",
+    "EXPLAIN", "PROFILE", "FOREACH", "LOAD", "USE", "LET", "FILTER", "INSERT", "FINISH", "NEXT",
+    "USING",
 ];
 
 const CLAUSE_WORDS: &[&str] = &[
     "MATCH", "OPTIONAL", "WHERE", "WITH", "RETURN", "UNWIND", "CREATE", "MERGE", "SET", "REMOVE",
-    "DELETE", "DETACH", "ORDER", "SKIP", "LIMIT",
+    "DELETE", "DETACH", "ORDER", "SKIP", "LIMIT", "CALL", "UNION",
 ];
 
 /// A span of the parser as one of ours.
@@ -27,7 +27,7 @@ pub(super) const fn span(span: open_cypher::Span) -> Span {
 }
 
 /// Parses `text`, which [`super::limits`] has let pass.
-pub(super) fn parse(text: &str) -> Result<Vec<Clause>, Diagnostics> {
+pub(super) fn parse(text: &str) -> Result<RegularQuery, Diagnostics> {
     refuse_prefix(text)?;
     let parsed = open_cypher::parse(text).map_err(|errors| findings(text, errors.diagnostics()))?;
     let Some(statement) = parsed.program.statements.into_iter().next() else {
@@ -55,21 +55,16 @@ pub(super) fn parse(text: &str) -> Result<Vec<Clause>, Diagnostics> {
             "this kind of query",
         ));
     };
-    if let Some(union) = query.unions.first() {
-        return Err(unsupported(text, span(union.operator.span), "UNION"));
-    }
-    let clauses = query.head.kind.clauses;
-    match clauses
-        .iter()
-        .find(|clause| matches!(clause.kind, ClauseKind::Error(_)))
-    {
+    let parts = std::iter::once(&query.head).chain(query.unions.iter().map(|union| &union.query));
+    let mut clauses = parts.flat_map(|part| &part.kind.clauses);
+    match clauses.find(|clause| matches!(clause.kind, ClauseKind::Error(_))) {
         Some(clause) => Err(vec![Diagnostic::new(
             Code::Syntax,
             text,
             span(clause.span),
             "this is not a clause",
         )]),
-        None => Ok(clauses),
+        None => Ok(query),
     }
 }
 
@@ -174,7 +169,8 @@ fn finding(text: &str, tokens: &[Token], error: &open_cypher::Diagnostic) -> Dia
 fn unsupported_before(text: &str, tokens: &[Token], index: Option<usize>) -> Option<Diagnostic> {
     let before = tokens.get(index?.checked_sub(1)?)?;
     let word = before.text(text)?.to_uppercase();
-    UNSUPPORTED_WORDS.contains(&word.as_str()).then(|| {
+    let subquery = word == "CALL" && tokens.get(index?)?.kind == TokenKind::LeftBrace;
+    (subquery || UNSUPPORTED_WORDS.contains(&word.as_str())).then(|| {
         Diagnostic::new(
             Code::Unsupported,
             text,

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use open_cypher::ast::{ExprKind as SyntaxKind, MatchClause};
+use open_cypher::ast::{Expr as Syntax, ExprKind as SyntaxKind, MatchClause, Pattern};
 
 use crate::diagnostic::{Code, Span};
 use crate::plan::{
@@ -31,47 +31,73 @@ impl Compiler<'_> {
         if let Some(hint) = clause.hints.first() {
             return self.unsupported(span(hint.span), "a planner hint");
         }
-        let mut layout = Layout {
+        self.match_pattern(
+            &clause.pattern,
+            clause.where_clause.as_ref(),
+            clause.optional,
+        )
+    }
+
+    /// Checks patterns to find, and the condition on them.
+    pub(super) fn match_pattern(
+        &mut self,
+        pattern: &Pattern,
+        filter: Option<&Syntax>,
+        optional: bool,
+    ) -> Checked<Match> {
+        let mut layout = self.new_layout();
+        all(pattern
+            .parts
+            .iter()
+            .map(|part| self.lay_out(&mut layout, part)))?;
+        self.no_new_names(layout.names.keys().copied(), span(pattern.span))?;
+        let narrowed = narrow::narrow(self.schema, &mut layout.vertices, &mut layout.links);
+        // In an open graph nothing but an empty interval is impossible, and that is no mistake.
+        if let Err(index) = narrowed
+            && self.open.is_none()
+        {
+            return Err(vec![self.wrong_direction(&layout, index)]);
+        }
+        self.bind(&layout, optional);
+        self.touch_patterns(&layout);
+        let mut conditions = Vec::new();
+        let paths = self.paths(&layout, &mut conditions);
+        let filter = filter.map(|filter| self.condition(filter)).transpose();
+        let (paths, filter) = both(paths, filter)?;
+        conditions.extend(filter);
+        let filter = balanced(BinaryOperator::And, conditions);
+        Ok(Match {
+            optional,
+            paths,
+            filter,
+        })
+    }
+
+    pub(super) fn new_layout<'q>(&self) -> Layout<'q> {
+        Layout {
             vertices: Vec::new(),
             links: Vec::new(),
             link_spans: Vec::new(),
             names: BTreeMap::new(),
             paths: Vec::new(),
             first_slot: self.next_slot(),
-        };
-        all(clause
-            .pattern
-            .parts
-            .iter()
-            .map(|part| self.lay_out(&mut layout, part)))?;
-        if let Err(index) = narrow::narrow(self.schema, &mut layout.vertices, &mut layout.links) {
-            return Err(vec![self.wrong_direction(&layout, index)]);
         }
-        self.bind(&layout, clause.optional);
-        self.touch_patterns(&layout);
+    }
 
-        let mut conditions = Vec::new();
-        let paths = all(layout
+    /// The paths of a layout; what cannot be tested on the way goes to `conditions`.
+    pub(super) fn paths(
+        &mut self,
+        layout: &Layout<'_>,
+        conditions: &mut Vec<Expr>,
+    ) -> Checked<Vec<PathPattern>> {
+        all(layout
             .paths
             .iter()
-            .map(|path| self.path(&layout, path, &mut conditions)));
-        let filter = clause
-            .where_clause
-            .as_ref()
-            .map(|filter| self.condition(filter))
-            .transpose();
-        let (paths, filter) = both(paths, filter)?;
-        conditions.extend(filter);
-        let filter = balanced(BinaryOperator::And, conditions);
-        Ok(Match {
-            optional: clause.optional,
-            paths,
-            filter,
-        })
+            .map(|path| self.path(layout, path, conditions)))
     }
 
     /// Puts the names of the clause into scope. An optional match leaves what was bound before.
-    fn bind(&mut self, layout: &Layout<'_>, optional: bool) {
+    pub(super) fn bind(&mut self, layout: &Layout<'_>, optional: bool) {
         for (name, named) in &layout.names {
             let known = self.scope.get(name).is_some();
             if known && optional {
@@ -99,7 +125,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn touch_patterns(&mut self, layout: &Layout<'_>) {
+    pub(super) fn touch_patterns(&mut self, layout: &Layout<'_>) {
         for path in &layout.paths {
             let mut on_path = BTreeSet::new();
             for node in &path.nodes {
@@ -128,6 +154,14 @@ impl Compiler<'_> {
         let nodes = all(path.nodes.iter().map(|place| {
             let types = layout.vertices[place.index].types.clone();
             let value_type = Type::Node(types.clone());
+            if let (Some(labels), true) = (place.labels, self.open.is_some()) {
+                let element = Expr {
+                    kind: ExprKind::Variable(place.slot),
+                    value_type: value_type.clone(),
+                    span: span(labels.span),
+                };
+                conditions.push(super::open::label_test(self, &element, labels)?);
+            }
             let properties = self.tests(layout, place, &value_type, conditions)?;
             Ok(NodePattern {
                 slot: place.slot,
@@ -149,6 +183,7 @@ impl Compiler<'_> {
                 types: link.types.clone(),
                 direction: link.direction,
                 length: link.length,
+                names: self.names_of(place, link.length.is_some(), conditions)?,
                 properties,
             })
         }));
@@ -172,6 +207,35 @@ impl Compiler<'_> {
             start,
             steps,
         })
+    }
+
+    /// The types of a relationship of an open graph, by name; what is no plain choice of names
+    /// becomes a condition.
+    fn names_of(
+        &mut self,
+        place: &Place<'_>,
+        variable_length: bool,
+        conditions: &mut Vec<Expr>,
+    ) -> Checked<Vec<String>> {
+        let Some((labels, open)) = place.labels.zip(self.open) else {
+            return Ok(Vec::new());
+        };
+        if let Some(names) = super::open::choice(labels) {
+            return Ok(names);
+        }
+        if variable_length {
+            return self.unsupported(
+                span(labels.span),
+                "anything but a choice of types on a variable-length relationship",
+            );
+        }
+        let element = Expr {
+            kind: ExprKind::Variable(place.slot),
+            value_type: Type::Relationship([open.edge].into()),
+            span: span(labels.span),
+        };
+        conditions.push(super::open::label_test(self, &element, labels)?);
+        Ok(Vec::new())
     }
 
     /// On a relationship of variable length each one is tested while it is walked, so a condition
@@ -223,9 +287,10 @@ impl Compiler<'_> {
                 if walk::reads_from(right_of(&equal), layout.first_slot) {
                     conditions.push(equal);
                 } else if let ExprKind::Binary { left, right, .. } = equal.kind
-                    && let ExprKind::Property { ids, .. } = left.kind
+                    && let ExprKind::Property { ids, name, .. } = left.kind
                 {
-                    tests.push(PropertyTest { ids, value: *right });
+                    let value = *right;
+                    tests.push(PropertyTest { name, ids, value });
                 }
             }
         }

@@ -67,7 +67,10 @@ impl Compiler<'_> {
         self.scope = Scope::default();
         let skip = self.row_count(clause.skip.as_ref().or(clause.offset.as_ref()), "SKIP");
         let limit = self.row_count(clause.limit.as_ref(), "LIMIT");
-        self.scope = placed.scope;
+        self.scope = match &self.outer {
+            Some(outer) => outer.overlaid(&placed.scope),
+            None => placed.scope,
+        };
         let ((order, filter), (skip, limit)) = both(both(order, filter), both(skip, limit))?;
 
         let columns = named
@@ -239,12 +242,33 @@ impl Compiler<'_> {
             }
             let mut expr = self.sort_expression(&item.expression, placed)?;
             if restricted {
-                self.settle(&mut expr, &placed.known, &visible(placed), "ORDER BY")?;
+                self.settle_key(&mut expr, placed)?;
             }
             let descending =
                 matches!(&item.direction, Some(given) if given.kind == SortDirection::Descending);
             Ok(SortKey { expr, descending })
         }))
+    }
+
+    /// A key that aggregates beside an aggregate names items by themselves, as items do.
+    fn settle_key(&self, expr: &mut Expr, placed: &Placed) -> Checked<()> {
+        let aggregates = placed
+            .aggregation
+            .iter()
+            .flat_map(|found| &found.aggregates);
+        let slots: BTreeSet<Slot> = aggregates.map(|aggregate| aggregate.slot).collect();
+        let projected = placed
+            .known
+            .iter()
+            .any(|known| walk::same(&known.expr, expr));
+        let aggregating = walk::any(
+            expr,
+            &mut |part| matches!(&part.kind, ExprKind::Variable(slot) if slots.contains(slot)),
+        );
+        if aggregating && !projected {
+            return self.regroup(expr, &placed.known, &visible(placed));
+        }
+        self.settle(expr, &placed.known, &visible(placed), "ORDER BY")
     }
 
     /// Aggregates may stand in a sort key when the projection has the same.

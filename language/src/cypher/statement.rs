@@ -1,38 +1,47 @@
-//! A statement: its clauses in order, and the rules about that order.
+//! A statement: its clauses in order, the rules about that order, and the parts of a `UNION`.
 
-use open_cypher::ast::{Clause as Syntax, ClauseKind};
+use open_cypher::ast::{
+    CallTarget, Clause as Syntax, ClauseKind, RegularQuery, SingleQuery, UnionOperator,
+};
 
 use crate::diagnostic::{Code, Diagnostics, Span};
-use crate::plan::{Clause, Column, Plan, Type, Unwind};
+use crate::plan::{Branch, Clause, Column, Plan, Type, Unwind};
 use crate::schema::Schema;
 
 use super::compiler::{Checked, Compiler};
 use super::parse::span;
+use super::procedures::Procedures;
 use super::projection::Kind;
 use super::types;
 
-/// Compiles the clauses of one statement.
-pub(super) fn compile(text: &str, schema: &Schema, syntax: &[Syntax]) -> Result<Plan, Diagnostics> {
-    let mut compiler = Compiler::new(text, schema);
-    compiler.check_order(syntax)?;
-    compiler.assigns = syntax
-        .iter()
-        .any(|clause| matches!(clause.kind, ClauseKind::Set(_)));
-    let mut clauses = Vec::new();
-    let mut columns = Vec::new();
-    for clause in syntax {
-        compiler.clause(clause, &mut clauses, &mut columns)?;
-    }
-    for column in &columns {
+/// Compiles one statement.
+pub(super) fn compile(
+    text: &str,
+    schema: &Schema,
+    procedures: &Procedures,
+    query: &RegularQuery,
+) -> Result<Plan, Diagnostics> {
+    let mut compiler = Compiler::new(text, schema, procedures);
+    let (branches, distinct) = match compiler.standalone_call(query)? {
+        Some(branch) => (vec![branch], false),
+        None => compiler.branches(query, false)?,
+    };
+    for column in branches.iter().flat_map(|branch| &branch.columns) {
         compiler.read_value(&column.value_type);
     }
     let parameters = std::mem::take(&mut compiler.parameters);
     let parameters = parameters
         .into_iter()
         .map(|(name, asked)| (name, asked.unwrap_or(Type::Any)));
+    let mut branches = branches.into_iter();
+    let Some(Branch { clauses, columns }) = branches.next() else {
+        return compiler.fail(Code::Syntax, Span::new(0, 0), "the statement is empty");
+    };
     Ok(Plan {
         clauses,
         columns,
+        unions: branches.collect(),
+        distinct,
         slots: compiler.slot_count(),
         touches: std::mem::take(&mut compiler.touches),
         parameters: parameters.collect(),
@@ -41,6 +50,114 @@ pub(super) fn compile(text: &str, schema: &Schema, syntax: &[Syntax]) -> Result<
 }
 
 impl Compiler<'_> {
+    /// The parts that `UNION` joins, and whether equal rows are given once. `nested`: within an
+    /// expression, where a query may end without `RETURN`.
+    pub(super) fn branches(
+        &mut self,
+        query: &RegularQuery,
+        nested: bool,
+    ) -> Checked<(Vec<Branch>, bool)> {
+        let around = self.scope.clone();
+        let mut branches = vec![self.branch(&query.head, nested)?];
+        let distinct = |operator| operator != UnionOperator::All;
+        let first = query
+            .unions
+            .first()
+            .map(|union| distinct(union.operator.kind));
+        for union in &query.unions {
+            let place = span(union.operator.span);
+            if Some(distinct(union.operator.kind)) != first {
+                let message = "UNION and UNION ALL cannot be mixed in one statement";
+                return self.fail(Code::MisplacedClause, place, message);
+            }
+            self.scope = around.clone();
+            let branch = self.branch(&union.query, nested)?;
+            self.same_columns(&mut branches, branch, place)?;
+        }
+        Ok((branches, first.unwrap_or(false)))
+    }
+
+    /// Adds a part of a `UNION` whose columns have the same names, in the order of the first.
+    fn same_columns(
+        &mut self,
+        branches: &mut Vec<Branch>,
+        branch: Branch,
+        place: Span,
+    ) -> Checked<()> {
+        let names = |columns: &[Column]| {
+            columns
+                .iter()
+                .map(|column| column.name.clone())
+                .collect::<Vec<_>>()
+        };
+        let Some(first) = branches.first_mut() else {
+            return Ok(());
+        };
+        let (ours, theirs) = (names(&first.columns), names(&branch.columns));
+        let mut columns = Vec::new();
+        for column in &mut first.columns {
+            let Some(same) = branch
+                .columns
+                .iter()
+                .find(|other| other.name == column.name)
+            else {
+                break;
+            };
+            self.hide(&column.value_type);
+            self.hide(&same.value_type);
+            column.value_type = types::join(&column.value_type, &same.value_type);
+            columns.push(same.clone());
+        }
+        if columns.len() != ours.len() || ours.len() != theirs.len() {
+            let message = format!(
+                "the parts of a UNION have the same columns: here they are {} and {}",
+                ours.join(", "),
+                theirs.join(", ")
+            );
+            return self.fail(Code::UnionColumns, place, message);
+        }
+        if ours.is_empty() {
+            let message = "each part of a UNION ends with RETURN";
+            return self.fail(Code::MisplacedClause, place, message);
+        }
+        branches.push(Branch { columns, ..branch });
+        Ok(())
+    }
+
+    fn branch(&mut self, query: &SingleQuery, nested: bool) -> Checked<Branch> {
+        let syntax = &query.kind.clauses;
+        self.check_order(syntax, nested)?;
+        self.assigns |= syntax
+            .iter()
+            .any(|clause| matches!(clause.kind, ClauseKind::Set(_)));
+        let mut branch = Branch {
+            clauses: Vec::new(),
+            columns: Vec::new(),
+        };
+        for clause in syntax {
+            self.clause(clause, &mut branch.clauses, &mut branch.columns)?;
+        }
+        Ok(branch)
+    }
+
+    /// A statement that is nothing but a `CALL`: it returns what the procedure gives.
+    fn standalone_call(&mut self, query: &RegularQuery) -> Checked<Option<Branch>> {
+        let ([clause], true) = (query.head.kind.clauses.as_slice(), query.unions.is_empty()) else {
+            return Ok(None);
+        };
+        let ClauseKind::Call(call) = &clause.kind else {
+            return Ok(None);
+        };
+        if !matches!(call.target, CallTarget::Procedure { .. }) {
+            return Ok(None);
+        }
+        let (call, columns) = self.call_clause(call, span(clause.span), true)?;
+        Ok(Some(Branch {
+            clauses: vec![Clause::Call(call)],
+            columns,
+        }))
+    }
+
     fn clause(
         &mut self,
         syntax: &Syntax,
@@ -78,20 +195,24 @@ impl Compiler<'_> {
             ClauseKind::Set(clause) => clauses.push(Clause::Set(self.assignments(&clause.items)?)),
             ClauseKind::Remove(clause) => clauses.push(Clause::Set(self.remove(clause)?)),
             ClauseKind::Delete(clause) => clauses.push(Clause::Delete(self.delete(clause)?)),
+            ClauseKind::Call(clause) => {
+                let (call, _) = self.call_clause(clause, span(syntax.span), false)?;
+                clauses.push(Clause::Call(call));
+            }
             other => return self.unsupported(span(syntax.span), unsupported_name(other)),
         }
         Ok(())
     }
 
     /// Reading after writing needs a `WITH` between; the end is a `RETURN` or a write.
-    fn check_order(&self, syntax: &[Syntax]) -> Checked<()> {
+    fn check_order(&self, syntax: &[Syntax], nested: bool) -> Checked<()> {
         let mut wrote: Option<&str> = None;
         for (index, clause) in syntax.iter().enumerate() {
             let place = head(clause);
             let name = clause_name(&clause.kind);
             match &clause.kind {
                 ClauseKind::With(_) => wrote = None,
-                ClauseKind::Match(_) | ClauseKind::Unwind(_) => {
+                ClauseKind::Match(_) | ClauseKind::Unwind(_) | ClauseKind::Call(_) => {
                     if let Some(written) = wrote {
                         let message = format!("{name} after {written} needs a WITH between them");
                         return self.fail(Code::MisplacedClause, place, message);
@@ -108,6 +229,7 @@ impl Compiler<'_> {
             return self.fail(Code::Syntax, Span::new(0, 0), "the statement is empty");
         };
         match &last.kind {
+            ClauseKind::Match(_) | ClauseKind::With(_) | ClauseKind::Unwind(_) if nested => Ok(()),
             ClauseKind::With(_) | ClauseKind::Match(_) | ClauseKind::Unwind(_) => {
                 let name = clause_name(&last.kind);
                 let message = format!(
@@ -149,6 +271,7 @@ const fn clause_name(kind: &ClauseKind) -> &'static str {
         ClauseKind::Set(_) => "SET",
         ClauseKind::Remove(_) => "REMOVE",
         ClauseKind::Delete(_) => "DELETE",
+        ClauseKind::Call(_) => "CALL",
         other => unsupported_name(other),
     }
 }
@@ -160,7 +283,6 @@ const fn unsupported_name(kind: &ClauseKind) -> &'static str {
         ClauseKind::Insert(_) => "INSERT",
         ClauseKind::Foreach(_) => "FOREACH",
         ClauseKind::LoadCsv(_) => "LOAD CSV",
-        ClauseKind::Call(_) => "CALL",
         ClauseKind::Select(_) => "SELECT",
         ClauseKind::Next(_) => "NEXT",
         ClauseKind::Filter(_) => "FILTER",

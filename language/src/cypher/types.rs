@@ -54,6 +54,19 @@ pub(super) const fn is_number(value_type: &Type) -> bool {
     matches!(value_type, Type::Integer | Type::Float | Type::Number)
 }
 
+/// A date, a time or an amount of time.
+pub(super) const fn is_temporal(value_type: &Type) -> bool {
+    matches!(
+        value_type,
+        Type::Date
+            | Type::DateTime
+            | Type::LocalTime
+            | Type::Time
+            | Type::LocalDateTime
+            | Type::Duration
+    )
+}
+
 /// Nothing can be said against it before it runs.
 pub(super) const fn is_open(value_type: &Type) -> bool {
     matches!(value_type, Type::Any | Type::Null)
@@ -79,6 +92,7 @@ pub(super) fn of_property(property: &PropertyType) -> Type {
         PropertyType::Date => Type::Date,
         PropertyType::DateTime => Type::DateTime,
         PropertyType::List(element) => Type::List(Box::new(of_property(element))),
+        PropertyType::Map => Type::Map,
     }
 }
 
@@ -94,6 +108,10 @@ pub(super) fn name(value_type: &Type) -> String {
         Type::String => "a string".to_owned(),
         Type::Date => "a date".to_owned(),
         Type::DateTime => "a datetime".to_owned(),
+        Type::LocalTime => "a localtime".to_owned(),
+        Type::Time => "a time".to_owned(),
+        Type::LocalDateTime => "a localdatetime".to_owned(),
+        Type::Duration => "a duration".to_owned(),
         Type::Node(_) => "a node".to_owned(),
         Type::Relationship(_) => "a relationship".to_owned(),
         Type::Path => "a path".to_owned(),

@@ -38,6 +38,7 @@ pub(super) fn same(left: &Expr, right: &Expr) -> bool {
         (ExprKind::Binary { operator: a, .. }, ExprKind::Binary { operator: b, .. }) => a == b,
         (ExprKind::IsNull { negated: a, .. }, ExprKind::IsNull { negated: b, .. }) => a == b,
         (ExprKind::HasType { types: a, .. }, ExprKind::HasType { types: b, .. }) => a == b,
+        (ExprKind::HasLabel { label: a, .. }, ExprKind::HasLabel { label: b, .. }) => a == b,
         (ExprKind::List(_), ExprKind::List(_))
         | (ExprKind::Index { .. }, ExprKind::Index { .. }) => true,
         (ExprKind::Map(a), ExprKind::Map(b)) => a

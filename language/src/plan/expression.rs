@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Function, Slot, Type};
+use super::{Branch, Function, Slot, Type};
 use crate::diagnostic::Span;
 use crate::schema::{PropertyId, TypeId};
 use crate::value::Value;
@@ -66,6 +66,13 @@ pub enum ExprKind {
         /// Any of these.
         types: BTreeSet<TypeId>,
     },
+    /// `n:Label` in an open graph; without a label, whether there is any.
+    HasLabel {
+        /// On what.
+        operand: Box<Expr>,
+        /// The label, or the type of a relationship.
+        label: Option<String>,
+    },
     /// `[a, b]`.
     List(Vec<Expr>),
     /// `{name: value}`.
@@ -100,6 +107,78 @@ pub enum ExprKind {
         /// With what.
         arguments: Vec<Expr>,
     },
+    /// `[x IN list WHERE filter | result]`.
+    Comprehension {
+        /// The variable for each element.
+        variable: Slot,
+        /// The list.
+        list: Box<Expr>,
+        /// What an element must fulfil.
+        filter: Option<Box<Expr>>,
+        /// What becomes of it; itself when absent.
+        result: Option<Box<Expr>>,
+    },
+    /// `all(x IN list WHERE predicate)` and its kin.
+    Quantified {
+        /// Which.
+        quantifier: Quantifier,
+        /// The variable for each element.
+        variable: Slot,
+        /// The list.
+        list: Box<Expr>,
+        /// What is asked of an element.
+        predicate: Box<Expr>,
+    },
+    /// `reduce(total = initial, x IN list | step)`.
+    Reduce {
+        /// The variable for the result so far.
+        accumulator: Slot,
+        /// What it begins with.
+        initial: Box<Expr>,
+        /// The variable for each element.
+        variable: Slot,
+        /// The list.
+        list: Box<Expr>,
+        /// The result after an element.
+        step: Box<Expr>,
+    },
+    /// A query within an expression; a pattern as a condition and a pattern comprehension too.
+    Subquery(Box<Subquery>),
+}
+
+/// How many elements must fulfil a predicate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantifier {
+    /// Each.
+    All,
+    /// At least one.
+    Any,
+    /// Not one.
+    None,
+    /// Exactly one.
+    Single,
+}
+
+/// A query within an expression. It sees the row around it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subquery {
+    /// What is made of its rows.
+    pub kind: SubqueryKind,
+    /// The query; several parts when there is `UNION`.
+    pub branches: Vec<Branch>,
+    /// `UNION` rather than `UNION ALL`.
+    pub distinct: bool,
+}
+
+/// What is made of the rows of a subquery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubqueryKind {
+    /// Whether there are any.
+    Exists,
+    /// How many there are.
+    Count,
+    /// Their only column, as a list.
+    Collect,
 }
 
 /// Prefix operators.
@@ -152,18 +231,24 @@ pub enum BinaryOperator {
     Remainder,
     /// `^`, always a float.
     Power,
+    /// `=~`: the whole text matches a regular expression.
+    Matches,
 }
 
 impl Expr {
-    /// Its operands, left to right.
+    /// Its operands, left to right; what stands inside a subquery is none.
     #[must_use]
     pub fn children(&self) -> Vec<&Self> {
         match &self.kind {
-            ExprKind::Literal(_) | ExprKind::Parameter(_) | ExprKind::Variable(_) => Vec::new(),
+            ExprKind::Literal(_)
+            | ExprKind::Parameter(_)
+            | ExprKind::Variable(_)
+            | ExprKind::Subquery(_) => Vec::new(),
             ExprKind::Property { object, .. } => vec![object],
             ExprKind::Unary { operand, .. }
             | ExprKind::IsNull { operand, .. }
-            | ExprKind::HasType { operand, .. } => vec![operand],
+            | ExprKind::HasType { operand, .. }
+            | ExprKind::HasLabel { operand, .. } => vec![operand],
             ExprKind::Binary { left, right, .. } => vec![left, right],
             ExprKind::List(items) => items.iter().collect(),
             ExprKind::Map(entries) => entries.iter().map(|(_, value)| value).collect(),
@@ -182,17 +267,40 @@ impl Expr {
                 .chain(otherwise.as_deref())
                 .collect(),
             ExprKind::Call { arguments, .. } => arguments.iter().collect(),
+            ExprKind::Comprehension {
+                list,
+                filter,
+                result,
+                ..
+            } => std::iter::once(list)
+                .chain(filter)
+                .chain(result)
+                .map(AsRef::as_ref)
+                .collect(),
+            ExprKind::Quantified {
+                list, predicate, ..
+            } => vec![list, predicate],
+            ExprKind::Reduce {
+                initial,
+                list,
+                step,
+                ..
+            } => vec![initial, list, step],
         }
     }
 
     /// Its operands, to be changed.
     pub fn children_mut(&mut self) -> Vec<&mut Self> {
         match &mut self.kind {
-            ExprKind::Literal(_) | ExprKind::Parameter(_) | ExprKind::Variable(_) => Vec::new(),
+            ExprKind::Literal(_)
+            | ExprKind::Parameter(_)
+            | ExprKind::Variable(_)
+            | ExprKind::Subquery(_) => Vec::new(),
             ExprKind::Property { object, .. } => vec![object],
             ExprKind::Unary { operand, .. }
             | ExprKind::IsNull { operand, .. }
-            | ExprKind::HasType { operand, .. } => vec![operand],
+            | ExprKind::HasType { operand, .. }
+            | ExprKind::HasLabel { operand, .. } => vec![operand],
             ExprKind::Binary { left, right, .. } => vec![left, right],
             ExprKind::List(items) => items.iter_mut().collect(),
             ExprKind::Map(entries) => entries.iter_mut().map(|(_, value)| value).collect(),
@@ -211,6 +319,25 @@ impl Expr {
                 .chain(otherwise.as_deref_mut())
                 .collect(),
             ExprKind::Call { arguments, .. } => arguments.iter_mut().collect(),
+            ExprKind::Comprehension {
+                list,
+                filter,
+                result,
+                ..
+            } => std::iter::once(list)
+                .chain(filter)
+                .chain(result)
+                .map(AsMut::as_mut)
+                .collect(),
+            ExprKind::Quantified {
+                list, predicate, ..
+            } => vec![list, predicate],
+            ExprKind::Reduce {
+                initial,
+                list,
+                step,
+                ..
+            } => vec![initial, list, step],
         }
     }
 }

@@ -27,6 +27,10 @@ pub struct Plan {
     pub clauses: Vec<Clause>,
     /// What the last `RETURN` gives, in order; empty for a statement without one.
     pub columns: Vec<Column>,
+    /// What follows, joined by `UNION`: the same columns in the same order.
+    pub unions: Vec<Branch>,
+    /// `UNION` rather than `UNION ALL`: rows that are equal are given once.
+    pub distinct: bool,
     /// How many values a row has.
     pub slots: usize,
     /// Which types and properties it reads and writes: what policy decides on.
@@ -41,8 +45,26 @@ impl Plan {
     /// Whether running the plan can change the graph.
     #[must_use]
     pub fn writes(&self) -> bool {
-        self.clauses.iter().any(Clause::writes)
+        let branches = self.unions.iter().flat_map(|branch| &branch.clauses);
+        self.clauses.iter().chain(branches).any(Clause::writes)
     }
+
+    /// The clauses and columns of each part that `UNION` joins; mostly there is one.
+    pub fn branches(&self) -> impl Iterator<Item = (&[Clause], &[Column])> {
+        let first = (self.clauses.as_slice(), self.columns.as_slice());
+        let others = self.unions.iter();
+        std::iter::once(first)
+            .chain(others.map(|branch| (branch.clauses.as_slice(), branch.columns.as_slice())))
+    }
+}
+
+/// One part of a `UNION`, or a query inside another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Branch {
+    /// What to do, in order.
+    pub clauses: Vec<Clause>,
+    /// What its `RETURN` gives.
+    pub columns: Vec<Column>,
 }
 
 /// One column of a result.
@@ -75,8 +97,16 @@ pub enum Type {
     String,
     /// A calendar date.
     Date,
-    /// An instant, microseconds in UTC.
+    /// A date and time with an offset.
     DateTime,
+    /// A time of day without an offset.
+    LocalTime,
+    /// A time of day with an offset.
+    Time,
+    /// A date and time without an offset.
+    LocalDateTime,
+    /// An amount of time.
+    Duration,
     /// A node of one of these types.
     Node(BTreeSet<TypeId>),
     /// A relationship of one of these types.
@@ -130,6 +160,8 @@ pub enum Clause {
     Set(Vec<SetItem>),
     /// `DELETE`, `DETACH DELETE`.
     Delete(Delete),
+    /// `CALL procedure(...) YIELD ...`.
+    Call(Call),
 }
 
 impl Clause {
@@ -141,6 +173,23 @@ impl Clause {
             Self::Create(_) | Self::Merge(_) | Self::Set(_) | Self::Delete(_)
         )
     }
+}
+
+/// `CALL` of a procedure: for each row, the rows that it gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// As it is called.
+    pub name: String,
+    /// What it does.
+    pub body: ProcedureBody,
+    /// With what, in order.
+    pub arguments: Vec<Expr>,
+    /// Which of its outputs, by position, go into which slots.
+    pub outputs: Vec<(usize, Slot)>,
+    /// `YIELD ... WHERE`.
+    pub filter: Option<Expr>,
+    /// It has no outputs at all: each row passes as it is.
+    pub passes: bool,
 }
 
 /// `MATCH`: every way to find the patterns, no relationship used twice within the clause.
@@ -212,6 +261,8 @@ pub struct EdgePattern {
     pub direction: Direction,
     /// `*min..max`; absent for exactly one relationship bound as itself, not as a list.
     pub length: Option<Length>,
+    /// In an open graph: the types that it may have, by name; empty for any.
+    pub names: Vec<String>,
     /// Properties that must be equal, on each relationship of a variable length.
     pub properties: Vec<PropertyTest>,
 }
@@ -239,7 +290,10 @@ pub struct Length {
 /// `{name: value}` in a pattern to find: true when the property equals the value; null never does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PropertyTest {
-    /// Which property it is in each possible type; a type that is missing here cannot match.
+    /// Its name: how it is found in an open graph.
+    pub name: String,
+    /// Which property it is in each possible type; other types than those of an open graph cannot
+    /// match when they are missing here.
     pub ids: BTreeMap<TypeId, PropertyId>,
     /// What it must equal.
     pub value: Expr,
@@ -301,6 +355,8 @@ pub struct Aggregate {
     pub distinct: bool,
     /// Of what; absent for `count(*)`. Null values are left out.
     pub argument: Option<Expr>,
+    /// Which percentile, from 0 to 1.
+    pub parameter: Option<Expr>,
     /// Where the result goes.
     pub slot: Slot,
 }
@@ -320,6 +376,14 @@ pub enum AggregateFunction {
     Max,
     /// A list of the values in order of arrival.
     Collect,
+    /// Standard deviation of a sample.
+    StDev,
+    /// Standard deviation of everything.
+    StDevP,
+    /// A percentile, between two values where it falls there.
+    PercentileCont,
+    /// The value at a percentile.
+    PercentileDisc,
 }
 
 /// One sort key.
@@ -406,6 +470,19 @@ pub enum MergeTarget {
     Node(NewNode),
     /// A relationship between two bound nodes.
     Edge(NewEdge),
+    /// In an open graph: a whole pattern, found or made as a whole.
+    Pattern(Box<MergePattern>),
+}
+
+/// A pattern to find, and the same to make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MergePattern {
+    /// How it is found.
+    pub matching: Match,
+    /// How it is made, into the same slots.
+    pub create: Create,
+    /// Values that must not be null, since nothing equals null.
+    pub required: Vec<(String, Expr)>,
 }
 
 /// One assignment. A null target is left alone.
@@ -441,4 +518,7 @@ pub struct Delete {
 }
 
 pub use crate::cypher::functions::Function;
-pub use expression::{BinaryOperator, Expr, ExprKind, UnaryOperator};
+pub use crate::cypher::procedures::ProcedureBody;
+pub use expression::{
+    BinaryOperator, Expr, ExprKind, Quantifier, Subquery, SubqueryKind, UnaryOperator,
+};

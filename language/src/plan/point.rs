@@ -23,6 +23,9 @@ impl Plan {
     /// ```
     #[must_use]
     pub fn is_point_read(&self, schema: &Schema) -> bool {
+        if !self.unions.is_empty() {
+            return false;
+        }
         let mut matches = 0;
         let clauses = self.clauses.iter().enumerate().all(|(index, clause)| {
             let is_last = index + 1 == self.clauses.len();
@@ -120,7 +123,10 @@ fn is_small(expr: &Expr) -> bool {
         ExprKind::Call {
             function: Function::Range | Function::Replace | Function::Split,
             ..
-        }
+        } | ExprKind::Comprehension { .. }
+            | ExprKind::Quantified { .. }
+            | ExprKind::Reduce { .. }
+            | ExprKind::Subquery(_)
     );
     !grows && expr.children().into_iter().all(is_small)
 }
@@ -171,6 +177,15 @@ mod tests {
         check(
             "MATCH (p:Person {email: $a}), (q:Person {email: $b}) RETURN p, q",
             true,
+        );
+        check("RETURN 1 AS one UNION RETURN 2 AS one", false);
+        check(
+            "MATCH (p:Person {email: $e}) RETURN [x IN $l | x] AS l",
+            false,
+        );
+        check(
+            "MATCH (p:Person {email: $e}) RETURN COUNT { MATCH (n) } AS n",
+            false,
         );
         check("MATCH (p:Person) RETURN p", false);
         check("MATCH (p:Person {name: $n}) RETURN p", false);

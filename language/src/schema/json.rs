@@ -3,11 +3,15 @@
 //! A value that is exported and loaded again is the same. What a node looks like is not known here:
 //! [`to_json`] is told.
 
-use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
 
 use super::calendar;
 use super::model::{Property, PropertyType};
 use super::values::{InvalidValue, in_list, shorten};
+use crate::temporal::{self, Temporal, parse};
 use crate::value::{EdgeRef, NodeRef, Path, Value};
 
 /// 2^53: up to here every integer is exact in a double, which is what JSON's writers use.
@@ -58,6 +62,13 @@ impl PropertyType {
                     .collect();
                 return Ok(Value::list(values?));
             }
+            (Self::Map, Json::Object(members)) => {
+                let members: Option<BTreeMap<String, Value>> = members
+                    .iter()
+                    .map(|(name, json)| Some((name.clone(), untagged(json)?)))
+                    .collect();
+                members.map(|members| Value::Map(Arc::new(members)))
+            }
             _ => None,
         };
         self.accept(value.ok_or_else(|| self.wrong_type(show_json(json)))?)
@@ -105,6 +116,7 @@ pub fn to_json(value: &Value, entity: &impl Fn(Entity<'_>) -> Json) -> Json {
         Value::Date(days) => Json::from(calendar::format_date(*days)),
         Value::DateTime(micros) => Json::from(calendar::format_date_time(*micros)),
         Value::List(values) => values.iter().map(|value| to_json(value, entity)).collect(),
+        Value::Temporal(temporal) => Json::from(temporal.to_string()),
         Value::Map(map) => {
             let members = map
                 .iter()
@@ -128,6 +140,71 @@ pub fn scalar_to_json(value: &Value) -> Json {
             Entity::Relationship(_) => "(relationship)",
             Entity::Path(_) => "(path)",
         })
+    })
+}
+
+/// The JSON of a property of an open graph, where nothing declares what it is: what JSON has no form
+/// for is an object of one member, `{"date": "2024-02-29"}`. A load reads it back unchanged.
+#[must_use]
+pub fn to_tagged_json(value: &Value) -> Json {
+    match value {
+        Value::List(values) => values.iter().map(to_tagged_json).collect(),
+        Value::Float(float) if !float.is_finite() => json!({"float": scalar_to_json(value)}),
+        value => match temporal::of(value) {
+            Some(temporal) => json!({(temporal.kind()): temporal.to_string()}),
+            None => scalar_to_json(value),
+        },
+    }
+}
+
+/// What [`to_tagged_json`] made; `None` for anything else.
+fn untagged(json: &Json) -> Option<Value> {
+    Some(match json {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::String(text) => Value::string(text),
+        Json::Number(number) => match number.as_i64() {
+            Some(int) => Value::Int(int),
+            None => Value::Float(number.as_f64()?),
+        },
+        Json::Array(values) => {
+            Value::list(values.iter().map(untagged).collect::<Option<Vec<_>>>()?)
+        }
+        Json::Object(members) => {
+            let mut members = members.iter();
+            let (Some((kind, json)), None) = (members.next(), members.next()) else {
+                return None;
+            };
+            if kind == "float" {
+                return parse_float(json).map(Value::Float);
+            }
+            of_kind(kind, json.as_str()?)?
+        }
+    })
+}
+
+fn of_kind(kind: &str, text: &str) -> Option<Value> {
+    // A zone is written with its offset, which is what counts here.
+    let any_zone: &parse::Zones<'_> = &|_, _, _| Some(0);
+    Some(match kind {
+        "date" => temporal::date(parse::date(text)?),
+        "localtime" => temporal::wrap(Temporal::LocalTime(parse::local_time(text)?)),
+        "time" => temporal::wrap(parse::time(text)?),
+        "localdatetime" => {
+            let (days, nanos) = parse::local_date_time(text)?;
+            temporal::wrap(Temporal::LocalDateTime { days, nanos })
+        }
+        "datetime" => match parse::date_time(text, any_zone)? {
+            Temporal::DateTime {
+                days,
+                nanos,
+                offset,
+                zone,
+            } => temporal::date_time(days, nanos, offset, zone),
+            _ => return None,
+        },
+        "duration" => temporal::wrap(Temporal::Duration(parse::duration(text)?)),
+        _ => return None,
     })
 }
 

@@ -25,6 +25,7 @@ mod json;
 mod lexer;
 mod model;
 mod names;
+mod open;
 mod parser;
 mod pattern;
 mod syntax;
@@ -35,10 +36,11 @@ mod values;
 pub use check::{MAX_INHERITED, MAX_PROPERTIES};
 pub use constraints::MAX_CHECKS;
 pub use findings::MAX_DIAGNOSTICS;
-pub use json::{Entity, scalar_to_json, to_json};
+pub use json::{Entity, scalar_to_json, to_json, to_tagged_json};
 pub use lexer::{MAX_NESTING, MAX_TEXT, MAX_WORD};
 pub use model::*;
 pub use names::MAX_ENUM_VALUES;
+pub use open::{OPEN_EDGE, OPEN_NODE, OpenTypes};
 pub use pattern::{InvalidPattern, MAX_PATTERN, Pattern};
 pub use values::InvalidValue;
 
@@ -52,7 +54,7 @@ impl Schema {
     /// Every mistake that could be told apart, at most [`MAX_DIAGNOSTICS`], in the order of the
     /// text: those of the grammar, or, when there are none, those of meaning.
     pub fn parse(text: &str) -> Result<Self, Diagnostics> {
-        let schema = Self::parse_open(text)?;
+        let schema = Self::parse_any(text)?;
         if schema.node_types.is_empty() {
             let message =
                 "the schema declares no node type, as in `node Person { email: String @key }`";
@@ -66,11 +68,27 @@ impl Schema {
         Ok(schema)
     }
 
-    /// As [`Schema::parse`], but it may declare nothing: for graphs of [`GraphType::Open`].
+    /// The schema of a graph of [`GraphType::Open`]: it declares nothing, everything appears as
+    /// data arrives.
     ///
     /// # Errors
-    /// As for [`Schema::parse`].
+    /// As for [`Schema::parse`]; and a declaration is [`Code::Unsupported`] in an open graph.
     pub fn parse_open(text: &str) -> Result<Self, Diagnostics> {
+        let schema = Self::parse_any(text)?;
+        if schema.interfaces.is_empty() && schema.node_types.is_empty() {
+            return Ok(schema.opened());
+        }
+        let message = "declarations in an open graph are not supported yet: leave the schema empty";
+        let place = Span::new(0, 0);
+        Err(vec![Diagnostic::new(
+            Code::Unsupported,
+            text,
+            place,
+            message,
+        )])
+    }
+
+    fn parse_any(text: &str) -> Result<Self, Diagnostics> {
         let mut findings = Findings::new(text);
         let schema = read(text, &mut findings);
         match schema {

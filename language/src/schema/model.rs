@@ -151,6 +151,9 @@ pub enum PropertyType {
     Enum(Vec<String>),
     /// A list; its elements are never null.
     List(Box<PropertyType>),
+    /// Values of any storable kind by name, nulls left out: the properties of an open graph. No
+    /// schema text can say it.
+    Map,
 }
 
 impl Schema {
@@ -261,6 +264,7 @@ impl fmt::Display for PropertyType {
             Self::DateTime => f.write_str("DateTime"),
             Self::Enum(values) => write!(f, "enum({})", values.join(", ")),
             Self::List(element) => write!(f, "[{element}]"),
+            Self::Map => f.write_str("Map"),
         }
     }
 }

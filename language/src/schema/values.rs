@@ -15,6 +15,8 @@
 //! ```
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -170,6 +172,7 @@ impl PropertyType {
                 accept_enum(values, &text).map(|()| Value::String(text))
             }
             (Self::List(element), Value::List(values)) => accept_list(element, &values),
+            (Self::Map, Value::Map(map)) => accept_map(&map),
             (_, value) => Err(self.wrong_type(show(&value))),
         }
     }
@@ -276,6 +279,32 @@ fn accept_list(element: &PropertyType, values: &[Value]) -> Result<Value, Invali
     Ok(Value::list(accepted?))
 }
 
+/// Properties of an open graph: nulls are left out, and what cannot be stored is refused.
+fn accept_map(map: &BTreeMap<String, Value>) -> Result<Value, InvalidValue> {
+    let mut kept = BTreeMap::new();
+    for (name, value) in map.iter().filter(|(_, value)| !value.is_null()) {
+        if !storable(value) {
+            return Err(InvalidValue::WrongType {
+                expected: format!("a value that `{}` can hold", shorten(name)),
+                found: show(value),
+            });
+        }
+        kept.insert(name.clone(), value.clone());
+    }
+    Ok(Value::Map(Arc::new(kept)))
+}
+
+/// Scalars, times and lists of them; no maps, no elements of the graph.
+fn storable(value: &Value) -> bool {
+    match value {
+        Value::List(values) => values.iter().all(storable),
+        Value::Null | Value::Map(_) | Value::Node(_) | Value::Relationship(_) | Value::Path(_) => {
+            false
+        }
+        _ => true,
+    }
+}
+
 /// What holds of an element of a list: it is not null, and its error says where it is.
 pub(super) fn in_list(
     index: usize,
@@ -337,7 +366,9 @@ fn show(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::String(text) => format!("string {:?}", shorten(text)),
-        Value::Node(_) | Value::Relationship(_) | Value::Path(_) => format!("a {}", value.kind()),
+        Value::Node(_) | Value::Relationship(_) | Value::Path(_) | Value::Map(_) => {
+            format!("a {}", value.kind())
+        }
         value => format!("{} {}", value.kind(), plain(value)),
     }
 }

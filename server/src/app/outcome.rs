@@ -77,6 +77,7 @@ fn type_name(value_type: &PropertyType) -> String {
         PropertyType::DateTime => "DateTime".to_owned(),
         PropertyType::Enum(names) => format!("enum({})", names.join(", ")),
         PropertyType::List(element) => format!("[{}]", type_name(element)),
+        PropertyType::Map => "Map".to_owned(),
     }
 }
 

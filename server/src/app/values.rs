@@ -68,16 +68,13 @@ impl<'a> Values<'a> {
             | Value::Int(_)
             | Value::Float(_)
             | Value::Date(_)
-            | Value::DateTime(_) => scalar_to_json(value),
+            | Value::DateTime(_)
+            | Value::Temporal(_) => scalar_to_json(value),
         })
     }
 
     fn node(&self, node: NodeRef) -> Result<Json, TooLarge> {
-        let node_type = self.snapshot.schema().node_type(node.type_id);
-        let labels: Vec<_> = node_type
-            .iter()
-            .flat_map(|node_type| node_type.labels())
-            .collect();
+        let labels = self.snapshot.node_labels(node);
         let properties = self.snapshot.node_properties(node);
         Ok(object([
             ("id", self.json(&self.snapshot.node_identity(node))?),
@@ -97,10 +94,13 @@ impl<'a> Values<'a> {
             None => (Json::Null, Json::Null),
         };
         let properties = self.snapshot.edge_properties(edge);
-        let name = self.snapshot.schema().type_name(edge.type_id);
+        let name = self.snapshot.edge_type_name(edge);
         Ok(object([
             ("id", self.json(&self.snapshot.edge_identity(edge))?),
-            ("type", name.map_or(Ok(Json::Null), |name| self.text(name))?),
+            (
+                "type",
+                name.map_or(Ok(Json::Null), |name| self.text(&name))?,
+            ),
             ("start", start),
             ("end", end),
             ("properties", self.properties(&properties)?),

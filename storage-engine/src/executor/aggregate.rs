@@ -12,6 +12,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::Row;
 use super::context::{Context, size_of_value};
 use super::error::{ArithmeticProblem, ExecuteError};
+use super::functions::temporal;
+use super::operators;
 use super::pipeline::{Flow, MORE, Next, Stage};
 
 /// A grouping while it runs.
@@ -93,6 +95,10 @@ impl Stage for AggregateStage<'_> {
             if value.is_null() {
                 continue;
             }
+            if let Some(parameter) = &aggregate.parameter {
+                let parameter = self.context.evaluate(parameter, row)?;
+                self.groups[place].accumulators[index].ask(aggregate, &parameter)?;
+            }
             let bytes = self.groups[place].accumulators[index].add(aggregate, value)?;
             if bytes > 0 {
                 self.charge(bytes)?;
@@ -103,7 +109,7 @@ impl Stage for AggregateStage<'_> {
 
     fn finish(&mut self, next: &mut Next<'_>) -> Result<(), ExecuteError> {
         self.by_key = FxHashMap::default();
-        let mut row = self.context.statement.empty_row();
+        let mut row = self.context.empty_row();
         for group in std::mem::take(&mut self.groups) {
             self.context.step()?;
             for (key, value) in self.aggregation.keys.iter().zip(group.keys) {
@@ -137,7 +143,15 @@ enum State {
     Sum {
         integers: i128,
         floats: Option<f64>,
+        times: Option<Value>,
         count: u64,
+    },
+    Deviation {
+        values: Vec<f64>,
+    },
+    Percentile {
+        wanted: Option<f64>,
+        values: Vec<Value>,
     },
     Extreme {
         wanted: Ordering,
@@ -153,8 +167,18 @@ impl Accumulator {
             AggregateFunction::Sum | AggregateFunction::Avg => State::Sum {
                 integers: 0,
                 floats: None,
+                times: None,
                 count: 0,
             },
+            AggregateFunction::StDev | AggregateFunction::StDevP => {
+                State::Deviation { values: Vec::new() }
+            }
+            AggregateFunction::PercentileCont | AggregateFunction::PercentileDisc => {
+                State::Percentile {
+                    wanted: None,
+                    values: Vec::new(),
+                }
+            }
             AggregateFunction::Min => State::Extreme {
                 wanted: Ordering::Less,
                 found: None,
@@ -171,6 +195,25 @@ impl Accumulator {
         }
     }
 
+    /// Notes which percentile is wanted.
+    fn ask(&mut self, aggregate: &Aggregate, parameter: &Value) -> Result<(), ExecuteError> {
+        let State::Percentile { wanted, .. } = &mut self.state else {
+            return Ok(());
+        };
+        let number = operators::number(parameter);
+        match number.filter(|number| (0.0..=1.0).contains(number)) {
+            Some(number) => *wanted = Some(number),
+            None => {
+                return Err(ExecuteError::Argument {
+                    function: "a percentile",
+                    problem: "it is a number from 0 to 1".to_owned(),
+                    span: span(aggregate),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a value that is not null; gives the bytes that it holds on to.
     fn add(&mut self, aggregate: &Aggregate, value: Value) -> Result<usize, ExecuteError> {
         let mut bytes = 0;
@@ -185,9 +228,17 @@ impl Accumulator {
             State::Sum {
                 integers,
                 floats,
+                times,
                 count,
             } => {
                 match value {
+                    time @ Value::Temporal(_) => {
+                        let sum = match times.take() {
+                            None => Some(time.clone()),
+                            Some(sum) => temporal::add(&sum, &time),
+                        };
+                        *times = Some(sum.ok_or_else(|| not_a_number(aggregate, &time))?);
+                    }
                     Value::Int(int) => *integers += i128::from(int),
                     Value::Float(float) => *floats = Some(floats.unwrap_or(0.0) + float),
                     other => return Err(not_a_number(aggregate, &other)),
@@ -201,6 +252,18 @@ impl Accumulator {
                 {
                     *found = Some(value);
                 }
+            }
+            State::Deviation { values } => {
+                let number = operators::number(&value);
+                values.push(number.ok_or_else(|| not_a_number(aggregate, &value))?);
+                bytes += size_of::<f64>();
+            }
+            State::Percentile { values, .. } => {
+                if operators::number(&value).is_none() {
+                    return Err(not_a_number(aggregate, &value));
+                }
+                bytes += size_of::<Value>();
+                values.push(value);
             }
             State::Collect(values) => {
                 bytes += size_of_value(&value);
@@ -218,9 +281,32 @@ impl Accumulator {
         Ok(match self.state {
             State::Count(count) => Value::Int(count),
             State::Sum {
+                times: Some(sum),
+                count,
+                ..
+            } => {
+                let average = aggregate.function == AggregateFunction::Avg;
+                let count = Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
+                let found = if average {
+                    temporal::divide(&sum, &count)
+                } else {
+                    Some(sum.clone())
+                };
+                found.ok_or_else(|| not_a_number(aggregate, &sum))?
+            }
+            State::Deviation { values } => Value::Float(deviation(
+                &values,
+                aggregate.function == AggregateFunction::StDev,
+            )),
+            State::Percentile { wanted, values } => {
+                let between = aggregate.function == AggregateFunction::PercentileCont;
+                percentile(values, wanted.unwrap_or_default(), between)
+            }
+            State::Sum {
                 integers,
                 floats,
                 count,
+                ..
             } => match (aggregate.function, floats) {
                 (AggregateFunction::Avg, _) if count == 0 => Value::Null,
                 (AggregateFunction::Avg, floats) => {
@@ -241,11 +327,51 @@ impl Accumulator {
     }
 }
 
+/// The standard deviation; 0 of less than two values.
+#[expect(clippy::cast_precision_loss, reason = "counts of values in memory")]
+fn deviation(values: &[f64], sample: bool) -> f64 {
+    if values.len() < 2 {
+        return 0.0;
+    }
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (squares / if sample { count - 1.0 } else { count }).sqrt()
+}
+
+/// A percentile: between two values, or the first that at least so many are not above.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "places in a list, between 0 and its length"
+)]
+fn percentile(mut values: Vec<Value>, wanted: f64, between: bool) -> Value {
+    values.sort_by(Value::order);
+    let Some(last) = values.len().checked_sub(1) else {
+        return Value::Null;
+    };
+    if !between {
+        let place = (wanted * values.len() as f64).ceil() as usize;
+        return values.swap_remove(place.saturating_sub(1).min(last));
+    }
+    let place = wanted * last as f64;
+    let (low, high) = (place.floor() as usize, place.ceil() as usize);
+    let at = |place: usize| {
+        values
+            .get(place)
+            .and_then(operators::number)
+            .unwrap_or_default()
+    };
+    Value::Float(at(low) + (at(high) - at(low)) * (place - place.floor()))
+}
+
 fn not_a_number(aggregate: &Aggregate, found: &Value) -> ExecuteError {
-    let place = if aggregate.function == AggregateFunction::Avg {
-        "avg"
-    } else {
-        "sum"
+    let place = match aggregate.function {
+        AggregateFunction::Avg => "avg",
+        AggregateFunction::Sum => "sum",
+        AggregateFunction::StDev | AggregateFunction::StDevP => "a standard deviation",
+        _ => "a percentile",
     };
     ExecuteError::Type {
         place,

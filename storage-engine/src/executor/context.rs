@@ -4,13 +4,15 @@
 //! Limits are cooperative: operators call [`Context::step`] for each unit of work and
 //! [`Statement::charge`] for what they hold.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use language::plan::Plan;
-use language::value::Value;
+use language::value::{EdgeRef, Value};
+use rustc_hash::FxHashMap;
 
 use super::error::ExecuteError;
 use super::{Limits, Parameters, Row, parameters};
@@ -27,6 +29,9 @@ pub(crate) struct Statement<'a> {
     budget: Option<Instant>,
     slots: usize,
     writes: bool,
+    began: SystemTime,
+    /// The types of relationships of an open graph that the statement has deleted.
+    gone: RefCell<FxHashMap<EdgeRef, Arc<str>>>,
     steps: Cell<u32>,
     bytes: Cell<usize>,
 }
@@ -36,6 +41,8 @@ pub(crate) struct Statement<'a> {
 pub(crate) struct Context<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) statement: &'a Statement<'a>,
+    /// Within a subquery: the row around it, whose variables stay visible throughout.
+    pub(crate) around: &'a [Value],
 }
 
 impl<'a> Statement<'a> {
@@ -50,6 +57,8 @@ impl<'a> Statement<'a> {
             budget: None,
             slots: plan.slots,
             writes: plan.writes(),
+            began: SystemTime::now(),
+            gone: RefCell::default(),
             steps: Cell::new(0),
             bytes: Cell::new(0),
         })
@@ -63,6 +72,28 @@ impl<'a> Statement<'a> {
     /// A row with nothing in it.
     pub(crate) fn empty_row(&self) -> Row {
         vec![Value::Null; self.slots]
+    }
+
+    /// How many values a row has.
+    pub(crate) const fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// When the statement began: what the clock says all through it.
+    pub(crate) const fn began(&self) -> SystemTime {
+        self.began
+    }
+
+    /// Notes the type of a relationship that is about to be deleted.
+    pub(crate) fn remember_type(&self, edge: EdgeRef, name: Arc<str>) -> Result<(), ExecuteError> {
+        self.charge(size_of::<(EdgeRef, Arc<str>)>())?;
+        self.gone.borrow_mut().insert(edge, name);
+        Ok(())
+    }
+
+    /// The type of a relationship that the statement has deleted.
+    pub(crate) fn type_of_deleted(&self, edge: EdgeRef) -> Option<Arc<str>> {
+        self.gone.borrow().get(&edge).cloned()
     }
 
     pub(crate) fn parameter(&self, name: &str) -> Option<&Value> {
@@ -127,6 +158,15 @@ impl<'a> Statement<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// A row with nothing in it but what stands around a subquery.
+    pub(crate) fn empty_row(self) -> Row {
+        let mut row = self.statement.empty_row();
+        for (place, value) in row.iter_mut().zip(self.around) {
+            place.clone_from(value);
+        }
+        row
+    }
+
     /// One unit of work.
     pub(crate) fn step(self) -> Result<(), ExecuteError> {
         self.statement.step()

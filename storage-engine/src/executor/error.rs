@@ -103,6 +103,16 @@ pub enum ExecuteError {
         /// `source` or `target`.
         end: &'static str,
     },
+    /// A node or relationship that the statement has deleted is looked at.
+    #[error("{what} of {kind} that has been deleted cannot be read")]
+    DeletedElement {
+        /// "a property", "the labels".
+        what: &'static str,
+        /// "a node", "a relationship".
+        kind: &'static str,
+        /// Where.
+        span: Span,
+    },
     /// The plan is larger than the executor follows.
     #[error("the statement has {found} {what}; at most {limit} are run")]
     TooComplex {
@@ -159,6 +169,7 @@ impl ExecuteError {
             Self::Type { span, .. }
             | Self::Arithmetic { span, .. }
             | Self::Argument { span, .. }
+            | Self::DeletedElement { span, .. }
             | Self::RowNumber { span, .. } => Some(*span),
             _ => None,
         }

@@ -3,9 +3,10 @@
 //! Null is "unknown" and passes through; logic is three-valued. Properties are read here, as late
 //! as possible, through the snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use language::diagnostic::Span;
 use language::plan::{BinaryOperator, Expr, ExprKind, UnaryOperator};
 use language::schema::{PropertyId, TypeId};
 use language::value::Value;
@@ -44,17 +45,14 @@ impl Context<'_> {
             ExprKind::IsNull { operand, negated } => Ok(Value::Bool(
                 self.evaluate(operand, row)?.is_null() != *negated,
             )),
-            ExprKind::HasType { operand, types } => match self.evaluate(operand, row)? {
-                Value::Null => Ok(Value::Null),
-                Value::Node(node) => Ok(Value::Bool(types.contains(&node.type_id))),
-                Value::Relationship(edge) => Ok(Value::Bool(types.contains(&edge.type_id))),
-                other => Err(mismatch(
-                    "a label test",
-                    "a node or relationship",
-                    &other,
-                    expr,
-                )),
-            },
+            ExprKind::HasType { operand, types } => {
+                let element = self.evaluate(operand, row)?;
+                has_type(expr, &element, types)
+            }
+            ExprKind::HasLabel { operand, label } => {
+                let element = self.evaluate(operand, row)?;
+                self.has_label(expr, &element, label.as_deref())
+            }
             ExprKind::List(elements) => {
                 let values: Result<Vec<Value>, _> = elements
                     .iter()
@@ -76,21 +74,30 @@ impl Context<'_> {
             ExprKind::Case {
                 branches,
                 otherwise,
-            } => {
-                for (condition, value) in branches {
-                    if self.is_true(condition, row)? {
-                        return self.evaluate(value, row);
-                    }
-                }
-                otherwise
-                    .as_ref()
-                    .map_or(Ok(Value::Null), |value| self.evaluate(value, row))
-            }
+            } => self.case(branches, otherwise.as_deref(), row),
             ExprKind::Call {
                 function,
                 arguments,
             } => functions::call(self, *function, arguments, expr.span, row),
+            ExprKind::Comprehension { .. }
+            | ExprKind::Quantified { .. }
+            | ExprKind::Reduce { .. }
+            | ExprKind::Subquery(_) => self.nested(expr, row),
         }
+    }
+
+    fn case(
+        self,
+        branches: &[(Expr, Expr)],
+        otherwise: Option<&Expr>,
+        row: &[Value],
+    ) -> Result<Value, ExecuteError> {
+        for (condition, value) in branches {
+            if self.is_true(condition, row)? {
+                return self.evaluate(value, row);
+            }
+        }
+        otherwise.map_or(Ok(Value::Null), |value| self.evaluate(value, row))
     }
 
     /// Whether a condition is true, neither false nor unknown.
@@ -99,47 +106,66 @@ impl Context<'_> {
         Ok(operators::truth(&value, "a condition", condition.span)? == Some(true))
     }
 
-    /// The property called `name` of a node or relationship; null when its type has none.
+    /// The property called `name` of a node or relationship; null when it has none.
     pub(crate) fn property_named(self, element: &Value, name: &str) -> Value {
-        let id_in = |type_id: TypeId| {
-            let properties = self.snapshot.schema().properties(type_id)?;
-            properties
-                .iter()
-                .find(|property| property.name == name)
-                .map(|property| property.id)
-        };
-        match element {
-            Value::Node(node) => {
-                id_in(node.type_id).map_or(Value::Null, |id| self.snapshot.node_property(*node, id))
-            }
-            Value::Relationship(edge) => {
-                id_in(edge.type_id).map_or(Value::Null, |id| self.snapshot.edge_property(*edge, id))
-            }
-            _ => Value::Null,
-        }
+        self.snapshot.property_named(element, name)
     }
 
     /// The properties of a node or relationship that are not null, by name.
     pub(crate) fn properties_of(self, element: &Value) -> BTreeMap<String, Value> {
-        let type_id = match element {
-            Value::Node(node) => node.type_id,
-            Value::Relationship(edge) => edge.type_id,
-            _ => return BTreeMap::new(),
+        match element {
+            Value::Node(node) => self.snapshot.node_properties(*node),
+            Value::Relationship(edge) => self.snapshot.edge_properties(*edge),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    /// Fails when the statement has deleted the element.
+    pub(crate) fn require_there(
+        self,
+        element: &Value,
+        what: &'static str,
+        span: Span,
+    ) -> Result<(), ExecuteError> {
+        if !self.statement.writes() || self.snapshot.is_there(element) {
+            return Ok(());
+        }
+        let kind = match element {
+            Value::Node(_) => "a node",
+            _ => "a relationship",
         };
-        let properties = self
-            .snapshot
-            .schema()
-            .properties(type_id)
-            .unwrap_or_default();
-        let read = |id| match element {
-            Value::Node(node) => self.snapshot.node_property(*node, id),
-            Value::Relationship(edge) => self.snapshot.edge_property(*edge, id),
-            _ => Value::Null,
+        Err(ExecuteError::DeletedElement { what, kind, span })
+    }
+
+    fn has_label(
+        self,
+        expr: &Expr,
+        element: &Value,
+        label: Option<&str>,
+    ) -> Result<Value, ExecuteError> {
+        let has = match element {
+            Value::Null => return Ok(Value::Null),
+            Value::Node(node) => {
+                self.require_there(element, "the labels", expr.span)?;
+                let labels = self.snapshot.node_labels(*node);
+                label.map_or(!labels.is_empty(), |label| {
+                    labels.iter().any(|own| **own == *label)
+                })
+            }
+            Value::Relationship(edge) => {
+                let name = self.snapshot.edge_type_name(*edge);
+                label.is_none_or(|label| name.as_deref() == Some(label))
+            }
+            other => {
+                return Err(mismatch(
+                    "a label test",
+                    "a node or relationship",
+                    other,
+                    expr,
+                ));
+            }
         };
-        let named = properties
-            .iter()
-            .map(|property| (property.name.clone(), read(property.id)));
-        named.filter(|(_, value)| !value.is_null()).collect()
+        Ok(Value::Bool(has))
     }
 
     fn member(
@@ -160,18 +186,31 @@ impl Context<'_> {
         };
         match object {
             Value::Null => Ok(Value::Null),
-            Value::Node(node) => Ok(match ids.get(&node.type_id) {
-                Some(id) => self.snapshot.node_property(*node, *id),
-                None => self.property_named(object, name),
-            }),
-            Value::Relationship(edge) => Ok(match ids.get(&edge.type_id) {
-                Some(id) => self.snapshot.edge_property(*edge, *id),
-                None => self.property_named(object, name),
-            }),
+            Value::Node(node) => {
+                self.require_there(object, "a property", expr.span)?;
+                Ok(match ids.get(&node.type_id) {
+                    Some(id) => self.snapshot.node_property(*node, *id),
+                    None => self.property_named(object, name),
+                })
+            }
+            Value::Relationship(edge) => {
+                self.require_there(object, "a property", expr.span)?;
+                Ok(match ids.get(&edge.type_id) {
+                    Some(id) => self.snapshot.edge_property(*edge, *id),
+                    None => self.property_named(object, name),
+                })
+            }
             Value::Map(map) => Ok(map.get(name).cloned().unwrap_or(Value::Null)),
+            time @ (Value::Date(_) | Value::DateTime(_) | Value::Temporal(_)) => {
+                functions::temporal::component(time, name).ok_or_else(|| ExecuteError::Argument {
+                    function: "a component",
+                    problem: format!("a {} has no `{name}`", time.kind()),
+                    span: expr.span,
+                })
+            }
             other => Err(mismatch(
                 "property access",
-                "a node, relationship or map",
+                "a node, relationship, map or time",
                 other,
                 expr,
             )),
@@ -221,6 +260,7 @@ impl Context<'_> {
                 Ok(map.get(name.as_ref()).cloned().unwrap_or(Value::Null))
             }
             (Value::Node(_) | Value::Relationship(_), Value::String(name)) => {
+                self.require_there(&object, "a property", expr.span)?;
                 Ok(self.property_named(&object, name))
             }
             (Value::List(_), other) => Err(mismatch("a list index", "an integer", other, expr)),
@@ -273,6 +313,20 @@ impl Context<'_> {
             }
             (other, _, _) => Err(mismatch("a slice", "a list", other, expr)),
         }
+    }
+}
+
+fn has_type(expr: &Expr, element: &Value, types: &BTreeSet<TypeId>) -> Result<Value, ExecuteError> {
+    match element {
+        Value::Null => Ok(Value::Null),
+        Value::Node(node) => Ok(Value::Bool(types.contains(&node.type_id))),
+        Value::Relationship(edge) => Ok(Value::Bool(types.contains(&edge.type_id))),
+        other => Err(mismatch(
+            "a label test",
+            "a node or relationship",
+            other,
+            expr,
+        )),
     }
 }
 

@@ -21,7 +21,12 @@ fn fold(context: Context<'_>, expr: &mut Expr) {
     for child in expr.children_mut() {
         fold(context, child);
     }
-    if matches!(expr.kind, ExprKind::Literal(_) | ExprKind::Variable(_)) {
+    let varies = match &expr.kind {
+        ExprKind::Literal(_) | ExprKind::Variable(_) | ExprKind::Subquery(_) => true,
+        ExprKind::Call { function, .. } => function.is_random(),
+        _ => false,
+    };
+    if varies {
         return;
     }
     let children = expr.children();

@@ -28,9 +28,11 @@ mod evaluate;
 mod fold;
 mod functions;
 mod matching;
+mod nested;
 mod operators;
 mod parameters;
 mod pipeline;
+mod procedures;
 mod project;
 mod walk;
 mod write;
@@ -44,8 +46,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use language::plan::{Clause, Plan};
-use language::value::Value;
+use language::plan::{Clause, Column, Plan};
+use language::value::{GroupKey, Value};
+use rustc_hash::FxHashSet;
 
 pub use error::{ArithmeticProblem, ExecuteError};
 
@@ -109,26 +112,23 @@ pub fn read(
     let context = Context {
         snapshot,
         statement: &statement,
+        around: &[],
     };
     statement.check()?;
     check_size(plan)?;
-    let clauses = fold::constants(context, &plan.clauses);
-    let wanted = walk::wanted_after(&clauses, &plan.columns, plan.slots);
-    let mut output = Output {
-        plan,
-        limits,
-        sink,
-        rows: 0,
-        stopped: false,
-        values: Vec::new(),
-    };
-    run_reading(
-        context,
-        &clauses,
-        &wanted,
-        [statement.empty_row()],
-        &mut |row| output.take(row),
-    )
+    let mut output = Output::new(plan, limits, sink);
+    for (clauses, columns) in plan.branches() {
+        let clauses = fold::constants(context, clauses);
+        let wanted = walk::wanted_after(&clauses, columns, plan.slots);
+        run_reading(
+            context,
+            &clauses,
+            &wanted,
+            [statement.empty_row()],
+            &mut |row| output.take(columns, row),
+        )?;
+    }
+    Ok(())
 }
 
 /// Runs a plan inside a transaction; its own changes are visible to its later clauses.
@@ -162,14 +162,30 @@ fn write_within_budget(
     let statement = Statement::new(plan, parameters, limits)?.within(transaction.budget());
     statement.check()?;
     check_size(plan)?;
+    let mut output = Output::new(plan, limits, sink);
+    for (clauses, columns) in plan.branches() {
+        write_branch(&statement, transaction, clauses, columns, &mut output)?;
+    }
+    Ok(())
+}
+
+/// Runs the clauses of one part of a `UNION`, mostly of the only one.
+fn write_branch(
+    statement: &Statement<'_>,
+    transaction: &mut Transaction,
+    clauses: &[Clause],
+    columns: &[Column],
+    output: &mut Output<'_, '_>,
+) -> Result<(), ExecuteError> {
     let clauses = fold::constants(
         Context {
             snapshot: transaction.snapshot(),
-            statement: &statement,
+            statement,
+            around: &[],
         },
-        &plan.clauses,
+        clauses,
     );
-    let wanted = walk::wanted_after(&clauses, &plan.columns, plan.slots);
+    let wanted = walk::wanted_after(&clauses, columns, statement.slots());
     let mut rows = vec![statement.empty_row()];
     let mut start = 0;
     while let Some(found) = clauses[start..].iter().position(Clause::writes) {
@@ -177,7 +193,8 @@ fn write_within_budget(
         if found > 0 {
             let context = Context {
                 snapshot: transaction.snapshot(),
-                statement: &statement,
+                statement,
+                around: &[],
             };
             let range = start..place;
             rows = write::materialise(
@@ -188,30 +205,23 @@ fn write_within_budget(
                 rows,
             )?;
         }
-        rows = write::apply(&statement, transaction, &clauses[place], rows)?;
+        rows = write::apply(statement, transaction, &clauses[place], rows)?;
         start = place + 1;
+    }
+    if columns.is_empty() && start == clauses.len() {
+        return Ok(());
     }
     let context = Context {
         snapshot: transaction.snapshot(),
-        statement: &statement,
+        statement,
+        around: &[],
     };
-    let mut output = Output {
-        plan,
-        limits,
-        sink,
-        rows: 0,
-        stopped: false,
-        values: Vec::new(),
-    };
-    if plan.columns.is_empty() && start == clauses.len() {
-        return Ok(());
-    }
     run_reading(
         context,
         &clauses[start..],
         &wanted[start..],
         rows,
-        &mut |row| output.take(row),
+        &mut |row| output.take(columns, row),
     )
 }
 
@@ -234,12 +244,32 @@ struct Output<'a, 's> {
     rows: usize,
     stopped: bool,
     values: Vec<Value>,
+    /// What was given, when equal rows are given once.
+    seen: FxHashSet<GroupKey>,
 }
 
-impl Output<'_, '_> {
-    fn take(&mut self, row: &mut Row) -> pipeline::Flow {
+impl<'a, 's> Output<'a, 's> {
+    fn new(plan: &'a Plan, limits: &'a Limits, sink: &'a mut Sink<'s>) -> Self {
+        Self {
+            plan,
+            limits,
+            sink,
+            rows: 0,
+            stopped: false,
+            values: Vec::new(),
+            seen: FxHashSet::default(),
+        }
+    }
+
+    fn take(&mut self, columns: &[Column], row: &mut Row) -> pipeline::Flow {
         if self.stopped {
             return pipeline::ENOUGH;
+        }
+        self.values.clear();
+        self.values
+            .extend(columns.iter().map(|column| row[column.slot.0].clone()));
+        if self.plan.distinct && !self.seen.insert(Value::group_key_of(&self.values)) {
+            return pipeline::MORE;
         }
         if let Some(limit) = self.limits.max_rows
             && self.rows >= limit
@@ -247,13 +277,6 @@ impl Output<'_, '_> {
             return Err(ExecuteError::RowLimit { limit });
         }
         self.rows += 1;
-        self.values.clear();
-        self.values.extend(
-            self.plan
-                .columns
-                .iter()
-                .map(|column| row[column.slot.0].clone()),
-        );
         let flow = (self.sink)(&self.values);
         self.stopped = flow.is_break();
         Ok(flow)
@@ -263,13 +286,13 @@ impl Output<'_, '_> {
 /// Reading clauses and pattern steps are followed by recursion, so their number is bounded.
 fn check_size(plan: &Plan) -> Result<(), ExecuteError> {
     let mut chain = 0;
-    for clause in &plan.clauses {
+    for clause in plan.branches().flat_map(|(clauses, _)| clauses) {
         chain = match clause {
             Clause::Match(matching) => {
                 let steps = matching.paths.iter().map(|path| 1 + path.steps.len());
                 chain + 1 + steps.sum::<usize>()
             }
-            Clause::Unwind(_) | Clause::Project(_) => chain + 1,
+            Clause::Unwind(_) | Clause::Project(_) | Clause::Call(_) => chain + 1,
             // A writing clause takes all rows: the chain ends there.
             _ => 0,
         };

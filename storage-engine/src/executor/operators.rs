@@ -11,6 +11,7 @@ use language::value::Value;
 
 use super::context::Statement;
 use super::error::{ArithmeticProblem, ExecuteError};
+use super::functions::temporal;
 
 /// `a operator b`.
 pub(crate) fn binary(
@@ -32,6 +33,7 @@ pub(crate) fn binary(
         Op::StartsWith => Ok(text(a, b, |a, b| a.starts_with(b))),
         Op::EndsWith => Ok(text(a, b, |a, b| a.ends_with(b))),
         Op::Contains => Ok(text(a, b, |a, b| a.contains(b))),
+        Op::Matches => matches(a, b, span),
         Op::Add => add(statement, a, b, span),
         Op::Subtract | Op::Multiply | Op::Divide | Op::Remainder | Op::Power => {
             arithmetic(operator, a, b, span)
@@ -53,6 +55,8 @@ pub(crate) fn negate(value: &Value, span: Span) -> Result<Value, ExecuteError> {
                 span,
             }),
         Value::Float(float) => Ok(Value::Float(-float)),
+        Value::Temporal(_) => temporal::negated(value)
+            .ok_or_else(|| mismatch("`-`", "a number or duration", value, span)),
         other => Err(mismatch("`-`", "a number", other, span)),
     }
 }
@@ -132,6 +136,22 @@ fn text(a: &Value, b: &Value, holds: fn(&str, &str) -> bool) -> Value {
     }
 }
 
+/// `=~`: the whole text matches.
+fn matches(a: &Value, b: &Value, span: Span) -> Result<Value, ExecuteError> {
+    let (Value::String(text), Value::String(pattern)) = (a, b) else {
+        return Ok(Value::Null);
+    };
+    let regex = regex::RegexBuilder::new(&format!("^(?:{pattern})$"))
+        .size_limit(1 << 20)
+        .build()
+        .map_err(|error| ExecuteError::Argument {
+            function: "=~",
+            problem: format!("`{pattern}` is no regular expression: {error}"),
+            span,
+        })?;
+    Ok(Value::Bool(regex.is_match(text)))
+}
+
 fn add(statement: &Statement<'_>, a: &Value, b: &Value, span: Span) -> Result<Value, ExecuteError> {
     let join = |a: &str, b: &str| {
         statement.require(a.len() + b.len())?;
@@ -156,7 +176,39 @@ fn add(statement: &Statement<'_>, a: &Value, b: &Value, span: Span) -> Result<Va
         (Value::String(x), Value::Float(y)) => join(x, &format!("{y:?}")),
         (Value::Int(x), Value::String(y)) => join(&x.to_string(), y),
         (Value::Float(x), Value::String(y)) => join(&format!("{x:?}"), y),
+        (Value::String(x), y) if is_scalar(y) => join(x, &plain(y)),
+        (x, Value::String(y)) if is_scalar(x) => join(&plain(x), y),
         _ => arithmetic(BinaryOperator::Add, a, b, span),
+    }
+}
+
+/// Whether text can be joined with it.
+fn is_scalar(value: &Value) -> bool {
+    matches!(value, Value::Bool(_)) || is_time(value)
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Bool(truth) => truth.to_string(),
+        other => language::temporal::text(other).unwrap_or_default(),
+    }
+}
+
+fn is_time(value: &Value) -> bool {
+    matches!(
+        value,
+        Value::Date(_) | Value::DateTime(_) | Value::Temporal(_)
+    )
+}
+
+/// Arithmetic that has to do with time.
+fn times(operator: BinaryOperator, a: &Value, b: &Value) -> Option<Value> {
+    match operator {
+        BinaryOperator::Add => temporal::add(a, b),
+        BinaryOperator::Subtract => temporal::add(a, &temporal::negated(b)?),
+        BinaryOperator::Multiply => temporal::multiply(a, b),
+        BinaryOperator::Divide => temporal::divide(a, b),
+        _ => None,
     }
 }
 
@@ -174,6 +226,15 @@ fn arithmetic(
         BinaryOperator::Remainder => ("`%`", "the remainder"),
         _ => ("`^`", "the power"),
     };
+    if is_time(a) || is_time(b) {
+        if a.is_null() || b.is_null() {
+            return Ok(Value::Null);
+        }
+        let found = times(operator, a, b);
+        let wrong = if is_time(a) { b } else { a };
+        let expected = "a time and a duration, or a duration and a number";
+        return found.ok_or_else(|| mismatch(symbol, expected, wrong, span));
+    }
     match (a, b) {
         (Value::Null, Value::Null | Value::Int(_) | Value::Float(_))
         | (Value::Int(_) | Value::Float(_), Value::Null) => Ok(Value::Null),

@@ -45,10 +45,21 @@ fn convert(value: &Value, expected: &Type) -> Option<Value> {
         | (Value::DateTime(_), Type::DateTime)
         | (Value::Map(_), Type::Map)
         | (Value::Path(_), Type::Path) => true,
+        (Value::Temporal(temporal), wanted) => {
+            matches!(
+                (temporal.kind(), wanted),
+                ("date", Type::Date)
+                    | ("datetime", Type::DateTime)
+                    | ("localdatetime", Type::LocalDateTime)
+                    | ("time", Type::Time)
+                    | ("localtime", Type::LocalTime)
+                    | ("duration", Type::Duration)
+            )
+        }
         (Value::Node(node), Type::Node(types)) => types.contains(&node.type_id),
         (Value::Relationship(edge), Type::Relationship(types)) => types.contains(&edge.type_id),
-        (Value::String(text), Type::Date) => return parse_date(text).map(Value::Date),
-        (Value::String(text), Type::DateTime) => return parse_datetime(text).map(Value::DateTime),
+        (Value::String(text), Type::Date) => return parse_date(text),
+        (Value::String(text), Type::DateTime) => return parse_datetime(text),
         (Value::List(elements), Type::List(element)) => {
             let converted: Option<Vec<Value>> = elements
                 .iter()
@@ -71,6 +82,10 @@ fn describe(expected: &Type) -> String {
         Type::String => "a string".to_owned(),
         Type::Date => "a date (YYYY-MM-DD)".to_owned(),
         Type::DateTime => "a datetime with an offset (2024-05-01T12:00:00Z)".to_owned(),
+        Type::LocalTime => "a localtime".to_owned(),
+        Type::Time => "a time".to_owned(),
+        Type::LocalDateTime => "a localdatetime".to_owned(),
+        Type::Duration => "a duration".to_owned(),
         Type::Node(_) => "a node".to_owned(),
         Type::Relationship(_) => "a relationship".to_owned(),
         Type::Path => "a path".to_owned(),

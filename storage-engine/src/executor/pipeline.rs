@@ -15,6 +15,7 @@ use super::aggregate::AggregateStage;
 use super::context::Context;
 use super::error::ExecuteError;
 use super::matching::MatchStage;
+use super::procedures::CallStage;
 use super::project::ProjectStage;
 use super::walk::SlotSet;
 
@@ -68,6 +69,7 @@ pub(crate) fn stages<'a>(
                 }
                 stages.push(Box::new(ProjectStage::new(context, projection, wanted)?));
             }
+            Clause::Call(call) => stages.push(Box::new(CallStage::new(context, call))),
             Clause::Create(_) | Clause::Merge(_) | Clause::Set(_) | Clause::Delete(_) => {}
         }
     }

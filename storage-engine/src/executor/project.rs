@@ -114,7 +114,7 @@ impl Stage for ProjectStage<'_> {
         };
         let bytes = sorter.bytes;
         let kept = sorter.kept;
-        let mut row = self.context.statement.empty_row();
+        let mut row = self.context.empty_row();
         for entry in sorter.held.into_sorted_vec() {
             for (slot, value) in kept.iter().zip(entry.values) {
                 row[slot.0] = value;

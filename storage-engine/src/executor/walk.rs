@@ -4,8 +4,10 @@
 //! wanted by later clauses, so that held rows keep only those.
 
 use language::plan::{
-    Clause, Column, Expr, ExprKind, MergeTarget, NewElement, PathPattern, SetItem, Slot,
+    Clause, Column, Create, Expr, ExprKind, Match, MergeTarget, NewElement, PathPattern, SetItem,
+    Slot,
 };
+use language::schema::PropertyId;
 
 /// A set of slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,16 @@ impl SlotSet {
             .filter(|(_, held)| **held)
             .map(|(index, _)| Slot(index))
     }
+}
+
+/// As [`wanted_after`] for the clauses of a subquery: what the row around it held is wanted too.
+pub(crate) fn wanted_within(clauses: &[Clause], columns: &[Column], slots: usize) -> Vec<SlotSet> {
+    let mut later = SlotSet::new(slots);
+    columns.iter().for_each(|column| later.insert(column.slot));
+    clauses
+        .iter()
+        .for_each(|clause| mentioned(clause, &mut later));
+    vec![later; clauses.len()]
 }
 
 /// For each clause, the slots that are bound by then and that later clauses or the result mention.
@@ -95,11 +107,21 @@ pub(crate) fn mentioned(clause: &Clause, out: &mut SlotSet) {
                         .into_iter()
                         .for_each(|slot| out.insert(slot));
                 }
+                MergeTarget::Pattern(pattern) => {
+                    let paths = &pattern.matching.paths;
+                    paths.iter().for_each(|path| path_slots(path, out));
+                    let made = &pattern.create;
+                    made.elements
+                        .iter()
+                        .for_each(|element| new_element_slots(element, out));
+                    made.paths.iter().for_each(|path| out.insert(path.slot));
+                }
             }
             let items = merge.on_create.iter().chain(&merge.on_match);
             items.for_each(|item| out.insert(target(item)));
         }
         Clause::Set(items) => items.iter().for_each(|item| out.insert(target(item))),
+        Clause::Call(call) => call.outputs.iter().for_each(|(_, slot)| out.insert(*slot)),
         Clause::Delete(_) => {}
     }
     expressions(clause, &mut |expr| variables(expr, out));
@@ -133,8 +155,13 @@ const fn target(item: &SetItem) -> Slot {
 
 /// Adds the variables that an expression reads.
 pub(crate) fn variables(expr: &Expr, out: &mut SlotSet) {
-    if let ExprKind::Variable(slot) = &expr.kind {
-        out.insert(*slot);
+    match &expr.kind {
+        ExprKind::Variable(slot) => out.insert(*slot),
+        ExprKind::Subquery(subquery) => {
+            let clauses = subquery.branches.iter().flat_map(|branch| &branch.clauses);
+            clauses.for_each(|clause| mentioned(clause, out));
+        }
+        _ => {}
     }
     for child in expr.children() {
         variables(child, out);
@@ -144,27 +171,15 @@ pub(crate) fn variables(expr: &Expr, out: &mut SlotSet) {
 /// Calls `visit` with each outermost expression of a clause.
 pub(crate) fn expressions(clause: &Clause, visit: &mut dyn FnMut(&Expr)) {
     match clause {
-        Clause::Match(matching) => {
-            for path in &matching.paths {
-                path.start
-                    .properties
-                    .iter()
-                    .for_each(|test| visit(&test.value));
-                for step in &path.steps {
-                    let tests = step.edge.properties.iter().chain(&step.node.properties);
-                    tests.for_each(|test| visit(&test.value));
-                }
-            }
-            matching.filter.iter().for_each(visit);
-        }
+        Clause::Match(matching) => in_match(matching, visit),
         Clause::Unwind(unwind) => visit(&unwind.list),
+        Clause::Call(call) => call.arguments.iter().chain(&call.filter).for_each(visit),
         Clause::Project(projection) => {
             if let Some(aggregation) = &projection.aggregation {
                 aggregation.keys.iter().for_each(|key| visit(&key.expr));
-                aggregation
-                    .aggregates
-                    .iter()
-                    .filter_map(|a| a.argument.as_ref())
+                let aggregates = aggregation.aggregates.iter();
+                aggregates
+                    .flat_map(|a| a.argument.iter().chain(&a.parameter))
                     .for_each(&mut *visit);
             }
             projection.items.iter().for_each(|item| visit(&item.expr));
@@ -172,23 +187,17 @@ pub(crate) fn expressions(clause: &Clause, visit: &mut dyn FnMut(&Expr)) {
             let last = [&projection.skip, &projection.limit, &projection.filter];
             last.into_iter().flatten().for_each(visit);
         }
-        Clause::Create(create) => {
-            for element in &create.elements {
-                let (properties, map) = match element {
-                    NewElement::Node(node) => (&node.properties, &node.map),
-                    NewElement::Edge(edge) => (&edge.properties, &edge.map),
-                };
-                properties.iter().for_each(|(_, value)| visit(value));
-                map.iter().for_each(&mut *visit);
-            }
-        }
+        Clause::Create(create) => in_create(create, visit),
         Clause::Merge(merge) => {
-            let (properties, map) = match &merge.target {
-                MergeTarget::Node(node) => (&node.properties, &node.map),
-                MergeTarget::Edge(edge) => (&edge.properties, &edge.map),
-            };
-            properties.iter().for_each(|(_, value)| visit(value));
-            map.iter().for_each(&mut *visit);
+            match &merge.target {
+                MergeTarget::Node(node) => in_new(&node.properties, node.map.as_ref(), visit),
+                MergeTarget::Edge(edge) => in_new(&edge.properties, edge.map.as_ref(), visit),
+                MergeTarget::Pattern(pattern) => {
+                    in_match(&pattern.matching, visit);
+                    in_create(&pattern.create, visit);
+                    pattern.required.iter().for_each(|(_, value)| visit(value));
+                }
+            }
             merge
                 .on_create
                 .iter()
@@ -198,6 +207,34 @@ pub(crate) fn expressions(clause: &Clause, visit: &mut dyn FnMut(&Expr)) {
         Clause::Set(items) => items.iter().for_each(|item| visit(new_value(item))),
         Clause::Delete(delete) => delete.expressions.iter().for_each(visit),
     }
+}
+
+fn in_match(matching: &Match, visit: &mut dyn FnMut(&Expr)) {
+    for path in &matching.paths {
+        path.start
+            .properties
+            .iter()
+            .for_each(|test| visit(&test.value));
+        for step in &path.steps {
+            let tests = step.edge.properties.iter().chain(&step.node.properties);
+            tests.for_each(|test| visit(&test.value));
+        }
+    }
+    matching.filter.iter().for_each(visit);
+}
+
+fn in_create(create: &Create, visit: &mut dyn FnMut(&Expr)) {
+    for element in &create.elements {
+        match element {
+            NewElement::Node(node) => in_new(&node.properties, node.map.as_ref(), visit),
+            NewElement::Edge(edge) => in_new(&edge.properties, edge.map.as_ref(), visit),
+        }
+    }
+}
+
+fn in_new(properties: &[(PropertyId, Expr)], map: Option<&Expr>, visit: &mut dyn FnMut(&Expr)) {
+    properties.iter().for_each(|(_, value)| visit(value));
+    map.into_iter().for_each(visit);
 }
 
 const fn new_value(item: &SetItem) -> &Expr {
@@ -225,6 +262,11 @@ pub(crate) fn reading_expressions_mut(clause: &mut Clause, visit: &mut dyn FnMut
             matching.filter.iter_mut().for_each(visit);
         }
         Clause::Unwind(unwind) => visit(&mut unwind.list),
+        Clause::Call(call) => call
+            .arguments
+            .iter_mut()
+            .chain(&mut call.filter)
+            .for_each(visit),
         Clause::Project(projection) => {
             if let Some(aggregation) = &mut projection.aggregation {
                 aggregation

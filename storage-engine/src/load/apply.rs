@@ -109,7 +109,13 @@ fn put_node(
         Mode::Append | Mode::Overwrite => None,
     };
     match there {
-        Some(node) => transaction.set_node(node, record.properties.clone())?,
+        Some(node) => {
+            let element = Value::Node(node);
+            let changes = transaction
+                .snapshot()
+                .overlaid(&element, &record.properties);
+            transaction.set_node(node, changes)?;
+        }
         None => {
             transaction.create_identified_node(
                 record.type_id,
@@ -151,7 +157,13 @@ fn put_edge(
         Mode::Append | Mode::Overwrite => None,
     };
     let put = match there {
-        Some(edge) => transaction.set_edge(edge, record.properties.clone()),
+        Some(edge) => {
+            let element = Value::Relationship(edge);
+            let changes = transaction
+                .snapshot()
+                .overlaid(&element, &record.properties);
+            transaction.set_edge(edge, changes)
+        }
         None => transaction
             .create_identified_edge(
                 record.type_id,
@@ -224,11 +236,12 @@ impl Between {
         snapshot: &Snapshot,
     ) -> Option<EdgeRef> {
         let edges = self.of(record.type_id, source, snapshot).get(&target.id)?;
+        let edges = edges.iter().copied();
+        let mut edges = edges.filter(|edge| super::open::same_type(record, *edge, snapshot));
         match &record.identity {
-            None => edges.iter().copied().min_by_key(|edge| edge.id),
+            None => edges.min_by_key(|edge| edge.id),
             Some(identity) => {
                 let wanted = Value::String(identity.clone());
-                let mut edges = edges.iter().copied();
                 edges.find(|edge| snapshot.edge_identity(*edge) == wanted)
             }
         }

@@ -71,7 +71,9 @@ impl ColumnBuilder {
             PropertyType::DateTime => {
                 Self::DateTime(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
             }
-            list @ PropertyType::List(_) => Self::Values(list.clone(), Vec::new()),
+            other @ (PropertyType::List(_) | PropertyType::Map) => {
+                Self::Values(other.clone(), Vec::new())
+            }
         }
     }
 

@@ -350,7 +350,7 @@ fn wide_type(property_type: &PropertyType, given: &DataType) -> Option<DataType>
     }
     let number = given.is_integer() || given.is_floating();
     match property_type {
-        PropertyType::String | PropertyType::Enum(_) => None,
+        PropertyType::String | PropertyType::Enum(_) | PropertyType::Map => None,
         PropertyType::Bool => (*given == DataType::Boolean).then_some(DataType::Boolean),
         PropertyType::I32 | PropertyType::I64 | PropertyType::U32 | PropertyType::U64 => {
             number.then_some(DataType::Int64)

@@ -81,7 +81,10 @@ fn read_line(
     if bytes.len() as u64 > MAX_LINE {
         return Err(too_long());
     }
-    if let Some(read) = Line::read(bytes, context) {
+    // In an open graph `type` is a label.
+    if context.schema().open().is_none()
+        && let Some(read) = Line::read(bytes, context)
+    {
         if let Some(builder) = builder(builders, context, read.slot()) {
             read.give(line, |given| builder.push(context, given));
         }

@@ -7,6 +7,8 @@
 //! Nodes come before edges whatever the order of the lines. Both say what is wrong with which line,
 //! for the first [`MAX_ERRORS`] of them.
 //!
+//! In an open graph `type` is a label, and `labels` may stand in its place: see [`open`].
+//!
 //! Identity: in a type with a key it is the key. `"id"` inside `data` that is not a declared
 //! property must equal the key, or, in a type without one, is the identity. `from` and `to` are
 //! identities, arrays where a key has several properties.
@@ -27,6 +29,7 @@ mod gather;
 mod index;
 mod line;
 mod lines;
+mod open;
 mod part;
 mod pipeline;
 mod ready;

@@ -13,14 +13,18 @@ use crate::identity::{self, ID};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+pub(super) struct Line {
     #[serde(rename = "type")]
-    node: Option<String>,
-    edge: Option<String>,
-    from: Option<Json>,
-    to: Option<Json>,
+    pub(super) node: Option<String>,
+    /// In an open graph, in place of `type`.
+    pub(super) labels: Option<Vec<String>>,
+    /// In an open graph: the identity, where `data` has none or another `id`.
+    pub(super) id: Option<Json>,
+    pub(super) edge: Option<String>,
+    pub(super) from: Option<Json>,
+    pub(super) to: Option<Json>,
     #[serde(default)]
-    data: Map<String, Json>,
+    pub(super) data: Map<String, Json>,
 }
 
 /// One record, as values.
@@ -43,6 +47,12 @@ impl Record {
 /// Reads a line, or says what is wrong with it.
 pub(super) fn read(bytes: &[u8], line: u64, schema: &Schema) -> Result<Record, String> {
     let record: Line = serde_json::from_slice(bytes).map_err(|error| describe(&error))?;
+    if let Some(open) = schema.open() {
+        return super::open::read(record, line, open);
+    }
+    if record.labels.is_some() || record.id.is_some() {
+        return Err("`labels` and `id` beside `data` belong to open graphs".to_owned());
+    }
     match record {
         Line {
             node: Some(name),
@@ -50,6 +60,7 @@ pub(super) fn read(bytes: &[u8], line: u64, schema: &Schema) -> Result<Record, S
             from: None,
             to: None,
             data,
+            ..
         } => node(line, &name, &data, schema).map(Record::Node),
         Line {
             node: None,
@@ -57,6 +68,7 @@ pub(super) fn read(bytes: &[u8], line: u64, schema: &Schema) -> Result<Record, S
             from: Some(from),
             to: Some(to),
             data,
+            ..
         } => edge(line, &name, (&from, &to), &data, schema).map(Record::Edge),
         Line {
             node: None,
@@ -168,7 +180,7 @@ fn properties<'a>(
     Ok((values, id))
 }
 
-fn identity(type_name: &str, json: &Json) -> Result<Arc<str>, String> {
+pub(super) fn identity(type_name: &str, json: &Json) -> Result<Arc<str>, String> {
     match json {
         Json::String(text) if !text.is_empty() => Ok(Arc::from(text.as_str())),
         Json::Number(number) => Ok(Arc::from(number.to_string())),

@@ -11,7 +11,6 @@ const MAX_FUNCTION: usize = 70;
 /// or lowered.
 const EXCEPTIONS: &[(&str, usize)] = &[
     ("journal/src/walk.rs walk_segment", 78),
-    ("storage-engine/src/executor/evaluate.rs evaluate", 75),
     (
         "storage-engine/src/executor/matching/planning.rs emit_link",
         76,

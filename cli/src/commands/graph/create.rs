@@ -14,9 +14,9 @@ use crate::{input, table};
 pub(crate) struct Arguments {
     /// Its id: 1 to 64 letters, digits and hyphens
     graph: String,
-    /// File with the schema, `-` for standard input
-    #[arg(long, value_name = "FILE")]
-    schema: PathBuf,
+    /// File with the schema, `-` for standard input; an open graph needs none
+    #[arg(long, value_name = "FILE", required_unless_present = "open")]
+    schema: Option<PathBuf>,
     /// Where the server keeps it; left out, in the server's own storage
     #[arg(long)]
     uri: Option<String>,
@@ -35,7 +35,10 @@ pub(crate) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments, client: &Client) -> Result<(), Failure> {
-    let source = input::read(&arguments.schema)?;
+    let source = match &arguments.schema {
+        Some(file) => input::read(file)?,
+        None => String::new(),
+    };
     let request = CreateGraphRequest {
         graph_id: arguments.graph,
         uri: arguments.uri,

@@ -18,11 +18,11 @@ pub(super) fn audit(plan: &Plan, schema: &Schema, query: &str) {
         schema,
         query,
     };
-    for clause in &plan.clauses {
-        auditor.clause(clause);
-    }
-    for column in &plan.columns {
-        auditor.whole(&column.value_type);
+    for (clauses, columns) in plan.branches() {
+        clauses.iter().for_each(|clause| auditor.clause(clause));
+        columns
+            .iter()
+            .for_each(|column| auditor.whole(&column.value_type));
     }
 }
 
@@ -73,6 +73,7 @@ impl Auditor<'_> {
                         self.read(&[edge.type_id].into());
                         self.new_edge(edge);
                     }
+                    MergeTarget::Pattern(_) => panic!("only open graphs have these"),
                 }
                 merge
                     .on_create
@@ -80,6 +81,10 @@ impl Auditor<'_> {
                     .chain(&merge.on_match)
                     .for_each(|item| self.set(item));
             }
+            Clause::Call(call) => call
+                .arguments
+                .iter()
+                .for_each(|argument| self.expr(argument)),
             Clause::Set(items) => items.iter().for_each(|item| self.set(item)),
             Clause::Delete(delete) => {
                 for expr in &delete.expressions {
@@ -167,6 +172,10 @@ impl Auditor<'_> {
                     entries
                         .iter()
                         .for_each(|(_, value)| self.whole(&value.value_type));
+                }
+                ExprKind::Subquery(subquery) => {
+                    let clauses = subquery.branches.iter().flat_map(|branch| &branch.clauses);
+                    clauses.for_each(|clause| self.clause(clause));
                 }
                 _ => {}
             }

@@ -173,10 +173,7 @@ fn type_errors() {
     check!("RETURN 1.x", @"1:8: type_mismatch: an integer has no properties");
     check!("WITH 1 AS x RETURN x.y", @"1:20: type_mismatch: an integer has no properties");
     check!("WITH 'a' AS x WHERE x:Person RETURN x", @"1:21: type_mismatch: only nodes and relationships have labels, not a string");
-    check!("MATCH (p:Person) RETURN p.tags.x, p.born.year", @r#"
-    1:25: type_mismatch: a list of strings has no properties
-    1:35: unsupported: a component of a date is not supported yet
-    "#);
+    check!("MATCH (p:Person) RETURN p.tags.x, p.born.year", @"1:25: type_mismatch: a list of strings has no properties");
     check!("MATCH (p:Person) RETURN CASE p.age WHEN 'x' THEN 1 END", @"1:41: type_mismatch: an integer and a string cannot be compared with =");
     check!("RETURN 9223372036854775808, 0x8000000000000000, 1e400", @r#"
     1:8: invalid_value: the integer 9223372036854775808 does not fit into 64 bits
@@ -198,7 +195,7 @@ fn calls_that_are_refused() {
     1:16: type_mismatch: toUpper() takes a string here, not an integer
     1:25: type_mismatch: size() takes a list or a string here, not an integer
     1:36: type_mismatch: length() takes a path here, not a string
-    1:47: type_mismatch: date() takes a string or a date or a datetime here, not an integer
+    1:47: type_mismatch: date() takes a string or a map or a date or time here, not an integer
     "#);
     check!("MATCH (p:Person) RETURN type(p), nodes(p), labels(1)", @r#"
     1:30: type_mismatch: type() takes a relationship here, not a node
@@ -207,22 +204,84 @@ fn calls_that_are_refused() {
     "#);
     check!("RETURN toUpper(DISTINCT 'x')", @"1:16: syntax: DISTINCT and ALL belong to aggregates; toUpper is none");
     check!("RETURN rand(), duration.between(1, 2), apoc.text.join([])", @r#"
-    1:8: unsupported: the function rand() is not supported yet
-    1:16: unsupported: the function duration.between() is not supported yet
+    1:33: type_mismatch: duration.between() takes a date or time here, not an integer
+    1:36: type_mismatch: duration.between() takes a date or time here, not an integer
     1:40: unknown_function: there is no function apoc.text.join()
     "#);
 }
 
 #[test]
+fn names_of_their_own_and_subqueries() {
+    check!("RETURN [x IN [1] WHERE x > 0 | x]", @r#"
+    project #1 = [#0 in [1] where (#0 > 0) | #0]
+    columns #1 [x IN [1] WHERE x > 0 | x] [Integer]
+    "#);
+    check!("MATCH (n) RETURN [(n)-->(m) | m.name]", @r#"
+    match (#0:*)
+    project #4 = collect { match (#0!:Person|Org|Note)-[#3:*]->(#2:Person|Org|Place) project #1 = #2.name }
+    columns #4 [(n)-->(m) | m.name] [String]
+    Person read(name)
+    Org read(name)
+    Place read()
+    Note read()
+    Knows read()
+    WorksAt read()
+    LocatedIn read()
+    About read()
+    "#);
+    check!("RETURN any(x IN [1] WHERE x > 0)", @r#"
+    project #1 = any(#0 in [1] where (#0 > 0))
+    columns #1 any(x IN [1] WHERE x > 0) Boolean
+    "#);
+    check!("RETURN reduce(a = 0, x IN [1] | a + x)", @r#"
+    project #2 = reduce(#0 = 0, #1 in [1] | (#0 + #1))
+    columns #2 reduce(a = 0, x IN [1] | a + x) Any
+    "#);
+    check!("MATCH (n:Person) RETURN n {.name}", @r#"
+    match (#0:Person)
+    project #1 = CASE WHEN #0 IS NOT NULL THEN _overlay({}, {name: #0.name}) END
+    columns #1 n {.name} Map
+    Person read(name)
+    "#);
+    check!("MATCH (n) WHERE EXISTS { (n)-->() } RETURN n", @r#"
+    match (#0:*) where exists { match (#0!:Person|Org|Note)-[#2:*]->(#1:Person|Org|Place) }
+    project #3 = #0
+    columns #3 n *
+    Person read(name email age born seen height tags active stage)
+    Org read(name slug founded size)
+    Place read(country city area)
+    Note read(text)
+    Knows read()
+    WorksAt read()
+    LocatedIn read()
+    About read()
+    "#);
+    check!("RETURN COUNT { MATCH (n) } AS c", @r#"
+    project #1 = count { match (#0:*) }
+    columns #1 c Integer
+    Person read()
+    Org read()
+    Place read()
+    Note read()
+    "#);
+    check!("MATCH (n:Person) WHERE n.name =~ 'x' RETURN n", @r#"
+    match (#0:Person) where (#0.name =~ 'x')
+    project #1 = #0
+    columns #1 n Person
+    Person read(name email age born seen height tags active stage)
+    "#);
+    check!("RETURN 'a' || 'b'", @r#"
+    project #0 = ('a' + 'b')
+    columns #0 'a' || 'b' String
+    "#);
+    check!("MATCH (n:Person) RETURN [x IN n.tags | y]", @"1:40: unknown_variable: there is no variable `y` here");
+    check!("MATCH (n:Person) WHERE (n)-->(m) RETURN n", @"1:24: unknown_variable: there is no variable `m` here, and a condition makes none");
+    check!("MATCH (n:Person) RETURN (n)-->()", @"1:25: syntax: a pattern is a condition, not a value: write EXISTS { ... } or [ ... | ... ]");
+    check!("RETURN EXISTS { CREATE (:Note) }", @"1:8: misplaced_clause: a subquery in an expression only reads");
+    check!("RETURN COLLECT { MATCH (n:Note) RETURN n.text, 1 AS x }", @"1:8: misplaced_clause: COLLECT needs a RETURN with one column");
+}
+
+#[test]
 fn not_supported_yet() {
-    check!("RETURN [x IN [1] WHERE x > 0 | x]", @"1:8: unsupported: a list comprehension is not supported yet");
-    check!("MATCH (n) RETURN [(n)-->(m) | m.name]", @"1:18: unsupported: a pattern comprehension is not supported yet");
-    check!("RETURN any(x IN [1] WHERE x > 0)", @"1:8: unsupported: a quantifier (all, any, none, single) is not supported yet");
-    check!("RETURN reduce(a = 0, x IN [1] | a + x)", @"1:8: unsupported: reduce() is not supported yet");
-    check!("MATCH (n:Person) RETURN n {.name}", @"1:25: unsupported: a map projection is not supported yet");
-    check!("MATCH (n) WHERE EXISTS { (n)-->() } RETURN n", @"1:17: unsupported: a subquery expression is not supported yet");
-    check!("RETURN COUNT { MATCH (n) } AS c", @"1:8: unsupported: a subquery expression is not supported yet");
-    check!("MATCH (n:Person) WHERE n.name =~ 'x' RETURN n", @"1:31: unsupported: =~ is not supported yet");
-    check!("RETURN 'a' || 'b'", @"1:12: unsupported: || is not supported yet");
     check!("RETURN shortestPath((a)-[*]->(b))", @"1:8: unsupported: the function shortestPath() is not supported yet");
 }

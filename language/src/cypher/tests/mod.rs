@@ -9,8 +9,10 @@ macro_rules! check {
 
 mod audit;
 mod expressions;
+mod open;
 mod patterns;
 mod projections;
+mod reference;
 mod robust;
 mod statements;
 mod touches;

@@ -391,12 +391,31 @@ fn patterns_that_are_refused() {
     check!("MATCH ((a)-->(b))+ RETURN a", @"1:18: unsupported: a quantified path (write [*1..3]) is not supported yet");
     check!("MATCH ANY SHORTEST (a)-->(b) RETURN a", @"1:7: unsupported: a path selector is not supported yet");
     check!("MATCH TRAIL (a)-->(b) RETURN a", @"1:7: unsupported: a path mode is not supported yet");
-    check!("MATCH (a $props) RETURN a", @"1:7: unsupported: a parameter as the properties of a pattern to find is not supported yet");
+    check!("MATCH (a $props) RETURN a", @"1:7: invalid_value: the properties of a pattern to find are written out: a parameter cannot stand for all of them");
     check!("MATCH (a {age: 'old'}) RETURN a", @"1:11: type_mismatch: an integer and a string cannot be compared with =");
     check!("MATCH (a:Person {born: '2000-01-01'}) RETURN a", @"1:18: type_mismatch: a date and a string cannot be compared with = (did you mean `date('2000-01-01')`?)");
     check!("MATCH (a)-[*99999999999]->(b) RETURN a", @"1:12: invalid_value: a length is an integer up to 4294967295, not 99999999999");
-    check!("MATCH (n) WHERE (n)-->() RETURN n", @"1:17: unsupported: a pattern as a condition is not supported yet");
-    check!("MATCH (a)-[rs:Knows*]->(b) MATCH (c)-[rs*]->(d) RETURN c", @"1:39: unsupported: a bound list of relationships in a pattern is not supported yet");
+    check!("MATCH (n) WHERE (n)-->() RETURN n", @r#"
+    match (#0:*) where exists { match (#0!:Person|Org|Note)-[#2:*]->(#1:Person|Org|Place) }
+    project #3 = #0
+    columns #3 n *
+    Person read(name email age born seen height tags active stage)
+    Org read(name slug founded size)
+    Place read(country city area)
+    Note read(text)
+    Knows read()
+    WorksAt read()
+    LocatedIn read()
+    About read()
+    "#);
+    check!("MATCH (a)-[rs:Knows*]->(b) MATCH (c)-[rs*]->(d) RETURN c", @r#"
+    match (#0:Person)-[#2:Knows*1..]->(#1:Person)
+    match (#3:Person)-[#2!:Knows*1..]->(#4:Person)
+    project #5 = #3
+    columns #5 c Person
+    Person read(name email age born seen height tags active stage)
+    Knows read()
+    "#);
     check!("MATCH shortestPath((a)-[:Knows*2..]->(b)) RETURN a", @"1:23: unsupported: a lower bound above 1 in shortestPath is not supported yet");
     check!("MATCH shortestPath((a)-[k:Knows]->(b)) RETURN a", @"1:23: unsupported: a named single relationship in shortestPath (write [r*1..1]) is not supported yet");
 }

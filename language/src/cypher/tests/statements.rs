@@ -21,12 +21,32 @@ fn order_of_clauses() {
 }
 
 #[test]
+fn unions_and_procedures() {
+    check!("RETURN 1 AS x UNION RETURN 'a' AS x", @r#"
+    project #0 = 1
+    union
+    project #1 = 'a'
+    columns #0 x Any
+    "#);
+    check!("RETURN 1 AS x UNION ALL RETURN 2 AS x UNION RETURN 3 AS x", @"1:39: misplaced_clause: UNION and UNION ALL cannot be mixed in one statement");
+    check!("CALL db.lables()", @"1:6: unknown_procedure: there is no procedure db.lables (did you mean `db.labels`?)");
+    check!("CALL db.labels() YIELD lable RETURN lable", @"1:24: unknown_variable: db.labels gives no `lable` (did you mean `label`?)");
+}
+
+#[test]
 fn not_supported_yet() {
-    check!("MATCH (p) RETURN p UNION MATCH (q) RETURN q", @"1:20: unsupported: UNION is not supported yet");
+    check!("MATCH (p) RETURN p UNION MATCH (q) RETURN q", @"1:20: union_columns: the parts of a UNION have the same columns: here they are p and q");
     check!("EXPLAIN MATCH (n) RETURN n", @"1:1: unsupported: EXPLAIN is not supported yet");
     check!("  profile MATCH (n) RETURN n", @"1:3: unsupported: PROFILE is not supported yet");
-    check!("CALL db.labels()", @"1:1: unsupported: CALL is not supported yet");
-    check!("CALL db.labels() YIELD label RETURN label", @"1:1: unsupported: CALL is not supported yet");
+    check!("CALL db.labels()", @r#"
+    call db.labels() yield #0 = 0
+    columns #0 label String
+    "#);
+    check!("CALL db.labels() YIELD label RETURN label", @r#"
+    call db.labels() yield #0 = 0
+    project #1 = #0
+    columns #1 label String
+    "#);
     check!("MATCH (n) CALL { MATCH (m) RETURN m } RETURN n", @"1:11: unsupported: CALL is not supported yet");
     check!("MATCH (n) FOREACH (x IN [1] | SET n.a = 1)", @"1:11: unsupported: FOREACH is not supported yet");
     check!("LOAD CSV FROM 'x' AS row RETURN row", @"1:1: unsupported: LOAD is not supported yet");

@@ -163,8 +163,12 @@ fn are_at_most_so_many() {
 #[test]
 fn an_open_graph_may_declare_nothing() {
     let schema = Schema::parse_open("").unwrap();
-    assert!(schema.node_types.is_empty());
-    assert_eq!((schema.next_type_id, schema.next_property_id), (1, 1));
+    assert!(schema.open().is_some());
+    assert_eq!((schema.next_type_id, schema.next_property_id), (3, 5));
+    assert_eq!(
+        Schema::parse_open("node A { k: String @key }").unwrap_err()[0].code,
+        Code::Unsupported
+    );
     assert_eq!(Schema::parse("").unwrap_err()[0].code, Code::EmptySchema);
     assert_eq!(
         Schema::parse_open("node").unwrap_err()[0].code,

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use api_types::{CreateGraphRequest, GraphState, GraphSummary, GraphType};
+use language::diagnostic::Code;
 use language::schema::Schema;
 use policy::{Action, Principal};
+use registry::config::GraphKind;
 use registry::{GraphId, NewGraph};
 
 use super::Versioned;
@@ -19,12 +21,19 @@ pub(crate) async fn run(
     let permit = app.permit_server(principal, Action::GraphCreate)?;
     app.refuse_when_stopping()?;
     let graph_id = GraphId::parse(&request.graph_id).map_err(registry::Error::from)?;
-    if request.graph_type == Some(GraphType::Open) {
-        return Err(Error::Unsupported(
-            "graph_type \"open\" is not supported yet; leave it out or write \"closed\"".to_owned(),
-        ));
-    }
-    let schema = Schema::parse(&request.schema.source).map_err(Error::InvalidSchema)?;
+    let open = request.graph_type == Some(GraphType::Open);
+    let source = &request.schema.source;
+    let schema = if open {
+        Schema::parse_open(source)
+    } else {
+        Schema::parse(source)
+    };
+    let schema = schema.map_err(|findings| match findings.as_slice() {
+        [only] if open && only.code == Code::Unsupported => {
+            Error::Unsupported(only.message.clone())
+        }
+        _ => Error::InvalidSchema(findings),
+    })?;
     let key = match key {
         Some(key) => {
             let body = serde_json::to_vec(&request).map_err(Error::Unreadable)?;
@@ -42,6 +51,7 @@ pub(crate) async fn run(
         tenant: request.tenant,
         labels: request.labels,
         policy_file: request.policy.map(|policy| policy.file),
+        graph_type: open.then_some(GraphKind::Open),
         ..NewGraph::new(graph_id, schema)
     };
     let registry = app.registry.clone();

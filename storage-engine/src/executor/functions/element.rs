@@ -3,12 +3,33 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use language::plan::Function;
 use language::value::{EdgeRef, NodeRef, Value};
 
-use super::{Answer, Call};
+use super::{Answer, Call, Perhaps};
 use crate::executor::error::ExecuteError;
 
-pub(super) fn id(call: Call<'_>, value: &Value) -> Answer {
+pub(super) fn call(call: Call<'_>, function: Function, value: &Value) -> Perhaps {
+    Some(match function {
+        Function::Id => id(call, value),
+        Function::ElementId => id(call, value).map(|id| match id {
+            Value::String(_) => id,
+            other => Value::string(language::schema::scalar_to_json(&other).to_string()),
+        }),
+        Function::Labels => labels(call, value),
+        Function::Type => type_name(call, value),
+        Function::Keys => keys(call, value),
+        Function::Properties => properties(call, value),
+        Function::StartNode => start_node(call, value),
+        Function::EndNode => end_node(call, value),
+        Function::Nodes => nodes(call, value),
+        Function::Relationships => relationships(call, value),
+        Function::Length => length(call, value),
+        _ => return None,
+    })
+}
+
+fn id(call: Call<'_>, value: &Value) -> Answer {
     match value {
         Value::Node(node) => Ok(call.context.snapshot.node_identity(*node)),
         Value::Relationship(edge) => Ok(call.context.snapshot.edge_identity(*edge)),
@@ -16,38 +37,37 @@ pub(super) fn id(call: Call<'_>, value: &Value) -> Answer {
     }
 }
 
-pub(super) fn labels(call: Call<'_>, value: &Value) -> Answer {
+fn labels(call: Call<'_>, value: &Value) -> Answer {
     match value {
         Value::Node(node) => {
-            let schema = call.context.snapshot.schema();
-            let labels = schema
-                .node_type(node.type_id)
-                .into_iter()
-                .flat_map(|t| t.labels());
-            Ok(Value::list(labels.map(Value::from)))
+            call.context.require_there(value, "the labels", call.span)?;
+            let labels = call.context.snapshot.node_labels(*node);
+            Ok(Value::list(labels.into_iter().map(Value::String)))
         }
         other => Err(call.mismatch("a node", other)),
     }
 }
 
-pub(super) fn type_name(call: Call<'_>, value: &Value) -> Answer {
+fn type_name(call: Call<'_>, value: &Value) -> Answer {
     match value {
         Value::Relationship(edge) => {
-            let name = call.context.snapshot.schema().type_name(edge.type_id);
-            Ok(name.map_or(Value::Null, Value::from))
+            let context = call.context;
+            let name = context.snapshot.edge_type_name(*edge);
+            let name = name.or_else(|| context.statement.type_of_deleted(*edge));
+            Ok(name.map_or(Value::Null, Value::String))
         }
         other => Err(call.mismatch("a relationship", other)),
     }
 }
 
-pub(super) fn keys(call: Call<'_>, value: &Value) -> Answer {
+fn keys(call: Call<'_>, value: &Value) -> Answer {
     let map = property_map(call, value)?;
     Ok(Value::list(
         map.keys().map(|name| Value::from(name.as_str())),
     ))
 }
 
-pub(super) fn properties(call: Call<'_>, value: &Value) -> Answer {
+fn properties(call: Call<'_>, value: &Value) -> Answer {
     match value {
         Value::Map(map) => Ok(Value::Map(Arc::clone(map))),
         other => Ok(Value::Map(Arc::new(property_map(call, other)?))),
@@ -57,16 +77,20 @@ pub(super) fn properties(call: Call<'_>, value: &Value) -> Answer {
 fn property_map(call: Call<'_>, value: &Value) -> Result<BTreeMap<String, Value>, ExecuteError> {
     match value {
         Value::Map(map) => Ok(map.as_ref().clone()),
-        Value::Node(_) | Value::Relationship(_) => Ok(call.context.properties_of(value)),
+        Value::Node(_) | Value::Relationship(_) => {
+            call.context
+                .require_there(value, "the properties", call.span)?;
+            Ok(call.context.properties_of(value))
+        }
         other => Err(call.mismatch("a node, relationship or map", other)),
     }
 }
 
-pub(super) fn start_node(call: Call<'_>, value: &Value) -> Answer {
+fn start_node(call: Call<'_>, value: &Value) -> Answer {
     ends(call, value).map(|ends| ends.map_or(Value::Null, |(source, _)| Value::Node(source)))
 }
 
-pub(super) fn end_node(call: Call<'_>, value: &Value) -> Answer {
+fn end_node(call: Call<'_>, value: &Value) -> Answer {
     ends(call, value).map(|ends| ends.map_or(Value::Null, |(_, target)| Value::Node(target)))
 }
 
@@ -77,14 +101,14 @@ fn ends(call: Call<'_>, value: &Value) -> Result<Option<(NodeRef, NodeRef)>, Exe
     }
 }
 
-pub(super) fn nodes(call: Call<'_>, value: &Value) -> Answer {
+fn nodes(call: Call<'_>, value: &Value) -> Answer {
     match value {
         Value::Path(path) => Ok(Value::list(path.nodes.iter().copied().map(Value::Node))),
         other => Err(call.mismatch("a path", other)),
     }
 }
 
-pub(super) fn relationships(call: Call<'_>, value: &Value) -> Answer {
+fn relationships(call: Call<'_>, value: &Value) -> Answer {
     let list = |edges: &[EdgeRef]| Value::list(edges.iter().copied().map(Value::Relationship));
     match value {
         Value::Path(path) => Ok(list(&path.edges)),
@@ -92,7 +116,7 @@ pub(super) fn relationships(call: Call<'_>, value: &Value) -> Answer {
     }
 }
 
-pub(super) fn length(call: Call<'_>, value: &Value) -> Answer {
+fn length(call: Call<'_>, value: &Value) -> Answer {
     match value {
         Value::Path(path) => Ok(Value::Int(
             i64::try_from(path.edges.len()).unwrap_or(i64::MAX),

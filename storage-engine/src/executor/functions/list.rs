@@ -2,10 +2,67 @@
 
 use std::sync::Arc;
 
+use language::plan::Function;
 use language::value::Value;
 
-use super::{Answer, Call};
+use super::{Answer, Call, Perhaps};
 use crate::executor::error::ExecuteError;
+
+pub(super) fn call(call: Call<'_>, function: Function, values: &[Value]) -> Perhaps {
+    let value = values.first()?;
+    Some(match (function, values) {
+        (Function::Size | Function::CharLength, _) => size(call, value),
+        (Function::Head, _) => head(call, value),
+        (Function::Last, _) => last(call, value),
+        (Function::Tail, _) => tail(call, value),
+        (Function::Reverse, _) => reverse(call, value),
+        (Function::Range, [first, last]) => range(call, first, last, None),
+        (Function::Range, [first, last, step]) => range(call, first, last, Some(step)),
+        (Function::IsEmpty, _) => is_empty(call, value),
+        (Function::Overlay, [below, above]) => overlay(call, below, above),
+        (Function::WithLabels, [labels, more]) => with_labels(call, labels, more),
+        (Function::WithoutLabels, [labels, less]) => without_labels(call, labels, less),
+        _ => return None,
+    })
+}
+
+fn is_empty(call: Call<'_>, value: &Value) -> Answer {
+    Ok(Value::Bool(match value {
+        Value::List(list) => list.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Map(map) => map.is_empty(),
+        other => return Err(call.mismatch("a list, map or string", other)),
+    }))
+}
+
+/// A map with another laid over it; nulls stay, so that they can take entries away.
+fn overlay(call: Call<'_>, below: &Value, above: &Value) -> Answer {
+    match (below, above) {
+        (Value::Map(below), Value::Map(above)) => {
+            let mut map = below.as_ref().clone();
+            map.extend(
+                above
+                    .iter()
+                    .map(|(name, value)| (name.clone(), value.clone())),
+            );
+            Ok(Value::Map(Arc::new(map)))
+        }
+        (Value::Map(_), other) | (other, _) => Err(call.mismatch("a map", other)),
+    }
+}
+
+fn with_labels(call: Call<'_>, labels: &Value, more: &Value) -> Answer {
+    let (labels, more) = (elements(call, labels)?, elements(call, more)?);
+    let new = more.iter().filter(|label| !labels.contains(label));
+    Ok(Value::list(labels.iter().chain(new).cloned()))
+}
+
+fn without_labels(call: Call<'_>, labels: &Value, less: &Value) -> Answer {
+    let (labels, less) = (elements(call, labels)?, elements(call, less)?);
+    Ok(Value::list(
+        labels.iter().filter(|label| !less.contains(label)).cloned(),
+    ))
+}
 
 fn elements<'v>(call: Call<'_>, value: &'v Value) -> Result<&'v Arc<[Value]>, ExecuteError> {
     match value {
@@ -14,7 +71,7 @@ fn elements<'v>(call: Call<'_>, value: &'v Value) -> Result<&'v Arc<[Value]>, Ex
     }
 }
 
-pub(super) fn size(call: Call<'_>, value: &Value) -> Answer {
+fn size(call: Call<'_>, value: &Value) -> Answer {
     let size = match value {
         Value::List(list) => list.len(),
         Value::String(text) => text.chars().count(),
@@ -23,25 +80,25 @@ pub(super) fn size(call: Call<'_>, value: &Value) -> Answer {
     Ok(Value::Int(i64::try_from(size).unwrap_or(i64::MAX)))
 }
 
-pub(super) fn head(call: Call<'_>, value: &Value) -> Answer {
+fn head(call: Call<'_>, value: &Value) -> Answer {
     Ok(elements(call, value)?
         .first()
         .cloned()
         .unwrap_or(Value::Null))
 }
 
-pub(super) fn last(call: Call<'_>, value: &Value) -> Answer {
+fn last(call: Call<'_>, value: &Value) -> Answer {
     Ok(elements(call, value)?
         .last()
         .cloned()
         .unwrap_or(Value::Null))
 }
 
-pub(super) fn tail(call: Call<'_>, value: &Value) -> Answer {
+fn tail(call: Call<'_>, value: &Value) -> Answer {
     Ok(Value::list(elements(call, value)?.iter().skip(1).cloned()))
 }
 
-pub(super) fn reverse(call: Call<'_>, value: &Value) -> Answer {
+fn reverse(call: Call<'_>, value: &Value) -> Answer {
     match value {
         Value::String(text) => Ok(Value::string(text.chars().rev().collect::<String>())),
         Value::List(list) => Ok(Value::list(list.iter().rev().cloned())),
@@ -49,9 +106,13 @@ pub(super) fn reverse(call: Call<'_>, value: &Value) -> Answer {
     }
 }
 
-pub(super) fn range(call: Call<'_>, first: &Value, last: &Value, step: Option<&Value>) -> Answer {
-    let (first, last) = (call.integer(first)?, call.integer(last)?);
-    let step = step.map_or(Ok(1), |step| call.integer(step))?;
+fn range(call: Call<'_>, first: &Value, last: &Value, step: Option<&Value>) -> Answer {
+    let integer = |value: &Value| match value {
+        Value::Int(int) => Ok(*int),
+        other => Err(call.refuse(format!("it takes integers, not a {}", other.kind()))),
+    };
+    let (first, last) = (integer(first)?, integer(last)?);
+    let step = step.map_or(Ok(1), integer)?;
     if step == 0 {
         return Err(call.refuse("the step is 0"));
     }

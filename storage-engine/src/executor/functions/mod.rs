@@ -1,7 +1,9 @@
-//! The functions: one match from [`Function`] to one small function each.
+//! The functions. Each family answers for its own: a match from [`Function`] to one small function
+//! each, `None` for those of others.
 //!
 //! All but `coalesce` give null for a null argument.
 
+mod convert;
 mod element;
 mod list;
 mod number;
@@ -24,6 +26,9 @@ pub(crate) struct Call<'a> {
 }
 
 type Answer = Result<Value, ExecuteError>;
+
+/// The answer of a family; `None` for functions of others.
+type Perhaps = Option<Answer>;
 
 impl Call<'_> {
     /// The error of an argument of a kind that the function does not take.
@@ -87,6 +92,9 @@ pub(crate) fn call(
         }
         return Ok(Value::Null);
     }
+    if let Some(answer) = of_no_argument(context, function) {
+        return Ok(answer);
+    }
     let mut values = [Value::Null, Value::Null, Value::Null];
     for (argument, place) in arguments.iter().zip(&mut values) {
         *place = context.evaluate(argument, row)?;
@@ -96,57 +104,43 @@ pub(crate) fn call(
     }
     let call = Call {
         context,
-        name: name(function),
+        name: function.signature().name,
         span,
     };
-    let [a, b, c] = &values;
-    match function {
-        // All arguments are there; with a null among them it was answered before.
-        Function::Coalesce => Ok(a.clone()),
-        Function::Id => element::id(call, a),
-        Function::Labels => element::labels(call, a),
-        Function::Type => element::type_name(call, a),
-        Function::Keys => element::keys(call, a),
-        Function::Properties => element::properties(call, a),
-        Function::StartNode => element::start_node(call, a),
-        Function::EndNode => element::end_node(call, a),
-        Function::Nodes => element::nodes(call, a),
-        Function::Relationships => element::relationships(call, a),
-        Function::Length => element::length(call, a),
-        Function::Size => list::size(call, a),
-        Function::Head => list::head(call, a),
-        Function::Last => list::last(call, a),
-        Function::Tail => list::tail(call, a),
-        Function::Reverse => list::reverse(call, a),
-        Function::Range => list::range(call, a, b, (arguments.len() == 3).then_some(c)),
-        Function::ToInteger => number::to_integer(call, a),
-        Function::ToFloat => number::to_float(call, a),
-        Function::ToString => text::to_string(call, a),
-        Function::ToBoolean => text::to_boolean(call, a),
-        Function::ToLower => Ok(Value::string(call.text(a)?.to_lowercase())),
-        Function::ToUpper => Ok(Value::string(call.text(a)?.to_uppercase())),
-        Function::Trim => Ok(Value::string(call.text(a)?.trim())),
-        Function::LTrim => Ok(Value::string(call.text(a)?.trim_start())),
-        Function::RTrim => Ok(Value::string(call.text(a)?.trim_end())),
-        Function::Substring => text::substring(call, a, b, (arguments.len() == 3).then_some(c)),
-        Function::Left => text::left(call, a, b),
-        Function::Right => text::right(call, a, b),
-        Function::Split => text::split(call, a, b),
-        Function::Replace => text::replace(call, a, b, c),
-        Function::Abs => number::abs(call, a),
-        Function::Ceil => Ok(Value::Float(call.number(a)?.ceil())),
-        Function::Floor => Ok(Value::Float(call.number(a)?.floor())),
-        Function::Round => Ok(Value::Float(number::round(call.number(a)?))),
-        Function::Sqrt => Ok(Value::Float(call.number(a)?.sqrt())),
-        Function::Sign => number::sign(call, a),
-        Function::Date => temporal::date(call, a),
-        Function::DateTime => temporal::datetime(call, a),
-    }
+    let values = values.get(..arguments.len()).unwrap_or_default();
+    let first = values.first().unwrap_or(&Value::Null);
+    element::call(call, function, first)
+        .or_else(|| list::call(call, function, values))
+        .or_else(|| convert::call(call, function, first))
+        .or_else(|| text::call(call, function, values))
+        .or_else(|| number::call(call, function, values))
+        .or_else(|| temporal::call(call, function, values))
+        .unwrap_or(Ok(Value::Null))
 }
 
-fn name(function: Function) -> &'static str {
-    language::cypher::functions::FUNCTIONS
-        .iter()
-        .find(|signature| signature.function == function)
-        .map_or("a function", |signature| signature.name)
+/// Numbers that are always the same, and those that never are.
+fn of_no_argument(context: Context<'_>, function: Function) -> Option<Value> {
+    Some(match function {
+        Function::Pi => Value::Float(std::f64::consts::PI),
+        Function::E => Value::Float(std::f64::consts::E),
+        Function::Rand => Value::Float(random()),
+        Function::RandomUuid => Value::string(uuid::Uuid::new_v4().to_string()),
+        Function::Timestamp => {
+            let since = context
+                .statement
+                .began()
+                .duration_since(std::time::UNIX_EPOCH);
+            let millis = since.map_or(0, |since| since.as_millis());
+            Value::Int(i64::try_from(millis).unwrap_or(i64::MAX))
+        }
+        _ => return None,
+    })
+}
+
+/// From 0 up to, not including, 1.
+#[expect(clippy::cast_precision_loss, reason = "53 bits fit a float exactly")]
+fn random() -> f64 {
+    // The random bits of a UUID of version 4; the rest of it is fixed.
+    let bits = uuid::Uuid::new_v4().as_u128() & ((1 << 53) - 1);
+    bits as f64 / (1_u64 << 53) as f64
 }

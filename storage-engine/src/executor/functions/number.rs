@@ -1,11 +1,70 @@
 //! Functions of numbers.
 
+use language::plan::Function;
 use language::value::Value;
 
-use super::{Answer, Call};
+use super::{Answer, Call, Perhaps};
 use crate::executor::error::{ArithmeticProblem, ExecuteError};
 
-pub(super) fn abs(call: Call<'_>, value: &Value) -> Answer {
+pub(super) fn call(call: Call<'_>, function: Function, values: &[Value]) -> Perhaps {
+    let value = values.first()?;
+    let float = |of: fn(f64) -> f64| call.number(value).map(|number| Value::Float(of(number)));
+    Some(match function {
+        Function::Abs => abs(call, value),
+        Function::Sign => sign(call, value),
+        Function::Round => rounded(call, values),
+        Function::Ceil => float(f64::ceil),
+        Function::Floor => float(f64::floor),
+        Function::Sqrt => float(f64::sqrt),
+        Function::Exp => float(f64::exp),
+        Function::Log => float(f64::ln),
+        Function::Log10 => float(f64::log10),
+        Function::Sin => float(f64::sin),
+        Function::Cos => float(f64::cos),
+        Function::Tan => float(f64::tan),
+        Function::Cot => float(|number| number.tan().recip()),
+        Function::Asin => float(f64::asin),
+        Function::Acos => float(f64::acos),
+        Function::Atan => float(f64::atan),
+        Function::Haversin => float(|number| (1.0 - number.cos()) / 2.0),
+        Function::Degrees => float(f64::to_degrees),
+        Function::Radians => float(f64::to_radians),
+        Function::Atan2 => values.get(1).map_or(Ok(Value::Null), |x| {
+            Ok(Value::Float(call.number(value)?.atan2(call.number(x)?)))
+        }),
+        Function::IsNaN => call
+            .number(value)
+            .map(|number| Value::Bool(number.is_nan())),
+        _ => return None,
+    })
+}
+
+/// `round(number)` and `round(number, decimals)`.
+fn rounded(call: Call<'_>, values: &[Value]) -> Answer {
+    let (Some(number), decimals) = (values.first(), values.get(1)) else {
+        return Ok(Value::Null);
+    };
+    let number = call.number(number)?;
+    let Some(decimals) = decimals else {
+        return Ok(Value::Float(round(number)));
+    };
+    let decimals = call.integer(decimals)?;
+    let Some(decimals) = i32::try_from(decimals)
+        .ok()
+        .filter(|count| (0..=300).contains(count))
+    else {
+        return Err(call.refuse("the number of decimals is 0 to 300"));
+    };
+    let scale = 10_f64.powi(decimals);
+    let scaled = number * scale;
+    Ok(Value::Float(if scaled.is_finite() {
+        round(scaled) / scale
+    } else {
+        number
+    }))
+}
+
+fn abs(call: Call<'_>, value: &Value) -> Answer {
     match value {
         Value::Int(int) => int
             .checked_abs()
@@ -20,7 +79,7 @@ pub(super) fn abs(call: Call<'_>, value: &Value) -> Answer {
 }
 
 /// To the nearest integer, halves up.
-pub(super) fn round(number: f64) -> f64 {
+fn round(number: f64) -> f64 {
     let floor = number.floor();
     if number - floor >= 0.5 {
         floor + 1.0
@@ -29,7 +88,7 @@ pub(super) fn round(number: f64) -> f64 {
     }
 }
 
-pub(super) fn sign(call: Call<'_>, value: &Value) -> Answer {
+fn sign(call: Call<'_>, value: &Value) -> Answer {
     Ok(Value::Int(match value {
         Value::Int(int) => int.signum(),
         other => {
@@ -37,51 +96,6 @@ pub(super) fn sign(call: Call<'_>, value: &Value) -> Answer {
             i64::from(number > 0.0) - i64::from(number < 0.0)
         }
     }))
-}
-
-pub(super) fn to_integer(call: Call<'_>, value: &Value) -> Answer {
-    Ok(match value {
-        Value::Int(int) => Value::Int(*int),
-        Value::Float(float) => truncated(*float),
-        Value::String(text) => {
-            let text = text.trim();
-            match text.parse::<i64>() {
-                Ok(int) => Value::Int(int),
-                Err(_) => decimal(text).map_or(Value::Null, truncated),
-            }
-        }
-        other => return Err(call.mismatch("a number or string", other)),
-    })
-}
-
-pub(super) fn to_float(call: Call<'_>, value: &Value) -> Answer {
-    match value {
-        Value::String(text) => Ok(decimal(text.trim()).map_or(Value::Null, Value::Float)),
-        Value::Int(_) | Value::Float(_) => call.number(value).map(Value::Float),
-        other => Err(call.mismatch("a number or string", other)),
-    }
-}
-
-/// A number as Cypher writes it; Rust would also read `inf` and `NaN`.
-fn decimal(text: &str) -> Option<f64> {
-    let plain = text
-        .bytes()
-        .all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
-    plain.then(|| text.parse().ok()).flatten()
-}
-
-/// The integer part; null when it is beyond 64 bits.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the range is checked before"
-)]
-fn truncated(float: f64) -> Value {
-    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if (-LIMIT..LIMIT).contains(&float) {
-        Value::Int(float as i64)
-    } else {
-        Value::Null
-    }
 }
 
 #[cfg(test)]
@@ -100,16 +114,5 @@ mod tests {
         for (number, expected) in cases {
             assert_eq!(round(number), expected, "{number}");
         }
-    }
-
-    #[test]
-    fn truncation_stays_within_64_bits() {
-        assert_eq!(truncated(-1.9), Value::Int(-1));
-        assert_eq!(truncated(1e300), Value::Null);
-        assert_eq!(truncated(f64::NAN), Value::Null);
-        assert_eq!(
-            truncated(-9_223_372_036_854_775_808.0),
-            Value::Int(i64::MIN)
-        );
     }
 }

@@ -1,39 +1,32 @@
 //! Functions of text. Positions and lengths count characters (Unicode scalar values).
 
+use language::plan::Function;
 use language::value::Value;
 
-use super::{Answer, Call, temporal};
+use super::{Answer, Call, Perhaps};
 
-pub(super) fn to_string(call: Call<'_>, value: &Value) -> Answer {
-    Ok(match value {
-        Value::String(_) => value.clone(),
-        Value::Bool(truth) => Value::string(truth.to_string()),
-        Value::Int(int) => Value::string(int.to_string()),
-        Value::Float(float) => Value::string(format!("{float:?}")),
-        Value::Date(days) => Value::string(temporal::date_text(*days)),
-        Value::DateTime(micros) => Value::string(temporal::datetime_text(*micros)),
-        other => return Err(call.mismatch("a boolean, number, string, date or datetime", other)),
+pub(super) fn call(call: Call<'_>, function: Function, values: &[Value]) -> Perhaps {
+    let value = values.first()?;
+    let changed = |of: fn(&str) -> String| call.text(value).map(|text| Value::string(of(text)));
+    Some(match (function, values) {
+        (Function::ToLower | Function::Lower, _) => changed(str::to_lowercase),
+        (Function::ToUpper | Function::Upper, _) => changed(str::to_uppercase),
+        (Function::Trim, _) => changed(|text| text.trim().to_owned()),
+        (Function::LTrim, _) => changed(|text| text.trim_start().to_owned()),
+        (Function::RTrim, _) => changed(|text| text.trim_end().to_owned()),
+        (Function::Substring, [text, start]) => substring(call, text, start, None),
+        (Function::Substring, [text, start, length]) => substring(call, text, start, Some(length)),
+        (Function::Left, [text, count]) => left(call, text, count),
+        (Function::Right, [text, count]) => right(call, text, count),
+        (Function::Split, [text, separator]) => split(call, text, separator),
+        (Function::Replace, [text, search, replacement]) => {
+            replace(call, text, search, replacement)
+        }
+        _ => return None,
     })
 }
 
-pub(super) fn to_boolean(call: Call<'_>, value: &Value) -> Answer {
-    match value {
-        Value::Bool(_) => Ok(value.clone()),
-        Value::String(text) => Ok(match text.trim().to_ascii_lowercase().as_str() {
-            "true" => Value::Bool(true),
-            "false" => Value::Bool(false),
-            _ => Value::Null,
-        }),
-        other => Err(call.mismatch("a boolean or string", other)),
-    }
-}
-
-pub(super) fn substring(
-    call: Call<'_>,
-    text: &Value,
-    start: &Value,
-    length: Option<&Value>,
-) -> Answer {
+fn substring(call: Call<'_>, text: &Value, start: &Value, length: Option<&Value>) -> Answer {
     let text = call.text(text)?;
     let start = call.count(start)?;
     let length = length.map_or(Ok(usize::MAX), |length| call.count(length))?;
@@ -42,12 +35,12 @@ pub(super) fn substring(
     ))
 }
 
-pub(super) fn left(call: Call<'_>, text: &Value, count: &Value) -> Answer {
+fn left(call: Call<'_>, text: &Value, count: &Value) -> Answer {
     let (text, count) = (call.text(text)?, call.count(count)?);
     Ok(Value::string(text.chars().take(count).collect::<String>()))
 }
 
-pub(super) fn right(call: Call<'_>, text: &Value, count: &Value) -> Answer {
+fn right(call: Call<'_>, text: &Value, count: &Value) -> Answer {
     let (text, count) = (call.text(text)?, call.count(count)?);
     let skipped = text.chars().count().saturating_sub(count);
     Ok(Value::string(
@@ -55,7 +48,7 @@ pub(super) fn right(call: Call<'_>, text: &Value, count: &Value) -> Answer {
     ))
 }
 
-pub(super) fn split(call: Call<'_>, text: &Value, separator: &Value) -> Answer {
+fn split(call: Call<'_>, text: &Value, separator: &Value) -> Answer {
     let (text, separator) = (call.text(text)?, call.text(separator)?);
     call.context
         .statement
@@ -69,7 +62,7 @@ pub(super) fn split(call: Call<'_>, text: &Value, separator: &Value) -> Answer {
     Ok(Value::list(text.split(separator).map(Value::from)))
 }
 
-pub(super) fn replace(call: Call<'_>, text: &Value, search: &Value, replacement: &Value) -> Answer {
+fn replace(call: Call<'_>, text: &Value, search: &Value, replacement: &Value) -> Answer {
     let (text, search) = (call.text(text)?, call.text(search)?);
     let replacement = call.text(replacement)?;
     if search.is_empty() {

@@ -63,16 +63,21 @@ pub(crate) fn property_equals(
     test: &PropertyTest,
     row: &Row,
 ) -> Result<bool, ExecuteError> {
-    let stored = match element {
-        Value::Node(node) => test
-            .ids
-            .get(&node.type_id)
-            .map(|id| context.snapshot.node_property(*node, *id)),
-        Value::Relationship(edge) => test
-            .ids
-            .get(&edge.type_id)
-            .map(|id| context.snapshot.edge_property(*edge, *id)),
-        _ => None,
+    let snapshot = context.snapshot;
+    let type_id = match element {
+        Value::Node(node) => node.type_id,
+        Value::Relationship(edge) => edge.type_id,
+        _ => return Ok(false),
+    };
+    let open = snapshot
+        .open()
+        .is_some_and(|open| open.properties_of(type_id).is_some());
+    let stored = if open {
+        Some(snapshot.property_named(element, &test.name))
+    } else {
+        test.ids
+            .get(&type_id)
+            .map(|id| snapshot.property_of(element, *id))
     };
     let Some(stored) = stored else {
         return Ok(false);
@@ -157,6 +162,17 @@ fn cannot_fail_itself(expr: &Expr) -> bool {
             arguments,
         } => total_on(*function)
             .is_some_and(|takes| arguments.iter().all(|argument| takes(&argument.value_type))),
+        // The test itself fails on what is no element; the labels of one that is gone are empty.
+        ExprKind::HasLabel { operand, .. } => {
+            matches!(
+                operand.value_type,
+                Type::Node(_) | Type::Relationship(_) | Type::Null
+            )
+        }
+        ExprKind::Comprehension { .. }
+        | ExprKind::Quantified { .. }
+        | ExprKind::Reduce { .. }
+        | ExprKind::Subquery(_) => false,
         ExprKind::Unary { .. } | ExprKind::Index { .. } | ExprKind::Slice { .. } => false,
     }
 }
@@ -187,6 +203,8 @@ fn total_on(function: Function) -> Option<fn(&Type) -> bool> {
         }
         Function::ToLower
         | Function::ToUpper
+        | Function::Lower
+        | Function::Upper
         | Function::Trim
         | Function::LTrim
         | Function::RTrim => Some(|value_type| matches!(value_type, Type::String)),

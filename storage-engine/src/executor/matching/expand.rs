@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use language::plan::{Direction, EdgePattern, Slot};
 use language::schema::TypeId;
-use language::value::{NodeRef, Value};
+use language::value::{EdgeRef, NodeRef, Value};
 use rustc_hash::FxHashMap;
 
 use super::search::{Search, arrive};
@@ -16,6 +16,8 @@ use crate::snapshot::{Neighbour, Snapshot};
 #[derive(Debug, Default)]
 pub(crate) struct Ways {
     by_node_type: FxHashMap<TypeId, Vec<Way>>,
+    /// In an open graph: the types by name; empty for any.
+    names: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +42,10 @@ impl Ways {
             (Direction::Outgoing, false) | (Direction::Incoming, true) => (true, false),
             (Direction::Outgoing, true) | (Direction::Incoming, false) => (false, true),
         };
-        let mut ways = Self::default();
+        let mut ways = Self {
+            names: edge.names.clone(),
+            ..Self::default()
+        };
         for edge_type in edge
             .types
             .iter()
@@ -89,7 +94,10 @@ impl Ways {
             let both = way.outgoing;
             let incoming = incoming.into_iter().flatten();
             let incoming = incoming.filter(move |neighbour| !(both && neighbour.node == node));
-            outgoing.into_iter().flatten().chain(incoming)
+            let both = outgoing.into_iter().flatten().chain(incoming);
+            both.filter(move |neighbour| {
+                self.names.is_empty() || is_named(snapshot, neighbour.edge, &self.names)
+            })
         })
     }
 
@@ -116,6 +124,12 @@ impl Ways {
             })
             .sum()
     }
+}
+
+/// Whether an edge of an open graph has one of these types.
+pub(crate) fn is_named(snapshot: &Snapshot, edge: EdgeRef, names: &[String]) -> bool {
+    let name = snapshot.edge_type_name(edge);
+    name.is_some_and(|name| names.iter().any(|wanted| **wanted == *name))
 }
 
 /// From a bound node over its relationships.
@@ -197,7 +211,12 @@ impl BoundEdge<'_> {
         if !self.edge.types.contains(&edge.type_id) {
             return MORE;
         }
-        let Some((source, target)) = search.context.snapshot.edge_ends(edge) else {
+        let snapshot = search.context.snapshot;
+        let names = &self.edge.names;
+        if !names.is_empty() && !is_named(snapshot, edge, names) {
+            return MORE;
+        }
+        let Some((source, target)) = snapshot.edge_ends(edge) else {
             return MORE;
         };
         let mark = search.used.len();

@@ -7,7 +7,7 @@ use language::plan::{Direction, EdgePattern, Length, PropertyTest, Slot};
 use language::value::{EdgeRef, NodeRef, Value};
 
 use super::condition::property_equals;
-use super::expand::Ways;
+use super::expand::{Ways, is_named};
 use super::search::{Search, arrive, far_end};
 use crate::executor::Row;
 use crate::executor::context::Context;
@@ -205,7 +205,9 @@ impl BoundList<'_> {
                     ends == Some((far, node))
                 }
             };
+            let names = &self.edge.names;
             let allowed = self.edge.types.contains(&edge.type_id)
+                && (names.is_empty() || is_named(search.context.snapshot, edge, names))
                 && self.walk.allows(search.context, edge, row)?;
             if !fits || !allowed || !search.used.insert(edge) {
                 return Ok(None);

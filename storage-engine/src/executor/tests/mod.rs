@@ -9,3 +9,5 @@ mod naive_value;
 mod query;
 mod random;
 mod render;
+mod tck;
+mod temporal;

@@ -425,6 +425,7 @@ impl Naive<'_> {
                 .max_by(Value::order)
                 .unwrap_or(Value::Null),
             AggregateFunction::Collect => Value::list(values),
+            other => panic!("{other:?} is not in the random queries"),
         }
     }
 }

@@ -43,6 +43,7 @@ fn render(snapshot: &Snapshot, value: &Value) -> String {
         Value::String(text) => format!("'{text}'"),
         Value::Date(days) => format!("date({days})"),
         Value::DateTime(micros) => format!("datetime({micros})"),
+        Value::Temporal(temporal) => format!("{}({temporal})", temporal.kind()),
         Value::List(values) => format!(
             "[{}]",
             list(&mut values.iter().map(|value| render(snapshot, value)))

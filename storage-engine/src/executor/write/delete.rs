@@ -45,6 +45,12 @@ pub(super) fn run(
     }
     for edge in doomed.edges {
         writer.statement.step()?;
+        let snapshot = writer.transaction.snapshot();
+        if snapshot.open().is_some()
+            && let Some(name) = snapshot.edge_type_name(edge)
+        {
+            writer.statement.remember_type(edge, name)?;
+        }
         writer.transaction.delete_edge(edge)?;
     }
     for node in doomed.nodes {

@@ -1,6 +1,6 @@
 //! `MERGE`: find by key or by ends, else make; the next row finds what this one made.
 
-use language::plan::{Merge, MergeTarget, NewEdge, NewNode, SetItem};
+use language::plan::{Merge, MergePattern, MergeTarget, NewEdge, NewNode, SetItem, Slot};
 use language::schema::PropertyId;
 use language::value::{EdgeRef, NodeRef, Value};
 
@@ -10,7 +10,9 @@ use super::set;
 use crate::executor::Row;
 use crate::executor::context::size_of_row;
 use crate::executor::error::ExecuteError;
-use crate::executor::matching::stored_form;
+use crate::executor::matching::{MatchStage, stored_form};
+use crate::executor::pipeline::{MORE, Stage};
+use crate::executor::walk::SlotSet;
 
 pub(super) fn run(
     writer: &mut Writer<'_, '_>,
@@ -26,6 +28,9 @@ pub(super) fn run(
                 row[node.slot.0] = Value::Node(found);
                 apply(writer, merge, made, &row)?;
                 result.push(row);
+            }
+            MergeTarget::Pattern(pattern) => {
+                merge_pattern(writer, merge, pattern, &mut row, &mut result)?;
             }
             MergeTarget::Edge(edge) => {
                 let (found, made) = merge_edge(writer, edge, &row)?;
@@ -56,6 +61,46 @@ fn apply(
         &merge.on_match
     };
     set::run(writer, items, row)
+}
+
+/// Every way to find a pattern, else the one that is made.
+fn merge_pattern(
+    writer: &mut Writer<'_, '_>,
+    merge: &Merge,
+    pattern: &MergePattern,
+    row: &mut Row,
+    result: &mut Vec<Row>,
+) -> Result<(), ExecuteError> {
+    let context = writer.context();
+    for (name, value) in &pattern.required {
+        if context.evaluate(value, row)?.is_null() {
+            let type_name = "a pattern".to_owned();
+            return Err(ExecuteError::MergeNull {
+                type_name,
+                property: name.clone(),
+            });
+        }
+    }
+    let mut wanted = SlotSet::new(row.len());
+    (0..row.len()).for_each(|slot| wanted.insert(Slot(slot)));
+    let mut found: Vec<Row> = Vec::new();
+    let mut stage = MatchStage::new(context, &pattern.matching, &wanted);
+    // It never breaks: every way is wanted.
+    let _more = stage.push(row, &mut |row| {
+        context.statement.charge(size_of_row(row))?;
+        found.push(row.clone());
+        MORE
+    })?;
+    drop(stage);
+    let made = found.is_empty();
+    if made {
+        found = create::run(writer, &pattern.create, vec![std::mem::take(row)])?;
+    }
+    for row in found {
+        apply(writer, merge, made, &row)?;
+        result.push(row);
+    }
+    Ok(())
 }
 
 /// The node that is there or was made, and whether it was made.

@@ -71,7 +71,7 @@ pub(crate) fn apply(
             delete::run(&mut writer, delete, &rows)?;
             Ok(rows)
         }
-        Clause::Match(_) | Clause::Unwind(_) | Clause::Project(_) => Ok(rows),
+        Clause::Match(_) | Clause::Unwind(_) | Clause::Project(_) | Clause::Call(_) => Ok(rows),
     }
 }
 
@@ -91,6 +91,7 @@ impl Writer<'_, '_> {
         Context {
             snapshot: self.transaction.snapshot(),
             statement: self.statement,
+            around: &[],
         }
     }
 }

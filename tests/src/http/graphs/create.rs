@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Harness, PEOPLE, Setup, Who};
+use crate::harness::{Harness, PEOPLE, Setup, TENANT, Who};
 use crate::listing::Listing;
 
 fn create(server: &Harness, body: &Value) -> crate::harness::Answer {
@@ -396,4 +396,54 @@ fn only_those_who_may_create() {
             .assert_problem(403, "forbidden");
     }
     server.assert_unchanged(&before, "after those who may not");
+}
+
+#[test]
+fn an_open_graph_takes_whatever_comes_and_gives_it_back() {
+    let server = Harness::start();
+    let body = json!({"graph_id": "loose", "schema": {"source": ""}, "graph_type": "open", "tenant": TENANT});
+    let answer = server.post(Who::ServerAdmin, "/graphs", &body);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let shown = server.get(Who::ServerAdmin, "/graphs/loose");
+    assert_eq!(shown.body["graph_type"], "open", "{shown:?}");
+
+    let query = "CREATE (a:Person:Admin {name: 'Ada', born: date('1815-12-10'), mixed: 1}) \
+        CREATE (a)-[:KNOWS {since: duration('P1D')}]->(:Robot {mixed: 'text'})";
+    let written = server.post(
+        Who::ServerAdmin,
+        "/graphs/loose/mutate",
+        &json!({"query": query}),
+    );
+    assert_eq!(written.status, 200, "{written:?}");
+    assert_eq!(written.body["stats"]["properties_set"], 5, "{written:?}");
+    let rows = server.rows(
+        "loose",
+        "MATCH (a:Admin)-[r]->(b) RETURN a, type(r) AS t, r.since AS s, b.mixed AS m",
+    );
+    let node = &rows[0][0];
+    assert_eq!(node["labels"], json!(["Person", "Admin"]));
+    assert_eq!(
+        node["properties"],
+        json!({"born": "1815-12-10", "mixed": 1, "name": "Ada"})
+    );
+    assert_eq!(rows[0][1..], [json!("KNOWS"), json!("P1D"), json!("text")]);
+
+    let exported = server.get(Who::ServerAdmin, "/graphs/loose/export");
+    let lines = exported.text.clone();
+    server.post(
+        Who::ServerAdmin,
+        "/graphs",
+        &json!({"graph_id": "copy", "schema": {"source": ""}, "graph_type": "open", "tenant": TENANT}),
+    );
+    let loaded = server.load(Who::ServerAdmin, "copy", "append", &lines);
+    assert_eq!(loaded.status, 200, "{loaded:?}");
+    assert_eq!(
+        server.get(Who::ServerAdmin, "/graphs/copy/export").text,
+        lines
+    );
+
+    let declared = json!({"graph_id": "half", "schema": {"source": PEOPLE}, "graph_type": "open"});
+    server
+        .post(Who::ServerAdmin, "/graphs", &declared)
+        .assert_problem(400, "unsupported");
 }
