@@ -258,7 +258,6 @@ pub(crate) fn values_of(mut key: &[u8]) -> Vec<Value> {
     let mut values = Vec::new();
     while let Some((tag, rest)) = key.split_first() {
         let eight = rest.first_chunk::<8>().copied().unwrap_or_default();
-        let four = rest.first_chunk::<4>().copied().unwrap_or_default();
         let (value, len) = match tag {
             1 => (Value::Bool(rest.first() == Some(&1)), 1),
             2 => (Value::Int(i64::from_be_bytes(eight)), 8),
@@ -271,14 +270,27 @@ pub(crate) fn values_of(mut key: &[u8]) -> Vec<Value> {
                     len.saturating_add(8),
                 )
             }
-            5 => (Value::Date(i32::from_be_bytes(four)), 4),
-            6 => (Value::DateTime(i64::from_be_bytes(eight)), 8),
+            5 => (instant(rest).unwrap_or(Value::Null), 1 + 16),
             _ => (Value::Null, rest.len()),
         };
         values.push(value);
         key = rest.get(len..).unwrap_or_default();
     }
     values
+}
+
+/// A date or a point in time as keys hold it: its kind, and nanoseconds since 1970.
+fn instant(key: &[u8]) -> Option<Value> {
+    const DATE_TIME: u8 = 0;
+    const DATE: u8 = 2;
+    const DAY: i128 = 86_400_000_000_000;
+    let (kind, nanos) = key.split_first()?;
+    let nanos = i128::from_be_bytes(*nanos.first_chunk()?);
+    match *kind {
+        DATE_TIME => i64::try_from(nanos / 1_000).ok().map(Value::DateTime),
+        DATE => i32::try_from(nanos / DAY).ok().map(Value::Date),
+        _ => None,
+    }
 }
 
 /// How [`Value::write_group_key`] begins a text.
