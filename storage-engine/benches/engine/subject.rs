@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use language::schema::Schema;
 use language::value::Value;
 use serde_json::{Value as Json, json};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
-use storage_engine::load::{self, LineError, Mode};
+use storage_engine::load::{self, Format, Input, LineError, Mode, Source};
 use storage_engine::{Graph, NewGraph, Options, Work, WriteRequest};
 use tokio::runtime::Runtime;
 
@@ -24,9 +24,6 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Memory for rows in one statement: enough that no query of the benchmark is refused.
 const MAX_BYTES: usize = 4 << 30;
-
-/// Bytes that are read at once from a file of records.
-const READ_BUFFER: usize = 1 << 20;
 
 /// What is wrong with a file of records.
 #[derive(Debug, thiserror::Error)]
@@ -189,34 +186,73 @@ impl Subject {
         Ok(json!({"times": times, "answers": answers}))
     }
 
-    /// Loads files of records as one commit, and says what each part took.
+    /// Loads files: of records as one commit, or, where `types` names one for each, Parquet files as a
+    /// commit each. Says what reading and committing took.
     fn load(&self, command: &Json) -> Result<Json, Failure> {
         let graph = self.graph(command)?;
-        let files = command["files"].as_array().ok_or("files is a list")?;
-        let mut reader: Box<dyn Read> = Box::new(std::io::empty());
-        for file in files {
-            let path = file.as_str().ok_or("a file is a path")?;
-            reader = Box::new(reader.chain(File::open(path)?));
-        }
         let begun = Instant::now();
-        let reader = BufReader::with_capacity(READ_BUFFER, reader);
-        let batch = load::parse(reader, graph.snapshot().schema()).map_err(first)?;
-        let parsed = nanos(begun);
-        let write = graph.write(WriteRequest::by("bench"), move |transaction| {
-            let applying = Instant::now();
-            let loaded = load::apply(&batch, Mode::Append, transaction).map_err(first)?;
-            Ok::<_, WrongLine>((loaded, nanos(applying)))
-        });
-        let written = self.runtime.block_on(write)?;
-        let (loaded, applied) = written.value;
+        let mut loads = Loads::default();
+        match command["types"].as_array() {
+            Some(types) => {
+                for (file, type_name) in paths(command)?.iter().zip(types) {
+                    let name = type_name.as_str().ok_or("a type is a name")?;
+                    let source = Source::columns(Format::Parquet, name, Mode::Append);
+                    self.load_one(graph, Input::File(File::open(file)?), &source, &mut loads)?;
+                }
+            }
+            None => {
+                let mut reader: Box<dyn Read + Send> = Box::new(std::io::empty());
+                for file in paths(command)? {
+                    reader = Box::new(reader.chain(File::open(file)?));
+                }
+                let source = Source::lines(Mode::Append);
+                self.load_one(graph, Input::Stream(reader), &source, &mut loads)?;
+            }
+        }
         Ok(json!({
             "nanos": nanos(begun),
-            "parse": parsed,
-            "apply": applied,
-            "nodes": loaded.nodes.values().sum::<u64>(),
-            "edges": loaded.edges.values().sum::<u64>(),
+            "parse": loads.parse,
+            "commit": loads.commit,
+            "nodes": loads.nodes,
+            "edges": loads.edges,
         }))
     }
+
+    fn load_one(
+        &self,
+        graph: &Graph,
+        input: Input,
+        source: &Source,
+        loads: &mut Loads,
+    ) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let batch = load::parse(input, source, &graph.snapshot()).map_err(first)?;
+        loads.parse += nanos(begun);
+        let begun = Instant::now();
+        let loading = graph.load(WriteRequest::by("bench"), None, &batch);
+        let loaded = self.runtime.block_on(loading)?.value;
+        loads.commit += nanos(begun);
+        loads.nodes += loaded.nodes.values().sum::<u64>();
+        loads.edges += loaded.edges.values().sum::<u64>();
+        Ok(())
+    }
+}
+
+/// What loads came to: nanoseconds and records.
+#[derive(Default)]
+struct Loads {
+    parse: u64,
+    commit: u64,
+    nodes: u64,
+    edges: u64,
+}
+
+fn paths(command: &Json) -> Result<Vec<&Path>, Failure> {
+    let files = command["files"].as_array().ok_or("files is a list")?;
+    files
+        .iter()
+        .map(|file| Ok(Path::new(file.as_str().ok_or("a file is a path")?)))
+        .collect()
 }
 
 fn first(errors: Vec<LineError>) -> WrongLine {
