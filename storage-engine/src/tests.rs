@@ -9,6 +9,7 @@ mod model;
 mod objects;
 mod past;
 mod repeated;
+mod sizes;
 mod transfer;
 mod turns;
 mod writing;

@@ -17,7 +17,7 @@ use crate::columns::Layout;
 use crate::finish::same;
 use crate::identity;
 use crate::keys;
-use crate::rows::{Entry, Row, Rows};
+use crate::rows::{Row, Rows};
 use crate::snapshot::Snapshot;
 
 /// Changes that are being made.
@@ -33,6 +33,9 @@ pub struct Transaction {
     /// Rows whose required properties have not been checked yet.
     unchecked: Vec<(TypeId, u64)>,
     pub(crate) properties_set: u64,
+    /// About how many bytes the changes take in the log, and how many they may.
+    pub(crate) bytes: usize,
+    pub(crate) max_bytes: usize,
     budget: Option<Instant>,
     over_budget: bool,
 }
@@ -107,6 +110,12 @@ pub enum WriteError {
         /// `name = value` pairs.
         key: String,
     },
+    /// The changes do not go into one commit, or not into what the statement may hold.
+    #[error("the changes take more than {limit} bytes; make them in several commits")]
+    TooLarge {
+        /// How many bytes of rows and values, each counted wherever it stands.
+        limit: usize,
+    },
 }
 
 impl Transaction {
@@ -119,6 +128,8 @@ impl Transaction {
             before: BTreeMap::new(),
             unchecked: Vec::new(),
             properties_set: 0,
+            bytes: 0,
+            max_bytes: usize::MAX,
             budget: None,
             over_budget: false,
         }
@@ -192,7 +203,7 @@ impl Transaction {
                 key: describe_key(&layout, &row),
             });
         }
-        self.insert(type_id, id, row);
+        self.insert(type_id, id, row)?;
         Ok(NodeRef { type_id, id })
     }
 
@@ -245,7 +256,7 @@ impl Transaction {
                 put_at(&mut row.values, position, value);
             }
         }
-        self.insert(type_id, id, row);
+        self.insert(type_id, id, row)?;
         Ok(edge)
     }
 
@@ -281,8 +292,7 @@ impl Transaction {
     /// When the type does not exist.
     pub fn delete_edge(&mut self, edge: EdgeRef) -> Result<(), WriteError> {
         self.edge_rows(edge.type_id)?;
-        self.delete(edge.type_id, edge.id);
-        Ok(())
+        self.delete(edge.type_id, edge.id)
     }
 
     /// Deletes a node that no edge touches; one that is gone already is left so.
@@ -300,8 +310,7 @@ impl Transaction {
                 key: describe_key(&rows.layout, &row),
             });
         }
-        self.delete(node.type_id, node.id);
-        Ok(())
+        self.delete(node.type_id, node.id)
     }
 
     /// The edges that touch a node, of every type; a loop comes twice.
@@ -400,17 +409,10 @@ impl Transaction {
         Ok(row)
     }
 
-    fn insert(&mut self, type_id: TypeId, id: u64, row: Row) {
-        self.before.insert((type_id, id), None);
+    fn insert(&mut self, type_id: TypeId, id: u64, row: Row) -> Result<(), WriteError> {
+        self.put((type_id, id), None, Some(Arc::new(row)))?;
         self.unchecked.push((type_id, id));
-        self.snapshot.put(
-            type_id,
-            id,
-            Entry {
-                lsn: self.lsn,
-                row: Some(Arc::new(row)),
-            },
-        );
+        Ok(())
     }
 
     fn update(
@@ -452,32 +454,16 @@ impl Transaction {
             // The row stays as it is, down to the commit that it names.
             return Ok(());
         }
-        self.before.entry((type_id, id)).or_insert(Some(old));
+        self.put((type_id, id), Some(old), Some(Arc::new(row)))?;
         self.unchecked.push((type_id, id));
-        self.snapshot.put(
-            type_id,
-            id,
-            Entry {
-                lsn: self.lsn,
-                row: Some(Arc::new(row)),
-            },
-        );
         Ok(())
     }
 
-    fn delete(&mut self, type_id: TypeId, id: u64) {
-        let Some(old) = self.snapshot.rows(type_id).and_then(|rows| rows.row(id)) else {
-            return;
-        };
-        self.before.entry((type_id, id)).or_insert(Some(old));
-        self.snapshot.put(
-            type_id,
-            id,
-            Entry {
-                lsn: self.lsn,
-                row: None,
-            },
-        );
+    fn delete(&mut self, type_id: TypeId, id: u64) -> Result<(), WriteError> {
+        match self.snapshot.rows(type_id).and_then(|rows| rows.row(id)) {
+            Some(old) => self.put((type_id, id), Some(old), None),
+            None => Ok(()),
+        }
     }
 }
 

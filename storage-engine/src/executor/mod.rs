@@ -73,7 +73,8 @@ pub struct Limits {
     pub deadline: Option<Instant>,
     /// More rows than this are an error, never a silent cut.
     pub max_rows: Option<usize>,
-    /// Bytes of rows held at once: for sorting, grouping, `DISTINCT`, writing, searching.
+    /// Bytes of rows held at once: for sorting, grouping, `DISTINCT`, writing, searching. As many the
+    /// changes of the whole transaction may take in the log, and so many what a write returns.
     pub max_bytes: usize,
     /// Set it to stop the statement within a few thousand steps.
     pub cancelled: Arc<AtomicBool>,
@@ -118,6 +119,7 @@ pub fn read(
         plan,
         limits,
         sink,
+        keeps: None,
         rows: 0,
         stopped: false,
         values: Vec::new(),
@@ -160,6 +162,7 @@ fn write_within_budget(
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecuteError> {
     let statement = Statement::new(plan, parameters, limits)?.within(transaction.budget());
+    transaction.limit_bytes(limits.max_bytes);
     statement.check()?;
     check_size(plan)?;
     let clauses = fold::constants(
@@ -199,6 +202,7 @@ fn write_within_budget(
         plan,
         limits,
         sink,
+        keeps: Some(&statement),
         rows: 0,
         stopped: false,
         values: Vec::new(),
@@ -231,6 +235,8 @@ struct Output<'a, 's> {
     plan: &'a Plan,
     limits: &'a Limits,
     sink: &'a mut Sink<'s>,
+    /// The statement that is charged for the rows, where they are kept until the commit.
+    keeps: Option<&'a Statement<'a>>,
     rows: usize,
     stopped: bool,
     values: Vec<Value>,
@@ -254,6 +260,9 @@ impl Output<'_, '_> {
                 .iter()
                 .map(|column| row[column.slot.0].clone()),
         );
+        if let Some(statement) = self.keeps {
+            statement.charge(size_of_row(&self.values))?;
+        }
         let flow = (self.sink)(&self.values);
         self.stopped = flow.is_break();
         Ok(flow)
