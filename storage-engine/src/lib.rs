@@ -56,6 +56,7 @@ mod rows;
 mod store;
 mod tables;
 mod topology;
+mod weight;
 
 pub mod export;
 pub mod load;

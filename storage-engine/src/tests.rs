@@ -10,6 +10,7 @@ mod objects;
 mod open;
 mod past;
 mod repeated;
+mod sizes;
 mod transfer;
 mod turns;
 mod writing;

@@ -4,11 +4,13 @@
 //! so that later statements see it; dropping the transaction undoes all. Values are checked one by
 //! one, keys and both ends of edges at once, required properties when a statement ends.
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use language::schema::{InvalidValue, PropertyId, PropertyType, TypeId, scalar_to_json};
+use language::schema::{PropertyId, PropertyType, TypeId, scalar_to_json};
 use language::value::{EdgeRef, NodeRef, Value};
 use uuid::Uuid;
 
@@ -17,8 +19,10 @@ use crate::columns::Layout;
 use crate::finish::same;
 use crate::identity;
 use crate::keys;
-use crate::rows::{Entry, Row, Rows};
+use crate::rows::{Row, Rows};
 use crate::snapshot::Snapshot;
+
+pub use error::WriteError;
 
 /// Changes that are being made.
 #[derive(Debug)]
@@ -33,80 +37,11 @@ pub struct Transaction {
     /// Rows whose required properties have not been checked yet.
     unchecked: Vec<(TypeId, u64)>,
     pub(crate) properties_set: u64,
+    /// About how many bytes the changes take in the log, and how many they may.
+    pub(crate) bytes: usize,
+    pub(crate) max_bytes: usize,
     budget: Option<Instant>,
     over_budget: bool,
-}
-
-/// A change that the schema or the graph does not allow.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// Another node has the key.
-    #[error("a {type_name} with {key} exists already")]
-    DuplicateKey {
-        /// The node type.
-        type_name: String,
-        /// `name = value` pairs.
-        key: String,
-    },
-    /// A property that may not be null has no value.
-    #[error("{type_name}.{property} is required")]
-    MissingProperty {
-        /// The type.
-        type_name: String,
-        /// The property.
-        property: String,
-    },
-    /// A value that the property does not take.
-    #[error("{type_name}.{property}: {source}")]
-    InvalidValue {
-        /// The type.
-        type_name: String,
-        /// The property.
-        property: String,
-        /// What is wrong with it.
-        source: InvalidValue,
-    },
-    /// The key identifies the node for its life.
-    #[error(
-        "{type_name}.{property} is part of the key and cannot be changed; create a new node instead"
-    )]
-    KeyChange {
-        /// The type.
-        type_name: String,
-        /// The property.
-        property: String,
-    },
-    /// Neither node types nor edge types have it.
-    #[error("the type {0:?} does not exist")]
-    UnknownType(TypeId),
-    /// A property that its type does not have.
-    #[error("{type_name} has no property `{property}`")]
-    UnknownProperty {
-        /// The type.
-        type_name: String,
-        /// The property as it was named.
-        property: String,
-    },
-    /// An edge between nodes of types that it does not join.
-    #[error("{type_name} does not join nodes of these types")]
-    WrongEnds {
-        /// The edge type.
-        type_name: String,
-    },
-    /// An end of an edge, or the target of a change, is gone.
-    #[error("the {type_name} has been deleted")]
-    Deleted {
-        /// The type of what is gone.
-        type_name: String,
-    },
-    /// Edges would lose an end.
-    #[error("the {type_name} with {key} still has relationships; DETACH DELETE removes them too")]
-    HasRelationships {
-        /// The node type.
-        type_name: String,
-        /// `name = value` pairs.
-        key: String,
-    },
 }
 
 impl Transaction {
@@ -119,6 +54,8 @@ impl Transaction {
             before: BTreeMap::new(),
             unchecked: Vec::new(),
             properties_set: 0,
+            bytes: 0,
+            max_bytes: usize::MAX,
             budget: None,
             over_budget: false,
         }
@@ -192,7 +129,7 @@ impl Transaction {
                 key: describe_key(&layout, &row),
             });
         }
-        self.insert(type_id, id, row);
+        self.insert(type_id, id, row)?;
         Ok(NodeRef { type_id, id })
     }
 
@@ -238,7 +175,7 @@ impl Transaction {
         row.ends = Some((source.id, target.id));
         let edge = EdgeRef { type_id, id };
         self.name_edge(&layout, edge, &mut row);
-        self.insert(type_id, id, row);
+        self.insert(type_id, id, row)?;
         Ok(edge)
     }
 
@@ -274,8 +211,7 @@ impl Transaction {
     /// When the type does not exist.
     pub fn delete_edge(&mut self, edge: EdgeRef) -> Result<(), WriteError> {
         self.edge_rows(edge.type_id)?;
-        self.delete(edge.type_id, edge.id);
-        Ok(())
+        self.delete(edge.type_id, edge.id)
     }
 
     /// Deletes a node that no edge touches; one that is gone already is left so.
@@ -293,8 +229,7 @@ impl Transaction {
                 key: describe_key(&rows.layout, &row),
             });
         }
-        self.delete(node.type_id, node.id);
-        Ok(())
+        self.delete(node.type_id, node.id)
     }
 
     /// The edges that touch a node, of every type; a loop comes twice.
@@ -391,49 +326,10 @@ impl Transaction {
         Ok(row)
     }
 
-    /// How many properties a value sets in place of an old one. In an open graph the map of
-    /// properties counts by its entries; labels and the name of a type are no properties.
-    fn count_set(&self, layout: &Layout, position: usize, old: &Value, new: &Value) -> u64 {
-        let map = |value: &Value| match value {
-            Value::Map(map) => map.clone(),
-            _ => Arc::default(),
-        };
-        if self.is_open(layout.type_id) {
-            if layout
-                .properties
-                .get(position)
-                .map(|property| &property.value_type)
-                != Some(&PropertyType::Map)
-            {
-                return 0;
-            }
-            let (old, new) = (map(old), map(new));
-            let set = new
-                .iter()
-                .filter(|(name, value)| old.get(*name) != Some(*value))
-                .count();
-            let removed = old.keys().filter(|name| !new.contains_key(*name)).count();
-            return (set + removed) as u64;
-        }
-        u64::from(!new.is_null())
-    }
-
-    fn is_open(&self, type_id: TypeId) -> bool {
-        let open = self.snapshot.open();
-        open.is_some_and(|open| open.properties_of(type_id).is_some())
-    }
-
-    fn insert(&mut self, type_id: TypeId, id: u64, row: Row) {
-        self.before.insert((type_id, id), None);
+        self.name_edge(&layout, edge, &mut row);
+        self.insert(type_id, id, row)?;
         self.unchecked.push((type_id, id));
-        self.snapshot.put(
-            type_id,
-            id,
-            Entry {
-                lsn: self.lsn,
-                row: Some(Arc::new(row)),
-            },
-        );
+        Ok(())
     }
 
     fn update(
@@ -482,45 +378,13 @@ impl Transaction {
             // The row stays as it is, down to the commit that it names.
             return Ok(());
         }
-        self.before.entry((type_id, id)).or_insert(Some(old));
+        self.put((type_id, id), Some(old), Some(Arc::new(row)))?;
         self.unchecked.push((type_id, id));
-        self.snapshot.put(
-            type_id,
-            id,
-            Entry {
-                lsn: self.lsn,
-                row: Some(Arc::new(row)),
-            },
-        );
         Ok(())
     }
 
-    /// Puts an edge's identity into the `id` that its type declares, where that is empty: every edge
-    /// has one. A declared `id` that holds no text stays empty.
-    fn name_edge(&self, layout: &Layout, edge: EdgeRef, row: &mut Row) {
-        let Some(position) = layout.declared_id.filter(|at| null_at(row, *at)) else {
-            return;
-        };
-        let made = || identity::of_edge(self.snapshot.graph(), edge).to_string();
-        let text = row.identity.clone().unwrap_or_else(|| made().into());
-        if let Ok(value) = accept(layout, position, Value::String(text)) {
-            put_at(&mut row.values, position, value);
-        }
-    }
-
-    fn delete(&mut self, type_id: TypeId, id: u64) {
-        let Some(old) = self.snapshot.rows(type_id).and_then(|rows| rows.row(id)) else {
-            return;
-        };
-        self.before.entry((type_id, id)).or_insert(Some(old));
-        self.snapshot.put(
-            type_id,
-            id,
-            Entry {
-                lsn: self.lsn,
-                row: None,
-            },
-        );
+        self.name_edge(&layout, edge, &mut row);
+        self.insert(type_id, id, row)?;
     }
 }
 

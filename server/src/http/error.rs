@@ -365,6 +365,7 @@ fn write(error: &WriteError, place: &str) -> Failure {
         | WriteError::KeyChange { .. }
         | WriteError::WrongEnds { .. } => ErrorCode::InvalidValue,
         WriteError::Deleted { .. } => ErrorCode::Gone,
+        WriteError::TooLarge { .. } => ErrorCode::MemoryLimit,
         WriteError::HasRelationships { .. } => ErrorCode::NodeHasRelationships,
         WriteError::UnknownType(_) | WriteError::UnknownProperty { .. } => {
             ErrorCode::ExecutionFailed

@@ -147,7 +147,17 @@ pub enum ExecuteError {
     },
     /// The graph refuses a change.
     #[error(transparent)]
-    Write(#[from] WriteError),
+    Write(WriteError),
+}
+
+impl From<WriteError> for ExecuteError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            // What it writes is a part of what it holds.
+            WriteError::TooLarge { limit } => Self::MemoryLimit { limit },
+            error => Self::Write(error),
+        }
+    }
 }
 
 /// What is wrong with a calculation.

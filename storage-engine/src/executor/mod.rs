@@ -76,7 +76,8 @@ pub struct Limits {
     pub deadline: Option<Instant>,
     /// More rows than this are an error, never a silent cut.
     pub max_rows: Option<usize>,
-    /// Bytes of rows held at once: for sorting, grouping, `DISTINCT`, writing, searching.
+    /// Bytes of rows held at once: for sorting, grouping, `DISTINCT`, writing, searching. As many the
+    /// changes of the whole transaction may take in the log, and so many what a write returns.
     pub max_bytes: usize,
     /// Set it to stop the statement within a few thousand steps.
     pub cancelled: Arc<AtomicBool>,
@@ -116,7 +117,7 @@ pub fn read(
     };
     statement.check()?;
     check_size(plan)?;
-    let mut output = Output::new(plan, limits, sink);
+    let mut output = Output::new(&statement, plan, limits, sink);
     for (clauses, columns) in plan.branches() {
         let clauses = fold::constants(context, clauses);
         let wanted = walk::wanted_after(&clauses, columns, plan.slots);
@@ -160,9 +161,13 @@ fn write_within_budget(
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecuteError> {
     let statement = Statement::new(plan, parameters, limits)?.within(transaction.budget());
+    transaction.limit_bytes(limits.max_bytes);
     statement.check()?;
     check_size(plan)?;
-    let mut output = Output::new(plan, limits, sink);
+    let mut output = Output {
+        keeps: true,
+        ..Output::new(&statement, plan, limits, sink)
+    };
     for (clauses, columns) in plan.branches() {
         write_branch(&statement, transaction, clauses, columns, &mut output)?;
     }
@@ -241,6 +246,10 @@ struct Output<'a, 's> {
     plan: &'a Plan,
     limits: &'a Limits,
     sink: &'a mut Sink<'s>,
+    /// What rows that are kept are charged to.
+    statement: &'a Statement<'a>,
+    /// They are all kept, until the commit.
+    keeps: bool,
     rows: usize,
     stopped: bool,
     values: Vec<Value>,
@@ -249,8 +258,15 @@ struct Output<'a, 's> {
 }
 
 impl<'a, 's> Output<'a, 's> {
-    fn new(plan: &'a Plan, limits: &'a Limits, sink: &'a mut Sink<'s>) -> Self {
+    fn new(
+        statement: &'a Statement<'a>,
+        plan: &'a Plan,
+        limits: &'a Limits,
+        sink: &'a mut Sink<'s>,
+    ) -> Self {
         Self {
+            statement,
+            keeps: false,
             plan,
             limits,
             sink,
@@ -268,8 +284,11 @@ impl<'a, 's> Output<'a, 's> {
         self.values.clear();
         self.values
             .extend(columns.iter().map(|column| row[column.slot.0].clone()));
-        if self.plan.distinct && !self.seen.insert(Value::group_key_of(&self.values)) {
-            return pipeline::MORE;
+        if self.plan.distinct {
+            if !self.seen.insert(Value::group_key_of(&self.values)) {
+                return pipeline::MORE;
+            }
+            self.statement.charge(size_of_row(&self.values))?;
         }
         if let Some(limit) = self.limits.max_rows
             && self.rows >= limit
@@ -277,6 +296,9 @@ impl<'a, 's> Output<'a, 's> {
             return Err(ExecuteError::RowLimit { limit });
         }
         self.rows += 1;
+        if self.keeps {
+            self.statement.charge(size_of_row(&self.values))?;
+        }
         let flow = (self.sink)(&self.values);
         self.stopped = flow.is_break();
         Ok(flow)

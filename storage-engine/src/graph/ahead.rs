@@ -202,7 +202,8 @@ impl Inner {
             return Some(outcome);
         }
         let run = Uuid::now_v7();
-        let transaction = Transaction::new(snapshot.as_ref().clone(), snapshot.lsn() + 1, run);
+        let transaction = Transaction::new(snapshot.as_ref().clone(), snapshot.lsn() + 1, run)
+            .of_at_most(self.options.commit_bytes);
         match job.run(transaction) {
             // It changed nothing, or failed: so it would have when this snapshot was the newest,
             // which it was after the write had come in.

@@ -261,7 +261,9 @@ impl Inner {
         group: &mut Group,
     ) -> Turn {
         let run = Uuid::now_v7();
-        let transaction = Transaction::new(group.working.clone(), lsn, run).within(budget);
+        let transaction = Transaction::new(group.working.clone(), lsn, run)
+            .within(budget)
+            .of_at_most(self.options.commit_bytes);
         let head = group.working.head();
         let (finished, answer) = match job.run(transaction) {
             Ran::Finished(finished, answer) => (finished, answer),

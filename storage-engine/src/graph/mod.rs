@@ -95,6 +95,10 @@ pub struct Options {
     pub queue: usize,
     /// How many bytes those writes may hold together, as far as their callers say.
     pub queue_bytes: usize,
+    /// How many bytes the changes of one commit may take in the log, each value counted wherever it
+    /// stands; more are refused with [`WriteError::TooLarge`](crate::WriteError::TooLarge). Rows that
+    /// are loaded as columns are not meant.
+    pub commit_bytes: usize,
     /// How many long statements run beside the committer; one principal never has all of them.
     pub ahead: usize,
     /// Makes effects on the log's disk fail.
@@ -113,6 +117,7 @@ impl Default for Options {
             lease: LEASE,
             queue: 1_024,
             queue_bytes: 256 << 20,
+            commit_bytes: 1 << 30,
             ahead: 4,
             #[cfg(test)]
             faults: None,
