@@ -326,8 +326,40 @@ impl Transaction {
         Ok(row)
     }
 
-        self.name_edge(&layout, edge, &mut row);
-        self.insert(type_id, id, row)?;
+    /// How many properties a value sets in place of an old one. In an open graph the map of
+    /// properties counts by its entries; labels and the name of a type are no properties.
+    fn count_set(&self, layout: &Layout, position: usize, old: &Value, new: &Value) -> u64 {
+        let map = |value: &Value| match value {
+            Value::Map(map) => map.clone(),
+            _ => Arc::default(),
+        };
+        if self.is_open(layout.type_id) {
+            if layout
+                .properties
+                .get(position)
+                .map(|property| &property.value_type)
+                != Some(&PropertyType::Map)
+            {
+                return 0;
+            }
+            let (old, new) = (map(old), map(new));
+            let set = new
+                .iter()
+                .filter(|(name, value)| old.get(*name) != Some(*value))
+                .count();
+            let removed = old.keys().filter(|name| !new.contains_key(*name)).count();
+            return (set + removed) as u64;
+        }
+        u64::from(!new.is_null())
+    }
+
+    fn is_open(&self, type_id: TypeId) -> bool {
+        let open = self.snapshot.open();
+        open.is_some_and(|open| open.properties_of(type_id).is_some())
+    }
+
+    fn insert(&mut self, type_id: TypeId, id: u64, row: Row) -> Result<(), WriteError> {
+        self.put((type_id, id), None, Some(Arc::new(row)))?;
         self.unchecked.push((type_id, id));
         Ok(())
     }
@@ -383,8 +415,24 @@ impl Transaction {
         Ok(())
     }
 
-        self.name_edge(&layout, edge, &mut row);
-        self.insert(type_id, id, row)?;
+    /// Puts an edge's identity into the `id` that its type declares, where that is empty: every edge
+    /// has one. A declared `id` that holds no text stays empty.
+    fn name_edge(&self, layout: &Layout, edge: EdgeRef, row: &mut Row) {
+        let Some(position) = layout.declared_id.filter(|at| null_at(row, *at)) else {
+            return;
+        };
+        let made = || identity::of_edge(self.snapshot.graph(), edge).to_string();
+        let text = row.identity.clone().unwrap_or_else(|| made().into());
+        if let Ok(value) = accept(layout, position, Value::String(text)) {
+            put_at(&mut row.values, position, value);
+        }
+    }
+
+    fn delete(&mut self, type_id: TypeId, id: u64) -> Result<(), WriteError> {
+        match self.snapshot.rows(type_id).and_then(|rows| rows.row(id)) {
+            Some(old) => self.put((type_id, id), Some(old), None),
+            None => Ok(()),
+        }
     }
 }
 
