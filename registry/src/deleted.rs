@@ -86,8 +86,13 @@ fn kept_path(state_folder: &Path, graph_id: &GraphId, folder: &Path) -> PathBuf 
 }
 
 /// Whether the graph was deleted and not restored, on the disk now.
-pub(crate) fn is_deleted(state_folder: &Path, graph_id: &GraphId, folder: &Path) -> bool {
-    kept_path(state_folder, graph_id, folder).exists()
+pub(crate) fn is_deleted(
+    state_folder: &Path,
+    graph_id: &GraphId,
+    folder: &Path,
+) -> Result<bool, DiskError> {
+    let path = kept_path(state_folder, graph_id, folder);
+    path.try_exists().naming("look for", &path)
 }
 
 impl Deleted {

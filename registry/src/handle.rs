@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 use crate::Registration;
 use crate::deleted::is_deleted;
+use crate::durable::DiskError;
 use crate::refusal::{AccessError, HandleError, WrongPermit, with_causes};
 use crate::set_aside::SetAside;
 use crate::uri;
@@ -256,14 +257,16 @@ impl Handles {
         };
         let opened = match store.and_then(|store| Graph::open(store, self.options.clone())) {
             // Asked with the writer lock in hand, which a delete has had until it was done.
-            Ok(graph) if is_deleted(&self.state_folder, &registration.graph_id, folder) => {
-                shut(folder, State::Open(graph));
-                return Err(HandleError::Absent);
-            }
-            Ok(graph) => {
-                *state = State::Open(graph.clone());
-                Ok(Source::Written(graph))
-            }
+            Ok(graph) => match is_deleted(&self.state_folder, &registration.graph_id, folder) {
+                Ok(false) => {
+                    *state = State::Open(graph.clone());
+                    Ok(Source::Written(graph))
+                }
+                deleted => {
+                    shut(folder, State::Open(graph));
+                    return Err(deleted.map_or_else(unseen, |_| HandleError::Absent));
+                }
+            },
             Err(OpenError::Locked { .. }) if !uri::is_remote(folder) => match state {
                 State::Following(follower) => Ok(Source::Followed(follower.clone())),
                 _ => Follower::open(folder, self.options.clone()).map(|follower| {
@@ -376,6 +379,13 @@ fn check(permit: &Permit, registration: &Registration) -> Result<(), HandleError
         return Err(HandleError::Changed);
     }
     Ok(())
+}
+
+/// Whether the graph was deleted cannot be seen, so that it is not served: the next request asks again.
+fn unseen(error: DiskError) -> HandleError {
+    let error = with_causes(&error);
+    tracing::error!(error, "cannot see whether a graph was deleted");
+    HandleError::Changed
 }
 
 /// Whether the next request may find the graph well: another process has it, or the system refused

@@ -123,12 +123,16 @@ pub enum Settlement {
     LeftAlone,
 }
 
-/// Decides how a create that did not end is settled.
+/// Decides how a create that did not end is settled. `unedited`: the config is as it was before the
+/// create. One that was edited since may have named the graph for a while, and what was written to it
+/// then is not the attempt's.
 #[must_use]
-pub fn settlement(intent: &Creation, named: Named, found: Found) -> Settlement {
+pub fn settlement(intent: &Creation, named: Named, found: Found, unedited: bool) -> Settlement {
     match (named, found) {
         (Named::Itself, Found::Graph(uuid)) if uuid == intent.graph_uuid => Settlement::Finished,
-        (Named::No, Found::Graph(uuid)) if uuid == intent.graph_uuid => Settlement::RemoveGraph,
+        (Named::No, Found::Graph(uuid)) if uuid == intent.graph_uuid && unedited => {
+            Settlement::RemoveGraph
+        }
         (Named::No, Found::Empty) if !intent.folder_existed => Settlement::RemoveEmpty,
         (Named::No, Found::Absent | Found::Empty) => Settlement::NothingLeft,
         _ => Settlement::LeftAlone,
@@ -256,11 +260,13 @@ impl Creation {
         reason = "this attempt made the folder a moment ago, and nothing in it says that it is another's"
     )]
     pub(crate) fn undo_attempt(&self, made_folder: bool) -> Result<(), DiskError> {
-        let found = settlement(self, Named::No, look(&self.folder)?);
-        if found != Settlement::LeftAlone {
-            return self.undo(found);
+        let found = look(&self.folder)?;
+        let settlement = settlement(self, Named::No, found, true);
+        if settlement != Settlement::LeftAlone {
+            return self.undo(settlement);
         }
-        if made_folder {
+        // Whoever was quicker in the folder has put its mark there, even if the folder is ours.
+        if made_folder && !matches!(found, Found::Graph(_)) {
             fs::remove_dir_all(&self.folder).naming("remove", &self.folder)?;
             durable::sync_folder(durable::parent(&self.folder))?;
             return self.undo(Settlement::NothingLeft);
@@ -427,10 +433,16 @@ mod tests {
         ];
         for (named, found, existed, expect) in cases {
             assert_eq!(
-                settlement(&intent(existed), named, found),
+                settlement(&intent(existed), named, found, true),
                 expect,
                 "{named:?} {found:?}"
             );
+            let edited = match expect {
+                Settlement::RemoveGraph => Settlement::LeftAlone,
+                expect => expect,
+            };
+            let found = settlement(&intent(existed), named, found, false);
+            assert_eq!(found, edited, "{named:?}");
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Finishing or undoing what crashes left behind. Under the lock.
 
+use storage_engine::OpenError;
+
 use crate::config::{self, ConfigFile, GraphEntry};
 use crate::deleted::{self, Deleted, Stage};
+use crate::handle::hold;
 use crate::intent::{self, Change, Creation, Intent, Named, Settlement};
 use crate::uri::{self, GraphUri};
 use crate::{Error, GraphId, answer, durable, with_causes};
@@ -27,7 +30,8 @@ pub(crate) fn settle(file: &ConfigFile) -> Result<(), Error> {
         if read.digest == intent.new_digest {
             file.record_write(read.digest)?;
         }
-        match finish_or_undo(file, &intent, &graphs) {
+        let unedited = read.digest == intent.old_digest;
+        match finish_or_undo(file, &intent, &graphs, unedited) {
             Err(Error::Io(error)) if is_remote(&intent) => {
                 // A store that is out of reach stops nothing but this.
                 let error = with_causes(&error);
@@ -49,6 +53,7 @@ fn finish_or_undo(
     file: &ConfigFile,
     intent: &Intent,
     graphs: &[(GraphId, GraphEntry)],
+    unedited: bool,
 ) -> Result<(), Error> {
     // Neither a delete nor a restore changes the uri, and ids are unique.
     let stands = |record: &Deleted| {
@@ -60,7 +65,7 @@ fn finish_or_undo(
         Change::Update => {}
         Change::Create(creation) => {
             let named = named(file, &intent.graph_id, &creation.folder, graphs);
-            create(file, creation, named)?;
+            create(file, creation, named, unedited)?;
         }
         // The file was not replaced, and the graph was never away; or it was, and the graph is back.
         Change::Delete(record) | Change::Restore(record) if stands(record) => {
@@ -72,11 +77,38 @@ fn finish_or_undo(
     Ok(())
 }
 
-fn create(file: &ConfigFile, creation: &Creation, named: Named) -> Result<(), Error> {
-    let settlement = intent::settlement(creation, named, intent::look(&creation.folder)?);
-    tracing::info!(folder = %creation.folder.display(), ?settlement, "settling a create");
-    if let (Settlement::Finished, Some(answer)) = (settlement, &creation.answer) {
-        answer.keep(file)?;
+fn create(
+    file: &ConfigFile,
+    creation: &Creation,
+    named: Named,
+    unedited: bool,
+) -> Result<(), Error> {
+    let folder = &creation.folder;
+    let look = || intent::look(folder).map(|it| intent::settlement(creation, named, it, unedited));
+    let mut settlement = look()?;
+    let mut _hold = None;
+    if settlement == Settlement::RemoveGraph {
+        match hold(folder) {
+            Ok(held) => {
+                _hold = Some(held);
+                settlement = look()?;
+            }
+            // What crashed half-way in an object store cannot be opened.
+            Err(error) if uri::is_remote(folder) && !matches!(error, OpenError::Locked { .. }) => {}
+            Err(error) => {
+                let error = with_causes(&error);
+                tracing::warn!(folder = %folder.display(), error, "a graph of an unfinished create cannot be held");
+                settlement = Settlement::LeftAlone;
+            }
+        }
+    }
+    tracing::info!(folder = %folder.display(), ?settlement, "settling a create");
+    match (settlement, &creation.answer) {
+        (Settlement::Finished, Some(answer)) => answer.keep(file)?,
+        (Settlement::LeftAlone, _) => {
+            tracing::warn!(folder = %folder.display(), "what an unfinished create left behind stays: others may have used it since");
+        }
+        _ => {}
     }
     creation.undo(settlement)?;
     Ok(())

@@ -36,6 +36,24 @@ pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
 
 /// Writes `parts` to a temporary file beside `path`, syncs it, renames it and syncs the folder.
 pub(crate) fn write_durably(path: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
+    prepare(path, parts)?
+        .persist(path)
+        .map_err(|error| failed("replace", path)(error.error))?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// As [`write_durably`], where nothing may be replaced: `false` when the name is taken.
+pub(crate) fn write_first(path: &Path, parts: &[&[u8]]) -> Result<bool, FileError> {
+    match prepare(path, parts)?.persist_noclobber(path) {
+        Ok(_) => {}
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) => return Err(failed("name", path)(error.error)),
+    }
+    sync_folder(path.parent().unwrap_or(Path::new("."))).map(|()| true)
+}
+
+/// The parts on the disk, under a temporary name beside `path`.
+fn prepare(path: &Path, parts: &[&[u8]]) -> Result<tempfile::NamedTempFile, FileError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .prefix(UNFINISHED)
@@ -45,9 +63,7 @@ pub(crate) fn write_durably(path: &Path, parts: &[&[u8]]) -> Result<(), FileErro
         file.write_all(part).map_err(failed("write", path))?;
     }
     file.as_file().sync_all().map_err(failed("sync", path))?;
-    file.persist(path)
-        .map_err(|error| failed("replace", path)(error.error))?;
-    sync_folder(folder)
+    Ok(file)
 }
 
 /// Makes the names in a folder durable.
@@ -97,4 +113,21 @@ pub(crate) fn sync_tree(
 /// Reads a whole file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     fs::read(path).map_err(failed("read", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_who_write_the_same_name_one_is_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("graph.json");
+        assert!(write_first(&path, &[b"a", b"1"]).expect("written"));
+        assert!(!write_first(&path, &[b"b"]).expect("refused"));
+        assert_eq!(read(&path).expect("read"), b"a1");
+        write_durably(&path, &[b"c"]).expect("replaced");
+        assert_eq!(read(&path).expect("read"), b"c");
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
 }

@@ -145,3 +145,49 @@ fn a_strangers_folder_survives_a_recovery() {
     Registry::open(&place.config(), Options::default()).expect_err("unsound");
     assert!(place.base.join("data/one/graph.json").exists());
 }
+
+/// Once the file has been edited since, a graph that it named for a while may have been served and
+/// written to; and one that is open somewhere is nobody's to remove.
+#[test]
+fn a_graph_that_others_may_have_used_survives_a_recovery() {
+    let place = Place::new(CONFIG);
+    place
+        .halting(Step::ConfigReplaced)
+        .create(&permit(), named("one"))
+        .expect_err("halted");
+    fs::write(place.config(), format!("{CONFIG}# by hand\n")).expect("written");
+    let registry = place.open();
+    assert!(registry.get(&id("one")).is_none());
+    assert!(place.base.join("data/one/graph.json").exists());
+    assert!(place.base.join("data/one/log").exists());
+
+    // The very bytes of before, while another process has the graph open.
+    let place = Place::new(CONFIG);
+    place
+        .halting(Step::ConfigReplaced)
+        .create(&permit(), named("one"))
+        .expect_err("halted");
+    fs::write(place.config(), CONFIG).expect("written");
+    #[expect(clippy::disallowed_methods, reason = "as another process would")]
+    let hold = storage_engine::hold(&place.base.join("data/one")).expect("held");
+    place.open();
+    assert!(place.base.join("data/one/graph.json").exists());
+    assert!(place.base.join("data/one/log").exists());
+    drop(hold);
+}
+
+/// Another graph that comes into the attempt's new folder is not undone with the attempt.
+#[test]
+fn who_was_quicker_in_the_same_folder_keeps_it() {
+    let place = Place::new(CONFIG);
+    let mark = place.base.join("data/one/graph.json");
+    let content = format!("{{\"uuid\":\"{}\"}}", Uuid::from_u128(7));
+    let (theirs, text) = (mark.clone(), content.clone());
+    let registry = place.disturbed(Step::StorageInitialised, move || {
+        fs::write(&theirs, &text).expect("written");
+    });
+    registry
+        .create(&permit(), named("one"))
+        .expect_err("somebody else's");
+    assert_eq!(fs::read_to_string(&mark).expect("there"), content);
+}

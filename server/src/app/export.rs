@@ -47,6 +47,10 @@ pub(crate) async fn run(
                     name, &schema,
                 )));
             }
+            // An edge is written with the keys of the nodes that it joins.
+            if let Some(edge) = schema.edge_type_named(name) {
+                touches.extend(statement::types([edge.source, edge.target], &schema, false));
+            }
         }
         let access = worker.access.load();
         let authorized =

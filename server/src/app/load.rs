@@ -11,7 +11,7 @@ use std::sync::Arc;
 use api_types::{LoadMode, LoadParameters, LoadResponse};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use policy::Action;
+use policy::{Action, Principal};
 use sha2::{Digest, Sha256};
 use storage_engine::WriteRequest;
 use storage_engine::load::{Format, Input, LineError, Mode, Source};
@@ -71,15 +71,17 @@ fn source(format: RecordFormat, parameters: &LoadParameters, mode: Mode) -> Resu
     }
 }
 
+/// `who`: who asks, by what the server knows now.
 pub(crate) async fn run(
     app: &Arc<App>,
     origin: Origin,
+    who: impl Fn(&App) -> Option<Arc<Principal>> + Send,
     graph_id: String,
     parameters: LoadParameters,
     upload: Upload<impl Stream<Item = Result<Bytes, UploadError>> + Send>,
 ) -> Result<Answered<LoadResponse>, Error> {
     let target = Target::branch(&graph_id, parameters.branch.as_deref());
-    let permit = app.permit_graph(&origin.principal, Action::Load, target)?;
+    let _early = app.permit_graph(&origin.principal, Action::Load, target)?;
     target.check_branch()?;
     app.refuse_when_stopping()?;
     let mode = match parameters.mode {
@@ -91,6 +93,10 @@ pub(crate) async fn run(
     let mut digest = origin.key.as_ref().map(|_| Sha256::new());
     let limit = app.limits().load_body_bytes;
     let (file, bytes) = spool(upload.chunks, limit, digest.as_mut()).await?;
+    // The upload may have taken hours, in which the token or the right may have been taken back.
+    let principal = who(app).ok_or(Error::Unauthenticated)?;
+    let permit = app.permit_graph(&principal, Action::Load, target)?;
+    app.refuse_when_stopping()?;
     let body = digest.map(Sha256::finalize).unwrap_or_default();
     let key = origin.key.map(|key| key.of("load", &parameters, &body));
     let key = key.transpose()?;

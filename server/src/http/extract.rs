@@ -22,7 +22,7 @@ use super::Site;
 use super::envelope::{Asker, ThisRequest, defect};
 use super::failure::Failure;
 use crate::app::load::{RecordFormat, Upload};
-use crate::app::{Credential, UploadError};
+use crate::app::{App, Credential, UploadError};
 
 /// How long a JSON body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,6 +42,16 @@ const SLOWEST: u64 = 16 << 10;
 
 /// Who asks, proven.
 pub(super) struct Caller(pub(super) Arc<Principal>);
+
+/// What the caller presented, to be looked at again.
+pub(super) struct Credentials(HeaderMap);
+
+impl Credentials {
+    /// Who that is, by the tokens of this moment.
+    pub(super) fn authenticate(&self, app: &App) -> Option<Arc<Principal>> {
+        app.authenticate(credential(&self.0))
+    }
+}
 
 /// Who asks, when they say so; a wrong credential is refused all the same.
 pub(super) struct MaybeCaller(pub(super) Option<Arc<Principal>>);
@@ -80,6 +90,16 @@ impl FromRequestParts<Site> for Caller {
             asker.is(&principal);
         }
         Ok(Self(principal))
+    }
+}
+
+impl FromRequestParts<Site> for Credentials {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Site) -> Result<Self, Self::Rejection> {
+        let given = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let given = given.map(|value| (header::AUTHORIZATION, value.clone()));
+        Ok(Self(given.collect()))
     }
 }
 

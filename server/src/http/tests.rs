@@ -11,6 +11,7 @@ mod repeated;
 mod types;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -34,6 +35,8 @@ when { !(resource is Graph) || (resource has tenant && resource.tenant == "open"
 permit (principal == User::"reader", action == Action::"type_read", resource);
 permit (principal == User::"linker", action in [Action::"read", Action::"write"], resource);
 forbid (principal == User::"linker", action == Action::"type_write", resource is NodeType);
+permit (principal == User::"blind", action in [Action::"read", Action::"write"], resource);
+forbid (principal == User::"blind", action in [Action::"type_read", Action::"type_write"], resource is NodeType);
 permit (principal == User::"operator", action in [Action::"graph_list", Action::"graph_show"], resource);
 permit (principal == User::"maker", action == Action::"graph_create", resource);
 "#;
@@ -61,8 +64,10 @@ impl Site {
             "version: 1\nserver:\n  storage: data # mine\n  policy: { file: p.cedar }\n  limits: { json_body_bytes: 2000 }\nauth: { tokens_file: t.yaml }\n",
         );
         write("p.cedar", POLICY);
-        let entries = ["root", "reader", "nobody", "linker", "operator", "maker"]
-            .map(|name| format!("{name}: {{ sha256: {} }}\n", token(name)));
+        let entries = [
+            "root", "reader", "nobody", "linker", "operator", "maker", "blind",
+        ]
+        .map(|name| format!("{name}: {{ sha256: {} }}\n", token(name)));
         write("t.yaml", &entries.concat());
         let router = serving(&folder.path().join("trellis.yaml"));
         Self { router, folder }
@@ -109,12 +114,21 @@ fn serving(config: &std::path::Path) -> Router {
 }
 
 fn serving_with(config: &std::path::Path, options: Options) -> Router {
+    serving_app(config, options, 1000).1
+}
+
+/// One that takes files of this size.
+fn serving_app(
+    config: &std::path::Path,
+    options: Options,
+    load_body_bytes: u64,
+) -> (Arc<App>, Router) {
     let registry = Registry::open(config, options).expect("sound");
     let read = registry.snapshot().config.clone();
     let (access, security) = access(&read, registry.file(), false).expect("sound");
     let limits = Limits {
         json_body_bytes: 2000,
-        load_body_bytes: 1000,
+        load_body_bytes,
         query_timeout_ms: 10_000,
         max_rows: 1000,
         query_memory_bytes: 1 << 24,
@@ -124,7 +138,7 @@ fn serving_with(config: &std::path::Path, options: Options) -> Router {
         },
     };
     let app = App::new(registry, access, limits);
-    router(app, super::Mount::Many, security)
+    (app.clone(), router(app, super::Mount::Many, security))
 }
 
 async fn answer(router: &Router, request: Request<Body>) -> Answer {

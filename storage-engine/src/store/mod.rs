@@ -210,10 +210,9 @@ impl Store {
     }
 
     /// As [`Store::put`], where two could have come to the same place: `false` when another was first.
-    /// A folder is its creator's alone.
     pub(crate) fn put_first(&self, name: &str, parts: &[&[u8]]) -> Result<bool, FileError> {
         let Kept::Bucket(bucket) = &self.kept else {
-            return self.put(name, parts).map(|()| true);
+            return files::write_first(&self.place(name), parts);
         };
         let bytes = Bytes::from(parts.concat());
         let put = bucket.put_new(name, bytes.clone());

@@ -6,7 +6,7 @@ use axum::extract::State;
 use crate::app;
 use crate::http::Site;
 use crate::http::document::problems;
-use crate::http::extract::{Caller, GraphName, Id, Parameters, Records};
+use crate::http::extract::{Caller, Credentials, GraphName, Id, Parameters, Records};
 use crate::http::failure::Failure;
 use crate::http::idempotency::{MaybeKey, Replayable};
 
@@ -60,14 +60,16 @@ pub(in crate::http) async fn run(
     Parameters(parameters): Parameters<LoadParameters>,
     Id(request_id): Id,
     MaybeKey(key): MaybeKey,
+    credentials: Credentials,
     Records(upload): Records,
 ) -> Result<Replayable<LoadResponse>, Failure> {
+    let who = move |app: &app::App| credentials.authenticate(app);
     let origin = app::Origin {
         principal,
         request_id,
         key,
     };
     Ok(Replayable(
-        app::load::run(&site.app, origin, graph_id, parameters, upload).await?,
+        app::load::run(&site.app, origin, who, graph_id, parameters, upload).await?,
     ))
 }
