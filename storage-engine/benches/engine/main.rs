@@ -22,6 +22,10 @@ use serde_json::{Value, json};
 
 use subject::{Failure, Subject};
 
+/// The one that the server has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Failure> {
     // `cargo test` and `cargo bench` run it with nobody who asks.
     let mut subject = Subject::new()?;
