@@ -88,9 +88,10 @@ impl Registry {
                 return Err(error);
             }
         }
-        self.file().record_write(intent.new_digest)?;
+        let recorded = self.file().record_write(intent.new_digest);
+        recorded.map_err(Error::unfinished)?;
         self.after(Step::DigestRecorded)?;
-        effects.after(self)?;
+        effects.after(self).map_err(Error::unfinished)?;
         let mut graphs = served.graphs.clone();
         effects.publish(self, &mut graphs);
         self.publish(Snapshot {
@@ -128,7 +129,8 @@ impl Registry {
             error,
             replaced: true,
         };
-        durable::sync_folder(self.file().folder()).map_err(|error| replaced(error.into()))?;
+        let synced = durable::sync_folder(self.file().folder());
+        synced.map_err(|error| replaced(Error::unfinished(error)))?;
         self.after(Step::ConfigReplaced).map_err(replaced)
     }
 

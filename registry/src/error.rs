@@ -47,6 +47,20 @@ pub enum Error {
         /// `tenant`, `label` or `label value`.
         field: &'static str,
     },
+    /// A tenant or a label that is too long (400).
+    #[error("the {field} is too long; it may have {longest} bytes")]
+    LongText {
+        /// `tenant`, `label` or `label value`.
+        field: &'static str,
+        /// In bytes.
+        longest: usize,
+    },
+    /// Too many labels (400).
+    #[error("there are too many labels; a graph may have {most}")]
+    TooManyLabels {
+        /// How many there may be.
+        most: usize,
+    },
     /// The id is taken, in this or another case (409 `graph_exists`).
     #[error("there is a graph {0:?} already")]
     GraphExists(GraphId),
@@ -145,12 +159,24 @@ pub enum Error {
     /// A step on the disk failed.
     #[error(transparent)]
     Io(#[from] DiskError),
+    /// The config file was replaced, and what follows failed (503 `outcome_unknown`): the change has
+    /// happened or will be finished by whoever comes next, unless the system lost the file's new name.
+    #[error("the config file was changed, but the change could not be finished")]
+    Unfinished(#[source] Box<Error>),
     /// A fault hook ended the attempt after this step, as a crash would have. Tests only.
     #[error("ended after the step {0:?}")]
     Halted(Step),
 }
 
 impl Error {
+    /// What failed once the config file had been replaced.
+    pub(crate) fn unfinished(error: impl Into<Self>) -> Self {
+        match error.into() {
+            error @ Self::Halted(_) => error,
+            error => Self::Unfinished(Box::new(error)),
+        }
+    }
+
     /// Why a graph's writer lock was not had.
     pub(crate) fn held(error: storage_engine::OpenError) -> Self {
         match error {

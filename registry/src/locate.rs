@@ -14,12 +14,22 @@ use crate::uri::{self, GraphUri, UriError};
 /// What is said of every policy file outside, whatever is there.
 const OUTSIDE: &str = "is outside the folders that server.allow_roots names";
 
-/// Refuses a tenant or a label that cannot be kept in the file.
+/// The most labels of a graph: all are in the file, and in every decision about the graph.
+const MAX_LABELS: usize = 64;
+/// The longest tenant, label or label value, in bytes.
+const MAX_TEXT: usize = 256;
+
+/// Refuses a tenant or a label that cannot be kept in the file, and more than there is room for.
 pub(crate) fn check_texts<'a>(
     tenant: impl Iterator<Item = &'a String>,
     labels: impl Iterator<Item = &'a BTreeMap<String, String>>,
 ) -> Result<(), Error> {
+    let labels: Vec<_> = labels.collect();
+    if labels.iter().any(|labels| labels.len() > MAX_LABELS) {
+        return Err(Error::TooManyLabels { most: MAX_LABELS });
+    }
     let labels = labels
+        .into_iter()
         .flatten()
         .flat_map(|(name, value)| [("label", name), ("label value", value)]);
     for (field, text) in tenant.map(|tenant| ("tenant", tenant)).chain(labels) {
@@ -27,6 +37,10 @@ pub(crate) fn check_texts<'a>(
         // `<<` as a key would be taken for YAML's merge.
         if empty || text == "<<" || text.chars().any(char::is_control) {
             return Err(Error::InvalidText { field });
+        }
+        if text.len() > MAX_TEXT {
+            let longest = MAX_TEXT;
+            return Err(Error::LongText { field, longest });
         }
     }
     Ok(())

@@ -33,8 +33,10 @@ impl Gate for ServerGate {
             return Ok(Box::new(|publish| publish()));
         };
         let file = app.registry.file();
-        let (access, _) = boot::access(&next.config, file, self.unauthenticated)
+        let (mut access, _) = boot::access(&next.config, file, self.unauthenticated)
             .map_err(|error| vec![(path(&error), with_causes(&error))])?;
+        // A refusal can still be asked about, and counts only grow.
+        access.authorizer = access.authorizer.succeeding(&app.access.load().authorizer);
         let limits = boot::limits(&next.config);
         Ok(Box::new(move |publish| {
             app.install(access, limits, publish);

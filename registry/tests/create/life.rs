@@ -432,3 +432,55 @@ fn every_effect_has_a_step() {
         assert_eq!(seen, steps, "{name}");
     }
 }
+
+/// What follows the file's replacement and fails has not left everything as it was.
+#[test]
+fn a_failure_after_the_replacement_is_told_as_one() {
+    let place = Place::new(CONFIG);
+    let blocked = place.base.join("config/.trellis/answers");
+    let registry = place.disturbed(Step::ConfigReplaced, move || {
+        let _ = std::fs::remove_dir_all(&blocked);
+        std::fs::write(&blocked, "no folder").expect("written");
+    });
+    let request = NewGraph {
+        key: Some(key("k", "one")),
+        ..named("one")
+    };
+    let error = registry.create(&permit(), request).expect_err("fails");
+    assert!(matches!(error, Error::Unfinished(_)), "{error}");
+    assert!(place.text().contains("one:"));
+}
+
+#[test]
+fn tenants_and_labels_have_a_size() {
+    let place = Place::new(CONFIG);
+    let registry = place.open();
+    let labelled = |labels: BTreeMap<String, String>| NewGraph {
+        labels,
+        ..named("one")
+    };
+    let many = |count: usize| {
+        (0..count)
+            .map(|n| (format!("l{n}"), String::new()))
+            .collect()
+    };
+    let long = "x".repeat(257);
+    for request in [
+        labelled(many(65)),
+        labelled(BTreeMap::from([(long.clone(), "v".to_owned())])),
+        labelled(BTreeMap::from([("l".to_owned(), long.clone())])),
+        NewGraph {
+            tenant: Some(long.clone()),
+            ..named("one")
+        },
+    ] {
+        let error = registry.create(&permit(), request).expect_err("too much");
+        let expected = matches!(error, Error::LongText { .. } | Error::TooManyLabels { .. });
+        assert!(expected, "{error}");
+    }
+    let most = NewGraph {
+        tenant: Some("x".repeat(256)),
+        ..labelled(many(64))
+    };
+    registry.create(&permit(), most).expect("fits");
+}

@@ -16,6 +16,33 @@ use super::{App, Error, Target, blocking, past, statement};
 /// How long the caller may take nothing.
 const STALL: Duration = Duration::from_secs(60);
 
+/// Bytes that the caller must take in each second that the export waits for it, after the first
+/// [`STALL`] and on the whole: a little now and then would keep a thread and a snapshot for ever.
+const SLOWEST: u64 = 16 << 10;
+
+/// How long the caller has been waited for, and for how much.
+#[derive(Default)]
+struct Pace {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    fn patience(&self) -> Duration {
+        let allowed = STALL + Duration::from_secs(self.bytes / SLOWEST);
+        allowed.saturating_sub(self.waited).min(STALL)
+    }
+
+    fn send(&mut self, piece: Bytes, outlet: &Outlet<()>) -> Result<(), Closed> {
+        let begun = Instant::now();
+        let bytes = piece.len() as u64;
+        let sent = outlet.send(piece, begun + self.patience());
+        self.waited += begun.elapsed();
+        self.bytes += bytes;
+        sent
+    }
+}
+
 pub(crate) async fn run(
     app: &Arc<App>,
     principal: &Arc<Principal>,
@@ -26,6 +53,9 @@ pub(crate) async fn run(
     let permit = app.permit_graph(principal, Action::Export, target)?;
     target.check_branch()?;
     let at = past(parameters.at.as_deref())?;
+    let slot = app
+        .turn(&permit, statement::deadline(&app.limits(), None))
+        .await?;
     let (cancelled, cancel) = app.running.begin();
     let limits = PastLimits {
         deadline: Some(statement::deadline(&app.limits(), None)),
@@ -60,7 +90,7 @@ pub(crate) async fn run(
         Ok((reader, authorized))
     })
     .await?;
-    let (outlet, pieces) = stream::channel(cancelled, cancel);
+    let (outlet, pieces) = stream::channel(cancelled, cancel, slot);
     let span = tracing::Span::current();
     tokio::task::spawn_blocking(move || {
         span.in_scope(|| match make(&reader, &authorized, &outlet) {
@@ -78,11 +108,12 @@ fn make(
 ) -> Result<(), Error> {
     let mut collected = Vec::with_capacity(PIECE);
     let mut sent = Ok(());
+    let mut pace = Pace::default();
     let made = reader.export(only, &mut |lines| {
         collected.extend_from_slice(lines);
         if collected.len() >= PIECE {
             let full = std::mem::replace(&mut collected, Vec::with_capacity(PIECE));
-            sent = outlet.send(Bytes::from(full), Instant::now() + STALL);
+            sent = pace.send(Bytes::from(full), outlet);
         }
         match sent {
             Ok(()) => ControlFlow::Continue(()),
@@ -90,9 +121,26 @@ fn make(
         }
     });
     made.map_err(Error::of_export)?;
-    sent.and_then(|()| outlet.send(Bytes::from(collected), Instant::now() + STALL))
+    sent.and_then(|()| pace.send(Bytes::from(collected), outlet))
         .map_err(|closed| match closed {
             Closed::Cancelled => Error::ShuttingDown,
             Closed::Late => Error::Stalled,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_little_now_and_then_is_too_slow() {
+        let patience = |waited, bytes| {
+            let waited = Duration::from_secs(waited);
+            Pace { waited, bytes }.patience()
+        };
+        assert_eq!(patience(0, 0), STALL);
+        assert_eq!(patience(50, 10), Duration::from_secs(10));
+        assert_eq!(patience(61, 61), Duration::ZERO);
+        assert_eq!(patience(3600, 3600 * SLOWEST), STALL);
+    }
 }

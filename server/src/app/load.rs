@@ -105,8 +105,12 @@ pub(crate) async fn run(
         bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
         ..WriteRequest::default()
     };
+    let slot = app
+        .turn(&permit, statement::deadline(&app.limits(), None))
+        .await?;
     let worker = app.clone();
     let (writer, authorized) = blocking(move || {
+        let _slot = slot;
         let writer = worker.registry.writer(&permit)?;
         let schema = writer.schema();
         if let Some(name) = &source.type_name {

@@ -26,7 +26,7 @@ pub(crate) mod whoami;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use policy::{
@@ -290,6 +290,20 @@ impl App {
             }
             _ => Err(hidden()),
         }
+    }
+
+    /// A place among what runs for the principal and on the graph of the permit.
+    pub(crate) async fn turn(
+        &self,
+        permit: &Permit,
+        deadline: Instant,
+    ) -> Result<admission::Slot, Error> {
+        let principal = permit.principal().id.as_str();
+        let graph = permit.graph_id().unwrap_or_default();
+        let shares = self.limits().shares;
+        self.admission
+            .enter(principal, graph, shares, deadline)
+            .await
     }
 
     /// The graph of that name in any case; a name that no graph can have finds none.

@@ -262,13 +262,7 @@ impl Work {
 
     /// A place among the queries that run; a wait for it counts as the query's own time.
     async fn slot(&self) -> Result<Slot, Error> {
-        let principal = self.permit.principal().id.as_str();
-        let graph = self.permit.graph_id().unwrap_or_default();
-        let shares = self.app.limits().shares;
-        let admission = &self.app.admission;
-        admission
-            .enter(principal, graph, shares, self.deadline)
-            .await
+        self.app.turn(&self.permit, self.deadline).await
     }
 
     /// An answer that is made on a blocking thread.
@@ -283,7 +277,7 @@ impl Work {
             cancelled: cancelled.clone(),
         };
         let (head, begun) = oneshot::channel();
-        let (outlet, rows) = stream::channel(cancelled, cancel);
+        let (outlet, rows) = stream::channel(cancelled, cancel, slot);
         let span = tracing::Span::current();
         tokio::task::spawn_blocking(move || {
             span.in_scope(|| {
@@ -294,7 +288,6 @@ impl Work {
                 let reached = reached.map_or_else(|| self.reach(&limits), Ok);
                 let ran = reached.and_then(|reached| self.run(&reached, &limits, &mut output));
                 output.finish(ran.map(|rows| self.stats(rows)), self.deadline);
-                drop(slot);
             });
         });
         // The sender is dropped without a word only by a panic.

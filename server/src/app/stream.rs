@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use super::admission::Slot;
 use super::{CancelOnDrop, Error};
 
 /// Bytes that are collected before they are handed on.
@@ -35,6 +36,8 @@ pub(crate) struct Outlet<T> {
     pieces: mpsc::Sender<Result<Bytes, Error>>,
     end: oneshot::Sender<T>,
     cancelled: Arc<AtomicBool>,
+    /// The maker's place among those that run.
+    _slot: Arc<Slot>,
 }
 
 /// The answer's side. Dropping it stops the making.
@@ -42,24 +45,30 @@ pub(crate) struct Pieces<T> {
     pieces: mpsc::Receiver<Result<Bytes, Error>>,
     end: Option<oneshot::Receiver<T>>,
     _cancel: CancelOnDrop,
+    /// Held until the answer has been taken too: what waits to be taken is memory.
+    _slot: Arc<Slot>,
 }
 
-/// Both sides. `cancelled` is the flag that `cancel` sets.
+/// Both sides. `cancelled` is the flag that `cancel` sets; the place is given up with the last of them.
 pub(crate) fn channel<T>(
     cancelled: Arc<AtomicBool>,
     cancel: CancelOnDrop,
+    slot: Slot,
 ) -> (Outlet<T>, Pieces<T>) {
     let (sender, receiver) = mpsc::channel(WAITING);
     let (end, ended) = oneshot::channel();
+    let slot = Arc::new(slot);
     let outlet = Outlet {
         pieces: sender,
         end,
         cancelled,
+        _slot: slot.clone(),
     };
     let pieces = Pieces {
         pieces: receiver,
         end: Some(ended),
         _cancel: cancel,
+        _slot: slot,
     };
     (outlet, pieces)
 }
@@ -119,11 +128,36 @@ impl<T> Pieces<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::Cancellations;
+    use crate::app::admission::Admission;
+    use crate::app::{Cancellations, Shares};
 
-    fn both() -> (Outlet<u8>, Pieces<u8>) {
+    async fn both() -> (Outlet<u8>, Pieces<u8>) {
+        both_in(&Arc::default()).await
+    }
+
+    async fn both_in(admission: &Arc<Admission>) -> (Outlet<u8>, Pieces<u8>) {
         let (cancelled, cancel) = Cancellations::default().begin();
-        channel(cancelled, cancel)
+        let shares = Shares {
+            per_principal: 1,
+            per_graph: 1,
+        };
+        let slot = admission.enter("a", "g", shares, soon()).await;
+        channel(cancelled, cancel, slot.unwrap_or_else(|_| panic!("room")))
+    }
+
+    #[tokio::test]
+    async fn the_place_is_kept_until_the_answer_is_taken() {
+        let admission = Arc::default();
+        let (outlet, pieces) = both_in(&admission).await;
+        drop(outlet);
+        assert_eq!(admission.tally().0, 1);
+        drop(pieces);
+        assert_eq!(admission.tally().0, 0);
+        let (outlet, pieces) = both_in(&admission).await;
+        drop(pieces);
+        assert_eq!(admission.tally().0, 1);
+        drop(outlet);
+        assert_eq!(admission.tally().0, 0);
     }
 
     fn soon() -> Instant {
@@ -133,7 +167,7 @@ mod tests {
     #[tokio::test]
     async fn what_ends_well_says_so_and_what_panics_breaks_off() {
         for panics in [false, true] {
-            let (outlet, mut pieces) = both();
+            let (outlet, mut pieces) = both().await;
             let maker = tokio::task::spawn_blocking(move || {
                 outlet
                     .send(Bytes::from_static(b"a"), soon())
@@ -151,7 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_who_takes_nothing_keeps_nobody() {
-        let (outlet, pieces) = both();
+        let (outlet, pieces) = both().await;
         let maker = tokio::task::spawn_blocking(move || {
             let deadline = soon();
             let mut sent = 0;

@@ -167,7 +167,9 @@ fn registry(error: registry::Error) -> Failure {
         E::InvalidUri(error) => invalid_uri(&error),
         E::InvalidPolicyFile { .. } => Failure::new(ErrorCode::InvalidUri, words),
         E::InvalidPolicy(_) => Failure::new(ErrorCode::InvalidPolicy, words),
-        E::InvalidText { .. } => Failure::new(ErrorCode::InvalidRequest, words),
+        E::InvalidText { .. } | E::LongText { .. } | E::TooManyLabels { .. } => {
+            Failure::new(ErrorCode::InvalidRequest, words)
+        }
         // Neither the case in which it is written there, nor whose it is, is the caller's to know.
         E::GraphExists(_) => Failure::new(
             ErrorCode::GraphExists,
@@ -219,6 +221,17 @@ fn registry(error: registry::Error) -> Failure {
         ),
         E::Hold(_) => unavailable(&error, "the graph cannot be held"),
         E::KeyReused => Failure::new(ErrorCode::IdempotencyKeyReused, words),
+        E::Unfinished(_) => {
+            tracing::error!(
+                error = with_causes(&error),
+                "a change could not be finished"
+            );
+            Failure::new(
+                ErrorCode::OutcomeUnknown,
+                "the config file was changed, but the change could not be finished: read before \
+                 changing again",
+            )
+        }
         E::Lock(_) | E::Io(_) => unavailable(&error, "the config file cannot be changed"),
         E::WrongPermit(_) | E::Halted(_) | E::NoGraph { .. } | E::NoFile => internal(&error),
     }

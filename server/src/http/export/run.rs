@@ -14,7 +14,7 @@ use crate::http::rows;
 
 problems!(
     Problems: InvalidRequest, Unsupported, Unauthenticated, Forbidden, GraphNotFound, BranchNotFound, CommitNotFound, HistoryGone,
-    NotAcceptable, MemoryLimit, Internal, GraphLocked, GraphQuarantined, Unavailable, ShuttingDown, Timeout
+    NotAcceptable, MemoryLimit, Internal, GraphLocked, GraphQuarantined, Unavailable, ShuttingDown, Timeout, TooManyQueries
 );
 
 /// Gives everything that `load` takes back.

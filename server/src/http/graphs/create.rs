@@ -15,7 +15,7 @@ use crate::http::idempotency::{MaybeKey, replayed};
 problems!(
     Problems: InvalidRequest, InvalidJson, InvalidGraphId, EmptySchema, InvalidSchema, InvalidPolicy,
     InvalidUri, Unsupported, Unauthenticated, Forbidden, RequestTimeout, GraphExists, UriInUse,
-    UriNotEmpty, BodyTooLarge, UnsupportedMediaType, Internal, ConfigDrift, Unavailable, ShuttingDown,
+    UriNotEmpty, BodyTooLarge, UnsupportedMediaType, Internal, ConfigDrift, Unavailable, OutcomeUnknown, ShuttingDown,
     IdempotencyKeyReused
 );
 

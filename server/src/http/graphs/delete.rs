@@ -11,7 +11,7 @@ use crate::http::extract::{Caller, GraphName, IfMatch, NoParameters};
 use crate::http::failure::Failure;
 
 problems!(
-    Problems: InvalidRequest, PreconditionFailed, GraphLocked, Unauthenticated, Forbidden, GraphNotFound, Internal, ConfigDrift, Unavailable, ShuttingDown
+    Problems: InvalidRequest, PreconditionFailed, GraphLocked, Unauthenticated, Forbidden, GraphNotFound, Internal, ConfigDrift, Unavailable, OutcomeUnknown, ShuttingDown
 );
 
 /// Delete a graph.

@@ -11,7 +11,7 @@ use crate::http::extract::{Caller, GraphName, NoParameters};
 use crate::http::failure::Failure;
 
 problems!(
-    Problems: InvalidRequest, GraphExists, UriInUse, GraphPurged, Unauthenticated, Forbidden, GraphNotFound, Internal, ConfigDrift, Unavailable, ShuttingDown
+    Problems: InvalidRequest, GraphExists, UriInUse, GraphPurged, Unauthenticated, Forbidden, GraphNotFound, Internal, ConfigDrift, Unavailable, OutcomeUnknown, ShuttingDown
 );
 
 /// Bring a deleted graph back.

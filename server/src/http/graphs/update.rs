@@ -12,7 +12,7 @@ use crate::http::failure::Failure;
 
 problems!(
     Problems: InvalidRequest, InvalidJson, InvalidPolicy, InvalidUri, RequestTimeout, BodyTooLarge,
-    UnsupportedMediaType, PreconditionFailed, Unauthenticated, Forbidden, GraphNotFound, Internal, ConfigDrift, Unavailable, ShuttingDown
+    UnsupportedMediaType, PreconditionFailed, Unauthenticated, Forbidden, GraphNotFound, Internal, ConfigDrift, Unavailable, OutcomeUnknown, ShuttingDown
 );
 
 /// Change a graph's tenant, labels or policy.

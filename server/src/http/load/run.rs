@@ -13,7 +13,8 @@ use crate::http::idempotency::{MaybeKey, Replayable};
 problems!(
     Problems: InvalidRequest, InvalidRows, Unauthenticated, Forbidden, GraphNotFound, BranchNotFound,
     RequestTimeout, BodyTooLarge, UnsupportedMediaType, MemoryLimit, Internal, GraphLocked,
-    GraphQuarantined, Unavailable, OutcomeUnknown, ShuttingDown, TooManyWrites, IdempotencyKeyReused
+    GraphQuarantined, Unavailable, OutcomeUnknown, ShuttingDown, TooManyWrites, IdempotencyKeyReused, Timeout,
+    TooManyQueries
 );
 
 /// Loads a file in one commit.
