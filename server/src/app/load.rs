@@ -11,10 +11,11 @@ use std::sync::Arc;
 use api_types::{LoadMode, LoadParameters, LoadResponse};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use policy::{Action, Principal};
+use language::schema::Schema;
+use policy::{Action, Principal, TypeTouch};
 use sha2::{Digest, Sha256};
 use storage_engine::WriteRequest;
-use storage_engine::load::{Format, Input, LineError, Mode, Source};
+use storage_engine::load::{Batch, Format, Input, LineError, Mode, Source};
 use tokio::io::{AsyncWriteExt, BufWriter};
 
 use super::{Answered, App, Error, Origin, Target, UploadError, blocking, outcome, statement};
@@ -52,6 +53,14 @@ impl RecordFormat {
     ];
 }
 
+fn mode(mode: LoadMode) -> Mode {
+    match mode {
+        LoadMode::Append => Mode::Append,
+        LoadMode::Merge => Mode::Merge,
+        LoadMode::Overwrite => Mode::Overwrite,
+    }
+}
+
 fn source(format: RecordFormat, parameters: &LoadParameters, mode: Mode) -> Result<Source, Error> {
     let format = match format {
         RecordFormat::Ndjson => Format::Ndjson,
@@ -84,11 +93,7 @@ pub(crate) async fn run(
     let _early = app.permit_graph(&origin.principal, Action::Load, target)?;
     target.check_branch()?;
     app.refuse_when_stopping()?;
-    let mode = match parameters.mode {
-        LoadMode::Append => Mode::Append,
-        LoadMode::Merge => Mode::Merge,
-        LoadMode::Overwrite => Mode::Overwrite,
-    };
+    let mode = mode(parameters.mode);
     let source = source(upload.format, &parameters, mode)?;
     let mut digest = origin.key.as_ref().map(|_| Sha256::new());
     let limit = app.limits().load_body_bytes;
@@ -105,9 +110,8 @@ pub(crate) async fn run(
         bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
         ..WriteRequest::default()
     };
-    let slot = app
-        .turn(&permit, statement::deadline(&app.limits(), None))
-        .await?;
+    let deadline = statement::deadline(&app.limits(), None);
+    let slot = app.turn(&permit, deadline).await?;
     let worker = app.clone();
     let (writer, authorized) = blocking(move || {
         let _slot = slot;
@@ -119,20 +123,7 @@ pub(crate) async fn run(
         let batch = writer
             .parse(Input::File(file), &source)
             .map_err(LineErrors)?;
-        let touches: Vec<_> = match mode {
-            // What is not in the file is deleted.
-            Mode::Overwrite => statement::all_types(&schema, true),
-            // An edge changes nothing in the nodes that it joins; they are looked up.
-            Mode::Append | Mode::Merge => {
-                statement::types(batch.types().iter().copied(), &schema, true)
-                    .chain(statement::types(
-                        batch.end_types().iter().copied(),
-                        &schema,
-                        false,
-                    ))
-                    .collect()
-            }
-        };
+        let touches = touches(mode, &batch, &schema);
         let access = worker.access.load();
         let authorized = access
             .authorizer
@@ -140,8 +131,10 @@ pub(crate) async fn run(
         Ok((writer, authorized))
     })
     .await?;
-    let written = writer.load(&authorized, write, key).await;
-    let written = written.map_err(Error::of_load)?;
+    let written = writer
+        .load(&authorized, write, key)
+        .await
+        .map_err(Error::of_load)?;
     Ok(Answered {
         repeated: written.repeated,
         body: LoadResponse {
@@ -150,6 +143,21 @@ pub(crate) async fn run(
             edges: written.value.edges,
         },
     })
+}
+
+/// What policy is asked about a load.
+fn touches<'a>(mode: Mode, batch: &Batch, schema: &'a Schema) -> Vec<TypeTouch<'a>> {
+    match mode {
+        // What is not in the file is deleted.
+        Mode::Overwrite => statement::all_types(schema, true),
+        // An edge changes nothing in the nodes that it joins; they are looked up.
+        Mode::Append | Mode::Merge => {
+            let ends = batch.end_types().iter().copied();
+            statement::types(batch.types().iter().copied(), schema, true)
+                .chain(statement::types(ends, schema, false))
+                .collect()
+        }
+    }
 }
 
 /// Writes the body to a file that has no name and is gone with its handle; says how long it is.

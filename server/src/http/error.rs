@@ -221,20 +221,18 @@ fn registry(error: registry::Error) -> Failure {
         ),
         E::Hold(_) => unavailable(&error, "the graph cannot be held"),
         E::KeyReused => Failure::new(ErrorCode::IdempotencyKeyReused, words),
-        E::Unfinished(_) => {
-            tracing::error!(
-                error = with_causes(&error),
-                "a change could not be finished"
-            );
-            Failure::new(
-                ErrorCode::OutcomeUnknown,
-                "the config file was changed, but the change could not be finished: read before \
-                 changing again",
-            )
-        }
+        E::Unfinished(_) => unfinished(&error),
         E::Lock(_) | E::Io(_) => unavailable(&error, "the config file cannot be changed"),
         E::WrongPermit(_) | E::Halted(_) | E::NoGraph { .. } | E::NoFile => internal(&error),
     }
+}
+
+fn unfinished(error: &registry::Error) -> Failure {
+    tracing::error!(error = with_causes(error), "a change could not be finished");
+    Failure::new(
+        ErrorCode::OutcomeUnknown,
+        "the config file was changed, but the change could not be finished: read before changing again",
+    )
 }
 
 fn invalid_config(problems: Vec<Problem>) -> Failure {
