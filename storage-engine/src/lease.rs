@@ -4,8 +4,9 @@
 //! process ends, however it ends; so a lease that can be locked alone is nobody's any more. What
 //! stands in the file only says who it is and what it needs.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +20,7 @@ use crate::lock;
 /// The folder of leases in a graph's folder.
 const FOLDER: &str = "leases";
 
-/// A lease that was not finished for this long is nobody's.
+/// A lease that was not finished for this long, or may not be looked at, is nobody's.
 const ABANDONED: Duration = Duration::from_secs(3_600);
 
 /// What a lease says.
@@ -62,6 +63,10 @@ impl Lease {
             Err(error) if refused(&error) => return Ok(None),
             other => other.map_err(failed("create a file in", &folder))?,
         };
+        // Who collects may be another user, and has to see whether it is held.
+        file.as_file()
+            .set_permissions(Permissions::from_mode(0o644))
+            .map_err(failed("set the permissions of", file.path()))?;
         // Under its final name it is locked already.
         FileExt::lock_shared(file.as_file()).map_err(failed("lock", file.path()))?;
         let (pid, host, since_micros) = lock::myself();
@@ -108,7 +113,7 @@ pub(crate) fn live(graph: &Path, sweep: bool) -> Result<Vec<Claim>, FileError> {
     let mut claims = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed("list", &folder))?.path();
-        match claim(&path)? {
+        match claim(&path, File::open(&path))? {
             Found::Held(claim) => claims.push(claim),
             Found::Dead if sweep => {
                 if let Err(error) = fs::remove_file(&path)
@@ -129,16 +134,24 @@ enum Found {
     Nothing,
 }
 
-fn claim(path: &Path) -> Result<Found, FileError> {
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
-        file => file.map_err(failed("open", path))?,
-    };
+fn claim(path: &Path, opened: std::io::Result<File>) -> Result<Found, FileError> {
     let name = path.file_name().and_then(|name| name.to_str());
     let unfinished = name.is_some_and(|name| name.starts_with(UNFINISHED));
+    let mut file = match opened {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+        // Another user's, of which only the age can be seen: what it needs is not known either.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return Ok(match is_old(fs::metadata(path)) {
+                true => Found::Dead,
+                false if unfinished => Found::Nothing,
+                false => Found::Held(Claim::default()),
+            });
+        }
+        file => file.map_err(failed("open", path))?,
+    };
     match FileExt::try_lock_exclusive(&file) {
         // Between its creation and its lock nobody holds it.
-        Ok(()) if unfinished && !is_old(&file) => Ok(Found::Nothing),
+        Ok(()) if unfinished && !is_old(file.metadata()) => Ok(Found::Nothing),
         Ok(()) => Ok(Found::Dead),
         // Whoever makes it looks for what it needs afterwards.
         Err(error) if is_held(&error) && unfinished => Ok(Found::Nothing),
@@ -157,8 +170,8 @@ fn is_held(error: &std::io::Error) -> bool {
     error.kind() == fs2::lock_contended_error().kind()
 }
 
-fn is_old(file: &File) -> bool {
-    let modified = file.metadata().and_then(|metadata| metadata.modified());
+fn is_old(metadata: std::io::Result<Metadata>) -> bool {
+    let modified = metadata.and_then(|metadata| metadata.modified());
     let age = modified.map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
     age.is_ok_and(|age| age > ABANDONED)
 }
@@ -188,6 +201,36 @@ mod tests {
         assert_eq!(left[0].pid, std::process::id());
         drop(first);
         assert_eq!(live(home.path(), true).expect("listed"), []);
+    }
+
+    #[test]
+    fn another_user_can_see_whether_it_is_held() {
+        let home = tempfile::TempDir::new().expect("a temporary folder");
+        let lease = Lease::take(home.path(), 7).expect("taken");
+        let lease = lease.expect("written");
+        let mode = fs::metadata(&lease.path).expect("there").permissions();
+        assert_eq!(mode.mode() & 0o777, 0o644);
+    }
+
+    #[test]
+    fn what_may_not_be_looked_at_is_held_for_a_while() {
+        let home = tempfile::TempDir::new().expect("a temporary folder");
+        let found = |name: &str, age: Duration| {
+            let path = home.path().join(name);
+            let file = File::create(&path).expect("made");
+            let modified = SystemTime::now().checked_sub(age).expect("after 1970");
+            file.set_modified(modified).expect("set");
+            // These tests may run as one who may look at everything.
+            let refused = std::io::Error::from(ErrorKind::PermissionDenied);
+            claim(&path, Err(refused)).expect("it is no error")
+        };
+        let young = Duration::from_secs(60);
+        let old = ABANDONED + young;
+        assert!(matches!(found("a", young), Found::Held(claim) if claim.lsn == 0));
+        assert!(matches!(found("b", old), Found::Dead));
+        let unfinished = format!("{UNFINISHED}c");
+        assert!(matches!(found(&unfinished, young), Found::Nothing));
+        assert!(matches!(found(&unfinished, old), Found::Dead));
     }
 
     #[test]

@@ -176,7 +176,7 @@ fn implied(schema: &Schema, finished: &Finished) -> BTreeSet<TypeId> {
 impl Inner {
     /// Sends a write to run beside the committer.
     pub(super) fn send_ahead(self: &Arc<Self>, entry: Entry) {
-        unpoisoned(&self.queue).long.push(entry);
+        unpoisoned(&self.queue).push_long(entry);
         self.start_ahead();
     }
 

@@ -249,11 +249,12 @@ impl Inner {
 
     /// Puts the horizon into the log, unless an earlier collection has.
     fn commit_horizon(&self, first: u64) -> Result<(), CollectError> {
-        let mut writer = unpoisoned(&self.writer);
-        let writer = writer.as_mut().ok_or(CollectError::Closed)?;
+        // Only collecting moves it, and one at a time does.
         if unpoisoned(&self.report).horizon >= first {
             return Ok(());
         }
+        let mut guard = unpoisoned(&self.writer);
+        let writer = guard.as_mut().ok_or(CollectError::Closed)?;
         let horizon = Horizon {
             lsn: writer.log.last_lsn().0 + 1,
             epoch: self.epoch,
@@ -269,6 +270,7 @@ impl Inner {
             tail_bytes: now.tail_bytes + appended.bytes,
         }));
         self.log_bytes.fetch_add(appended.bytes, Ordering::Relaxed);
+        drop(guard);
         unpoisoned(&self.report).horizon = first;
         Ok(())
     }

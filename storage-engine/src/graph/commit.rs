@@ -180,6 +180,7 @@ impl Inner {
         if committed.is_err() && writer.log.last_lsn().0 != published.log_lsn {
             // Only opening it again tells what the log has. Nothing is built on a guess.
             tracing::error!(store = %self.store, "a defect: the graph is closed");
+            self.lost.store(true, Ordering::Release);
             *open = None;
             return;
         }
@@ -505,4 +506,76 @@ fn header(before: &Snapshot, (lsn, epoch): (u64, u64), job: &Job, addition: Addi
 /// State behind these locks is replaced whole, so that a panic cannot leave it half changed.
 pub(super) fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use language::schema::Schema;
+    use tempfile::TempDir;
+
+    use super::super::job::Body;
+    use super::*;
+    use crate::graph::{Graph, NewGraph, Options, WriteRequest};
+    use crate::record::Horizon;
+
+    /// A write in which the engine itself has a defect.
+    struct Defect;
+
+    impl Body for Defect {
+        fn is_abandoned(&self) -> bool {
+            false
+        }
+
+        fn run(&mut self, _: Transaction) -> Ran {
+            panic!("a defect");
+        }
+
+        fn recall(&mut self, _: &str) {}
+
+        fn settle(self: Box<Self>, _: Outcome) {}
+    }
+
+    impl Graph {
+        fn commit_defect(&self) {
+            let place = self.inner.places.take("test", 0);
+            let job = Job {
+                request: WriteRequest::by("test"),
+                key: None,
+                place: place.unwrap_or_else(|_| panic!("no place")),
+                ahead: None,
+                body: Box::new(Defect),
+            };
+            let (_, leads) = unpoisoned(&self.inner.queue).enter(job);
+            assert!(leads);
+            Lead::new(self.inner.clone()).run();
+        }
+    }
+
+    #[test]
+    fn what_a_defect_closes_is_opened_again() {
+        let home = TempDir::new().expect("a temporary folder");
+        let store = Store::from(home.path().join("g"));
+        let schema = Schema::parse("node A { k: String @key }").expect("a valid schema");
+        Graph::create(&store, NewGraph::new(schema, "test")).expect("created");
+        let graph = Graph::open(&store, Options::default()).expect("opened");
+        graph.commit_defect();
+        assert!(!graph.is_lost(), "the log is as readers see it");
+        let last = {
+            let mut writer = unpoisoned(&graph.inner.writer);
+            let writer = writer.as_mut().expect("open");
+            let horizon = Horizon {
+                lsn: writer.log.last_lsn().0 + 1,
+                epoch: graph.inner.epoch,
+                time_micros: clock::now_micros(),
+                first: 1,
+            };
+            let entry = Record::Horizon(horizon).encode().expect("encoded");
+            writer.log.append(&[entry]).expect("appended").last.0
+        };
+        graph.commit_defect();
+        assert!(graph.is_lost());
+        let again = Graph::open(&store, Options::default()).expect("nobody holds it");
+        assert!(!again.is_lost());
+        assert_eq!(again.inner.published.load().log_lsn, last);
+    }
 }

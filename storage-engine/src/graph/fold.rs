@@ -105,10 +105,15 @@ impl Inner {
             if let Err(error) = inner.fold() {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(store = %inner.store, error, "folding failed");
-                let later = clock::now_micros().saturating_add(RETRY_AFTER_MICROS);
-                inner.fold_not_before.store(later, Ordering::Relaxed);
+                inner.fold_later();
             }
         });
+    }
+
+    /// None is started in the background for a while.
+    fn fold_later(&self) {
+        let later = clock::now_micros().saturating_add(RETRY_AFTER_MICROS);
+        self.fold_not_before.store(later, Ordering::Relaxed);
     }
 
     fn fold(&self) -> Result<(), FoldError> {
@@ -252,6 +257,10 @@ struct Planned(Arc<Inner>);
 
 impl Drop for Planned {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(store = %self.0.store, "a defect: folding panicked");
+            self.0.fold_later();
+        }
         self.0.fold_planned.store(false, Ordering::Release);
     }
 }

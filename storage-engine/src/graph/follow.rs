@@ -103,20 +103,15 @@ impl Follower {
         let newest = inner
             .snapshot()
             .map_err(|error| PastError::Newest(Box::new(error)))?;
-        let unfit = |error: FileError| PastError::Unfit(error.into());
-        let first = || {
-            let segments = journal::segments(&inner.store.place("log"));
-            let first = segments.map(|it| it.first().map_or(0, |segment| segment.first.0));
-            first.map_err(PastError::Log)
-        };
-        let _lease = Lease::take(&inner.folder, first()?.saturating_sub(1)).map_err(unfit)?;
-        let past = Past {
-            store: &inner.store,
-            // What was collected before the lease was seen is gone.
-            horizon: first()?.max(unpoisoned(&inner.state).replay.horizon),
-            limits,
-        };
-        past.read(at, newest, &inner.past)
+        let first = inner.first()?;
+        match inner.read_past(at, limits, first, newest.clone()) {
+            // A collection that had looked for leases before this one was there goes on for a while.
+            Err(error @ (PastError::Log(_) | PastError::Unfit(_))) => match inner.first()? {
+                later if later > first => inner.read_past(at, limits, later, newest),
+                _ => Err(error),
+            },
+            read => read,
+        }
     }
 
     /// The state of the graph's storage, as far as it can be seen from here.
@@ -131,6 +126,32 @@ impl Follower {
 }
 
 impl Following {
+    /// The first entry that the log has.
+    fn first(&self) -> Result<u64, PastError> {
+        let segments = journal::segments(&self.store.place("log"));
+        let first = segments.map(|it| it.first().map_or(0, |segment| segment.first.0));
+        first.map_err(PastError::Log)
+    }
+
+    /// The past under a lease on the log from `first` on.
+    fn read_past(
+        &self,
+        at: At,
+        limits: &PastLimits,
+        first: u64,
+        newest: Arc<Snapshot>,
+    ) -> Result<Arc<Snapshot>, PastError> {
+        let unfit = |error: FileError| PastError::Unfit(error.into());
+        let _lease = Lease::take(&self.folder, first.saturating_sub(1)).map_err(unfit)?;
+        let past = Past {
+            store: &self.store,
+            // What was collected before the lease was seen is gone.
+            horizon: self.first()?.max(unpoisoned(&self.state).replay.horizon),
+            limits,
+        };
+        past.read(at, newest, &self.past)
+    }
+
     fn snapshot(&self) -> Result<Arc<Snapshot>, OpenError> {
         let mut state = unpoisoned(&self.state);
         let seen = state.tail.point().lsn.0;

@@ -80,6 +80,11 @@ impl Job {
         self.body.is_abandoned()
     }
 
+    /// It has types for itself, and others wait until it is done.
+    pub(super) fn has_reservation(&self) -> bool {
+        self.ahead.as_ref().is_some_and(Ahead::has_reservation)
+    }
+
     /// The caller's time is over.
     pub(super) fn is_late(&self) -> bool {
         let deadline = self.request.deadline;

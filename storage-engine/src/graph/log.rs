@@ -14,8 +14,9 @@ use crate::record::{Record, Term};
 use crate::store::claim::{Claim, ClaimError};
 use crate::store::{LogObjects, Store};
 
-/// The most objects of a log that are deleted at once.
-const OBJECTS: usize = 1_000;
+/// The most objects of a log that are deleted at once: each is a request, and everybody who writes
+/// waits for all of them.
+const OBJECTS: usize = 16;
 
 /// How often an epoch is claimed that the log turns out to have passed.
 const CLAIMS: usize = 3;

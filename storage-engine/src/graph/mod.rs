@@ -180,7 +180,8 @@ impl Graph {
     }
 
     /// Whether it has to be opened again before anything can be written: another process has taken
-    /// over, or the log did not say what became of a commit. Only in an object store.
+    /// over, or the log did not say what became of a commit, both only in an object store; or a defect
+    /// left readers behind the log.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.inner.lost.load(Ordering::Acquire)

@@ -22,7 +22,9 @@ use crate::graph::commit::unpoisoned;
 use crate::graph::open::{Effects, EntryError, OpenError, Replay, effects, load};
 use crate::graph::{Graph, Inner, log};
 use crate::lease::Lease;
-use crate::record::{CommitId, CommitInfo, Header, Heading, Record, RecordError};
+use crate::record::{
+    Body, CommitId, CommitInfo, Encoding, Header, Heading, Record, RecordError, SideFile,
+};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 
@@ -82,7 +84,8 @@ impl std::fmt::Display for At {
 pub struct PastLimits {
     /// When it must be done.
     pub deadline: Option<Instant>,
-    /// Bytes of rows that may differ from the newest state.
+    /// Bytes of rows that may differ from the newest state, and of what is read of the log to know
+    /// them.
     pub max_bytes: usize,
     /// Set when nobody waits any more.
     pub cancelled: Arc<AtomicBool>,
@@ -234,6 +237,21 @@ impl Past<'_> {
         }
     }
 
+    /// Refuses to hold more than the limit.
+    fn require(&self, bytes: usize) -> Result<(), PastError> {
+        let limit = self.limits.max_bytes;
+        match bytes > limit {
+            true => Err(PastError::TooLarge { limit }),
+            false => Ok(()),
+        }
+    }
+
+    /// The same for what is held and a file of changes, before it is read.
+    fn require_file(&self, file: &SideFile, held: usize) -> Result<(), PastError> {
+        let bytes = usize::try_from(file.bytes).unwrap_or(usize::MAX);
+        self.require(held.saturating_add(bytes))
+    }
+
     /// The commit that is meant, and its position; `None` when it is the newest.
     fn locate(&self, at: At, newest: &Snapshot) -> Result<Option<(u64, CommitInfo)>, PastError> {
         let head = newest.head();
@@ -343,29 +361,32 @@ impl Past<'_> {
             if after >= upto {
                 continue;
             }
-            let mut entries = Vec::new();
+            let (mut entries, mut held) = (Vec::new(), 0);
             read(self.store, after, upto, &mut |entry| {
                 self.check()?;
+                held += entry.bytes.len();
+                self.require(undoing.bytes.saturating_add(held))?;
                 entries.push((entry.lsn.0, entry.bytes.to_vec()));
                 Ok(ControlFlow::Continue(()))
             })?;
-            for (at, bytes) in entries.iter().rev() {
+            while let Some((at, bytes)) = entries.pop() {
                 self.check()?;
-                let Record::Commit(_, body) = Record::decode(bytes)? else {
+                let Record::Commit(_, body) = Record::decode(&bytes)? else {
                     continue;
                 };
                 if !body.can_be_undone() {
-                    return Err(PastError::NotUndoable { lsn: *at });
+                    return Err(PastError::NotUndoable { lsn: at });
                 }
+                if let Body::File(file) = &body {
+                    self.require_file(file, undoing.bytes.saturating_add(held))?;
+                }
+                held = held.saturating_sub(bytes.len());
                 let effects = effects(self.store, body);
                 match effects.map_err(|it| PastError::Unfit(it.into()))? {
-                    Effects::Changes(changes) => undoing.undo(*at, &changes)?,
-                    Effects::Columns(_) => return Err(PastError::NotUndoable { lsn: *at }),
+                    Effects::Changes(changes) => undoing.undo(at, &changes)?,
+                    Effects::Columns(_) => return Err(PastError::NotUndoable { lsn: at }),
                 }
-                if undoing.bytes > self.limits.max_bytes {
-                    let limit = self.limits.max_bytes;
-                    return Err(PastError::TooLarge { limit });
-                }
+                self.require(undoing.bytes)?;
             }
             upto = after;
         }
@@ -413,10 +434,7 @@ impl Past<'_> {
     /// The state at `lsn` from the newest checkpoint that is not after it, or from the beginning of
     /// the log; `None` when neither is there. It shares nothing with `like`, a later state.
     fn replay(&self, lsn: u64, like: &Snapshot) -> Result<Option<Snapshot>, PastError> {
-        if like.resident_bytes() > self.limits.max_bytes {
-            let limit = self.limits.max_bytes;
-            return Err(PastError::TooLarge { limit });
-        }
+        self.require(like.resident_bytes())?;
         let unfit = |error: EntryError| PastError::Unfit(error.into());
         let folder = self.store.folder();
         let from = self.checkpoint_before(lsn);
@@ -445,6 +463,13 @@ impl Past<'_> {
         }
         read(self.store, after, lsn, &mut |entry| {
             self.check()?;
+            if let Heading::Commit(_, files) = Heading::decode(entry.bytes)? {
+                // Columns are a part of the state, of which it is known what it takes.
+                let changes = files.iter().filter(|it| it.encoding == Encoding::Changes);
+                for file in changes {
+                    self.require_file(file, 0)?;
+                }
+            }
             replay.visit(entry).map_err(unfit)?;
             Ok(ControlFlow::Continue(()))
         })?;

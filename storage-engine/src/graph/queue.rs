@@ -75,6 +75,11 @@ impl Lines {
         entry
     }
 
+    /// The one that [`Self::pop`] would give.
+    fn first(&self) -> Option<&Entry> {
+        self.lines.get(self.turns.front()?)?.front()
+    }
+
     /// Takes one out of its line, if it is there.
     pub(super) fn remove(&mut self, principal: &str, number: u64) -> Option<Entry> {
         let line = self.lines.get_mut(principal)?;
@@ -203,15 +208,27 @@ impl Queue {
             .collect()
     }
 
+    /// Puts a long statement in its line. One that has types for itself comes before everything
+    /// else: whoever would change them waits for it.
+    pub(super) fn push_long(&mut self, entry: Entry) {
+        match entry.job.has_reservation() {
+            true => self.long.push_first(entry),
+            false => self.long.push(entry),
+        }
+    }
+
     /// The next long statement that may run now, of `limit` at most; one principal never has all
-    /// places.
+    /// places. One that has types for itself needs none.
     pub(super) fn begin_long(&mut self, limit: usize) -> Option<Entry> {
-        if self.running.values().sum::<usize>() >= limit {
+        let first = self.long.first();
+        let reserves = first.is_some_and(|entry| entry.job.has_reservation());
+        if !reserves && self.running.values().sum::<usize>() >= limit {
             return None;
         }
         let own = limit.saturating_sub(1).max(1);
         let running = &self.running;
-        let may = |principal: &str| running.get(principal).is_none_or(|count| *count < own);
+        let may =
+            |principal: &str| reserves || running.get(principal).is_none_or(|count| *count < own);
         let entry = self.long.pop_of(may)?;
         let principal = entry.job.place.principal.clone();
         *self.running.entry(principal).or_default() += 1;

@@ -119,7 +119,7 @@ impl Trouble {
 }
 
 /// What folding, compaction and collection have to say. Looking at it never waits for them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Report {
     pub(super) checkpoint: Option<Arc<Checkpoint>>,
     /// The horizon that is in the log.
@@ -146,8 +146,9 @@ impl Graph {
     pub fn status(&self) -> Status {
         let inner = &self.inner;
         let published = inner.published.load();
-        let report = unpoisoned(&inner.report);
-        let (checkpoint, horizon) = (report.checkpoint.clone(), inner.pins.horizon());
+        // Listing takes its time, and folding and collecting have something to report meanwhile.
+        let report = unpoisoned(&inner.report).clone();
+        let (checkpoint, horizon) = (report.checkpoint, inner.pins.horizon());
         let seen = Seen {
             store: &inner.store,
             snapshot: &published.snapshot,
@@ -156,13 +157,12 @@ impl Graph {
         };
         let mut status = Status {
             tail_bytes: published.tail_bytes,
-            fold_error: report.fold.clone(),
-            compaction_error: report.compaction.clone(),
-            collection_error: report.collection.clone(),
+            fold_error: report.fold,
+            compaction_error: report.compaction,
+            collection_error: report.collection,
             collected: report.collected,
             ..seen.status()
         };
-        drop(report);
         status.log.bytes = inner.log_bytes.load(Ordering::Relaxed);
         inner.add_pins(&mut status);
         status

@@ -200,6 +200,47 @@ fn the_past_has_its_limits() {
     read(PastLimits::default()).expect("read");
 }
 
+/// What is read on the way counts too, not only what differs in the end.
+#[test]
+fn the_way_back_has_its_limits() {
+    let fixture = Fixture::new();
+    let before = state(&fixture);
+    let (note, text) = (fixture.type_id("Note"), fixture.property("Note", "text"));
+    let pass = |bytes: usize, times: usize| {
+        for _ in 0..times {
+            let value = Value::string("x".repeat(bytes));
+            let made = fixture.write(move |work| work.create_node(note, vec![(text, value)]));
+            let node = made.expect("made").value;
+            fixture
+                .write(move |work| work.delete_node(node))
+                .expect("deleted");
+        }
+        state(&fixture)
+    };
+    let read = |sequence: u64, max_bytes: usize| {
+        let limits = PastLimits {
+            max_bytes,
+            ..PastLimits::default()
+        };
+        let made = fixture.graph().snapshot_at(At::Sequence(sequence), &limits);
+        made.map(drop)
+    };
+    // In the log, then in files beside it.
+    let many = pass(50 << 10, 20);
+    let refused = read(before.0.sequence, 1 << 20);
+    assert!(
+        matches!(refused, Err(PastError::TooLarge { .. })),
+        "{refused:?}"
+    );
+    pass(2 << 20, 1);
+    let refused = read(many.0.sequence, 1 << 20);
+    assert!(
+        matches!(refused, Err(PastError::TooLarge { .. })),
+        "{refused:?}"
+    );
+    read(many.0.sequence, 8 << 20).expect("there is room");
+}
+
 #[test]
 fn the_way_forward_gives_the_same() {
     let mut fixture = Fixture::new();
