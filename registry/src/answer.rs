@@ -61,12 +61,7 @@ impl Answer {
 
     /// Writes it down, durably.
     pub(crate) fn keep(&self, file: &ConfigFile) -> Result<(), DiskError> {
-        let path = path(file, self.name);
-        durable::create_folder(durable::parent(&path))?;
-        let bytes = serde_json::to_vec(self)
-            .map_err(io::Error::from)
-            .naming("encode", &path)?;
-        durable::write(&path, &bytes)
+        durable::write_record(&path(file, self.name), self)
     }
 }
 

@@ -9,6 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 /// How the names of temporary files begin and end.
 const TEMPORARY: (&str, &str) = (".trellis-", ".tmp");
 
@@ -104,6 +106,15 @@ pub(crate) fn create_folder(folder: &Path) -> Result<bool, DiskError> {
             source,
         }),
     }
+}
+
+/// Puts a value as JSON in place, in a folder that is made where it is missing.
+pub(crate) fn write_record(path: &Path, record: &impl Serialize) -> Result<(), DiskError> {
+    create_folder(parent(path))?;
+    let bytes = serde_json::to_vec(record)
+        .map_err(io::Error::from)
+        .naming("encode", path)?;
+    write(path, &bytes)
 }
 
 /// Puts a file of our own in place, mode 0644, whole or not at all.

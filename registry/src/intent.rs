@@ -220,12 +220,7 @@ impl Intent {
 
     /// Writes it down, durably.
     pub(crate) fn begin(&self, file: &ConfigFile) -> Result<(), DiskError> {
-        let path = self.path(file);
-        durable::create_folder(durable::parent(&path))?;
-        let bytes = serde_json::to_vec(self)
-            .map_err(io::Error::from)
-            .naming("encode", &path)?;
-        durable::write(&path, &bytes)
+        durable::write_record(&self.path(file), self)
     }
 
     /// Forgets it, durably.

@@ -6,6 +6,8 @@
 use jiff::Timestamp;
 use jiff::civil::{self, Date};
 
+use crate::temporal;
+
 /// First day that is accepted: -9999-01-01.
 pub const MIN_DATE: i32 = -4_371_587;
 /// Last day that is accepted: 9999-12-31.
@@ -80,23 +82,9 @@ pub fn format_date_time(micros: i64) -> String {
     }
 }
 
-/// Formats every day there is, so that no value is without a text. Howard Hinnant,
-/// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+/// Formats every day there is, so that no value is without a text.
 fn format_days(days: i64) -> String {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = temporal::civil(days);
     if (0..=9_999).contains(&year) {
         format!("{year:04}-{month:02}-{day:02}")
     } else {

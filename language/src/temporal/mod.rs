@@ -331,7 +331,7 @@ pub const fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// Year, month and day of a number of days since 1970-01-01.
+/// Year, month and day of a number of days since 1970-01-01 (Howard Hinnant's `civil_from_days`).
 #[must_use]
 pub const fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;

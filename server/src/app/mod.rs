@@ -23,7 +23,7 @@ pub(crate) mod stream;
 mod values;
 pub(crate) mod whoami;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
@@ -193,6 +193,19 @@ impl App {
     /// From now on the server is not ready.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Leaves those that `principal` may see.
+    pub(crate) fn keep_visible(&self, principal: &Principal, graphs: &mut Vec<&Registration>) {
+        let access = self.access.load();
+        let references = graphs.iter().map(|graph| graph.reference());
+        let visible: HashSet<&str> = access
+            .authorizer
+            .visible(principal, &Context::now(), references)
+            .into_iter()
+            .map(GraphRef::graph_id)
+            .collect();
+        graphs.retain(|graph| visible.contains(graph.graph_id.as_str()));
     }
 
     /// May `principal` do `action` to the server?

@@ -1,10 +1,9 @@
 //! Whether requests should be sent here, and for those who are known, how the server is.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use api_types::{ConfigReadiness, GraphsReadiness, QuarantinedGraph, Readiness};
-use policy::{Action, Context, GraphRef, Principal};
+use policy::{Action, Principal};
 use registry::config::Drift;
 use registry::{Registration, Standing};
 
@@ -32,15 +31,7 @@ fn graphs(app: &App, principal: &Arc<Principal>) -> GraphsReadiness {
     let snapshot = app.registry.snapshot();
     let mut graphs: Vec<&Registration> = snapshot.graphs.values().map(Arc::as_ref).collect();
     if app.permit_server(principal, Action::ConfigRead).is_err() {
-        let access = app.access.load();
-        let references = graphs.iter().map(|graph| graph.reference());
-        let visible: HashSet<&str> = access
-            .authorizer
-            .visible(principal, &Context::now(), references)
-            .into_iter()
-            .map(GraphRef::graph_id)
-            .collect();
-        graphs.retain(|graph| visible.contains(graph.graph_id.as_str()));
+        app.keep_visible(principal, &mut graphs);
     }
     let mut readiness = GraphsReadiness {
         open: 0,

@@ -1,10 +1,9 @@
 //! The graphs that the caller may see, a page at a time.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use api_types::{GraphList, ListGraphsParameters};
-use policy::{Action, Context, GraphRef, Principal};
+use policy::{Action, GraphRef, Principal};
 use registry::{GraphId, Registration};
 
 use crate::app::{App, Error};
@@ -32,22 +31,13 @@ pub(crate) fn run(
         Error::InvalidRequest("cursor must be the next_cursor of the page before".to_owned())
     })?;
     let snapshot = app.registry.snapshot();
-    let candidates: Vec<&Registration> = snapshot
+    let mut visible: Vec<&Registration> = snapshot
         .list(after.as_ref())
         .map(Arc::as_ref)
         .filter(|graph| wanted(graph.reference(), &parameters))
         .collect();
-    let access = app.access.load();
-    let references = candidates.iter().map(|graph| graph.reference());
-    let visible: HashSet<&str> = access
-        .authorizer
-        .visible(principal, &Context::now(), references)
-        .into_iter()
-        .map(GraphRef::graph_id)
-        .collect();
-    let mut shown = candidates
-        .iter()
-        .filter(|graph| visible.contains(graph.graph_id.as_str()));
+    app.keep_visible(principal, &mut visible);
+    let mut shown = visible.into_iter();
     let page: Vec<_> = shown
         .by_ref()
         .take(limit)
