@@ -33,6 +33,7 @@
 
 mod answers;
 mod base;
+mod batches;
 mod bulk;
 mod checkpoint;
 mod chunk;
@@ -61,9 +62,11 @@ mod weight;
 
 pub mod export;
 pub mod load;
+pub mod results;
 pub mod snapshot;
 pub mod transaction;
 
+pub use batches::BatchError;
 pub use graph::{
     Answer, At, CheckpointStatus, CollectError, Collected, CommitError, CreateError, FoldError,
     Follower, Graph, IdempotencyKey, LogStatus, NewGraph, OpenError, Options, PastError,
