@@ -23,6 +23,7 @@
 
 mod aggregate;
 mod context;
+mod counting;
 mod error;
 mod evaluate;
 mod fold;
@@ -127,7 +128,7 @@ pub fn read(
             context,
             &clauses,
             &wanted,
-            [statement.empty_row()],
+            vec![statement.empty_row()],
             &mut |row| output.take(columns, row),
         )?;
     }
@@ -155,7 +156,7 @@ pub fn explain(
     let branches = plan.branches().map(|(clauses, columns)| {
         let clauses = fold::constants(context, clauses);
         let wanted = walk::wanted_after(&clauses, columns, plan.slots);
-        let stages = pipeline::stages(context, &clauses, &wanted)?;
+        let stages = pipeline::stages(context, &clauses, &wanted, true)?;
         Ok(pipeline::describe(&stages))
     });
     branches.collect()
@@ -263,10 +264,10 @@ fn run_reading(
     context: Context<'_>,
     clauses: &[Clause],
     wanted: &[SlotSet],
-    rows: impl IntoIterator<Item = Row>,
+    rows: Vec<Row>,
     out: &mut Next<'_>,
 ) -> Result<(), ExecuteError> {
-    let mut stages = pipeline::stages(context, clauses, wanted)?;
+    let mut stages = pipeline::stages(context, clauses, wanted, rows.len() < 2)?;
     pipeline::run(&mut stages, rows, out)
 }
 

@@ -7,12 +7,12 @@
 //! Example: `MATCH (a:Person)-[:KNOWS]->(b:Person {email: 'x'}) WHERE a.age > 30` becomes: look `b`
 //! up by its key; walk incoming KNOWS to `a`, test `a.age > 30`.
 
-mod condition;
+pub(crate) mod condition;
 mod cost;
-mod expand;
+pub(crate) mod expand;
 mod gathering;
-mod planning;
-mod search;
+pub(crate) mod planning;
+pub(crate) mod search;
 mod shortest;
 mod variable_length;
 
