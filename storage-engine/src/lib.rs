@@ -40,6 +40,7 @@ mod chunk;
 mod clock;
 mod column_file;
 mod columns;
+mod disk;
 pub mod doctor;
 mod elements;
 pub mod executor;
