@@ -288,8 +288,8 @@ fn listed(
                 details: operator.details.clone(),
                 conditions: conditions.map(|text| text.trim().to_owned()).collect(),
                 estimated_rows: operator.estimated_rows,
-                rows: rows.map(|_| operator.rows),
-                time_ms: rows.map(|_| milliseconds(operator.time)),
+                rows: operator.rows.filter(|_| rows.is_some()),
+                time_ms: operator.time.map(milliseconds),
                 inputs: has_input.then_some(id + 1).into_iter().collect(),
             });
         }

@@ -131,6 +131,19 @@ impl<'a> Statement<'a> {
         }
     }
 
+    /// Many units of work at once.
+    pub(crate) fn steps(&self, count: usize) -> Result<(), ExecuteError> {
+        let before = self.steps.get();
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let steps = before.wrapping_add(count);
+        self.steps.set(steps);
+        if steps / STEPS_PER_CHECK != before / STEPS_PER_CHECK {
+            self.check()
+        } else {
+            Ok(())
+        }
+    }
+
     /// Looks at the clock and the cancel flag now.
     pub(crate) fn check(&self) -> Result<(), ExecuteError> {
         if self.limits.cancelled.load(Ordering::Relaxed) {

@@ -37,15 +37,17 @@ pub fn explain(
             let writing = rest.0.iter().position(Clause::writes);
             let reading = writing.unwrap_or(rest.0.len());
             let (before, after) = (rest.0.split_at(reading), rest.1.split_at(reading));
-            let stages = pipeline::stages(context, before.0, after.0)?;
+            // How many rows a writing clause gives is known only when it is run.
+            let one_row = rest.0.len() == clauses.len();
+            let stages = pipeline::stages(context, before.0, after.0, one_row)?;
             rows = pipeline::describe(&stages, rows, &mut operators);
-            let (Some((clause, clauses)), Some((_, wanted))) =
+            let (Some((clause, later)), Some((_, wanted))) =
                 (before.1.split_first(), after.1.split_first())
             else {
                 break;
             };
             operators.extend(write::describe(clause, snapshot.schema(), rows));
-            rest = (clauses, wanted);
+            rest = (later, wanted);
         }
         Ok(named(operators, plan))
     });
@@ -77,7 +79,7 @@ pub fn profile(
     for (clauses, columns) in plan.branches() {
         let clauses = fold::constants(context, clauses);
         let wanted = walk::wanted_after(&clauses, columns, plan.slots);
-        let mut stages = pipeline::stages(context, &clauses, &wanted)?;
+        let mut stages = pipeline::stages(context, &clauses, &wanted, true)?;
         let row = statement.empty_row();
         pipeline::run_timed(&mut stages, [row], &mut |row| output.take(columns, row))?;
         let mut operators = Vec::new();

@@ -23,6 +23,7 @@
 
 mod aggregate;
 mod context;
+mod counting;
 mod error;
 mod evaluate;
 mod explain;
@@ -129,7 +130,7 @@ pub fn read(
             context,
             &clauses,
             &wanted,
-            [statement.empty_row()],
+            vec![statement.empty_row()],
             &mut |row| output.take(columns, row),
         )?;
     }
@@ -238,10 +239,10 @@ fn run_reading(
     context: Context<'_>,
     clauses: &[Clause],
     wanted: &[SlotSet],
-    rows: impl IntoIterator<Item = Row>,
+    rows: Vec<Row>,
     out: &mut Next<'_>,
 ) -> Result<(), ExecuteError> {
-    let mut stages = pipeline::stages(context, clauses, wanted)?;
+    let mut stages = pipeline::stages(context, clauses, wanted, rows.len() < 2)?;
     pipeline::run(&mut stages, rows, out)
 }
 

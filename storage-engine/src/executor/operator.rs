@@ -20,10 +20,10 @@ pub struct Operator {
     pub conditions: Vec<Span>,
     /// How many rows are expected to come out of it.
     pub estimated_rows: f64,
-    /// How many rows have come out of it.
-    pub rows: u64,
+    /// How many rows have come out of it, where they are counted.
+    pub rows: Option<u64>,
     /// How long it took by itself, when the statement was profiled.
-    pub time: Duration,
+    pub time: Option<Duration>,
 }
 
 impl Operator {
@@ -33,8 +33,8 @@ impl Operator {
             details: details.into(),
             conditions: Vec::new(),
             estimated_rows: 1.0,
-            rows: 0,
-            time: Duration::ZERO,
+            rows: None,
+            time: None,
         }
     }
 }

@@ -14,6 +14,7 @@ use language::value::Value;
 use super::Row;
 use super::aggregate::AggregateStage;
 use super::context::Context;
+use super::counting;
 use super::error::ExecuteError;
 use super::matching::MatchStage;
 use super::operator::{Operator, variable};
@@ -87,30 +88,46 @@ pub(crate) fn describe(
         rows = running.stage.describe(rows, operators);
         let own = operators.get_mut(before..).unwrap_or_default();
         // What the stage did besides its operators' own work is the last one's.
-        let known: Duration = own.iter().map(|operator| operator.time).sum();
+        let known: Duration = own.iter().filter_map(|operator| operator.time).sum();
         if let Some(last) = own.last_mut() {
-            last.rows = running.rows;
-            last.time += running.time.saturating_sub(known);
+            last.rows = Some(running.rows);
+            if let Some(rest) = running.time.checked_sub(known).filter(|it| !it.is_zero()) {
+                *last.time.get_or_insert_default() += rest;
+            }
         }
     }
     rows
 }
 
-/// The stages of clauses that read; `wanted` holds for each clause what is mentioned after it.
+/// The stages of clauses that read, for one row or for more that come in; `wanted` holds for each
+/// clause what is mentioned after it.
 pub(crate) fn stages<'a>(
     context: Context<'a>,
     clauses: &'a [Clause],
     wanted: &'a [SlotSet],
+    one_row: bool,
 ) -> Result<Vec<Running<'a>>, ExecuteError> {
     let mut stages: Vec<Running<'a>> = Vec::with_capacity(clauses.len());
-    for (clause, wanted) in clauses.iter().zip(wanted) {
+    let mut grouped = 0;
+    for (place, (clause, wanted)) in clauses.iter().zip(wanted).enumerate() {
         match clause {
+            // Counted with a `MATCH` before it.
+            Clause::Match(_) if place < grouped => {}
             Clause::Match(matching) => {
+                if let Some((stage, matchings)) =
+                    counting::stage(context, &clauses[place..], one_row && place == 0)?
+                {
+                    stages.push(Running::new(stage));
+                    grouped = place + matchings;
+                    continue;
+                }
                 stages.push(Running::new(MatchStage::new(context, matching, wanted)));
             }
             Clause::Unwind(unwind) => stages.push(Running::new(UnwindStage { context, unwind })),
             Clause::Project(projection) => {
-                if let Some(aggregation) = &projection.aggregation {
+                if let Some(aggregation) = &projection.aggregation
+                    && (place != grouped || grouped == 0)
+                {
                     stages.push(Running::new(AggregateStage::new(context, aggregation)));
                 }
                 stages.push(Running::new(ProjectStage::new(

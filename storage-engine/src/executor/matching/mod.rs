@@ -7,17 +7,15 @@
 //! Example: `MATCH (a:Person)-[:KNOWS]->(b:Person {email: 'x'}) WHERE a.age > 30` becomes: look `b`
 //! up by its key; walk incoming KNOWS to `a`, test `a.age > 30`.
 
-mod condition;
+pub(crate) mod condition;
 mod cost;
-mod expand;
+pub(crate) mod expand;
 mod gathering;
-mod planning;
-mod search;
+pub(crate) mod planning;
+pub(crate) mod search;
 mod shortest;
 mod stopwatch;
 mod variable_length;
-
-use std::time::Duration;
 
 use language::plan::{Match, Slot};
 use language::value::Value;
@@ -92,11 +90,8 @@ impl Stage for MatchStage<'_> {
             operators.push(Operator {
                 conditions: conditions.collect(),
                 estimated_rows: expected,
-                rows: step.rows.get(),
-                time: self
-                    .stopwatch
-                    .as_ref()
-                    .map_or(Duration::ZERO, |stopwatch| stopwatch.time(place)),
+                rows: Some(step.rows.get()),
+                time: self.stopwatch.as_ref().map(|watch| watch.time(place)),
                 ..operator
             });
         }

@@ -201,7 +201,7 @@ impl Search<'_, '_, '_> {
 
     fn look_up(&mut self, at: usize, slot: Slot, keys: &[KeyLookup<'_>], row: &mut Row) -> Flow {
         for lookup in keys {
-            let Some(key) = self.key(lookup, row)? else {
+            let Some(key) = key_of(self.context, lookup, row)? else {
                 continue;
             };
             let Some(node) = self.context.snapshot.node_by_key(lookup.type_id, &key) else {
@@ -214,17 +214,22 @@ impl Search<'_, '_, '_> {
         }
         MORE
     }
+}
 
-    fn key(&self, lookup: &KeyLookup<'_>, row: &Row) -> Result<Option<Vec<Value>>, ExecuteError> {
-        let mut key = Vec::with_capacity(lookup.parts.len());
-        for (expr, property_type) in &lookup.parts {
-            match stored_form(self.context.evaluate(expr, row)?, property_type) {
-                Some(value) => key.push(value),
-                None => return Ok(None),
-            }
+/// The key that is looked up; `None` when no node can have it.
+pub(crate) fn key_of(
+    context: Context<'_>,
+    lookup: &KeyLookup<'_>,
+    row: &Row,
+) -> Result<Option<Vec<Value>>, ExecuteError> {
+    let mut key = Vec::with_capacity(lookup.parts.len());
+    for (expr, property_type) in &lookup.parts {
+        match stored_form(context.evaluate(expr, row)?, property_type) {
+            Some(value) => key.push(value),
+            None => return Ok(None),
         }
-        Ok(Some(key))
     }
+    Ok(Some(key))
 }
 
 /// The form in which a property would hold a value that equals this one; `None` when none can.

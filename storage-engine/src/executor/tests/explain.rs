@@ -77,11 +77,11 @@ fn writing_clauses_are_shown_and_not_carried_out() {
 
 #[test]
 fn grouping_is_shown_by_what_stands_in_the_text() {
-    let text = "MATCH (a:P)-[:F]->(b) RETURN b.x AS x, count(*) + 1 AS n";
+    let text = "MATCH (a:P)-[:F]->(b) RETURN b.x AS x, collect(a.key) + 1 AS n";
     let found = shown(text);
     assert_eq!(
         found[2..],
-        ["Aggregate count(*) by x ~4", "Project x, n ~4"]
+        ["Aggregate collect(a.key) by x ~4", "Project x, n ~4"]
     );
 }
 
@@ -99,14 +99,14 @@ fn a_profile_has_the_rows_and_times_of_the_run() {
         executor::profile(&plan, &Parameters::new(), snapshot, &limits).expect(text);
     let rows: Vec<Vec<u64>> = profiled
         .iter()
-        .map(|branch| branch.iter().map(|operator| operator.rows).collect())
+        .map(|branch| branch.iter().filter_map(|operator| operator.rows).collect())
         .collect();
     assert_eq!((rows, count), (vec![vec![3, 6, 3], vec![1, 1]], 3));
     let timed = |operators: &[Vec<Operator>]| {
         operators
             .iter()
             .flatten()
-            .filter(|operator| !operator.time.is_zero())
+            .filter(|operator| operator.time.is_some())
             .count()
     };
     assert_eq!(timed(&profiled), 5);
