@@ -13,6 +13,7 @@ use rustc_hash::FxHashSet;
 use super::expand::{BoundEdge, Expand};
 use super::planning::{KeyLookup, Planned};
 use super::shortest::ShortestPath;
+use super::stopwatch::Stopwatch;
 use super::variable_length::{BoundList, VariableLength};
 use crate::executor::Row;
 use crate::executor::context::Context;
@@ -112,6 +113,8 @@ pub(crate) struct Search<'s, 'a, 'n> {
     pub(crate) next: &'s mut Next<'n>,
     /// Whether anything matched.
     pub(crate) found: bool,
+    /// When the time of each step is wanted.
+    pub(crate) stopwatch: Option<&'s Stopwatch>,
 }
 
 impl Operation<'_> {
@@ -139,6 +142,16 @@ impl Operation<'_> {
 impl Search<'_, '_, '_> {
     /// Runs the step at a place, and with it all after it.
     pub(crate) fn run(&mut self, at: usize, row: &mut Row) -> Flow {
+        let Some(stopwatch) = self.stopwatch else {
+            return self.step(at, row);
+        };
+        let before = stopwatch.switch(at);
+        let flow = self.step(at, row);
+        stopwatch.switch(before);
+        flow
+    }
+
+    fn step(&mut self, at: usize, row: &mut Row) -> Flow {
         let steps = self.steps;
         let Some(step) = steps.get(at) else {
             self.found = true;
