@@ -43,9 +43,9 @@ pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;
 pub use follow::Follower;
 pub use open::OpenError;
-pub(crate) use open::{
-    Effects, EntryError, Replay, UnusableCheckpoint, decode, effects, identity, load,
-};
+#[cfg(test)]
+pub(crate) use open::UnusableCheckpoint;
+pub(crate) use open::{Effects, EntryError, Replay, decode, effects, identity, load};
 pub use past::{At, PastError, PastLimits};
 pub use status::{CheckpointStatus, LogStatus, PinStatus, Status, TableStatus, Trouble};
 pub use write::{Answer, CommitError, IdempotencyKey, Work, WriteRequest, Written};

@@ -48,7 +48,7 @@ struct Said {
 
 /// A process, so that the same machine can tell whether it still runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Process {
+pub(crate) struct Process {
     /// The boot and the process namespace: what a process id is unique in.
     machine: String,
     pid: u32,
@@ -57,7 +57,7 @@ struct Process {
 }
 
 impl Process {
-    fn this() -> Self {
+    pub(crate) fn this() -> Self {
         Self {
             machine: machine(),
             pid: std::process::id(),
@@ -65,8 +65,17 @@ impl Process {
         }
     }
 
+    /// One of which nothing can be told.
+    #[cfg(test)]
+    pub(crate) fn elsewhere() -> Self {
+        Self {
+            machine: "elsewhere".to_owned(),
+            ..Self::this()
+        }
+    }
+
     /// It ran here and has ended.
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         let here = !self.machine.is_empty() && self.machine == machine();
         here && !self.began.is_empty() && began(self.pid).as_ref() != Some(&self.began)
     }
@@ -155,10 +164,8 @@ impl Claim {
     /// Claims an epoch above all that there were, and at least `least`, unless another writer holds
     /// the graph.
     pub(crate) fn take(bucket: &Bucket, lease: Duration, least: u64) -> Result<Self, ClaimError> {
-        let epochs = bucket.list("epochs")?;
-        let newest = epochs.iter().filter_map(|it| epoch_of(&it.name)).max();
-        if let Some(newest) = newest
-            && let Some(said) = read(bucket, newest)?
+        let (newest, said) = newest(bucket)?.unzip();
+        if let Some(Some(said)) = said
             && said.holds()
         {
             return Err(ClaimError::Held(said.holder));
@@ -288,6 +295,21 @@ impl Claim {
                 return;
             }
         }
+    }
+}
+
+/// Who holds the graph for writing, as far as that can be told.
+pub(crate) fn holder(bucket: &Bucket) -> Result<Option<Holder>, FileError> {
+    let said = newest(bucket)?.and_then(|(_, said)| said);
+    Ok(said.filter(Said::holds).map(|said| said.holder))
+}
+
+/// The newest epoch that was claimed, and what its writer says.
+fn newest(bucket: &Bucket) -> Result<Option<(u64, Option<Said>)>, FileError> {
+    let epochs = bucket.list("epochs")?;
+    match epochs.iter().filter_map(|it| epoch_of(&it.name)).max() {
+        Some(newest) => Ok(Some((newest, read(bucket, newest)?))),
+        None => Ok(None),
     }
 }
 
