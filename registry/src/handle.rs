@@ -16,7 +16,7 @@ use language::plan::Plan;
 use language::schema::Schema;
 use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
-use storage_engine::export::{self, ExportError};
+use storage_engine::export::{self, ExportError, Selection};
 use storage_engine::load::{self, Batch, Input, LineError, LoadError, Loaded};
 use storage_engine::{
     Answer, At, CommitError, CommitInfo, Follower, Graph, IdempotencyKey, OpenError, PastError,
@@ -488,14 +488,14 @@ impl Reader {
             .map_err(AccessError::Engine)
     }
 
-    /// Gives every record as lines, or those of one type, its types decided.
+    /// Gives what was selected, its types decided.
     pub fn export(
         &self,
-        only: &Authorized<Option<String>>,
+        selection: &Authorized<Selection>,
         sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), AccessError<ExportError>> {
-        self.check(only.permit(), Action::Export)?;
-        export::ndjson(&self.snapshot, only.plan().as_deref(), sink).map_err(AccessError::Engine)
+        self.check(selection.permit(), Action::Export)?;
+        export::write(&self.snapshot, selection.plan(), sink).map_err(AccessError::Engine)
     }
 
     fn check(&self, permit: &Permit, action: Action) -> Result<(), WrongPermit> {

@@ -74,6 +74,8 @@ pub use answer::{Answer, Key};
 pub use create::{Created, NewGraph};
 pub use deleted::{Deleted, DeletedGraph, Stage};
 pub use digest::Digest;
+#[cfg(debug_assertions)]
+pub use durable::fault::{Fault, Kind as FaultKind};
 pub use durable::{DiskError, effects};
 pub use error::{Error, StorageError};
 pub use graph_id::{GraphId, GraphIdError, MAX_LENGTH, RESERVED};

@@ -166,10 +166,10 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
     start_log(config)?;
     let (registry, mount) = match (&options.graph, config) {
         (Some(graph), config) => (
-            Registry::single(graph, config, Options::default())?,
+            Registry::single(graph, config, Options::of_process())?,
             Mount::Single,
         ),
-        (None, Some(config)) => (Registry::open(config, Options::default())?, Mount::Many),
+        (None, Some(config)) => (Registry::open(config, Options::of_process())?, Mount::Many),
         (None, None) => return Err(BootError::NothingToServe),
     };
     let config = registry.snapshot().config.clone();

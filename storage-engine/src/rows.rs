@@ -177,6 +177,20 @@ impl Rows {
         self.changes.insert_mut(id, entry);
     }
 
+    /// Takes back a change that came to nothing: the row is as it was, down to the commit that it names.
+    pub(crate) fn put_back(&mut self, id: u64, before: &Arc<Row>) {
+        // One of the base has no provenance in memory; the table has it.
+        match before.lsn {
+            0 => {
+                self.changes.remove_mut(&id);
+            }
+            lsn => {
+                let row = Some(before.clone());
+                self.changes.insert_mut(id, Entry { lsn, row });
+            }
+        }
+    }
+
     /// Takes rows in whose ids no row has had.
     pub(crate) fn append(&mut self, chunks: &[Arc<Chunk>], written: Written) {
         let added: usize = chunks.iter().map(|chunk| chunk.len()).sum();

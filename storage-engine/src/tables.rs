@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use crate::columns::{ID, Layout};
+use crate::disk;
 use crate::files::FileError;
 use crate::rows::Unwritten;
 use crate::store::Store;
@@ -226,7 +227,7 @@ pub(crate) fn read(
 
 /// Where a table is.
 fn place(store: &Store, folder: &str) -> PathBuf {
-    store.place(&format!("tables/{folder}"))
+    disk::table(store.place(&format!("tables/{folder}")))
 }
 
 async fn open(store: &Store, version: &TableVersion) -> Result<Dataset, TableError> {

@@ -3,6 +3,7 @@
 mod bulk;
 mod collect;
 mod crash;
+mod disk;
 mod history;
 mod memory;
 mod model;
@@ -174,6 +175,51 @@ fn contents(snapshot: &Snapshot) -> String {
         }
     }
     lines.join("\n")
+}
+
+/// A sequence that is the same for the same seed (splitmix64).
+#[derive(Clone, Debug)]
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+}
+
+/// A number that the caller of the tests may set.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// The seed that was given, else another one each time; it is printed.
+fn seed() -> u64 {
+    let seed = number("TRELLIS_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    println!("TRELLIS_SEED={seed}");
+    seed
+}
+
+/// A folder that is gone after the test; in memory where there is such a place, for tests that sync
+/// many thousand times. What a lost sync does is simulated.
+fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    match memory.is_dir() {
+        true => TempDir::new_in(memory),
+        false => TempDir::new(),
+    }
+    .expect("a temporary folder")
+}
+
+fn in_log(path: &Path) -> bool {
+    path.parent().is_some_and(|folder| folder.ends_with("log"))
 }
 
 /// The same list of tests for every kind of store.

@@ -12,6 +12,7 @@
 //! - [`crash`] kills the real program ([`program`]) while it writes.
 //! - [`object_store`] runs the real program on graphs in an object store.
 //! - [`second`] has two of them on one config.
+//! - [`streams`] asks it for more than fits its memory.
 //! - [`readme`] and [`demo`] run what is promised to users.
 //! - [`house`] holds the rules about the sources themselves.
 #![allow(
@@ -37,3 +38,4 @@ mod readme;
 mod second;
 mod servers;
 mod single;
+mod streams;

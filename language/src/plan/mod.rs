@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod expression;
 mod point;
+mod shown;
 
 use crate::schema::{PropertyId, TypeId};
 

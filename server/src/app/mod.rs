@@ -17,6 +17,7 @@ pub(crate) mod outcome;
 mod plans;
 pub(crate) mod query;
 pub(crate) mod readiness;
+pub(crate) mod rows;
 pub(crate) mod schema;
 mod statement;
 pub(crate) mod stream;

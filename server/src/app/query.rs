@@ -3,8 +3,8 @@
 //! A point read is done here and now, on the thread that read the request, when its graph is open
 //! already: it takes microseconds, and changing threads twice takes longer. One that turns out to be
 //! long is begun again like every other statement (nothing has been answered yet, and reading leaves
-//! no trace): on a blocking thread, which writes rows as JSON into chunks. Until the first chunk is
-//! full, or the end, nothing has been answered, so that an error gets its own status.
+//! no trace): on a blocking thread, which writes rows into chunks. Until the first chunk is full, or
+//! the end, nothing has been answered, so that an error gets its own status.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,18 +13,17 @@ use std::time::{Duration, Instant};
 
 use api_types::{Column, Commit, QueryRequest, QueryStats};
 use bytes::Bytes;
-use language::Value;
 use policy::{Action, Permit, Principal};
 use registry::Reader;
 use storage_engine::executor::{ExecuteError, Limits, Parameters};
-use storage_engine::{At, PastLimits, Snapshot};
+use storage_engine::{At, PastLimits};
 use tokio::sync::oneshot;
 
 use super::admission::Slot;
 use super::plans::Prepared;
+use super::rows::{Layout, RowWriter};
 use super::statement::Decided;
 use super::stream::{self, Closed, Outlet, PIECE, Pieces};
-use super::values::{Budget, TooLarge, Values};
 use super::{App, Error, Target, outcome, past, statement};
 
 /// How long a statement may keep the thread that read its request.
@@ -32,40 +31,19 @@ const AT_ONCE_TIME: Duration = Duration::from_millis(1);
 /// Bytes that it may hold meanwhile.
 const AT_ONCE_BYTES: usize = 1 << 20;
 
-/// What stands between rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Layout {
-    /// Commas: the chunks together are the inside of a JSON array.
-    Array,
-    /// Each row ends its line.
-    Lines,
-}
-
 /// An answer that has begun. Dropping it stops the statement.
 pub(crate) struct Answer {
     pub(crate) columns: Arc<[Column]>,
     pub(crate) commit: Commit,
     pub(crate) rows: Rows,
-    /// The most bytes that an answer in one piece may have.
-    pub(crate) max_bytes: u64,
 }
 
-/// Rows as JSON in the layout that was asked for, and how it went.
+/// Rows in the layout that was asked for, and how it went.
 pub(crate) enum Rows {
     /// All of them.
-    Whole(Vec<u8>, QueryStats),
+    Whole(Bytes, QueryStats),
     /// As they are found, and at the end how it went.
     Pieces(Pieces<QueryStats>),
-}
-
-impl Rows {
-    /// Bytes that are there already.
-    pub(crate) fn known_bytes(&self) -> usize {
-        match self {
-            Self::Whole(rows, _) => rows.len(),
-            Self::Pieces(_) => 0,
-        }
-    }
 }
 
 /// What an answer begins with.
@@ -222,7 +200,7 @@ impl Work {
             // It is over before anybody could take it back.
             cancelled: Arc::new(AtomicBool::new(false)),
         };
-        let mut rows = RowWriter::new(&reached.statement.labels, self.layout);
+        let mut rows = self.rows(reached)?;
         let mut pushed = Ok(());
         let mut is_long = false;
         let executed = reached.reader.query(
@@ -230,8 +208,8 @@ impl Work {
             &self.parameters,
             &limits,
             &mut |snapshot, values| {
-                pushed = rows.push_all(snapshot, values, limits.max_bytes);
-                is_long = rows.bytes.len() > PIECE;
+                pushed = rows.push(snapshot, values, limits.max_bytes);
+                is_long = rows.held_bytes() > PIECE;
                 match pushed {
                     Ok(()) if !is_long => ControlFlow::Continue(()),
                     _ => ControlFlow::Break(()),
@@ -239,24 +217,23 @@ impl Work {
             },
         );
         match (pushed, executed.map_err(Error::of_query)) {
-            (Err(TooLarge), _)
+            (Err(Error::ResultTooLarge { .. }), _)
             | (_, Err(Error::Execute(ExecuteError::Deadline | ExecuteError::MemoryLimit { .. }))) =>
             {
                 is_long = true;
             }
-            (Ok(()), Err(error)) => return Err(error),
+            (Err(error), _) | (Ok(()), Err(error)) => return Err(error),
             (Ok(()), Ok(())) => {}
         }
         if is_long {
             reached.statement.was_long();
             return Ok(None);
         }
-        let stats = self.stats(rows.count);
+        let stats = self.stats(rows.count());
         Ok(Some(Answer {
             columns: Arc::clone(&reached.statement.columns),
             commit: outcome::commit(reached.reader.head()),
-            rows: Rows::Whole(rows.bytes, stats),
-            max_bytes: self.app.limits().query_memory_bytes,
+            rows: Rows::Whole(rows.finish()?, stats),
         }))
     }
 
@@ -269,7 +246,6 @@ impl Work {
     async fn answer_elsewhere(self, reached: Option<Reached>) -> Result<Answer, Error> {
         let slot = self.slot().await?;
         let (cancelled, cancel) = self.app.running.begin();
-        let max_bytes = self.app.limits().query_memory_bytes;
         let limits = Limits {
             deadline: Some(self.deadline),
             max_rows: Some(self.max_rows),
@@ -296,7 +272,6 @@ impl Work {
             columns,
             commit,
             rows: Rows::Pieces(rows),
-            max_bytes,
         })
     }
 
@@ -304,7 +279,7 @@ impl Work {
     fn run(&self, reached: &Reached, limits: &Limits, output: &mut Output) -> Result<u64, Error> {
         let columns = &reached.statement.columns;
         let commit = outcome::commit(reached.reader.head());
-        let mut rows = RowWriter::new(&reached.statement.labels, self.layout);
+        let mut rows = self.rows(reached)?;
         let mut pushed = Ok(());
         let executed = reached.reader.query(
             &reached.plan,
@@ -312,10 +287,9 @@ impl Work {
             limits,
             &mut |snapshot, values| {
                 pushed = rows
-                    .push_all(snapshot, values, limits.max_bytes)
-                    .map_err(|TooLarge| self.too_large())
+                    .push(snapshot, values, limits.max_bytes)
                     .and_then(|()| {
-                        if rows.bytes.len() < PIECE {
+                        if rows.made_bytes() < PIECE {
                             return Ok(());
                         }
                         output.begin(columns, &commit);
@@ -329,9 +303,15 @@ impl Work {
         );
         pushed?;
         executed.map_err(|error| self.failed(Error::of_query(error)))?;
+        let count = rows.count();
+        let rest = rows.finish()?;
         output.begin(columns, &commit);
-        self.send(rows.take(), output)?;
-        Ok(rows.count)
+        self.send(rest, output)?;
+        Ok(count)
+    }
+
+    fn rows<'a>(&self, reached: &'a Reached) -> Result<RowWriter<'a>, Error> {
+        RowWriter::new(self.layout, &reached.statement, reached.reader.head())
     }
 
     fn stats(&self, rows: u64) -> QueryStats {
@@ -341,12 +321,6 @@ impl Work {
 
     fn max_bytes(&self) -> usize {
         usize::try_from(self.app.limits().query_memory_bytes).unwrap_or(usize::MAX)
-    }
-
-    fn too_large(&self) -> Error {
-        Error::ResultTooLarge {
-            limit: self.app.limits().query_memory_bytes,
-        }
     }
 
     fn send(&self, piece: Bytes, output: &Output) -> Result<(), Error> {
@@ -369,94 +343,5 @@ impl Work {
             }
             error => error,
         }
-    }
-}
-
-/// Writes rows as JSON objects.
-struct RowWriter<'a> {
-    /// `"name":` for each column.
-    labels: &'a [Vec<u8>],
-    layout: Layout,
-    bytes: Vec<u8>,
-    count: u64,
-}
-
-impl<'a> RowWriter<'a> {
-    fn new(labels: &'a [Vec<u8>], layout: Layout) -> Self {
-        Self {
-            labels,
-            layout,
-            bytes: Vec::new(),
-            count: 0,
-        }
-    }
-
-    /// A row of `snapshot`, of `max_bytes` at most.
-    fn push_all(
-        &mut self,
-        snapshot: &Snapshot,
-        values: &[Value],
-        max_bytes: usize,
-    ) -> Result<(), TooLarge> {
-        let budget = Budget::new(max_bytes);
-        let json = Values::new(snapshot, &budget);
-        self.push(values, |value| json.json(value))
-    }
-
-    /// After an error the row is half written: nothing more may be taken.
-    fn push(
-        &mut self,
-        values: &[Value],
-        json: impl Fn(&Value) -> Result<serde_json::Value, TooLarge>,
-    ) -> Result<(), TooLarge> {
-        if self.layout == Layout::Array && self.count > 0 {
-            self.bytes.push(b',');
-        }
-        let mut before = b'{';
-        for (label, value) in self.labels.iter().zip(values) {
-            self.bytes.push(before);
-            self.bytes.extend_from_slice(label);
-            serde_json::to_writer(&mut self.bytes, &json(value)?)
-                .expect("a JSON value with text as keys goes into memory");
-            before = b',';
-        }
-        if values.is_empty() {
-            self.bytes.push(b'{');
-        }
-        self.bytes.push(b'}');
-        if self.layout == Layout::Lines {
-            self.bytes.push(b'\n');
-        }
-        self.count += 1;
-        Ok(())
-    }
-
-    fn take(&mut self) -> Bytes {
-        Bytes::from(std::mem::take(&mut self.bytes))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_json_in_either_layout() {
-        let labels = [b"\"a\":".to_vec(), br#""say \"b\"":"#.to_vec()];
-        let write = |layout| {
-            let mut rows = RowWriter::new(&labels, layout);
-            for number in [1, 2] {
-                let json = |value: &Value| match value {
-                    Value::Int(number) => Ok((*number).into()),
-                    _ => Ok(serde_json::Value::Null),
-                };
-                rows.push(&[Value::Int(number), Value::Null], json)
-                    .expect("small");
-            }
-            String::from_utf8(rows.take().to_vec()).expect("UTF-8")
-        };
-        let row = |number| format!(r#"{{"a":{number},"say \"b\"":null}}"#);
-        assert_eq!(write(Layout::Array), format!("{},{}", row(1), row(2)));
-        assert_eq!(write(Layout::Lines), format!("{}\n{}\n", row(1), row(2)));
     }
 }

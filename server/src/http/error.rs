@@ -15,6 +15,7 @@ use registry::{HandleError, with_causes};
 use storage_engine::executor::ExecuteError;
 use storage_engine::export::ExportError;
 use storage_engine::load::LineError;
+use storage_engine::results::RowError;
 use storage_engine::{CommitError, OpenError, PastError, WriteError};
 
 use super::envelope::defect;
@@ -50,10 +51,12 @@ impl From<Error> for Failure {
             Error::Mutate(error) => commit(error, step),
             Error::Load(error) => commit(error, |wrong| lines(wrong.lines)),
             Error::Lines(errors) => lines(errors.0),
-            Error::Export(ExportError::UnknownType { ref name, .. }) => Self::new(
-                ErrorCode::InvalidRequest,
-                format!("type: the schema has no type {name:?}"),
-            ),
+            Error::Export(error) => export(&error),
+            Error::Row(error) => match error {
+                RowError::TooLarge => Self::new(ErrorCode::MemoryLimit, words),
+                RowError::OutOfRange { .. } => Self::new(ErrorCode::ExecutionFailed, words),
+                RowError::Batch(error) => internal(&error),
+            },
             Error::Upload(error) => upload(&error),
             Error::Spool(error) => {
                 unavailable(&error, "the server cannot keep the body on its disk")
@@ -70,6 +73,19 @@ impl From<Error> for Failure {
             Error::Panicked(error) => internal(&error),
             Error::Unreadable(error) => internal(&error),
         }
+    }
+}
+
+fn export(error: &ExportError) -> Failure {
+    let words = format!("type: {error}");
+    match error {
+        ExportError::UnknownType { .. } | ExportError::NoType => {
+            Failure::new(ErrorCode::InvalidRequest, words)
+        }
+        ExportError::Open | ExportError::Ambiguous { .. } => {
+            Failure::new(ErrorCode::Unsupported, words)
+        }
+        ExportError::Batch(error) => internal(error),
     }
 }
 

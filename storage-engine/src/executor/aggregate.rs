@@ -13,6 +13,7 @@ use super::Row;
 use super::context::{Context, size_of_value};
 use super::error::{ArithmeticProblem, ExecuteError};
 use super::functions::temporal;
+use super::operator::{Operator, variable};
 use super::operators;
 use super::pipeline::{Flow, MORE, Next, Stage};
 
@@ -128,6 +129,26 @@ impl Stage for AggregateStage<'_> {
             .statement
             .release(std::mem::take(&mut self.bytes));
         Ok(())
+    }
+
+    fn describe(&self, rows: f64, operators: &mut Vec<Operator>) -> f64 {
+        let aggregates = self.aggregation.aggregates.iter();
+        let aggregates = aggregates.map(|aggregate| variable(aggregate.slot));
+        let keys = self.aggregation.keys.iter().map(|key| variable(key.slot));
+        let (keys, aggregates): (Vec<_>, Vec<_>) = (keys.collect(), aggregates.collect());
+        let (details, groups) = match keys.is_empty() {
+            true => (aggregates.join(", "), 1.0),
+            // As if every group had as many rows as there are groups.
+            false => (
+                format!("{} by {}", aggregates.join(", "), keys.join(", ")),
+                rows.max(1.0).sqrt(),
+            ),
+        };
+        operators.push(Operator {
+            estimated_rows: groups,
+            ..Operator::new("Aggregate", details)
+        });
+        groups
     }
 }
 

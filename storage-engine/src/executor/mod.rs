@@ -29,6 +29,7 @@ mod fold;
 mod functions;
 mod matching;
 mod nested;
+mod operator;
 mod operators;
 mod parameters;
 mod pipeline;
@@ -51,6 +52,7 @@ use language::value::{GroupKey, Value};
 use rustc_hash::FxHashSet;
 
 pub use error::{ArithmeticProblem, ExecuteError};
+pub use operator::Operator;
 
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
@@ -130,6 +132,33 @@ pub fn read(
         )?;
     }
     Ok(())
+}
+
+/// The physical operators of a plan that only reads, as they would be chosen now: for each part that
+/// `UNION` joins, in the order in which rows flow through them.
+///
+/// # Errors
+/// As for [`read`], but for what only running the statement can show.
+pub fn explain(
+    plan: &Plan,
+    parameters: &Parameters,
+    snapshot: &Snapshot,
+    limits: &Limits,
+) -> Result<Vec<Vec<Operator>>, ExecuteError> {
+    let statement = Statement::new(plan, parameters, limits)?;
+    let context = Context {
+        snapshot,
+        statement: &statement,
+        around: &[],
+    };
+    check_size(plan)?;
+    let branches = plan.branches().map(|(clauses, columns)| {
+        let clauses = fold::constants(context, clauses);
+        let wanted = walk::wanted_after(&clauses, columns, plan.slots);
+        let stages = pipeline::stages(context, &clauses, &wanted)?;
+        Ok(pipeline::describe(&stages))
+    });
+    branches.collect()
 }
 
 /// Runs a plan inside a transaction; its own changes are visible to its later clauses.

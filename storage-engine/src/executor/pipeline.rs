@@ -15,6 +15,7 @@ use super::aggregate::AggregateStage;
 use super::context::Context;
 use super::error::ExecuteError;
 use super::matching::MatchStage;
+use super::operator::{Operator, variable};
 use super::procedures::CallStage;
 use super::project::ProjectStage;
 use super::walk::SlotSet;
@@ -24,6 +25,9 @@ pub(crate) type Flow = Result<ControlFlow<()>, ExecuteError>;
 
 /// Takes rows.
 pub(crate) type Next<'n> = dyn FnMut(&mut Row) -> Flow + 'n;
+
+/// A list is expected to be about as long as this.
+const USUAL_LIST: f64 = 10.0;
 
 /// Go on.
 pub(crate) const MORE: Flow = Ok(ControlFlow::Continue(()));
@@ -45,31 +49,64 @@ pub(crate) trait Stage {
     fn closed(&self) -> bool {
         false
     }
+
+    /// Adds what it consists of, given how many rows are expected to come in; says how many are
+    /// expected to come out. Rows that came out of the stage are filled in by whoever runs it.
+    fn describe(&self, rows: f64, operators: &mut Vec<Operator>) -> f64;
 }
 
 /// A stage of some kind, living as long as the plan and the snapshot.
-pub(crate) type BoxedStage<'a> = Box<dyn Stage + 'a>;
+pub(crate) struct Running<'a> {
+    stage: Box<dyn Stage + 'a>,
+    /// How many rows have come out of it.
+    rows: u64,
+}
+
+impl<'a> Running<'a> {
+    fn new(stage: impl Stage + 'a) -> Self {
+        Self {
+            stage: Box::new(stage),
+            rows: 0,
+        }
+    }
+}
+
+/// The operators of stages, with the rows that came out of each so far.
+pub(crate) fn describe(stages: &[Running<'_>]) -> Vec<Operator> {
+    let mut operators = Vec::new();
+    let mut rows = 1.0;
+    for running in stages {
+        let before = operators.len();
+        rows = running.stage.describe(rows, &mut operators);
+        if let Some(last) = operators.get_mut(before..).and_then(<[Operator]>::last_mut) {
+            last.rows = running.rows;
+        }
+    }
+    operators
+}
 
 /// The stages of clauses that read; `wanted` holds for each clause what is mentioned after it.
 pub(crate) fn stages<'a>(
     context: Context<'a>,
     clauses: &'a [Clause],
     wanted: &'a [SlotSet],
-) -> Result<Vec<BoxedStage<'a>>, ExecuteError> {
-    let mut stages: Vec<BoxedStage<'a>> = Vec::with_capacity(clauses.len());
+) -> Result<Vec<Running<'a>>, ExecuteError> {
+    let mut stages: Vec<Running<'a>> = Vec::with_capacity(clauses.len());
     for (clause, wanted) in clauses.iter().zip(wanted) {
         match clause {
             Clause::Match(matching) => {
-                stages.push(Box::new(MatchStage::new(context, matching, wanted)));
+                stages.push(Running::new(MatchStage::new(context, matching, wanted)));
             }
-            Clause::Unwind(unwind) => stages.push(Box::new(UnwindStage { context, unwind })),
+            Clause::Unwind(unwind) => stages.push(Running::new(UnwindStage { context, unwind })),
             Clause::Project(projection) => {
                 if let Some(aggregation) = &projection.aggregation {
-                    stages.push(Box::new(AggregateStage::new(context, aggregation)));
+                    stages.push(Running::new(AggregateStage::new(context, aggregation)));
                 }
-                stages.push(Box::new(ProjectStage::new(context, projection, wanted)?));
+                stages.push(Running::new(ProjectStage::new(
+                    context, projection, wanted,
+                )?));
             }
-            Clause::Call(call) => stages.push(Box::new(CallStage::new(context, call))),
+            Clause::Call(call) => stages.push(Running::new(CallStage::new(context, call))),
             Clause::Create(_) | Clause::Merge(_) | Clause::Set(_) | Clause::Delete(_) => {}
         }
     }
@@ -78,11 +115,11 @@ pub(crate) fn stages<'a>(
 
 /// Runs rows through stages into `out`.
 pub(crate) fn run<'a>(
-    stages: &mut [BoxedStage<'a>],
+    stages: &mut [Running<'a>],
     rows: impl IntoIterator<Item = Row>,
     out: &mut Next<'_>,
 ) -> Result<(), ExecuteError> {
-    if !stages.iter().any(|stage| stage.closed()) {
+    if !stages.iter().any(|running| running.stage.closed()) {
         for mut row in rows {
             if push(stages, &mut row, out)?.is_break() {
                 break;
@@ -91,16 +128,23 @@ pub(crate) fn run<'a>(
     }
     let mut rest = stages;
     while let Some((first, later)) = rest.split_first_mut() {
-        first.finish(&mut |row| push(later, row, out))?;
+        let Running { stage, rows } = first;
+        stage.finish(&mut |row| {
+            *rows += 1;
+            push(later, row, out)
+        })?;
         rest = later;
     }
     Ok(())
 }
 
-fn push<'a>(stages: &mut [BoxedStage<'a>], row: &mut Row, out: &mut Next<'_>) -> Flow {
+fn push<'a>(stages: &mut [Running<'a>], row: &mut Row, out: &mut Next<'_>) -> Flow {
     match stages.split_first_mut() {
         None => out(row),
-        Some((first, later)) => first.push(row, &mut |row| push(later, row, out)),
+        Some((Running { stage, rows }, later)) => stage.push(row, &mut |row| {
+            *rows += 1;
+            push(later, row, out)
+        }),
     }
 }
 
@@ -129,5 +173,14 @@ impl Stage for UnwindStage<'_> {
                 next(row)
             }
         }
+    }
+
+    fn describe(&self, rows: f64, operators: &mut Vec<Operator>) -> f64 {
+        let rows = rows * USUAL_LIST;
+        operators.push(Operator {
+            estimated_rows: rows,
+            ..Operator::new("Unwind", variable(self.unwind.slot))
+        });
+        rows
     }
 }

@@ -383,15 +383,6 @@ impl Inner {
 
     /// Removes one object.
     fn remove(&self, name: &str, bytes: u64, sweep: &mut Sweep) -> Result<bool, FileError> {
-        #[cfg(test)]
-        if let Some(faults) = &self.options.faults {
-            let path = self.store.place(name);
-            if let journal::Verdict::Fail(error) =
-                faults.before(&journal::Effect::Remove { path: &path })
-            {
-                return Err(crate::files::failed("remove", &path)(error));
-            }
-        }
         self.store.delete(name)?;
         sweep.removed(bytes);
         Ok(true)

@@ -8,6 +8,7 @@ use journal::{
     Point, Recovery, Seen, SegmentSummary, Sight, Start, VisitError,
 };
 
+use crate::disk;
 use crate::graph::{LOCAL_EPOCH, Options};
 use crate::lock::{LockError, WriterLock};
 use crate::record::{Record, Term};
@@ -250,10 +251,7 @@ fn open_folder(
     let options = journal::Options {
         segment_bytes: options.segment_bytes,
         epoch: LOCAL_EPOCH,
-        #[cfg(test)]
-        faults: options.faults.clone(),
-        #[cfg(not(test))]
-        faults: None,
+        faults: disk::faults(&store.place("log")),
     };
     Journal::open(&store.place("log"), start, options, visit)
 }

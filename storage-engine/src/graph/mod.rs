@@ -101,9 +101,6 @@ pub struct Options {
     pub commit_bytes: usize,
     /// How many long statements run beside the committer; one principal never has all of them.
     pub ahead: usize,
-    /// Makes effects on the log's disk fail.
-    #[cfg(test)]
-    pub(crate) faults: Option<Arc<dyn journal::Faults>>,
 }
 
 impl Default for Options {
@@ -119,8 +116,6 @@ impl Default for Options {
             queue_bytes: 256 << 20,
             commit_bytes: 1 << 30,
             ahead: 4,
-            #[cfg(test)]
-            faults: None,
         }
     }
 }

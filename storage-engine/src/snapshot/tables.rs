@@ -64,14 +64,8 @@ impl NodeTable {
         let mut keys = prepared.keys.with_newer(&self.keys, folded);
         let rows = self.rows.rebased(&prepared.rows.base, folded);
         for (id, entry) in rows.changes.iter() {
-            match &entry.row {
-                Some(row) => keys.put(&rows.layout, row, Some(*id)),
-                None => {
-                    // Made and gone since, its key was never in the levels.
-                    if let Some(key) = rows.base.find(*id) {
-                        keys.free(&rows.layout, key);
-                    }
-                }
+            if let Some(row) = &entry.row {
+                keys.put(&rows.layout, row, Some(*id));
             }
         }
         Self { rows, keys }

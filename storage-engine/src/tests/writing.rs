@@ -11,7 +11,8 @@ use journal::{Effect, Faults, Verdict};
 use language::value::Value;
 use tokio::runtime::Runtime;
 
-use super::Fixture;
+use super::{Fixture, in_log};
+use crate::disk::watched::watch;
 use crate::record::Encoding;
 use crate::{CommitError, Graph, Options, Transaction, WriteError, WriteRequest, Written};
 
@@ -25,8 +26,8 @@ struct Broken {
 impl Faults for Broken {
     fn before(&self, effect: &Effect<'_>) -> Verdict {
         let hit = match effect {
-            Effect::Create { .. } => self.creating,
-            Effect::SyncFile { .. } => !self.creating,
+            Effect::Create { path } => self.creating && in_log(path),
+            Effect::SyncFile { path } => !self.creating && in_log(path),
             _ => false,
         };
         if hit && self.on.load(Ordering::Acquire) {
@@ -132,10 +133,8 @@ fn what_fits_alone_does_not_fail_together() {
 fn no_answer_shows_what_is_not_durable() {
     let mut fixture = Fixture::new();
     let faults = Arc::new(Broken::default());
-    fixture.reopen_with(Options {
-        faults: Some(faults.clone()),
-        ..Options::default()
-    });
+    let _watch = watch(&fixture.folder(), faults.clone());
+    fixture.reopen();
     fixture.add_person("zoe@x", 1);
     let head = fixture.graph().snapshot().head().clone();
     let conditional = WriteRequest {
@@ -185,8 +184,8 @@ fn side_files_go_with_the_write_that_failed() {
         creating: true,
         ..Broken::default()
     });
+    let _watch = watch(&fixture.folder(), faults.clone());
     let options = Options {
-        faults: Some(faults.clone()),
         segment_bytes: 1,
         ..Options::default()
     };

@@ -19,11 +19,13 @@ mod variable_length;
 use language::plan::{Match, Slot};
 use language::value::Value;
 
+use self::condition::Condition;
 use self::planning::Planned;
 pub(crate) use self::search::stored_form;
 use self::search::{Search, Used};
 use super::Row;
 use super::context::Context;
+use super::operator::Operator;
 use super::pipeline::{Flow, Next, Stage};
 use super::walk::SlotSet;
 
@@ -67,5 +69,31 @@ impl Stage for MatchStage<'_> {
             row[slot.0] = Value::Null;
         }
         next(row)
+    }
+
+    fn describe(&self, rows: f64, operators: &mut Vec<Operator>) -> f64 {
+        let schema = self.context.snapshot.schema();
+        let mut expected = rows;
+        for step in &self.steps {
+            expected *= step.growth;
+            let conditions = step.conditions.iter().filter_map(Condition::span);
+            let Some(operator) = step.operation.describe(schema) else {
+                continue;
+            };
+            operators.push(Operator {
+                conditions: conditions.collect(),
+                estimated_rows: expected,
+                rows: step.rows.get(),
+                ..operator
+            });
+        }
+        if self.optional {
+            expected = expected.max(rows);
+            operators.push(Operator {
+                estimated_rows: expected,
+                ..Operator::new("Optional", String::new())
+            });
+        }
+        expected
     }
 }

@@ -6,6 +6,7 @@
 //! that can fail are kept for the end, in the order of the text, so that they see only rows that
 //! match.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use language::plan::{
@@ -25,6 +26,10 @@ use crate::executor::walk::SlotSet;
 pub(crate) struct Planned<'a> {
     pub(crate) operation: Operation<'a>,
     pub(crate) conditions: Vec<Condition<'a>>,
+    /// How many rows are expected to come out for one that comes in.
+    pub(crate) growth: f64,
+    /// How many rows have come out.
+    pub(crate) rows: Cell<u64>,
 }
 
 /// The steps of a clause.
@@ -84,6 +89,8 @@ pub(crate) fn plan<'a>(
         let nothing = Planned {
             operation: Operation::Nothing,
             conditions: Vec::new(),
+            growth: 0.0,
+            rows: Cell::new(0),
         };
         return MatchPlan {
             new_slots: planner.own.iter().collect(),
@@ -108,11 +115,12 @@ pub(crate) fn plan<'a>(
 
 impl<'a> Planner<'a> {
     fn begin(&mut self) {
-        self.emit(Operation::Begin, &[]);
+        self.emit(Operation::Begin, &[], 1.0);
     }
 
-    /// Adds a step that binds `slots`, with the conditions that have become testable.
-    fn emit(&mut self, operation: Operation<'a>, slots: &[Slot]) {
+    /// Adds a step that binds `slots` and gives `growth` rows for each before it is tested, with the
+    /// conditions that have become testable.
+    fn emit(&mut self, operation: Operation<'a>, slots: &[Slot], growth: f64) {
         slots.iter().for_each(|slot| self.bound.insert(*slot));
         let mut conditions = Vec::new();
         let pending = std::mem::take(&mut self.pending);
@@ -130,9 +138,16 @@ impl<'a> Planner<'a> {
             Condition::Property(..) | Condition::EachProperty(..) => 2,
             Condition::Filter(_) => 3,
         });
+        // What a key fixes, its conditions only say again.
+        let selectivity: f64 = match operation {
+            Operation::Lookup { .. } => 1.0,
+            _ => conditions.iter().map(Condition::selectivity).product(),
+        };
         self.steps.push(Planned {
             operation,
             conditions,
+            growth: growth * selectivity,
+            rows: Cell::new(0),
         });
     }
 
@@ -156,7 +171,10 @@ impl<'a> Planner<'a> {
                 .min_by_key(|(slot, facts)| self.scan_cost(**slot, facts))
                 .map(|(slot, facts)| (*slot, facts.types.iter().copied().collect()));
             match start {
-                Some((slot, types)) => self.emit(Operation::Scan { slot, types }, &[slot]),
+                Some((slot, types)) => {
+                    let rows = self.node_count(&types);
+                    self.emit(Operation::Scan { slot, types }, &[slot], rows);
+                }
                 None => return,
             }
         }
@@ -173,7 +191,7 @@ impl<'a> Planner<'a> {
             .next();
         match found {
             Some((slot, keys)) => {
-                self.emit(Operation::Lookup { slot, keys }, &[slot]);
+                self.emit(Operation::Lookup { slot, keys }, &[slot], 1.0);
                 true
             }
             None => false,
@@ -194,6 +212,7 @@ impl<'a> Planner<'a> {
             (link.left, link.right)
         };
         let to_bound = self.bound.contains(to);
+        let growth = self.growth(&link, from, to_bound);
         let edge = link.edge;
         let snapshot = self.context.snapshot;
         let binds = [link.left, link.right, edge.slot];
@@ -207,7 +226,7 @@ impl<'a> Planner<'a> {
                 left_bound,
                 right_bound,
             };
-            return self.emit(Operation::BoundEdge(step), &binds);
+            return self.emit(Operation::BoundEdge(step), &binds, 1.0);
         }
         if edge.length.is_none() {
             let far = self.nodes.get(&to).map(|facts| &facts.types);
@@ -220,7 +239,7 @@ impl<'a> Planner<'a> {
                 ways: Ways::new(snapshot, edge, reversed, far),
                 back: Ways::new(snapshot, edge, !reversed, near),
             };
-            return self.emit(Operation::Expand(step), &binds);
+            return self.emit(Operation::Expand(step), &binds, growth);
         }
         let mut tests = Vec::new();
         for test in &edge.properties {
@@ -260,7 +279,7 @@ impl<'a> Planner<'a> {
             None if bound_edge => Operation::BoundList(BoundList { edge, walk }),
             None => Operation::VariableLength(walk),
         };
-        self.emit(operation, &binds);
+        self.emit(operation, &binds, growth);
     }
 
     fn bind_paths(&mut self) {
@@ -271,7 +290,7 @@ impl<'a> Planner<'a> {
             .filter_map(|path| Some((path.binding?, path)))
             .collect();
         for (slot, path) in paths {
-            self.emit(Operation::Path { slot, path }, &[slot]);
+            self.emit(Operation::Path { slot, path }, &[slot], 1.0);
         }
     }
 }

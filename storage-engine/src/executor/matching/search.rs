@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use language::plan::{PathPattern, Slot};
-use language::schema::{PropertyType, TypeId};
+use language::schema::{PropertyType, Schema, TypeId};
 use language::value::{EdgeRef, NodeRef, Path, Value};
 use rustc_hash::FxHashSet;
 
@@ -17,6 +17,7 @@ use super::variable_length::{BoundList, VariableLength};
 use crate::executor::Row;
 use crate::executor::context::Context;
 use crate::executor::error::ExecuteError;
+use crate::executor::operator::{self, Operator};
 use crate::executor::pipeline::{ENOUGH, Flow, MORE, Next};
 use crate::snapshot::Snapshot;
 
@@ -113,6 +114,28 @@ pub(crate) struct Search<'s, 'a, 'n> {
     pub(crate) found: bool,
 }
 
+impl Operation<'_> {
+    /// What it is; nothing for what does no work.
+    pub(crate) fn describe(&self, schema: &Schema) -> Option<Operator> {
+        let text = |name, details| Some(Operator::new(name, details));
+        match self {
+            Self::Begin => None,
+            Self::Nothing => text("Nothing", String::new()),
+            Self::Scan { slot, types } => text("NodeScan", operator::node(schema, *slot, types)),
+            Self::Lookup { slot, keys } => {
+                let types = keys.iter().map(|key| &key.type_id);
+                text("KeyLookup", operator::node(schema, *slot, types))
+            }
+            Self::Expand(expand) => expand.describe(schema),
+            Self::BoundEdge(bound) => text("RelationshipEnds", operator::variable(bound.edge.slot)),
+            Self::VariableLength(walk) => text("ExpandVariable", walk.details(schema)),
+            Self::BoundList(bound) => text("FollowList", bound.walk.details(schema)),
+            Self::Shortest(shortest) => text("ShortestPath", shortest.walk.details(schema)),
+            Self::Path { slot, .. } => text("Path", operator::variable(*slot)),
+        }
+    }
+}
+
 impl Search<'_, '_, '_> {
     /// Runs the step at a place, and with it all after it.
     pub(crate) fn run(&mut self, at: usize, row: &mut Row) -> Flow {
@@ -147,6 +170,7 @@ impl Search<'_, '_, '_> {
                 return MORE;
             }
         }
+        steps[at].rows.update(|rows| rows + 1);
         self.run(at + 1, row)
     }
 

@@ -3,6 +3,7 @@
 
 mod behaviour;
 mod cases;
+mod explain;
 mod graph;
 mod naive;
 mod naive_value;
