@@ -133,6 +133,7 @@ impl Handles {
         registration: &Registration,
     ) -> Result<Option<Reader>, HandleError> {
         let graph = self.open_graph(permit, registration)?;
+        let graph = graph.filter(Graph::is_current);
         Ok(graph.map(|graph| Reader::on(registration, graph)))
     }
 
@@ -222,7 +223,16 @@ impl Handles {
         if let State::Following(follower) = &*state {
             return Ok(Source::Followed(follower.clone()));
         }
-        self.open(&mut state, registration)
+        let source = self.open(&mut state, registration)?;
+        let Source::Written(graph) = &source else {
+            return Ok(source);
+        };
+        match graph.hold_on() {
+            Ok(()) => Ok(source),
+            // Another process has come.
+            Err(_) if graph.is_lost() => self.open(&mut state, registration),
+            Err(error) => Err(HandleError::NotNow(Arc::new(error))),
+        }
     }
 
     fn slot(&self, permit: &Permit, registration: &Registration) -> Result<Arc<Slot>, HandleError> {

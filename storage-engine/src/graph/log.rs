@@ -9,6 +9,7 @@ use journal::{
 };
 
 use crate::disk;
+use crate::graph::ahead::in_background;
 use crate::graph::{LOCAL_EPOCH, Options};
 use crate::lock::{LockError, WriterLock};
 use crate::record::{Record, Term};
@@ -55,7 +56,7 @@ pub(super) struct Log {
 #[derive(Debug)]
 enum Form {
     Folder(Journal, WriterLock),
-    Objects(Box<ObjectJournal>, Claim),
+    Objects(Box<ObjectJournal>, Arc<Claim>),
 }
 
 /// Takes the log's entries.
@@ -72,7 +73,7 @@ impl Log {
                     lease,
                 };
                 let journal = ObjectJournal::create(objects, options)?;
-                Form::Objects(Box::new(journal), claim)
+                Form::Objects(Box::new(journal), Arc::new(claim))
             }
             Right::Lock(lock) => {
                 let options = journal::Options {
@@ -102,7 +103,7 @@ impl Log {
                 match open_objects(store, epoch, options.lease, start, visit) {
                     Ok((journal, recovery)) => {
                         claim.forget_others();
-                        (Form::Objects(Box::new(journal), claim), recovery)
+                        (Form::Objects(Box::new(journal), Arc::new(claim)), recovery)
                     }
                     Err(error) => {
                         *right = Some(Right::Claim(claim));
@@ -138,7 +139,7 @@ impl Log {
             Form::Objects(journal, claim) => {
                 let appended = journal.append(entries);
                 if appended.is_ok() {
-                    claim.renew_if_due();
+                    renew_if_due(claim);
                 }
                 // A later look would tell what became of the group, and everybody who has been told
                 // otherwise by then would have to be told anew. Opening the graph again is simpler.
@@ -146,6 +147,14 @@ impl Log {
                 self.lost |= unknown || journal.is_superseded();
                 appended
             }
+        }
+    }
+
+    /// What this process claims in an object store.
+    pub(super) fn claim(&self) -> Option<Arc<Claim>> {
+        match &self.form {
+            Form::Folder(..) => None,
+            Form::Objects(_, claim) => Some(claim.clone()),
         }
     }
 
@@ -239,6 +248,14 @@ impl Log {
                 Ok(())
             }
         }
+    }
+}
+
+/// Says that this writer is at work, when that was said some time ago. Nobody waits for it.
+pub(super) fn renew_if_due(claim: &Arc<Claim>) {
+    if claim.is_to_be_renewed() {
+        let claim = claim.clone();
+        in_background(move || claim.renew());
     }
 }
 

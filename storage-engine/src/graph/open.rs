@@ -200,6 +200,7 @@ impl Graph {
             store: store.clone(),
             options: options.clone(),
             epoch: log.epoch(),
+            claim: log.claim(),
             places: Arc::new(places),
             published: ArcSwap::from_pointee(published),
             queue: Mutex::default(),

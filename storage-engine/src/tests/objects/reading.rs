@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{add, people, place, schema, short};
 use crate::lease::Lease;
 use crate::tests::contents;
-use crate::{At, Follower, Graph, NewGraph, Options, PastLimits, checkpoint};
+use crate::{At, Follower, Graph, NewGraph, OpenError, Options, PastLimits, checkpoint};
 
 fn frugal() -> Options {
     Options {
@@ -129,4 +129,72 @@ fn readers_share_what_one_has_looked_up() {
             .into_iter()
             .for_each(|it| it.join().expect("no panic"));
     });
+}
+
+#[test]
+fn a_writer_that_was_idle_knows_whether_it_is_current() {
+    let (_home, store, memory) = place();
+    Graph::create(&store, NewGraph::new(schema(), "test")).expect("created");
+    let first = Graph::open(&store, short()).expect("opened");
+    assert!(first.is_current());
+    first.hold_on().expect("it is");
+    std::thread::sleep(short().lease * 2);
+    assert!(!first.is_current());
+    // Nobody has come: it holds the graph again, and others leave it alone.
+    first.hold_on().expect("nobody has come");
+    assert!(first.is_current());
+    let refused = Graph::open(&store, short()).map(drop);
+    assert!(
+        matches!(refused, Err(OpenError::Locked { .. })),
+        "{refused:?}"
+    );
+    add(&first, "ann@x").expect("written");
+    std::thread::sleep(short().lease * 2);
+    memory.cut("/log/", 1_000);
+    let error = first.hold_on().expect_err("it cannot be told");
+    assert!(error.is_passing() && !first.is_lost(), "{error:?}");
+    assert!(!first.is_current());
+    memory.mend();
+    first.hold_on().expect("still nobody");
+    std::thread::sleep(short().lease * 2);
+    let second = Graph::open(&store, Options::default()).expect("taken over");
+    add(&second, "bob@x").expect("written");
+    assert!(!first.is_current());
+    first.hold_on().expect_err("overtaken");
+    assert!(first.is_lost());
+    assert_eq!(people(&second), 2);
+    drop((first, second));
+    let claims = store.list("epochs").expect("listed");
+    assert_eq!(claims.len(), 1, "{claims:?}");
+}
+
+/// Who says that it is current has everything that was acknowledged before it was asked, whoever else
+/// comes at that moment.
+#[test]
+fn only_one_of_those_who_come_at_once_is_current() {
+    let (_home, store, _) = place();
+    Graph::create(&store, NewGraph::new(schema(), "test")).expect("created");
+    let mut writer = Graph::open(&store, frugal()).expect("opened");
+    for round in 0..20 {
+        std::thread::sleep(frugal().lease * 2);
+        let next = std::thread::scope(|scope| {
+            let taking = scope.spawn(|| {
+                let taken = Graph::open(&store, frugal()).ok();
+                assert!(taken.is_none() || !writer.is_current(), "{round}: both");
+                taken
+            });
+            let _either = writer.hold_on();
+            taking.join().expect("one at a time")
+        });
+        if let Some(next) = next {
+            add(&next, &format!("{round}")).expect("written");
+            assert!(!writer.is_current(), "{round}");
+            writer.hold_on().expect_err("overtaken");
+            writer = next;
+        } else if writer.hold_on().is_err() {
+            // Neither: one gave way to the other, who was too late.
+            std::thread::sleep(frugal().lease * 2);
+            writer = Graph::open(&store, frugal()).expect("opened");
+        }
+    }
 }
