@@ -52,6 +52,7 @@ mod keys;
 mod lease;
 mod lock;
 mod packed;
+mod reach;
 mod record;
 mod replay;
 mod rows;

@@ -7,7 +7,7 @@ mod disk;
 mod history;
 mod memory;
 mod model;
-mod objects;
+pub(crate) mod objects;
 mod open;
 mod past;
 mod repeated;
@@ -23,8 +23,8 @@ use language::value::{NodeRef, Value};
 use tempfile::TempDir;
 
 use crate::{
-    CommitError, Graph, NewGraph, Options, Snapshot, Store, Transaction, WriteError, WriteRequest,
-    Written,
+    At, CommitError, Follower, Graph, NewGraph, Options, PastLimits, Snapshot, Store, Transaction,
+    WriteError, WriteRequest, Written,
 };
 
 const SCHEMA: &str = "
@@ -249,6 +249,44 @@ on_every_store! {
     large_bodies_go_to_side_files,
     eight_writers_share_the_log,
     objects_of_every_size_are_kept,
+    a_second_process_reads_along,
+}
+
+fn a_second_process_reads_along(mut fixture: Fixture) {
+    let small = Options {
+        fold_rows: 5,
+        ..Options::default()
+    };
+    let follower = Follower::open(&fixture.store, small).expect("opened");
+    let holder = follower.holder().expect("somebody writes");
+    assert_eq!(holder.pid, std::process::id());
+    for number in 0..12 {
+        let ann = fixture.add_person(&format!("{number}@x"), number);
+        fixture.connect(ann, ann);
+        let seen = follower.snapshot().expect("read");
+        assert_eq!(contents(&seen), fixture.contents());
+        if number % 4 == 3 {
+            fixture.graph().fold().expect("folded");
+        }
+    }
+    let status = follower.status();
+    assert_eq!(status.lsn, fixture.graph().snapshot().lsn());
+    assert!(status.checkpoint.is_some(), "{status:?}");
+    let limits = PastLimits::default();
+    let then = follower
+        .snapshot_at(At::Sequence(3), &limits)
+        .expect("read");
+    assert_eq!(contents(&then).lines().count(), 2);
+    let also = fixture.graph().snapshot_at(At::Sequence(3), &limits);
+    assert_eq!(contents(&also.expect("read")), contents(&then));
+    let left = fixture.store.list_if_there("leases").expect("listed");
+    assert!(left.is_empty(), "{left:?}");
+    fixture.graph().close().expect("closed");
+    assert_eq!(follower.holder(), None);
+    fixture.reopen();
+    fixture.add_person("last@x", 1);
+    let seen = follower.snapshot().expect("read");
+    assert_eq!(contents(&seen), fixture.contents());
 }
 
 fn objects_of_every_size_are_kept(fixture: Fixture) {

@@ -99,6 +99,9 @@ fn internal(error: &dyn std::error::Error) -> Failure {
     defect()
 }
 
+/// In how many seconds what cannot be done for now may be asked for again.
+const RETRY_AFTER: u64 = 2;
+
 /// Logs what happened and says what cannot be done for now.
 fn unavailable(error: &dyn std::error::Error, what: &str) -> Failure {
     tracing::error!(error = with_causes(error), "temporarily impossible");
@@ -106,6 +109,7 @@ fn unavailable(error: &dyn std::error::Error, what: &str) -> Failure {
         ErrorCode::Unavailable,
         format!("{what}; nothing was changed"),
     )
+    .with_header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER))
 }
 
 fn denied(denial: &Denial) -> Failure {
@@ -319,6 +323,7 @@ fn handle(error: &HandleError) -> Failure {
             | OpenError::Place(_)
             | OpenError::Unconditional
             | OpenError::File(_)
+            | OpenError::OutOfReach { .. }
             | OpenError::Log(_)
             | OpenError::Columns(_)
             | OpenError::Unfinished => unavailable(error, "the graph cannot be opened"),
@@ -347,7 +352,12 @@ fn past(error: &PastError) -> Failure {
         PastError::Cancelled => Failure::new(ErrorCode::ShuttingDown, words),
         PastError::TooLarge { .. } => Failure::new(ErrorCode::MemoryLimit, words),
         PastError::Newest(_) => unavailable(error, "the graph cannot be read"),
-        PastError::Log(_) | PastError::Record(_) | PastError::Unfit(_) => internal(error),
+        PastError::Log(_) | PastError::Record(_) | PastError::Unfit(_) => {
+            match error.is_passing() {
+                true => unavailable(error, "the graph's history cannot be read"),
+                false => internal(error),
+            }
+        }
     }
 }
 

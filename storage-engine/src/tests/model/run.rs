@@ -220,11 +220,8 @@ impl Run {
 
     /// What is acknowledged is seen by whoever reads along, from then on.
     fn follow(&mut self) {
-        let Some(folder) = self.store.folder() else {
-            return;
-        };
         let follower = self.follower.get_or_insert_with(|| {
-            Follower::open(folder, self.options.clone()).expect("opened for reading")
+            Follower::open(&self.store, self.options.clone()).expect("opened for reading")
         });
         note("follow");
         let seen = follower.snapshot().expect("read along");
