@@ -24,13 +24,19 @@ fn operators(text: &str) -> Vec<Operator> {
 fn shown(text: &str) -> Vec<String> {
     let operators = operators(text).into_iter();
     operators
-        .map(|operator| format!("{} {} ~{:.0}", operator.name, operator.details, operator.estimated_rows))
+        .map(|operator| {
+            format!(
+                "{} {} ~{:.0}",
+                operator.name, operator.details, operator.estimated_rows
+            )
+        })
         .collect()
 }
 
 #[test]
 fn a_statement_is_shown_as_its_operators() {
-    let text = "MATCH (a:P {key: 1})-[:F]->(b:P) WHERE b.x = 2 RETURN b.key AS key ORDER BY key LIMIT 3";
+    let text =
+        "MATCH (a:P {key: 1})-[:F]->(b:P) WHERE b.x = 2 RETURN b.key AS key ORDER BY key LIMIT 3";
     assert_eq!(
         shown(text),
         [
@@ -40,6 +46,10 @@ fn a_statement_is_shown_as_its_operators() {
         ]
     );
     let expand = &operators(text)[1];
-    let tested: Vec<&str> = expand.conditions.iter().map(|span| &text[span.start..span.end]).collect();
+    let tested: Vec<&str> = expand
+        .conditions
+        .iter()
+        .map(|span| &text[span.start..span.end])
+        .collect();
     assert_eq!(tested, ["b.x = 2"]);
 }
