@@ -15,6 +15,7 @@
 //! - [`object_store`] runs the real program on graphs in an object store.
 //! - [`operators`] does what operators do around a server: its environment, its doctor, its command line.
 //! - [`second`] has two of them on one config.
+//! - [`streams`] asks it for more than fits its memory.
 //! - [`readme`] and [`demo`] run what is promised to users.
 //! - [`house`] holds the rules about the sources themselves.
 #![allow(
@@ -42,3 +43,4 @@ mod readme;
 mod second;
 mod servers;
 mod single;
+mod streams;

@@ -19,6 +19,16 @@ pub(crate) async fn run(
     parameters: ListGraphsParameters,
 ) -> Result<GraphList, Error> {
     let _permit = app.permit_server(principal, Action::GraphList)?;
+    let (worker, principal) = (app.clone(), principal.clone());
+    // There may be ten thousand graphs to look at, and deleted ones are on the disk alone.
+    blocking(move || page(&worker, &principal, &parameters)).await
+}
+
+fn page(
+    app: &App,
+    principal: &Arc<Principal>,
+    parameters: &ListGraphsParameters,
+) -> Result<GraphList, Error> {
     let limit = parameters.limit.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Error::InvalidRequest(format!(
@@ -26,12 +36,11 @@ pub(crate) async fn run(
         )));
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    if parameters.state != Some(GraphState::Deleted) {
-        return registered(app, principal, &parameters, limit);
+    if parameters.state == Some(GraphState::Deleted) {
+        deleted(app, principal, parameters, limit)
+    } else {
+        registered(app, principal, parameters, limit)
     }
-    // Deleted graphs are on the disk alone.
-    let (worker, principal) = (app.clone(), principal.clone());
-    blocking(move || deleted(&worker, &principal, &parameters, limit)).await
 }
 
 fn wrong_cursor() -> Error {
