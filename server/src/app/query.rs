@@ -25,7 +25,7 @@ use super::plans::Prepared;
 use super::statement::Decided;
 use super::stream::{self, Closed, Outlet, PIECE, Pieces};
 use super::values::{Budget, TooLarge, Values};
-use super::{App, Error, Target, outcome, past, statement};
+use super::{App, Error, Target, blocking, outcome, past, statement};
 
 /// How long a statement may keep the thread that read its request.
 const AT_ONCE_TIME: Duration = Duration::from_millis(1);
@@ -85,12 +85,17 @@ pub(crate) async fn run(
     let at = past(request.at.as_deref())?;
     refuse_zero("timeout_ms", request.timeout_ms)?;
     refuse_zero("max_rows", request.max_rows)?;
+    let given = request.params;
+    let parameters = match statement::are_few(&given) {
+        true => statement::parameters(given)?,
+        false => blocking(move || statement::parameters(given)).await?,
+    };
     let work = Work {
         app: app.clone(),
         permit,
         at,
         text: request.query,
-        parameters: statement::parameters(request.params)?,
+        parameters,
         layout,
         start,
         deadline: statement::deadline(&app.limits(), request.timeout_ms),
@@ -169,7 +174,7 @@ impl Work {
             return Ok(None);
         };
         let known = self.app.plans.known(&self.text, reader.schema());
-        if known.is_none() && !statement::is_short(&self.text) {
+        if known.is_none() && !statement::is_cheap(&self.text, reader.schema()) {
             return Ok(None);
         }
         let statement = match known {

@@ -8,7 +8,9 @@ use tracing::Span;
 
 use super::accept::RowFormat;
 use super::failure::Failure;
+use super::paced;
 use crate::app::Error;
+use crate::app::memory::Holding;
 use crate::app::query::{Answer, Layout, Rows};
 use crate::app::stream::Pieces;
 
@@ -28,12 +30,18 @@ impl RowFormat {
     }
 }
 
-/// The answer to a query.
-pub(super) async fn response(answer: Answer, format: RowFormat) -> Result<Response, Failure> {
+/// The answer to a query, whose memory `holding` counts.
+pub(super) async fn response(
+    answer: Answer,
+    format: RowFormat,
+    mut holding: Holding,
+) -> Result<Response, Failure> {
     match (format, answer.rows) {
         (RowFormat::Json, rows) => {
-            let body = one_object(&answer.columns, rows, &answer.commit, answer.max_bytes);
-            Ok(([(header::CONTENT_TYPE, JSON)], body.await?).into_response())
+            let (columns, commit, most) = (answer.columns, answer.commit, answer.max_bytes);
+            let body = one_object(&columns, rows, &commit, most, &mut holding).await?;
+            let body = paced::body(body, holding);
+            Ok(([(header::CONTENT_TYPE, JSON)], body).into_response())
         }
         (RowFormat::Lines, Rows::Whole(rows, _)) => {
             Ok(([(header::CONTENT_TYPE, NDJSON)], rows).into_response())
@@ -47,18 +55,19 @@ async fn one_object(
     rows: Rows,
     commit: &Commit,
     max_bytes: u64,
+    holding: &mut Holding,
 ) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::with_capacity(AROUND_ROWS + rows.known_bytes());
     body.extend_from_slice(b"{\"columns\":");
     append(&mut body, &columns);
     body.extend_from_slice(b",\"rows\":[");
-    let limit = |body: &Vec<u8>| {
+    let mut limit = |body: &Vec<u8>| {
         let limit = max_bytes;
         let too_large = body.len() as u64 > limit;
         if too_large {
             Err(Error::ResultTooLarge { limit })
         } else {
-            Ok(())
+            holding.grow(body.capacity(), limit)
         }
     };
     let stats = match rows {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api_types::{GraphList, ListGraphsParameters};
 use policy::{Action, GraphRef, Principal};
-use registry::{GraphId, Registration};
+use registry::GraphId;
 
 use crate::app::{App, Error};
 
@@ -13,8 +13,8 @@ const DEFAULT_PAGE: u64 = 100;
 /// Graphs in a page at most.
 const MAX_PAGE: u64 = 1000;
 
-pub(crate) fn run(
-    app: &App,
+pub(crate) async fn run(
+    app: &Arc<App>,
     principal: &Arc<Principal>,
     parameters: ListGraphsParameters,
 ) -> Result<GraphList, Error> {
@@ -30,14 +30,14 @@ pub(crate) fn run(
     let after = after.transpose().map_err(|_| {
         Error::InvalidRequest("cursor must be the next_cursor of the page before".to_owned())
     })?;
-    let snapshot = app.registry.snapshot();
-    let mut visible: Vec<&Registration> = snapshot
-        .list(after.as_ref())
-        .map(Arc::as_ref)
-        .filter(|graph| wanted(graph.reference(), &parameters))
-        .collect();
-    app.keep_visible(principal, &mut visible);
-    let mut shown = visible.into_iter();
+    let visible = app.visible(principal).await?;
+    let from = after.map_or(0, |after| {
+        visible.partition_point(|graph| graph.graph_id <= after)
+    });
+    let mut shown = visible
+        .iter()
+        .skip(from)
+        .filter(|graph| wanted(graph.reference(), &parameters));
     let page: Vec<_> = shown
         .by_ref()
         .take(limit)

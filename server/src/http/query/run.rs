@@ -7,8 +7,9 @@ use axum::response::Response;
 use crate::app;
 use crate::http::Site;
 use crate::http::accept::RowFormat;
+use crate::http::body::Body;
 use crate::http::document::problems;
-use crate::http::extract::{Body, Caller, GraphName, NoParameters};
+use crate::http::extract::{Caller, GraphName, NoParameters};
 use crate::http::failure::Failure;
 use crate::http::rows;
 
@@ -54,5 +55,6 @@ pub(in crate::http) async fn run(
     Body(request): Body<QueryRequest>,
 ) -> Result<Response, Failure> {
     let answer = app::query::run(&site.app, &principal, graph_id, request, format.layout()).await?;
-    rows::response(answer, format).await
+    let holding = site.app.memory.holding(&principal.id);
+    rows::response(answer, format, holding).await
 }
