@@ -61,7 +61,7 @@ pub struct ExportParameters {
     /// the newest commit that was there then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
-    /// Only this node type or edge type.
+    /// Only this node type or edge type; required for all but NDJSON.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub type_name: Option<String>,
 }

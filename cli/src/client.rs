@@ -153,6 +153,17 @@ impl Client {
         self.json(self.send(request)?)
     }
 
+    /// Sends JSON, for an answer in another media type, to be read while it arrives.
+    pub(crate) fn post_for_stream(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+        accept: &'static str,
+    ) -> Result<Response, Failure> {
+        let request = self.request(Method::POST, path, &[])?;
+        self.send(request.header(ACCEPT, accept).json(body))
+    }
+
     /// As [`Self::post`], with another method, on the version that is named, if one is.
     pub(crate) fn change<T: DeserializeOwned>(
         &self,

@@ -15,6 +15,7 @@ mod client;
 mod commands;
 mod failure;
 mod input;
+mod output;
 mod problem;
 mod report;
 mod table;

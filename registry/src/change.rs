@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::Error;
-use crate::durable::{self, DiskError};
+use crate::durable;
 use crate::intent::Intent;
 use crate::registration::{Graphs, Snapshot};
 use crate::registry::Registry;
@@ -29,7 +29,7 @@ pub(crate) trait Effects {
     }
 
     /// Takes back what was done before a failure.
-    fn undo(&mut self, _registry: &Registry) -> Result<(), DiskError> {
+    fn undo(&mut self, _registry: &Registry) -> Result<(), Error> {
         Ok(())
     }
 
@@ -136,9 +136,12 @@ impl Registry {
 
     /// What cannot be undone now is left to the intent.
     fn take_back(&self, intent: &Intent, effects: &mut dyn Effects) {
-        let undone = effects.undo(self).and_then(|()| intent.end(self.file()));
+        let undone = effects
+            .undo(self)
+            .and_then(|()| Ok(intent.end(self.file())?));
         if let Err(error) = undone {
-            tracing::error!(graph_id = %intent.graph_id, %error, "a failed change could not be undone yet");
+            let error = crate::with_causes(&error);
+            tracing::error!(graph_id = %intent.graph_id, error, "a failed change could not be undone yet");
         }
     }
 

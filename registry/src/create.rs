@@ -22,7 +22,7 @@ use crate::answer::{self, Answer, Key};
 use crate::change::{Effects, Prepared};
 use crate::config::store::ConfigText;
 use crate::config::{GraphEntry, GraphKind, PolicyFile, edit};
-use crate::durable::{self, DiskError};
+use crate::durable;
 use crate::intent::{self, Change, Creation, Found, Intent};
 use crate::refusal::WrongPermit;
 use crate::registration::{Graphs, Registration, Snapshot};
@@ -283,8 +283,9 @@ impl<F: FnOnce(&Path, Uuid) -> Result<(), StorageError>> Effects for Creating<'_
         }
     }
 
-    fn undo(&mut self, _: &Registry) -> Result<(), DiskError> {
-        self.creation.undo_attempt(self.made_folder)
+    fn undo(&mut self, registry: &Registry) -> Result<(), Error> {
+        let options = registry.options();
+        self.creation.undo_attempt(self.made_folder, options)
     }
 
     fn after(&mut self, registry: &Registry) -> Result<(), Error> {

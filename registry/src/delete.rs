@@ -14,7 +14,6 @@ use policy::{Action, Permit};
 use crate::change::{Effects, Prepared};
 use crate::config::edit;
 use crate::deleted::{self, Deleted, DeletedGraph, Stage};
-use crate::durable::DiskError;
 use crate::intent::{self, Change, Found, Intent};
 use crate::refusal::WrongPermit;
 use crate::registration::{self, Graphs, Registration};
@@ -125,8 +124,8 @@ impl Effects for Deleting<'_> {
         registry.after(Step::DeletionRecorded)
     }
 
-    fn undo(&mut self, registry: &Registry) -> Result<(), DiskError> {
-        self.0.remove(registry.file())
+    fn undo(&mut self, registry: &Registry) -> Result<(), Error> {
+        Ok(self.0.remove(registry.file())?)
     }
 
     fn publish(&mut self, _: &Registry, graphs: &mut Graphs) {

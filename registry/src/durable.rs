@@ -3,6 +3,8 @@
 //! It knows nothing of what the files mean. Replacing a file is one rename, so that a reader or a
 //! crash finds the old bytes or the new ones, never a part of either.
 
+pub(crate) mod fault;
+
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -38,7 +40,7 @@ pub fn effects() -> u64 {
     EFFECTS.get()
 }
 
-fn count_effect() {
+pub(crate) fn count_effect() {
     EFFECTS.set(EFFECTS.get() + 1);
 }
 
@@ -59,7 +61,8 @@ impl<T> Naming<T> for io::Result<T> {
 
 /// Makes the names in `folder` durable.
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), DiskError> {
-    File::open(folder)
+    fault::check(fault::Kind::Write)
+        .and_then(|()| File::open(folder))
         .and_then(|file| file.sync_all())
         .naming("sync the folder", folder)
 }
@@ -74,7 +77,7 @@ pub(crate) fn parent(path: &Path) -> &Path {
 
 /// Removes a file, durably. One that is gone already is no error.
 pub(crate) fn remove(path: &Path) -> Result<(), DiskError> {
-    match fs::remove_file(path) {
+    match fault::check(fault::Kind::Remove).and_then(|()| fs::remove_file(path)) {
         Ok(()) => {
             count_effect();
             sync_folder(parent(path))
@@ -88,9 +91,31 @@ pub(crate) fn remove(path: &Path) -> Result<(), DiskError> {
     }
 }
 
+/// Removes a folder when nothing is in it, durably. One that is gone, or that something is mounted on, is
+/// no error.
+pub(crate) fn remove_empty_folder(folder: &Path) -> Result<(), DiskError> {
+    match fault::check(fault::Kind::Remove).and_then(|()| fs::remove_dir(folder)) {
+        Ok(()) => {
+            count_effect();
+            sync_folder(parent(folder))
+        }
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::DirectoryNotEmpty
+                    | io::ErrorKind::ResourceBusy
+            ) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(error).naming("remove", folder),
+    }
+}
+
 /// Creates the folder and what is missing above it, durably; returns whether it was created.
 pub(crate) fn create_folder(folder: &Path) -> Result<bool, DiskError> {
-    match fs::create_dir(folder) {
+    match fault::check(fault::Kind::Write).and_then(|()| fs::create_dir(folder)) {
         Ok(()) => {
             sync_folder(parent(folder))?;
             Ok(true)
@@ -121,13 +146,24 @@ pub(crate) fn write_record(path: &Path, record: &impl Serialize) -> Result<(), D
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let temporary = prepare(path, bytes)?;
     set_mode(temporary.as_file(), 0o644).naming("set the mode of", temporary.path())?;
-    temporary.as_file().sync_all().naming("sync", path)?;
-    temporary
-        .persist(path)
-        .map_err(|error| error.error)
-        .naming("replace", path)?;
-    count_effect();
+    sync(temporary.as_file()).naming("sync", path)?;
+    take_name(temporary, path)?;
     sync_folder(parent(path))
+}
+
+fn sync(file: &File) -> io::Result<()> {
+    fault::check(fault::Kind::Write)?;
+    file.sync_all()
+}
+
+fn take_name(temporary: tempfile::NamedTempFile, target: &Path) -> Result<(), DiskError> {
+    fault::check(fault::Kind::Write).naming("replace", target)?;
+    temporary
+        .persist(target)
+        .map_err(|error| error.error)
+        .naming("replace", target)?;
+    count_effect();
+    Ok(())
 }
 
 /// The new bytes of a file that somebody else owns, ready to take its name.
@@ -169,7 +205,7 @@ impl Replacement {
                 .naming("keep the owner of", target)?;
         }
         set_mode(file, mode).naming("keep the mode of", target)?;
-        file.sync_all().naming("sync", temporary.path())?;
+        sync(file).naming("sync", temporary.path())?;
         Ok(Self {
             temporary,
             target: target.to_owned(),
@@ -186,19 +222,16 @@ impl Replacement {
     /// Takes the target's name. After an error the target is as it was, unless only the sync of
     /// the folder failed.
     pub(crate) fn rename(self) -> Result<(), DiskError> {
-        self.temporary
-            .persist(&self.target)
-            .map_err(|error| error.error)
-            .naming("replace", &self.target)
-            .map(|_| count_effect())
+        take_name(self.temporary, &self.target)
     }
 }
 
-/// Removes temporary files of ours that a crash left in a folder. Only under the lock, for nobody
-/// else is writing there then.
-pub(crate) fn sweep(folder: &Path) -> Result<(), DiskError> {
+/// Temporary files of ours in a folder: left by a crash when this is asked under the lock, for nobody else
+/// is writing there then.
+pub(crate) fn leftovers(folder: &Path) -> Result<Vec<PathBuf>, DiskError> {
+    let mut found = Vec::new();
     let listing = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
         listing => listing.naming("list", folder)?,
     };
     for item in listing {
@@ -208,21 +241,21 @@ pub(crate) fn sweep(folder: &Path) -> Result<(), DiskError> {
             .to_str()
             .is_some_and(|name| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1));
         if ours && item.file_type().is_ok_and(|kind| kind.is_file()) {
-            remove(&item.path())?;
+            found.push(item.path());
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 fn prepare(target: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile, DiskError> {
     let folder = parent(target);
-    let mut temporary = tempfile::Builder::new()
-        .prefix(TEMPORARY.0)
-        .suffix(TEMPORARY.1)
-        .tempfile_in(folder)
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
+    let mut temporary = fault::check(fault::Kind::Write)
+        .and_then(|()| builder.tempfile_in(folder))
         .naming("create a temporary file in", folder)?;
-    temporary
-        .write_all(bytes)
+    fault::check(fault::Kind::Write)
+        .and_then(|()| temporary.write_all(bytes))
         .naming("write", temporary.path())?;
     Ok(temporary)
 }

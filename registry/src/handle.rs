@@ -6,18 +6,16 @@
 //! in a graph comes out, and what goes in goes in, only by something whose types were decided:
 //! [`policy::Authorized`], by a permit for that very graph.
 
+mod read;
+
+pub use read::Operators;
+
 use std::collections::{BTreeMap, HashMap};
-use std::io;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use language::Value;
-use language::plan::Plan;
 use language::schema::Schema;
 use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
-use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
-use storage_engine::export::{self, ExportError};
 use storage_engine::load::{self, Batch, Input, LineError, LoadError, Loaded};
 use storage_engine::{
     Answer, At, CommitError, CommitInfo, Follower, Graph, IdempotencyKey, OpenError, PastError,
@@ -134,6 +132,7 @@ impl Handles {
         registration: &Registration,
     ) -> Result<Option<Reader>, HandleError> {
         let graph = self.open_graph(permit, registration)?;
+        let graph = graph.filter(Graph::is_current);
         Ok(graph.map(|graph| Reader::on(registration, graph)))
     }
 
@@ -177,6 +176,7 @@ impl Handles {
         match &*state {
             State::Closed | State::Withheld(_) => Standing::Closed,
             State::Open(_) | State::Following(_) => Standing::Open,
+            State::Broken(broken) if broken.passes() => Standing::Closed,
             State::Broken(broken) => Standing::Broken(with_causes(broken.error.as_ref())),
         }
     }
@@ -222,7 +222,16 @@ impl Handles {
         if let State::Following(follower) = &*state {
             return Ok(Source::Followed(follower.clone()));
         }
-        self.open(&mut state, registration)
+        let source = self.open(&mut state, registration)?;
+        let Source::Written(graph) = &source else {
+            return Ok(source);
+        };
+        match graph.hold_on() {
+            Ok(()) => Ok(source),
+            // Another process has come.
+            Err(_) if graph.is_lost() => self.open(&mut state, registration),
+            Err(error) => Err(HandleError::NotNow(Arc::new(error))),
+        }
     }
 
     fn slot(&self, permit: &Permit, registration: &Registration) -> Result<Arc<Slot>, HandleError> {
@@ -243,7 +252,7 @@ impl Handles {
             // tells what the graph has.
             State::Open(_) => {}
             State::Broken(broken) if !broken.is_due() => {
-                return Err(HandleError::Broken(broken.error.clone()));
+                return Err(broken.refusal());
             }
             State::Withheld(_) => return Err(HandleError::Changed),
             // Closing may have come between the two locks, and has passed this slot by now.
@@ -251,11 +260,8 @@ impl Handles {
             State::Closed | State::Following(_) | State::Broken(_) => {}
         }
         let folder = registration.uri.canonical();
-        let store = match uri::is_remote(folder) {
-            true => Store::at(&folder.to_string_lossy()).map_err(OpenError::from),
-            false => Ok(folder.into()),
-        };
-        let opened = match store.and_then(|store| Graph::open(store, self.options.clone())) {
+        let opened = match place(folder).and_then(|store| Graph::open(store, self.options.clone()))
+        {
             // Asked with the writer lock in hand, which a delete has had until it was done.
             Ok(graph) => match is_deleted(&self.state_folder, &registration.graph_id, folder) {
                 Ok(false) => {
@@ -267,12 +273,14 @@ impl Handles {
                     return Err(deleted.map_or_else(unseen, |_| HandleError::Absent));
                 }
             },
-            Err(OpenError::Locked { .. }) if !uri::is_remote(folder) => match state {
+            Err(OpenError::Locked { .. }) => match state {
                 State::Following(follower) => Ok(Source::Followed(follower.clone())),
-                _ => Follower::open(folder, self.options.clone()).map(|follower| {
-                    *state = State::Following(follower.clone());
-                    Source::Followed(follower)
-                }),
+                _ => place(folder)
+                    .and_then(|store| Follower::open(store, self.options.clone()))
+                    .map(|follower| {
+                        *state = State::Following(follower.clone());
+                        Source::Followed(follower)
+                    }),
             },
             Err(error) => Err(error),
         };
@@ -282,7 +290,12 @@ impl Handles {
             let graph_id = registration.graph_id.as_str();
             tracing::error!(graph_id, error = causes, "cannot open a graph");
             // What a reader finds beside a writer at work says nothing of the files.
-            if passes(&error) || matches!(state, State::Following(_)) {
+            if error.is_passing() || matches!(state, State::Following(_)) {
+                // Each attempt to reach an object store takes its time: those who waited for this one
+                // do not make another.
+                if uri::is_remote(folder) && !matches!(state, State::Following(_)) {
+                    *state = State::Broken(SetAside::for_now(error.clone()));
+                }
                 return HandleError::NotNow(error);
             }
             *state = State::Broken(SetAside::after(state, error.clone()));
@@ -366,8 +379,7 @@ pub(crate) fn hold(folder: &Path) -> Result<Hold, OpenError> {
         let lock = storage_engine::hold(folder)?;
         return Ok(Hold::Local { _lock: lock });
     }
-    let store = Store::at(&folder.to_string_lossy())?;
-    let graph = Graph::open(store, storage_engine::Options::default())?;
+    let graph = Graph::open(place(folder)?, storage_engine::Options::default())?;
     Ok(Hold::Remote { graph })
 }
 
@@ -388,26 +400,12 @@ fn unseen(error: DiskError) -> HandleError {
     HandleError::Changed
 }
 
-/// Whether the next request may find the graph well: another process has it, or the system refused
-/// something (too many open files, say) without a word on what is in the files.
-fn passes(error: &OpenError) -> bool {
-    if error.is_passing() {
-        return true;
+/// The store at a canonical place.
+fn place(folder: &Path) -> Result<Store, OpenError> {
+    match uri::is_remote(folder) {
+        true => Ok(Store::at(&folder.to_string_lossy())?),
+        false => Ok(folder.into()),
     }
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return !matches!(
-                error.kind(),
-                io::ErrorKind::NotFound
-                    | io::ErrorKind::InvalidData
-                    | io::ErrorKind::UnexpectedEof
-                    | io::ErrorKind::Other
-            );
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// How many records there are, by name of the type.
@@ -482,31 +480,6 @@ impl Reader {
             .filter(|edge| readable(TypeKind::Edge, &edge.name))
             .map(|edge| (edge.name.clone(), self.snapshot.edge_count(edge.id)));
         Ok((nodes.collect(), edges.collect()))
-    }
-
-    /// Runs a plan whose types were decided. `sink` gets each row with the snapshot that its nodes
-    /// and relationships are of.
-    pub fn query(
-        &self,
-        plan: &Authorized<Arc<Plan>>,
-        parameters: &Parameters,
-        limits: &Limits,
-        sink: &mut dyn FnMut(&Snapshot, &[Value]) -> ControlFlow<()>,
-    ) -> Result<(), AccessError<ExecuteError>> {
-        self.check(plan.permit(), Action::Query)?;
-        let mut sink = |row: &[Value]| sink(&self.snapshot, row);
-        executor::read(plan.plan(), parameters, &self.snapshot, limits, &mut sink)
-            .map_err(AccessError::Engine)
-    }
-
-    /// Gives every record as lines, or those of one type, its types decided.
-    pub fn export(
-        &self,
-        only: &Authorized<Option<String>>,
-        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<(), AccessError<ExportError>> {
-        self.check(only.permit(), Action::Export)?;
-        export::ndjson(&self.snapshot, only.plan().as_deref(), sink).map_err(AccessError::Engine)
     }
 
     fn check(&self, permit: &Permit, action: Action) -> Result<(), WrongPermit> {

@@ -17,8 +17,9 @@ use crate::answer::Answer;
 use crate::config::ConfigFile;
 use crate::deleted::Deleted;
 use crate::durable::{self, DiskError, Naming};
+use crate::steps::{Options, Step};
 use crate::uri;
-use crate::{Digest, GraphId};
+use crate::{Digest, Error, GraphId};
 
 /// The file in a graph's folder that says which graph it is.
 pub const IDENTITY_FILE: &str = "graph.json";
@@ -39,6 +40,9 @@ const OURS: [&str; 7] = [
 
 /// How the folders begin in which `trellis repair` keeps what it changed.
 const REPAIRED: &str = "repair-";
+
+/// How the files begin that the engine was writing when its process died.
+const UNFINISHED: &str = ".unfinished-";
 
 /// One change of the config file, from before its first effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -232,18 +236,27 @@ impl Intent {
 impl Creation {
     /// Removes what [`settlement`] allows, and the folders above that were made for it and are
     /// empty again.
-    pub(crate) fn undo(&self, settlement: Settlement) -> Result<(), DiskError> {
+    pub(crate) fn undo(&self, settlement: Settlement, options: &Options) -> Result<(), Error> {
+        let mut folders = self.missing_above.as_slice();
         match settlement {
             Settlement::RemoveGraph => {
                 remove_files(&self.folder, self.graph_uuid)?;
-                remove_mark(&self.folder, self.folder_existed)?;
+                options.after(Step::FilesRemoved)?;
+                remove_mark(&self.folder)?;
+                options.after(Step::MarkRemoved)?;
             }
-            Settlement::RemoveEmpty => remove_if_empty(&self.folder)?,
             Settlement::Finished | Settlement::LeftAlone => return Ok(()),
-            Settlement::NothingLeft => {}
+            Settlement::RemoveEmpty | Settlement::NothingLeft => {}
         }
-        for folder in &self.missing_above {
-            remove_if_empty(folder)?;
+        if uri::is_remote(&self.folder) {
+            folders = &[];
+        } else if settlement != Settlement::NothingLeft && !self.folder_existed {
+            durable::remove_empty_folder(&self.folder)?;
+            options.after(Step::FolderRemoved)?;
+        }
+        for folder in folders {
+            durable::remove_empty_folder(folder)?;
+            options.after(Step::FolderRemoved)?;
         }
         Ok(())
     }
@@ -254,17 +267,17 @@ impl Creation {
         clippy::disallowed_methods,
         reason = "this attempt made the folder a moment ago, and nothing in it says that it is another's"
     )]
-    pub(crate) fn undo_attempt(&self, made_folder: bool) -> Result<(), DiskError> {
+    pub(crate) fn undo_attempt(&self, made_folder: bool, options: &Options) -> Result<(), Error> {
         let found = look(&self.folder)?;
         let settlement = settlement(self, Named::No, found, true);
         if settlement != Settlement::LeftAlone {
-            return self.undo(settlement);
+            return self.undo(settlement, options);
         }
         // Whoever was quicker in the folder has put its mark there, even if the folder is ours.
         if made_folder && !matches!(found, Found::Graph(_)) {
             fs::remove_dir_all(&self.folder).naming("remove", &self.folder)?;
             durable::sync_folder(durable::parent(&self.folder))?;
-            return self.undo(Settlement::NothingLeft);
+            return self.undo(Settlement::NothingLeft, options);
         }
         tracing::warn!(
             folder = %self.folder.display(),
@@ -283,16 +296,19 @@ impl Creation {
 pub(crate) fn remove_files(folder: &Path, uuid: Uuid) -> Result<(), DiskError> {
     if uri::is_remote(folder) {
         let erased = store(folder)?.erase(uuid).map_err(io::Error::other);
+        durable::count_effect();
         return erased.naming("remove", folder);
     }
     let mut ours: Vec<PathBuf> = OURS.map(|name| folder.join(name)).into();
     for item in fs::read_dir(folder).naming("list", folder)? {
         let path = item.naming("list", folder)?.path();
         let name = path.file_name().and_then(std::ffi::OsStr::to_str);
-        if path.is_dir() && name.is_some_and(|name| name.starts_with(REPAIRED)) {
+        let repaired = path.is_dir() && name.is_some_and(|name| name.starts_with(REPAIRED));
+        if repaired || name.is_some_and(|name| name.starts_with(UNFINISHED)) {
             ours.push(path);
         }
     }
+    durable::count_effect();
     for path in ours {
         let removed = match fs::symlink_metadata(&path) {
             Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
@@ -305,37 +321,13 @@ pub(crate) fn remove_files(folder: &Path, uuid: Uuid) -> Result<(), DiskError> {
     durable::sync_folder(folder)
 }
 
-/// Removes the file that says whose folder it is, and the folder when nothing is in it any more.
-pub(crate) fn remove_mark(folder: &Path, keep_folder: bool) -> Result<(), DiskError> {
+/// Removes the file that says whose folder it is.
+pub(crate) fn remove_mark(folder: &Path) -> Result<(), DiskError> {
     if uri::is_remote(folder) {
         // It went with the rest.
         return Ok(());
     }
-    durable::remove(&folder.join(IDENTITY_FILE))?;
-    if keep_folder {
-        Ok(())
-    } else {
-        remove_if_empty(folder)
-    }
-}
-
-fn remove_if_empty(folder: &Path) -> Result<(), DiskError> {
-    match fs::remove_dir(folder) {
-        Ok(()) => durable::sync_folder(durable::parent(folder)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
-            ) =>
-        {
-            Ok(())
-        }
-        Err(source) => Err(DiskError {
-            action: "remove",
-            path: folder.to_owned(),
-            source,
-        }),
-    }
+    durable::remove(&folder.join(IDENTITY_FILE))
 }
 
 /// The intents that were left behind (or, without the lock, are under way), oldest name first.

@@ -15,7 +15,7 @@ use crate::registration;
 use crate::registry::Registry;
 use crate::steps::Step;
 use crate::uri::GraphUri;
-use crate::{Error, answer};
+use crate::{Error, answer, durable};
 
 /// The most graphs that one round purges.
 const ROUND: usize = 16;
@@ -81,12 +81,15 @@ impl Registry {
             if ours(uuid)? {
                 intent::remove_files(&record.folder, uuid)?;
                 self.after(Step::FilesRemoved)?;
-                intent::remove_mark(&record.folder, false)?;
+                intent::remove_mark(&record.folder)?;
+                self.after(Step::MarkRemoved)?;
             }
-        } else {
-            self.after(Step::FilesRemoved)?;
         }
-        self.after(Step::MarkRemoved)?;
+        // Also after a crash that came between the mark's end and its folder's.
+        if record.graph_uuid.is_some() && intent::look(&record.folder)? == Found::Empty {
+            durable::remove_empty_folder(&record.folder)?;
+            self.after(Step::FolderRemoved)?;
+        }
         let purged = Deleted {
             stage: Stage::Purged(now_micros()),
             ..record.clone()

@@ -91,13 +91,13 @@ impl Registry {
             Err(error) => return Err(error.into()),
         };
         if lock.is_some() {
-            sweep(&file)?;
-            settle(&file)?;
+            sweep(&file, &options)?;
+            settle(&file, &options)?;
         }
         let read = file.read()?;
         let snapshot = snapshot(&file, &read, &Graphs::new())?;
         if lock.is_some() {
-            settle::accept_restored(&file, &snapshot.graphs)?;
+            settle::accept_restored(&file, &snapshot.graphs, &options)?;
         }
         let handles = Handles::new(
             file.state_folder(),
@@ -114,6 +114,10 @@ impl Registry {
             gate: OnceLock::new(),
             handles,
         })
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
     }
 
     /// The file it is about.
@@ -238,10 +242,7 @@ impl Registry {
 
     /// Ends the attempt where a test wants it to end.
     pub(crate) fn after(&self, step: Step) -> Result<(), Error> {
-        match &self.options.fault_hook {
-            Some(halts) if halts(step) => Err(Error::Halted(step)),
-            _ => Ok(()),
-        }
+        self.options.after(step)
     }
 
     pub(crate) fn take_turn(&self) -> MutexGuard<'_, ()> {
@@ -261,7 +262,7 @@ impl Registry {
 
     /// Under the lock: leftovers settled, the file read once, and that reading's version served.
     pub(crate) fn current(&self) -> Result<(ConfigText, Arc<Snapshot>), Error> {
-        settle(&self.file)?;
+        settle(&self.file, &self.options)?;
         let read = self.file.read()?;
         let snapshot = match self.judge(&read)? {
             Drift::Same => self.snapshot(),

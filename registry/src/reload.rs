@@ -14,6 +14,7 @@ use crate::config::{self, Problem};
 use crate::registration::Snapshot;
 use crate::registry::Registry;
 use crate::settle::{self, settle};
+use crate::steps::Step;
 use crate::{Digest, Error};
 
 /// Something in the file that is wrong: its key in segments, and what is wrong with it.
@@ -110,13 +111,14 @@ impl Registry {
     pub fn reload(&self, reload: Reload) -> Result<Vec<ConfigChange>, Error> {
         let _turn = self.take_turn();
         let _lock = self.lock()?;
-        settle(self.file())?;
+        settle(self.file(), self.options())?;
         let read = self.file().read()?;
         let (next, install) = self.examine(&read)?;
         let changes = changes(&self.snapshot().text, &read.text);
         if reload == Reload::Apply {
-            settle::accept_restored(self.file(), &next.graphs)?;
+            settle::accept_restored(self.file(), &next.graphs, self.options())?;
             self.install(next, install);
+            self.after(Step::Published)?;
         }
         Ok(changes)
     }

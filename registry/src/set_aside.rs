@@ -12,6 +12,8 @@ use crate::refusal::{HandleError, WrongPermit};
 
 /// How long a graph is left alone after it could not be opened for the first time.
 const FIRST: Duration = Duration::from_secs(5);
+/// How long one is left alone that could not be reached.
+const PAUSE: Duration = Duration::from_secs(1);
 /// The longest that it is left alone.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -21,19 +23,45 @@ pub(crate) struct SetAside {
     pub(crate) error: Arc<OpenError>,
     since: Instant,
     wait: Duration,
+    /// It could not be reached, which says nothing of what is in it.
+    passes: bool,
 }
 
 impl SetAside {
     /// It failed, after it stood like this.
     pub(crate) fn after(state: &State, error: Arc<OpenError>) -> Self {
         let wait = match state {
-            State::Broken(before) => (before.wait * 2).clamp(FIRST, LONGEST),
+            State::Broken(before) if !before.passes => (before.wait * 2).clamp(FIRST, LONGEST),
             _ => FIRST,
         };
         Self {
             error,
             since: Instant::now(),
             wait,
+            passes: false,
+        }
+    }
+
+    /// It could not be reached.
+    pub(crate) fn for_now(error: Arc<OpenError>) -> Self {
+        Self {
+            error,
+            since: Instant::now(),
+            wait: PAUSE,
+            passes: true,
+        }
+    }
+
+    /// Whether nothing is known to be wrong with it.
+    pub(crate) fn passes(&self) -> bool {
+        self.passes
+    }
+
+    /// What those are told who come before it is due.
+    pub(crate) fn refusal(&self) -> HandleError {
+        match self.passes {
+            true => HandleError::NotNow(self.error.clone()),
+            false => HandleError::Broken(self.error.clone()),
         }
     }
 
@@ -55,7 +83,7 @@ impl Handles {
             // One that is busy is being opened.
             match slot.0.try_lock().as_deref() {
                 Ok(State::Open(_) | State::Following(_)) => open += 1,
-                Ok(State::Broken(_)) => broken += 1,
+                Ok(State::Broken(aside)) if !aside.passes => broken += 1,
                 _ => {}
             }
         }

@@ -1,21 +1,23 @@
 //! Finishing or undoing what crashes left behind. Under the lock.
 
-use storage_engine::OpenError;
+use std::path::PathBuf;
 
 use crate::config::{self, ConfigFile, GraphEntry};
 use crate::deleted::{self, Deleted, Stage};
+use crate::durable::{self, DiskError};
 use crate::handle::hold;
 use crate::intent::{self, Change, Creation, Intent, Named, Settlement};
+use crate::steps::{Options, Step};
 use crate::uri::{self, GraphUri};
-use crate::{Error, GraphId, answer, durable, with_causes};
+use crate::{Error, GraphId, answer, with_causes};
 
 /// Finishes or undoes what earlier attempts left behind.
-pub(crate) fn settle(file: &ConfigFile) -> Result<(), Error> {
+pub(crate) fn settle(file: &ConfigFile, options: &Options) -> Result<(), Error> {
     let intents = intent::pending(file)?;
     if intents.is_empty() {
         return Ok(());
     }
-    sweep(file)?;
+    sweep(file, options)?;
     let read = file.read()?;
     let Ok(parsed) = config::parse(&read.text) else {
         tracing::warn!(
@@ -29,9 +31,10 @@ pub(crate) fn settle(file: &ConfigFile) -> Result<(), Error> {
         tracing::info!(graph_id = %intent.graph_id, "settling a change that did not end");
         if read.digest == intent.new_digest {
             file.record_write(read.digest)?;
+            options.after(Step::DigestRecorded)?;
         }
         let unedited = read.digest == intent.old_digest;
-        match finish_or_undo(file, &intent, &graphs, unedited) {
+        match finish_or_undo(file, options, &intent, &graphs, unedited) {
             Err(Error::Io(error)) if is_remote(&intent) => {
                 // A store that is out of reach stops nothing but this.
                 let error = with_causes(&error);
@@ -41,6 +44,7 @@ pub(crate) fn settle(file: &ConfigFile) -> Result<(), Error> {
             finished => finished?,
         }
         intent.end(file)?;
+        options.after(Step::IntentEnded)?;
     }
     Ok(())
 }
@@ -51,6 +55,7 @@ fn is_remote(intent: &Intent) -> bool {
 
 fn finish_or_undo(
     file: &ConfigFile,
+    options: &Options,
     intent: &Intent,
     graphs: &[(GraphId, GraphEntry)],
     unedited: bool,
@@ -65,13 +70,17 @@ fn finish_or_undo(
         Change::Update => {}
         Change::Create(creation) => {
             let named = named(file, &intent.graph_id, &creation.folder, graphs);
-            create(file, creation, named, unedited)?;
+            create(file, options, creation, named, unedited)?;
         }
         // The file was not replaced, and the graph was never away; or it was, and the graph is back.
         Change::Delete(record) | Change::Restore(record) if stands(record) => {
-            record.remove(file)?
+            record.remove(file)?;
+            options.after(Step::DeletionForgotten)?;
         }
-        Change::Delete(record) => record.write(file)?,
+        Change::Delete(record) => {
+            record.write(file)?;
+            options.after(Step::DeletionRecorded)?;
+        }
         Change::Restore(_) => {}
     }
     Ok(())
@@ -79,6 +88,7 @@ fn finish_or_undo(
 
 fn create(
     file: &ConfigFile,
+    options: &Options,
     creation: &Creation,
     named: Named,
     unedited: bool,
@@ -93,8 +103,9 @@ fn create(
                 _hold = Some(held);
                 settlement = look()?;
             }
-            // What crashed half-way in an object store cannot be opened.
-            Err(error) if uri::is_remote(folder) && !matches!(error, OpenError::Locked { .. }) => {}
+            // What crashed half-way in an object store cannot be opened; one that cannot be reached
+            // may be in use.
+            Err(error) if uri::is_remote(folder) && !error.is_passing() => {}
             Err(error) => {
                 let error = with_causes(&error);
                 tracing::warn!(folder = %folder.display(), error, "a graph of an unfinished create cannot be held");
@@ -104,35 +115,50 @@ fn create(
     }
     tracing::info!(folder = %folder.display(), ?settlement, "settling a create");
     match (settlement, &creation.answer) {
-        (Settlement::Finished, Some(answer)) => answer.keep(file)?,
+        (Settlement::Finished, Some(answer)) => {
+            answer.keep(file)?;
+            options.after(Step::AnswerKept)?;
+        }
         (Settlement::LeftAlone, _) => {
             tracing::warn!(folder = %folder.display(), "what an unfinished create left behind stays: others may have used it since");
         }
         _ => {}
     }
-    creation.undo(settlement)?;
-    Ok(())
+    creation.undo(settlement, options)
 }
 
 /// Removes temporary files that a crash left behind.
-pub(crate) fn sweep(file: &ConfigFile) -> Result<(), Error> {
+pub(crate) fn sweep(file: &ConfigFile, options: &Options) -> Result<(), Error> {
+    for path in leftovers(file)? {
+        durable::remove(&path)?;
+        options.after(Step::TemporaryRemoved)?;
+    }
+    Ok(())
+}
+
+/// The temporary files in the folders in which only who has the lock makes any.
+pub(crate) fn leftovers(file: &ConfigFile) -> Result<Vec<PathBuf>, DiskError> {
     let state = file.state_folder();
-    durable::sweep(file.folder())?;
-    durable::sweep(&state)?;
+    let mut found = durable::leftovers(file.folder())?;
+    found.extend(durable::leftovers(&state)?);
     for name in [
         intent::FOLDER,
         deleted::DELETED,
         deleted::PURGED,
         answer::FOLDER,
     ] {
-        durable::sweep(&state.join(name))?;
+        found.extend(durable::leftovers(&state.join(name))?);
     }
-    Ok(())
+    Ok(found)
 }
 
 /// A graph that an operator has put back into the file by hand is restored: its record goes. One whose
 /// data is being removed stays deleted.
-pub(crate) fn accept_restored(file: &ConfigFile, graphs: &crate::Graphs) -> Result<(), Error> {
+pub(crate) fn accept_restored(
+    file: &ConfigFile,
+    graphs: &crate::Graphs,
+    options: &Options,
+) -> Result<(), Error> {
     for record in deleted::kept(file)? {
         let back = graphs
             .get(&record.graph_id)
@@ -140,6 +166,7 @@ pub(crate) fn accept_restored(file: &ConfigFile, graphs: &crate::Graphs) -> Resu
         if back && record.stage == Stage::Kept {
             tracing::info!(graph_id = %record.graph_id, "a deleted graph stands in the config file again: it is restored");
             record.remove(file)?;
+            options.after(Step::DeletionForgotten)?;
         }
     }
     Ok(())

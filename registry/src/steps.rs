@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Error;
+
 /// An effect of a change; what a fault hook is asked after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Step {
@@ -34,12 +36,16 @@ pub enum Step {
     PurgeBegun,
     /// What the engine made in the folder is gone, but for the mark of whose it is.
     FilesRemoved,
-    /// The mark is gone, and the folder when nothing else is in it.
+    /// The mark is gone.
     MarkRemoved,
+    /// An empty folder is gone that was the graph's, or made for it.
+    FolderRemoved,
     /// It is written down that the graph was purged.
     PurgeRecorded,
     /// The record of the deletion is gone, for that of the purge is there.
     PurgeEnded,
+    /// A temporary file that a crash left is gone.
+    TemporaryRemoved,
 }
 
 impl Step {
@@ -89,14 +95,42 @@ impl Step {
         Self::PurgeBegun,
         Self::FilesRemoved,
         Self::MarkRemoved,
+        Self::FolderRemoved,
         Self::PurgeRecorded,
         Self::PurgeEnded,
     ];
+    /// What a reload does when one deleted graph stands in the file again. What crashes left, it settles
+    /// before, as every change does.
+    pub const RELOAD: &[Self] = &[Self::DeletionForgotten, Self::Published];
 }
 
 /// Asked after every [`Step`]; `true` ends the attempt there without any clean-up, as a crash
 /// would. A test of processes may kill its own instead.
 pub type FaultHook = Arc<dyn Fn(Step) -> bool + Send + Sync>;
+
+/// Names, counted from 1 since the process began, the step after which a process of a debug build kills
+/// itself: for tests that want a crash and not an error.
+#[cfg(debug_assertions)]
+const KILL_AFTER_STEP: &str = "TRELLIS_TEST_KILL_AFTER_STEP";
+
+#[cfg(debug_assertions)]
+fn killing_hook() -> Option<FaultHook> {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    let last: u64 = std::env::var(KILL_AFTER_STEP).ok()?.parse().ok()?;
+    let taken = AtomicU64::new(0);
+    Some(Arc::new(move |_| {
+        if taken.fetch_add(1, Ordering::Relaxed) + 1 == last {
+            let own = rustix::process::getpid();
+            let _dead = rustix::process::kill_process(own, rustix::process::Signal::KILL);
+        }
+        false
+    }))
+}
+
+#[cfg(not(debug_assertions))]
+fn killing_hook() -> Option<FaultHook> {
+    None
+}
 
 /// How a registry behaves.
 #[derive(Clone)]
@@ -118,6 +152,25 @@ impl Default for Options {
             fence_patience: Duration::from_secs(5),
             storage: storage_engine::Options::default(),
             fault_hook: None,
+        }
+    }
+}
+
+impl Options {
+    /// For a process of its own, which a test of a debug build may have die after a step.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self {
+            fault_hook: killing_hook(),
+            ..Self::default()
+        }
+    }
+
+    /// Ends the attempt where a test wants it to end.
+    pub(crate) fn after(&self, step: Step) -> Result<(), Error> {
+        match &self.fault_hook {
+            Some(halts) if halts(step) => Err(Error::Halted(step)),
+            _ => Ok(()),
         }
     }
 }

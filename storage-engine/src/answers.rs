@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use rpds::{HashTrieMapSync, QueueSync};
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use serde::{Deserialize, Serialize};
 
 use crate::record::{ChangeCounts, CommitInfo, Header, Idempotency};
@@ -63,13 +63,18 @@ impl Limit {
             bytes: self.bytes / 2,
         }
     }
+
+    const fn is_passed(self, keys: usize, bytes: usize) -> bool {
+        keys > self.keys || bytes > self.bytes
+    }
 }
 
 /// The answers that are kept.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answers {
     principals: HashTrieMapSync<String, Own>,
-    keys: usize,
+    /// By their position in the log, so oldest first.
+    order: RedBlackTreeMapSync<u64, Arc<Kept>>,
     bytes: usize,
 }
 
@@ -77,8 +82,8 @@ pub(crate) struct Answers {
 #[derive(Clone, Debug, Default)]
 struct Own {
     by_key: HashTrieMapSync<String, Arc<Kept>>,
-    /// Oldest first.
-    order: QueueSync<Arc<Kept>>,
+    /// As that of all.
+    order: RedBlackTreeMapSync<u64, Arc<Kept>>,
     bytes: usize,
 }
 
@@ -124,86 +129,53 @@ impl Answers {
 
     /// All that are not too old at `now`, in microseconds since 1970, oldest first.
     pub(crate) fn kept(&self, now: i64) -> Vec<Kept> {
-        let all = self.principals.values().flat_map(|own| own.order.iter());
-        let mut kept: Vec<Kept> = all
-            .filter(|kept| !kept.is_old(now))
-            .map(|kept| kept.as_ref().clone())
-            .collect();
-        kept.sort_unstable_by_key(|kept| kept.lsn);
-        kept
+        let young = self.order.values().filter(|kept| !kept.is_old(now));
+        young.map(|kept| kept.as_ref().clone()).collect()
     }
 
     fn insert(&mut self, kept: Arc<Kept>, limit: Limit) {
         let (principal, now) = (kept.commit.principal.clone(), kept.commit.time_micros);
-        self.remove(&principal, &kept.key);
+        let own = self.principals.get(&principal);
+        if let Some(old) = own.and_then(|own| own.by_key.get(&kept.key)).cloned() {
+            self.remove(&old);
+        }
         let mut own = self.principals.get(&principal).cloned().unwrap_or_default();
-        self.keys += 1;
         self.bytes += kept.bytes();
         own.bytes += kept.bytes();
         own.by_key.insert_mut(kept.key.clone(), kept.clone());
-        own.order.enqueue_mut(kept);
+        own.order.insert_mut(kept.lsn, kept.clone());
+        self.order.insert_mut(kept.lsn, kept);
         self.principals.insert_mut(principal.clone(), own);
-        self.drop_oldest_of(&principal, now, limit.half());
-        while self.keys > limit.keys || self.bytes > limit.bytes {
-            let oldest = self.principals.iter().filter_map(|(principal, own)| {
-                let lsn = own.order.peek()?.lsn;
-                Some((lsn, principal))
-            });
-            let Some(principal) = oldest.min().map(|(_, principal)| principal.clone()) else {
-                break;
-            };
-            self.drop_first_of(&principal);
-        }
-    }
-
-    /// Drops what is too old of a principal, and the oldest above the limit.
-    fn drop_oldest_of(&mut self, principal: &str, now: i64, limit: Limit) {
-        while let Some(own) = self.principals.get(principal)
-            && let Some(first) = own.order.peek()
-            && (first.is_old(now) || own.order.len() > limit.keys || own.bytes > limit.bytes)
+        while let Some(own) = self.principals.get(&principal)
+            && let Some((_, first)) = own.order.first()
+            && (first.is_old(now) || limit.half().is_passed(own.order.size(), own.bytes))
         {
-            self.drop_first_of(principal);
+            let first = first.clone();
+            self.remove(&first);
+        }
+        while limit.is_passed(self.order.size(), self.bytes)
+            && let Some((_, first)) = self.order.first()
+        {
+            let first = first.clone();
+            self.remove(&first);
         }
     }
 
-    fn drop_first_of(&mut self, principal: &str) {
+    fn remove(&mut self, kept: &Kept) {
+        let principal = &kept.commit.principal;
         let Some(mut own) = self.principals.get(principal).cloned() else {
             return;
         };
-        if let Some(first) = own.order.peek().cloned() {
-            own.order.dequeue_mut();
-            own.by_key.remove_mut(&first.key);
-            own.bytes -= first.bytes();
-            self.keys -= 1;
-            self.bytes -= first.bytes();
-        }
+        own.by_key.remove_mut(&kept.key);
+        own.order.remove_mut(&kept.lsn);
+        own.bytes -= kept.bytes();
+        self.order.remove_mut(&kept.lsn);
+        self.bytes -= kept.bytes();
         if own.order.is_empty() {
             self.principals.remove_mut(principal);
         } else {
-            self.principals.insert_mut(principal.to_owned(), own);
+            self.principals.insert_mut(principal.clone(), own);
         }
-    }
-
-    /// Takes one out, so that its key can be given anew. It is hardly ever there.
-    fn remove(&mut self, principal: &str, key: &str) {
-        let Some(own) = self.principals.get(principal) else {
-            return;
-        };
-        let Some(old) = own.by_key.get(key).cloned() else {
-            return;
-        };
-        let mut own = own.clone();
-        own.by_key.remove_mut(key);
-        own.order = own
-            .order
-            .iter()
-            .filter(|other| other.key != key)
-            .cloned()
-            .collect();
-        own.bytes -= old.bytes();
-        self.keys -= 1;
-        self.bytes -= old.bytes();
-        self.principals.insert_mut(principal.to_owned(), own);
     }
 }
 
@@ -263,7 +235,9 @@ mod tests {
     /// What is counted is what is there.
     fn check(answers: &Answers) {
         let all = answers.kept(i64::MIN / 2);
-        assert_eq!(answers.keys, all.len());
+        assert_eq!(answers.order.size(), all.len());
+        let own = answers.principals.values().map(|own| own.order.size());
+        assert_eq!(own.sum::<usize>(), all.len());
         assert_eq!(answers.bytes, all.iter().map(Kept::bytes).sum::<usize>());
         for kept in &all {
             assert_eq!(
@@ -320,7 +294,7 @@ mod tests {
         }
         assert_eq!(answers.get("1", "k"), None);
         assert!(answers.get("20", "k").is_some());
-        assert_eq!(answers.keys, 6);
+        assert_eq!(answers.order.size(), 6);
     }
 
     #[test]

@@ -4,6 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use journal::Effect;
+use tempfile::NamedTempFile;
+
+use crate::disk;
+
 /// How the names of files begin that are not finished; readers never look at them.
 pub(crate) const UNFINISHED: &str = ".unfinished-";
 
@@ -22,6 +27,11 @@ impl FileError {
     pub(crate) fn is_missing(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
     }
+
+    /// The system, or the object store, does not allow it.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.source.kind() == io::ErrorKind::PermissionDenied
+    }
 }
 
 /// Names the operation that an IO error came from.
@@ -36,41 +46,97 @@ pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
 
 /// Writes `parts` to a temporary file beside `path`, syncs it, renames it and syncs the folder.
 pub(crate) fn write_durably(path: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
-    prepare(path, parts)?
-        .persist(path)
-        .map_err(|error| failed("replace", path)(error.error))?;
+    let file = prepare(path, parts)?;
+    persist(file, path).map_err(failed("replace", path))?;
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
 /// As [`write_durably`], where nothing may be replaced: `false` when the name is taken.
 pub(crate) fn write_first(path: &Path, parts: &[&[u8]]) -> Result<bool, FileError> {
-    match prepare(path, parts)?.persist_noclobber(path) {
+    let file = prepare(path, parts)?;
+    let from = file.path().to_owned();
+    let named = disk::make(
+        Effect::Rename {
+            from: &from,
+            to: path,
+        },
+        || file.persist_noclobber(path).map_err(|error| error.error),
+    );
+    match named {
         Ok(_) => {}
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-        Err(error) => return Err(failed("name", path)(error.error)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) => return Err(failed("name", path)(error)),
     }
     sync_folder(path.parent().unwrap_or(Path::new("."))).map(|()| true)
 }
 
 /// The parts on the disk, under a temporary name beside `path`.
-fn prepare(path: &Path, parts: &[&[u8]]) -> Result<tempfile::NamedTempFile, FileError> {
+fn prepare(path: &Path, parts: &[&[u8]]) -> Result<NamedTempFile, FileError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        .tempfile_in(folder)
-        .map_err(failed("create a file in", folder))?;
+    let file = unfinished(folder).map_err(failed("create a file in", folder))?;
     for part in parts {
-        file.write_all(part).map_err(failed("write", path))?;
+        Growing(&file)
+            .write_all(part)
+            .map_err(failed("write", path))?;
     }
-    file.as_file().sync_all().map_err(failed("sync", path))?;
+    sync(&file).map_err(failed("sync", path))?;
     Ok(file)
+}
+
+/// A file in `folder` under a name that readers never look at; it goes when it is dropped.
+pub(crate) fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
+    let file = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempfile_in(folder)?;
+    let path = file.path().to_owned();
+    disk::make(Effect::Create { path: &path }, || Ok(file))
+}
+
+/// A file that is being written.
+pub(crate) struct Growing<'a>(pub(crate) &'a NamedTempFile);
+
+impl Write for Growing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        disk::write(self.0.path(), bytes, |bytes| self.0.as_file().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.as_file().flush()
+    }
+}
+
+/// Makes what was written durable.
+pub(crate) fn sync(file: &NamedTempFile) -> io::Result<()> {
+    let path = file.path();
+    disk::make(Effect::SyncFile { path }, || file.as_file().sync_all())
+}
+
+/// Gives a file its name, durable once its folder is synced.
+pub(crate) fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    let from = file.path().to_owned();
+    disk::make(
+        Effect::Rename {
+            from: &from,
+            to: path,
+        },
+        || file.persist(path).map(drop).map_err(|error| error.error),
+    )
+}
+
+/// Removes a file; one that is not there is none too many. Not durable by itself.
+pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
+    match disk::make(Effect::Remove { path }, || fs::remove_file(path)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the names in a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
-    File::open(folder)
-        .and_then(|file| file.sync_all())
-        .map_err(failed("sync the folder", folder))
+    disk::make(Effect::SyncFolder { path: folder }, || {
+        File::open(folder)?.sync_all()
+    })
+    .map_err(failed("sync the folder", folder))
 }
 
 /// Makes a folder, those above it that are missing, and the names of all of them durable.
@@ -101,9 +167,10 @@ pub(crate) fn sync_tree(
         if path.is_dir() {
             sync_tree(&path, synced)?;
         } else if !synced.contains(&path) {
-            File::open(&path)
-                .and_then(|file| file.sync_all())
-                .map_err(failed("sync", &path))?;
+            disk::make(Effect::SyncFile { path: &path }, || {
+                File::open(&path)?.sync_all()
+            })
+            .map_err(failed("sync", &path))?;
             synced.insert(path);
         }
     }

@@ -46,13 +46,14 @@ impl Transaction {
         }
     }
 
-    fn finish_rows(self) -> Finished {
+    fn finish_rows(mut self) -> Finished {
         let mut counts = ChangeCounts {
             properties_set: self.properties_set,
             ..Default::default()
         };
         let mut rows = Vec::with_capacity(self.before.len());
         let mut next_ids = BTreeMap::new();
+        let mut set_back = Vec::new();
         for ((type_id, id), before) in &self.before {
             let Some(table) = self.snapshot.rows(*type_id) else {
                 continue;
@@ -92,6 +93,7 @@ impl Transaction {
                 (Some(before), Some(after)) => {
                     let values = differences(&table.layout, before, &after);
                     if values.is_empty() {
+                        set_back.push((*type_id, *id, before));
                         continue;
                     }
                     RowChange::Update { values }
@@ -102,6 +104,10 @@ impl Transaction {
                 id: *id,
                 row: change,
             });
+        }
+        for (type_id, id, before) in set_back {
+            // The log says nothing of it, so neither may the tables.
+            self.snapshot.put_back(type_id, id, before);
         }
         Finished {
             changes: Changes {

@@ -2,8 +2,9 @@
 //!
 //! The key of a type with a declared key is its properties; else it is the identity that was given
 //! or made. Most of the index stands in a few *levels*: hashes and ids, sorted, no keys; a hit is
-//! verified against the rows. Keys set or freed since stand in a persistent map, which a fold turns
-//! into a level. Levels hold ids, so that folding rows into tables changes nothing in them.
+//! verified against the rows, so that those of nodes which are gone say nothing. Keys set since stand in
+//! a persistent map, which a fold turns into a level. Levels hold ids, so that folding rows into tables
+//! changes nothing in them.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
@@ -26,8 +27,8 @@ static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
     levels: Arc<[Held]>,
-    /// Keys set (the id) or freed (`None`) since the levels.
-    changes: HashTrieMapSync<Box<[u8]>, Option<u64>>,
+    /// Keys set since the levels. One that was freed may be taken by a level that comes later.
+    changes: HashTrieMapSync<Box<[u8]>, u64>,
 }
 
 /// A level of the index.
@@ -74,8 +75,8 @@ impl Keys {
 
     /// The node with a key, given as [`bytes_of`] writes it.
     pub(crate) fn find(&self, rows: &Rows, key: &[u8]) -> Option<u64> {
-        if let Some(changed) = self.changes.get(key) {
-            return *changed;
+        if let Some(set) = self.changes.get(key) {
+            return Some(*set);
         }
         if self.levels.is_empty() {
             return None;
@@ -92,14 +93,12 @@ impl Keys {
     /// Notes that `row` is there, or gone.
     pub(crate) fn put(&mut self, layout: &Layout, row: &Row, id: Option<u64>) {
         let key = bytes_of(&key_of(layout, row));
-        self.changes.insert_mut(key.into(), id);
-    }
-
-    /// Notes that the node in this row of a chunk is gone.
-    pub(crate) fn free(&mut self, layout: &Layout, (chunk, row): (&Chunk, usize)) {
-        let mut key = Vec::new();
-        write_row_key(layout, chunk, row, &mut key);
-        self.changes.insert_mut(key.into(), None);
+        match id {
+            Some(id) => self.changes.insert_mut(key.into(), id),
+            None => {
+                self.changes.remove_mut(key.as_slice());
+            }
+        }
     }
 
     /// Takes in what a commit brings.
@@ -118,7 +117,7 @@ impl Keys {
             lsn: 0,
         };
         let set = self.changes.iter();
-        let set = set.filter_map(|(key, id)| Some((short(hash(key)), (*id)?)));
+        let set = set.map(|(key, id)| (short(hash(key)), *id));
         let new = KeyLevel::of_pairs(set.collect());
         let held: usize = self.levels.iter().map(|held| held.level.len()).sum();
         // A fifth of the places are of nodes that are gone.

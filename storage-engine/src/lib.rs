@@ -33,12 +33,14 @@
 
 mod answers;
 mod base;
+mod batches;
 mod bulk;
 mod checkpoint;
 mod chunk;
 mod clock;
 mod column_file;
 mod columns;
+mod disk;
 pub mod doctor;
 mod elements;
 pub mod executor;
@@ -50,6 +52,7 @@ mod keys;
 mod lease;
 mod lock;
 mod packed;
+mod reach;
 mod record;
 mod replay;
 mod rows;
@@ -60,9 +63,11 @@ mod weight;
 
 pub mod export;
 pub mod load;
+pub mod results;
 pub mod snapshot;
 pub mod transaction;
 
+pub use batches::BatchError;
 pub use graph::{
     Answer, At, CheckpointStatus, CollectError, Collected, CommitError, CreateError, FoldError,
     Follower, Graph, IdempotencyKey, LogStatus, NewGraph, OpenError, Options, PastError,

@@ -103,6 +103,18 @@ impl Rows {
         })
     }
 
+    /// Ids between which all rows lie, both included; `None` when there never was one.
+    pub(crate) fn bounds(&self) -> Option<(u64, u64)> {
+        let (mut base, mut last) = (self.base.chunks(), self.base.chunks());
+        let first = base.next().map(Chunk::first);
+        let last = last.next_back().map(Chunk::last);
+        let first_changed = self.changes.first().map(|(id, _)| *id);
+        let last_changed = self.changes.last().map(|(id, _)| *id);
+        let first = first.into_iter().chain(first_changed).min()?;
+        let last = last.into_iter().chain(last_changed).max()?;
+        Some((first, last))
+    }
+
     /// Ids of live rows from one on.
     pub(crate) fn ids_from(&self, first: u64) -> impl Iterator<Item = u64> + '_ {
         let chunks = self
@@ -175,6 +187,20 @@ impl Rows {
         self.next_id = self.next_id.max(id + 1);
         self.changed = self.changed.max(entry.lsn);
         self.changes.insert_mut(id, entry);
+    }
+
+    /// Takes back a change that came to nothing: the row is as it was, down to the commit that it names.
+    pub(crate) fn put_back(&mut self, id: u64, before: &Arc<Row>) {
+        // One of the base has no provenance in memory; the table has it.
+        match before.lsn {
+            0 => {
+                self.changes.remove_mut(&id);
+            }
+            lsn => {
+                let row = Some(before.clone());
+                self.changes.insert_mut(id, Entry { lsn, row });
+            }
+        }
     }
 
     /// Takes rows in whose ids no row has had.

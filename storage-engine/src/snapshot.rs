@@ -24,11 +24,12 @@ use crate::identity;
 #[cfg(doc)]
 use crate::keys;
 use crate::record::{CommitInfo, Header};
-use crate::rows::{Entry, Rows};
+use crate::rows::{Entry, Row, Rows};
 use crate::topology::{Adjacency, Link};
-use tables::{EdgeTable, NodeTable};
+use tables::NodeTable;
 
 pub(crate) use restore::Before;
+pub(crate) use tables::EdgeTable;
 
 /// An immutable view of a graph.
 #[derive(Clone, Debug)]
@@ -362,6 +363,20 @@ impl Snapshot {
         }
     }
 
+    fn rows_mut(&mut self, type_id: TypeId) -> Option<&mut Rows> {
+        match *self.places.get(&type_id)? {
+            Place::Node(at) => self.nodes.get_mut(at).map(|table| &mut table.rows),
+            Place::Edge(at) => self.edges.get_mut(at).map(|table| &mut table.rows),
+        }
+    }
+
+    /// Takes back changes of a row that came to nothing; it is there before and after.
+    pub(crate) fn put_back(&mut self, type_id: TypeId, id: u64, before: &Arc<Row>) {
+        if let Some(rows) = self.rows_mut(type_id) {
+            rows.put_back(id, before);
+        }
+    }
+
     /// Puts or deletes one row and keeps the indexes with it.
     pub(crate) fn put(&mut self, type_id: TypeId, id: u64, entry: Entry) {
         match self.places.get(&type_id).copied() {
@@ -435,12 +450,7 @@ impl Snapshot {
 
     /// Notes that the ids of a type before `next_id` have been given, at `lsn` the last of them.
     pub(crate) fn reserve(&mut self, type_id: TypeId, next_id: u64, lsn: u64) {
-        let rows = match self.places.get(&type_id).copied() {
-            Some(Place::Node(at)) => self.nodes.get_mut(at).map(|table| &mut table.rows),
-            Some(Place::Edge(at)) => self.edges.get_mut(at).map(|table| &mut table.rows),
-            None => None,
-        };
-        if let Some(rows) = rows {
+        if let Some(rows) = self.rows_mut(type_id) {
             rows.next_id = rows.next_id.max(next_id);
             rows.changed = rows.changed.max(lsn);
         }

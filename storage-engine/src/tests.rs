@@ -3,10 +3,11 @@
 mod bulk;
 mod collect;
 mod crash;
+mod disk;
 mod history;
 mod memory;
 mod model;
-mod objects;
+pub(crate) mod objects;
 mod open;
 mod past;
 mod repeated;
@@ -22,8 +23,8 @@ use language::value::{NodeRef, Value};
 use tempfile::TempDir;
 
 use crate::{
-    CommitError, Graph, NewGraph, Options, Snapshot, Store, Transaction, WriteError, WriteRequest,
-    Written,
+    At, CommitError, Follower, Graph, NewGraph, Options, PastLimits, Snapshot, Store, Transaction,
+    WriteError, WriteRequest, Written,
 };
 
 const SCHEMA: &str = "
@@ -176,6 +177,51 @@ fn contents(snapshot: &Snapshot) -> String {
     lines.join("\n")
 }
 
+/// A sequence that is the same for the same seed (splitmix64).
+#[derive(Clone, Debug)]
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+}
+
+/// A number that the caller of the tests may set.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// The seed that was given, else another one each time; it is printed.
+fn seed() -> u64 {
+    let seed = number("TRELLIS_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    println!("TRELLIS_SEED={seed}");
+    seed
+}
+
+/// A folder that is gone after the test; in memory where there is such a place, for tests that sync
+/// many thousand times. What a lost sync does is simulated.
+fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    match memory.is_dir() {
+        true => TempDir::new_in(memory),
+        false => TempDir::new(),
+    }
+    .expect("a temporary folder")
+}
+
+fn in_log(path: &Path) -> bool {
+    path.parent().is_some_and(|folder| folder.ends_with("log"))
+}
+
 /// The same list of tests for every kind of store.
 macro_rules! on_every_store {
     ($($name:ident,)*) => {
@@ -203,6 +249,44 @@ on_every_store! {
     large_bodies_go_to_side_files,
     eight_writers_share_the_log,
     objects_of_every_size_are_kept,
+    a_second_process_reads_along,
+}
+
+fn a_second_process_reads_along(mut fixture: Fixture) {
+    let small = Options {
+        fold_rows: 5,
+        ..Options::default()
+    };
+    let follower = Follower::open(&fixture.store, small).expect("opened");
+    let holder = follower.holder().expect("somebody writes");
+    assert_eq!(holder.pid, std::process::id());
+    for number in 0..12 {
+        let ann = fixture.add_person(&format!("{number}@x"), number);
+        fixture.connect(ann, ann);
+        let seen = follower.snapshot().expect("read");
+        assert_eq!(contents(&seen), fixture.contents());
+        if number % 4 == 3 {
+            fixture.graph().fold().expect("folded");
+        }
+    }
+    let status = follower.status();
+    assert_eq!(status.lsn, fixture.graph().snapshot().lsn());
+    assert!(status.checkpoint.is_some(), "{status:?}");
+    let limits = PastLimits::default();
+    let then = follower
+        .snapshot_at(At::Sequence(3), &limits)
+        .expect("read");
+    assert_eq!(contents(&then).lines().count(), 2);
+    let also = fixture.graph().snapshot_at(At::Sequence(3), &limits);
+    assert_eq!(contents(&also.expect("read")), contents(&then));
+    let left = fixture.store.list_if_there("leases").expect("listed");
+    assert!(left.is_empty(), "{left:?}");
+    fixture.graph().close().expect("closed");
+    assert_eq!(follower.holder(), None);
+    fixture.reopen();
+    fixture.add_person("last@x", 1);
+    let seen = follower.snapshot().expect("read");
+    assert_eq!(contents(&seen), fixture.contents());
 }
 
 fn objects_of_every_size_are_kept(fixture: Fixture) {

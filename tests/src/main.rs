@@ -12,6 +12,7 @@
 //! - [`crash`] kills the real program ([`program`]) while it writes.
 //! - [`object_store`] runs the real program on graphs in an object store.
 //! - [`second`] has two of them on one config.
+//! - [`streams`] asks it for more than fits its memory.
 //! - [`readme`] and [`demo`] run what is promised to users.
 //! - [`house`] holds the rules about the sources themselves.
 #![allow(
@@ -38,3 +39,4 @@ mod second;
 mod servers;
 mod siege;
 mod single;
+mod streams;

@@ -1,16 +1,12 @@
 //! `trellis export`.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::client::Client;
 use crate::failure::Failure;
-
-/// Bytes that are held at a time.
-const CHUNK: usize = 64 * 1024;
+use crate::output;
 
 /// Arguments of `trellis export`.
 #[derive(Args)]
@@ -20,12 +16,51 @@ pub(crate) struct Arguments {
     /// Where to; left out, to standard output. The file appears when it is complete
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Only this node type or edge type
+    /// Only this node type or edge type; needed for all but NDJSON
     #[arg(long = "type", value_name = "NAME")]
     type_name: Option<String>,
+    /// What to write; left out, what the end of the file's name says, else NDJSON
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+}
+
+/// What an export is.
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// One JSON object a line
+    Ndjson,
+    /// An Arrow IPC stream
+    Arrow,
+    /// A Parquet file
+    Parquet,
+}
+
+impl Format {
+    fn of(file: &Path) -> Self {
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("arrow" | "arrows") => Self::Arrow,
+            Some("parquet") => Self::Parquet,
+            _ => Self::Ndjson,
+        }
+    }
+
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Ndjson => "application/x-ndjson",
+            Self::Arrow => "application/vnd.apache.arrow.stream",
+            Self::Parquet => "application/vnd.apache.parquet",
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure> {
+    let said = arguments.output.as_deref().map(Format::of);
+    let format = arguments.format.or(said).unwrap_or(Format::Ndjson);
+    match (format, &arguments.output) {
+        (Format::Arrow, None) => output::refuse_terminal("an Arrow stream")?,
+        (Format::Parquet, None) => output::refuse_terminal("a Parquet file")?,
+        _ => {}
+    }
     let parameters: Vec<_> = arguments
         .type_name
         .as_deref()
@@ -35,65 +70,10 @@ pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure>
     let mut answer = client.get_stream(
         &["graphs", &arguments.graph, "export"],
         &parameters,
-        "application/x-ndjson",
+        format.media_type(),
     )?;
     match &arguments.output {
-        None => pour(
-            &mut answer,
-            &mut io::stdout().lock(),
-            client,
-            Failure::output,
-        ),
-        Some(path) => save(&mut answer, path, client),
-    }
-}
-
-/// Under another name until everything is there: half an export never looks like a whole one.
-fn save(answer: &mut impl Read, path: &Path, client: &Client) -> Result<(), Failure> {
-    let failed = |source| Failure::File {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    };
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = path.with_file_name(name);
-    let mut file = File::create(&part).map_err(failed)?;
-    let saved = pour(answer, &mut file, client, failed)
-        .and_then(|()| file.sync_all().map_err(failed))
-        .and_then(|()| replace(&part, path).map_err(failed));
-    if saved.is_err() {
-        // The failure that is reported is the one that led here.
-        let _left_behind = std::fs::remove_file(&part);
-    }
-    saved
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the user's own file, synced just before"
-)]
-fn replace(part: &Path, path: &Path) -> io::Result<()> {
-    std::fs::rename(part, path)
-}
-
-/// Copies, telling a broken answer from a full disk.
-fn pour(
-    answer: &mut impl Read,
-    output: &mut impl Write,
-    client: &Client,
-    failed: impl Fn(io::Error) -> Failure,
-) -> Result<(), Failure> {
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let length = match answer.read(&mut chunk) {
-            Ok(0) => return output.flush().map_err(failed),
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(client.broken_answer(error)),
-        };
-        output
-            .write_all(chunk.get(..length).unwrap_or_default())
-            .map_err(&failed)?;
+        None => output::print(&mut answer, client),
+        Some(path) => output::save(&mut answer, path, client),
     }
 }

@@ -35,7 +35,7 @@ pub(crate) enum Command {
     Query(query::Arguments),
     /// Change a graph with Cypher
     Mutate(mutate::Arguments),
-    /// Write a graph as NDJSON, which `load` takes back
+    /// Write a graph, or one type of it, as what `load` takes back
     Export(export::Arguments),
     /// See what a graph may contain
     #[command(subcommand)]

@@ -166,6 +166,12 @@ impl Temporal {
         }
     }
 
+    /// The instant that a date and time with an offset is, in nanoseconds since 1970 in UTC.
+    #[must_use]
+    pub fn utc_nanos(&self) -> Option<i128> {
+        matches!(self, Self::DateTime { .. }).then(|| self.instant().1)
+    }
+
     /// What it is compared by: kind, then nanoseconds. Two are equal when these are, except
     /// durations, which have no single length.
     pub(crate) fn instant(&self) -> (u8, i128) {

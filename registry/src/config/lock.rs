@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use fs2::FileExt;
 
-use crate::durable::{self, DiskError, Naming};
+use crate::durable::{self, DiskError, Naming, fault};
 
 /// The lock file's name within the registry's own folder.
 pub const FILE_NAME: &str = "config.lock";
@@ -73,17 +73,16 @@ impl ConfigLock {
     pub fn acquire(state_folder: &Path, patience: Duration) -> Result<Self, LockError> {
         durable::create_folder(state_folder)?;
         let path = state_folder.join(FILE_NAME);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o644)
-            .open(&path)
+        let mut opening = OpenOptions::new();
+        opening.read(true).write(true).create(true).truncate(false);
+        let mut file = fault::check(fault::Kind::Write)
+            .and_then(|()| opening.mode(0o644).open(&path))
             .naming("open the lock file", &path)?;
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
-        while let Err(error) = FileExt::try_lock_exclusive(&file) {
+        while let Err(error) =
+            fault::check(fault::Kind::Lock).and_then(|()| FileExt::try_lock_exclusive(&file))
+        {
             if error.kind() == io::ErrorKind::Unsupported || is_without_locks(&error) {
                 return Err(LockError::Unsupported {
                     path,

@@ -1,8 +1,8 @@
-//! The rest of a graph's life: changed, deleted, restored, purged; and what a crash leaves of each.
+//! The rest of a graph's life: changed, deleted, restored, purged.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use policy::Action;
@@ -13,42 +13,46 @@ use registry::{
 
 use crate::place::{CONFIG, Place, at, id, key, named, permit, permit_on, permit_on_deleted};
 
-fn delete(registry: &Registry, graph_id: &str) -> Result<Deleted, Error> {
+pub(crate) fn delete(registry: &Registry, graph_id: &str) -> Result<Deleted, Error> {
     let permit = permit_on(registry, Action::GraphDelete, graph_id);
     registry.delete(&permit, &Condition::Any)
 }
 
-fn deleted(registry: &Registry, graph_id: &str) -> DeletedGraph {
+pub(crate) fn deleted(registry: &Registry, graph_id: &str) -> DeletedGraph {
     let found = registry.deleted(&id(graph_id)).expect("read");
     found.expect("it was deleted")
 }
 
-fn restore(registry: &Registry, graph_id: &str) -> Result<(), Error> {
+pub(crate) fn restore(registry: &Registry, graph_id: &str) -> Result<(), Error> {
     let graph = deleted(registry, graph_id);
     let permit = permit_on_deleted(Action::GraphRestore, &graph);
     registry.restore(&permit, &graph).map(|_| ())
 }
 
-fn purge(registry: &Registry, graph_id: &str) -> Result<Deleted, Error> {
+pub(crate) fn purge(registry: &Registry, graph_id: &str) -> Result<Deleted, Error> {
     let graph = deleted(registry, graph_id);
     let permit = permit_on_deleted(Action::GraphDelete, &graph);
     registry.purge(&permit, &graph)
 }
 
-fn update(registry: &Registry, graph_id: &str, update: &GraphUpdate) -> Result<(), Error> {
+pub(crate) fn update(
+    registry: &Registry,
+    graph_id: &str,
+    update: &GraphUpdate,
+) -> Result<(), Error> {
     let permit = permit_on(registry, Action::GraphUpdate, graph_id);
     registry
         .update(&permit, update, &Condition::Any)
         .map(|_| ())
 }
 
-fn opens(registry: &Registry, graph_id: &str) -> Result<(), HandleError> {
+pub(crate) fn opens(registry: &Registry, graph_id: &str) -> Result<(), HandleError> {
     let permit = permit_on(registry, Action::Mutate, graph_id);
     registry.writer(&permit).map(|_| ())
 }
 
 /// With the graph one, which has two labels, and a fault hook.
-fn with_one(place: &Place) -> Registry {
+pub(crate) fn with_one(place: &Place) -> Registry {
     let registry = place.open();
     let one = NewGraph {
         tenant: Some("acme".into()),
@@ -292,145 +296,6 @@ fn a_graph_that_another_process_has_open_is_let_go_and_never_written_again() {
     assert!(matches!(error, Error::Locked { .. }), "{error}");
     assert_eq!(place.text(), text);
     opens(&two, "one").expect("as before");
-}
-
-type Operation = fn(&Registry) -> Result<(), Error>;
-
-/// What is done to the graph one, what must have been done to it before, and its steps.
-const OPERATIONS: [(&str, Option<Operation>, Operation, &[Step]); 4] = [
-    (
-        "update",
-        None,
-        |registry| {
-            let change = GraphUpdate {
-                tenant: Some(Some("rival".to_owned())),
-                ..GraphUpdate::default()
-            };
-            update(registry, "one", &change)
-        },
-        Step::UPDATE,
-    ),
-    (
-        "delete",
-        None,
-        |registry| delete(registry, "one").map(|_| ()),
-        Step::DELETE,
-    ),
-    (
-        "restore",
-        Some(|registry| delete(registry, "one").map(|_| ())),
-        |registry| restore(registry, "one"),
-        Step::RESTORE,
-    ),
-    (
-        "purge",
-        Some(|registry| delete(registry, "one").map(|_| ())),
-        |registry| purge(registry, "one").map(|_| ()),
-        Step::PURGE,
-    ),
-];
-
-/// A crash after each effect, found by a restart or by another server.
-#[test]
-fn a_crash_at_any_step_leaves_one_of_two_states() {
-    for (name, before, operation, steps) in OPERATIONS {
-        for &step in steps {
-            for restart in [true, false] {
-                let what = format!("{name} {step:?} restart {restart}");
-                let place = Place::new(CONFIG);
-                drop(with_one(&place));
-                let other = place.open();
-                if let Some(before) = before {
-                    before(&other).expect("done");
-                }
-                let old = place.text();
-                let crashing = place.halting(step);
-                let error = operation(&crashing).expect_err("halted");
-                assert!(
-                    matches!(error, Error::Halted(found) if found == step),
-                    "{what}: {error:?}"
-                );
-                drop(crashing);
-                let settled = if restart { place.open() } else { other };
-                settled.create(&permit(), named("two")).expect("created");
-                settled.clean().expect("goes on with a purge");
-                whole_or_absent(&place, &settled, &what);
-                let text = place.text();
-                let without_two = text.replace("  two:\n    uri: ../data/two\n", "");
-                let replaced = without_two != old;
-                let index = |wanted| steps.iter().position(|step| *step == wanted);
-                let expected = index(Step::ConfigReplaced)
-                    .is_some_and(|at| steps.iter().position(|found| *found == step) >= Some(at));
-                assert_eq!(replaced, expected, "{what}: {text}");
-                assert_eq!(
-                    place.open().snapshot().graphs,
-                    settled.snapshot().graphs,
-                    "{what}"
-                );
-                assert!(
-                    registry::intent::pending(settled.file())
-                        .expect("listed")
-                        .is_empty(),
-                    "{what}"
-                );
-            }
-        }
-    }
-}
-
-fn whole_or_absent(place: &Place, registry: &Registry, what: &str) {
-    let data = place.base.join("data/one/graph.json");
-    if registry.get(&id("one")).is_some() {
-        opens(registry, "one").unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert!(
-            registry.deleted(&id("one")).expect("read").is_none(),
-            "{what}"
-        );
-        return;
-    }
-    assert!(!place.text().contains("one:"), "{what}");
-    match deleted(registry, "one").record.stage {
-        Stage::Kept => {
-            restore(registry, "one").unwrap_or_else(|error| panic!("{what}: {error}"));
-            opens(registry, "one").unwrap_or_else(|error| panic!("{what}: {error}"));
-            delete(registry, "one").unwrap_or_else(|error| panic!("{what}: {error}"));
-        }
-        Stage::Purging => panic!("{what}: the purge was not gone on with"),
-        Stage::Purged(_) => assert!(!data.exists(), "{what}"),
-    }
-}
-
-/// Every durable effect has a step of its own after it, so that no crash is left untested.
-#[test]
-fn every_effect_has_a_step() {
-    for (name, before, operation, steps) in OPERATIONS {
-        let place = Place::new(CONFIG);
-        drop(with_one(&place));
-        if let Some(before) = before {
-            before(&place.open()).expect("done");
-        }
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let noted = seen.clone();
-        let options = Options {
-            fault_hook: Some(Arc::new(move |step| {
-                let mut seen = noted.lock().expect("no panic");
-                seen.push((step, registry::effects()));
-                false
-            })),
-            ..Options::default()
-        };
-        let registry = Registry::open(&place.config(), options).expect("opened");
-        let mut last = registry::effects();
-        operation(&registry).expect("done");
-        let seen = seen.lock().expect("no panic");
-        for (step, effects) in seen.iter() {
-            assert!(effects - last <= 1, "{name}: more than one before {step:?}");
-            last = *effects;
-        }
-        assert_eq!(registry::effects(), last, "{name}: one after the last step");
-        let seen: Vec<_> = seen.iter().map(|(step, _)| *step).collect();
-        assert_eq!(seen, steps, "{name}");
-    }
 }
 
 /// What follows the file's replacement and fails has not left everything as it was.

@@ -6,7 +6,10 @@
     reason = "a test that fails says why, and makes the files that people and crashes leave"
 )]
 
+mod crashes;
+mod faults;
 mod life;
+mod operations;
 mod place;
 mod recovery;
 mod servers;

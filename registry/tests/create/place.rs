@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use language::schema::Schema;
 use policy::{Action, Authorizer, Context, Permit, Principal, Resource};
-use registry::{GraphId, NewGraph, Options, Registry, Step};
+use registry::{Error, GraphId, NewGraph, Options, Registry, Step};
 
 pub(crate) const CONFIG: &str = "# the operator's own\nversion: 1\n\nserver:\n  storage: ../data   # here\n  allow_roots: [../data]\n\ngraphs:\n  # the first one\n  alpha:\n    uri: ../data/alpha\n\ngroups: {}   # nobody\n";
 
@@ -56,11 +56,19 @@ impl Place {
     }
 
     pub(crate) fn halting(&self, at: Step) -> Registry {
+        self.open_with(move |step| step == at).expect("opened")
+    }
+
+    /// Ends what it does, the opening itself too, after any step that `halts` says.
+    pub(crate) fn open_with(
+        &self,
+        halts: impl Fn(Step) -> bool + Send + Sync + 'static,
+    ) -> Result<Registry, Error> {
         let options = Options {
-            fault_hook: Some(Arc::new(move |step| step == at)),
+            fault_hook: Some(Arc::new(halts)),
             ..Options::default()
         };
-        Registry::open(&self.config(), options).expect("opened")
+        Registry::open(&self.config(), options)
     }
 
     /// Every path below data/, and every path below config/ that is not the lock.

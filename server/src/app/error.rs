@@ -6,6 +6,7 @@ use registry::{AccessError, HandleError, WrongPermit};
 use storage_engine::executor::ExecuteError;
 use storage_engine::export::ExportError;
 use storage_engine::load::LoadError;
+use storage_engine::results::RowError;
 use storage_engine::{CommitError, PastError};
 
 use super::load::LineErrors;
@@ -63,14 +64,15 @@ pub(crate) enum Error {
         /// To be read after the name.
         problem: &'static str,
     },
-    /// A JSON answer would be too large.
-    #[error(
-        "the result is larger than {limit} bytes; ask for fewer rows, or for application/x-ndjson"
-    )]
+    /// A row of an answer would be too large.
+    #[error("a row of the result is larger than {limit} bytes")]
     ResultTooLarge {
         /// In bytes.
         limit: u64,
     },
+    /// A row does not fit the form that was asked for.
+    #[error(transparent)]
+    Row(RowError),
     /// The config file cannot be applied.
     #[error("the config file has {} problem(s)", .0.len())]
     InvalidConfig(Vec<registry::config::Problem>),
@@ -124,7 +126,7 @@ pub(crate) enum Error {
     },
     /// The principal holds as much memory as there is for it.
     #[error(
-        "requests and answers of yours that are under way take all the memory that there is for them; nothing was done"
+        "requests of yours that are under way take all the memory that there is for them; nothing was done"
     )]
     TooMuchHeld,
     /// The server is told to stop.

@@ -1,4 +1,4 @@
-//! Everything in one snapshot, as lines that `load` takes back.
+//! Everything in one snapshot, or one type, as what `load` takes back.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use policy::{Action, Authorized, Principal};
 use registry::Reader;
 use storage_engine::PastLimits;
+use storage_engine::export::{Format, Selection};
 
 use super::stream::{self, Closed, Outlet, PIECE, Pieces};
 use super::{App, Error, Target, blocking, past, statement};
@@ -48,6 +49,7 @@ pub(crate) async fn run(
     principal: &Arc<Principal>,
     graph_id: String,
     parameters: ExportParameters,
+    format: Format,
 ) -> Result<Pieces<()>, Error> {
     let target = Target::branch(&graph_id, parameters.branch.as_deref());
     let permit = app.permit_graph(principal, Action::Export, target)?;
@@ -70,23 +72,19 @@ pub(crate) async fn run(
         }
         let schema = reader.schema().clone();
         let mut touches = statement::all_types(&schema, false);
-        if let Some(name) = &parameters.type_name {
+        let selection =
+            Selection::new(&schema, parameters.type_name, format).map_err(Error::Export)?;
+        if let Some(name) = selection.type_name() {
             touches.retain(|touch| touch.name == name);
-            if touches.is_empty() {
-                return Err(Error::InvalidRequest(statement::unknown_type(
-                    name, &schema,
-                )));
-            }
             // An edge is written with the keys of the nodes that it joins.
             if let Some(edge) = schema.edge_type_named(name) {
                 touches.extend(statement::types([edge.source, edge.target], &schema, false));
             }
         }
         let access = worker.access.load();
-        let authorized =
-            access
-                .authorizer
-                .authorize_types(&permit, parameters.type_name, &touches)?;
+        let authorized = access
+            .authorizer
+            .authorize_types(&permit, selection, &touches)?;
         Ok((reader, authorized))
     })
     .await?;
@@ -103,14 +101,14 @@ pub(crate) async fn run(
 
 fn make(
     reader: &Reader,
-    only: &Authorized<Option<String>>,
+    selection: &Authorized<Selection>,
     outlet: &Outlet<()>,
 ) -> Result<(), Error> {
     let mut collected = Vec::with_capacity(PIECE);
     let mut sent = Ok(());
     let mut pace = Pace::default();
-    let made = reader.export(only, &mut |lines| {
-        collected.extend_from_slice(lines);
+    let made = reader.export(selection, &mut |made| {
+        collected.extend_from_slice(made);
         if collected.len() >= PIECE {
             let full = std::mem::replace(&mut collected, Vec::with_capacity(PIECE));
             sent = pace.send(Bytes::from(full), outlet);

@@ -1,5 +1,5 @@
-//! Memory that requests hold while nothing runs for them: long bodies that are read, and long answers
-//! that wait to be taken. What runs has limits of its own.
+//! Memory that requests hold before anything runs for them: long bodies, as they are read and as the values
+//! that they are. What runs has limits of its own, and an answer never waits as a whole.
 //!
 //! Somebody may hold as much as is left free beside it: alone half of all, and nobody ever has all.
 

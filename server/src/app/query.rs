@@ -3,8 +3,8 @@
 //! A point read is done here and now, on the thread that read the request, when its graph is open
 //! already: it takes microseconds, and changing threads twice takes longer. One that turns out to be
 //! long is begun again like every other statement (nothing has been answered yet, and reading leaves
-//! no trace): on a blocking thread, which writes rows as JSON into chunks. Until the first chunk is
-//! full, or the end, nothing has been answered, so that an error gets its own status.
+//! no trace): on a blocking thread, which writes rows into chunks. Until the first chunk is full, or
+//! the end, nothing has been answered, so that an error gets its own status.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use api_types::{Column, Commit, QueryRequest, QueryStats};
 use bytes::Bytes;
 use language::Value;
+use language::cypher::{self, Mode};
 use policy::{Action, Permit, Principal};
 use registry::Reader;
 use storage_engine::executor::{ExecuteError, Limits, Parameters};
@@ -22,50 +23,30 @@ use tokio::sync::oneshot;
 
 use super::admission::Slot;
 use super::plans::Prepared;
+use super::rows::{Layout, RowWriter};
 use super::statement::Decided;
 use super::stream::{self, Closed, Outlet, PIECE, Pieces};
-use super::values::{Budget, TooLarge, Values};
-use super::{App, Error, Target, blocking, outcome, past, statement};
+use super::values::{Budget, Values};
+use super::{App, Error, Target, explain, outcome, past, statement};
 
 /// How long a statement may keep the thread that read its request.
 const AT_ONCE_TIME: Duration = Duration::from_millis(1);
 /// Bytes that it may hold meanwhile.
 const AT_ONCE_BYTES: usize = 1 << 20;
 
-/// What stands between rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Layout {
-    /// Commas: the chunks together are the inside of a JSON array.
-    Array,
-    /// Each row ends its line.
-    Lines,
-}
-
 /// An answer that has begun. Dropping it stops the statement.
 pub(crate) struct Answer {
     pub(crate) columns: Arc<[Column]>,
     pub(crate) commit: Commit,
     pub(crate) rows: Rows,
-    /// The most bytes that an answer in one piece may have.
-    pub(crate) max_bytes: u64,
 }
 
-/// Rows as JSON in the layout that was asked for, and how it went.
+/// Rows in the layout that was asked for, and how it went.
 pub(crate) enum Rows {
     /// All of them.
-    Whole(Vec<u8>, QueryStats),
+    Whole(Bytes, QueryStats),
     /// As they are found, and at the end how it went.
     Pieces(Pieces<QueryStats>),
-}
-
-impl Rows {
-    /// Bytes that are there already.
-    pub(crate) fn known_bytes(&self) -> usize {
-        match self {
-            Self::Whole(rows, _) => rows.len(),
-            Self::Pieces(_) => 0,
-        }
-    }
 }
 
 /// What an answer begins with.
@@ -78,24 +59,23 @@ pub(crate) async fn run(
     request: QueryRequest,
     layout: Layout,
 ) -> Result<Answer, Error> {
+    let (mode, text) = cypher::mode(&request.query);
+    if mode != Mode::Run {
+        return explain::as_rows(app, principal, graph_id, request, layout).await;
+    }
     let start = Instant::now();
     let target = Target::branch(&graph_id, request.branch.as_deref());
     let permit = app.permit_graph(principal, Action::Query, target)?;
     target.check_branch()?;
     let at = past(request.at.as_deref())?;
-    refuse_zero("timeout_ms", request.timeout_ms)?;
-    refuse_zero("max_rows", request.max_rows)?;
-    let given = request.params;
-    let parameters = match statement::are_few(&given) {
-        true => statement::parameters(given)?,
-        false => blocking(move || statement::parameters(given)).await?,
-    };
+    statement::refuse_zero("timeout_ms", request.timeout_ms)?;
+    statement::refuse_zero("max_rows", request.max_rows)?;
     let work = Work {
         app: app.clone(),
         permit,
         at,
-        text: request.query,
-        parameters,
+        text: text.into_owned(),
+        parameters: statement::parameters_soon(request.params).await?,
         layout,
         start,
         deadline: statement::deadline(&app.limits(), request.timeout_ms),
@@ -108,15 +88,6 @@ pub(crate) async fn run(
         return Ok(answer);
     }
     work.answer_elsewhere(reached).await
-}
-
-fn refuse_zero(name: &str, value: Option<u64>) -> Result<(), Error> {
-    match value {
-        Some(0) => Err(Error::InvalidRequest(format!(
-            "{name} must be at least 1; leave it out to have the server's own limit"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// The statement's side of an answer.
@@ -227,7 +198,7 @@ impl Work {
             // It is over before anybody could take it back.
             cancelled: Arc::new(AtomicBool::new(false)),
         };
-        let mut rows = RowWriter::new(&reached.statement.labels, self.layout);
+        let mut rows = self.rows(reached)?;
         let mut pushed = Ok(());
         let mut is_long = false;
         let executed = reached.reader.query(
@@ -235,8 +206,8 @@ impl Work {
             &self.parameters,
             &limits,
             &mut |snapshot, values| {
-                pushed = rows.push_all(snapshot, values, limits.max_bytes);
-                is_long = rows.bytes.len() > PIECE;
+                pushed = push(&mut rows, snapshot, values, limits.max_bytes);
+                is_long = rows.held_bytes() > PIECE;
                 match pushed {
                     Ok(()) if !is_long => ControlFlow::Continue(()),
                     _ => ControlFlow::Break(()),
@@ -244,24 +215,23 @@ impl Work {
             },
         );
         match (pushed, executed.map_err(Error::of_query)) {
-            (Err(TooLarge), _)
+            (Err(Error::ResultTooLarge { .. }), _)
             | (_, Err(Error::Execute(ExecuteError::Deadline | ExecuteError::MemoryLimit { .. }))) =>
             {
                 is_long = true;
             }
-            (Ok(()), Err(error)) => return Err(error),
+            (Err(error), _) | (Ok(()), Err(error)) => return Err(error),
             (Ok(()), Ok(())) => {}
         }
         if is_long {
             reached.statement.was_long();
             return Ok(None);
         }
-        let stats = self.stats(rows.count);
+        let stats = self.stats(rows.count());
         Ok(Some(Answer {
             columns: Arc::clone(&reached.statement.columns),
             commit: outcome::commit(reached.reader.head()),
-            rows: Rows::Whole(rows.bytes, stats),
-            max_bytes: self.app.limits().query_memory_bytes,
+            rows: Rows::Whole(rows.finish()?, stats),
         }))
     }
 
@@ -274,7 +244,6 @@ impl Work {
     async fn answer_elsewhere(self, reached: Option<Reached>) -> Result<Answer, Error> {
         let slot = self.slot().await?;
         let (cancelled, cancel) = self.app.running.begin();
-        let max_bytes = self.app.limits().query_memory_bytes;
         let limits = Limits {
             deadline: Some(self.deadline),
             max_rows: Some(self.max_rows),
@@ -301,7 +270,6 @@ impl Work {
             columns,
             commit,
             rows: Rows::Pieces(rows),
-            max_bytes,
         })
     }
 
@@ -309,23 +277,20 @@ impl Work {
     fn run(&self, reached: &Reached, limits: &Limits, output: &mut Output) -> Result<u64, Error> {
         let columns = &reached.statement.columns;
         let commit = outcome::commit(reached.reader.head());
-        let mut rows = RowWriter::new(&reached.statement.labels, self.layout);
+        let mut rows = self.rows(reached)?;
         let mut pushed = Ok(());
         let executed = reached.reader.query(
             &reached.plan,
             &self.parameters,
             limits,
             &mut |snapshot, values| {
-                pushed = rows
-                    .push_all(snapshot, values, limits.max_bytes)
-                    .map_err(|TooLarge| self.too_large())
-                    .and_then(|()| {
-                        if rows.bytes.len() < PIECE {
-                            return Ok(());
-                        }
-                        output.begin(columns, &commit);
-                        self.send(rows.take(), output)
-                    });
+                pushed = push(&mut rows, snapshot, values, limits.max_bytes).and_then(|()| {
+                    if rows.made_bytes() < PIECE {
+                        return Ok(());
+                    }
+                    output.begin(columns, &commit);
+                    self.send(rows.take(), output)
+                });
                 match pushed {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(_) => ControlFlow::Break(()),
@@ -334,9 +299,16 @@ impl Work {
         );
         pushed?;
         executed.map_err(|error| self.failed(Error::of_query(error)))?;
+        let count = rows.count();
+        let rest = rows.finish()?;
         output.begin(columns, &commit);
-        self.send(rows.take(), output)?;
-        Ok(rows.count)
+        self.send(rest, output)?;
+        Ok(count)
+    }
+
+    fn rows<'a>(&self, reached: &'a Reached) -> Result<RowWriter<'a>, Error> {
+        let Prepared { labels, plan, .. } = &*reached.statement;
+        RowWriter::new(self.layout, labels, &plan.columns, reached.reader.head())
     }
 
     fn stats(&self, rows: u64) -> QueryStats {
@@ -346,12 +318,6 @@ impl Work {
 
     fn max_bytes(&self) -> usize {
         usize::try_from(self.app.limits().query_memory_bytes).unwrap_or(usize::MAX)
-    }
-
-    fn too_large(&self) -> Error {
-        Error::ResultTooLarge {
-            limit: self.app.limits().query_memory_bytes,
-        }
     }
 
     fn send(&self, piece: Bytes, output: &Output) -> Result<(), Error> {
@@ -377,91 +343,14 @@ impl Work {
     }
 }
 
-/// Writes rows as JSON objects.
-struct RowWriter<'a> {
-    /// `"name":` for each column.
-    labels: &'a [Vec<u8>],
-    layout: Layout,
-    bytes: Vec<u8>,
-    count: u64,
-}
-
-impl<'a> RowWriter<'a> {
-    fn new(labels: &'a [Vec<u8>], layout: Layout) -> Self {
-        Self {
-            labels,
-            layout,
-            bytes: Vec::new(),
-            count: 0,
-        }
-    }
-
-    /// A row of `snapshot`, of `max_bytes` at most.
-    fn push_all(
-        &mut self,
-        snapshot: &Snapshot,
-        values: &[Value],
-        max_bytes: usize,
-    ) -> Result<(), TooLarge> {
-        let budget = Budget::new(max_bytes);
-        let json = Values::new(snapshot, &budget);
-        self.push(values, |value| json.json(value))
-    }
-
-    /// After an error the row is half written: nothing more may be taken.
-    fn push(
-        &mut self,
-        values: &[Value],
-        json: impl Fn(&Value) -> Result<serde_json::Value, TooLarge>,
-    ) -> Result<(), TooLarge> {
-        if self.layout == Layout::Array && self.count > 0 {
-            self.bytes.push(b',');
-        }
-        let mut before = b'{';
-        for (label, value) in self.labels.iter().zip(values) {
-            self.bytes.push(before);
-            self.bytes.extend_from_slice(label);
-            serde_json::to_writer(&mut self.bytes, &json(value)?)
-                .expect("a JSON value with text as keys goes into memory");
-            before = b',';
-        }
-        if values.is_empty() {
-            self.bytes.push(b'{');
-        }
-        self.bytes.push(b'}');
-        if self.layout == Layout::Lines {
-            self.bytes.push(b'\n');
-        }
-        self.count += 1;
-        Ok(())
-    }
-
-    fn take(&mut self) -> Bytes {
-        Bytes::from(std::mem::take(&mut self.bytes))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_json_in_either_layout() {
-        let labels = [b"\"a\":".to_vec(), br#""say \"b\"":"#.to_vec()];
-        let write = |layout| {
-            let mut rows = RowWriter::new(&labels, layout);
-            for number in [1, 2] {
-                let json = |value: &Value| match value {
-                    Value::Int(number) => Ok((*number).into()),
-                    _ => Ok(serde_json::Value::Null),
-                };
-                rows.push(&[Value::Int(number), Value::Null], json)
-                    .expect("small");
-            }
-            String::from_utf8(rows.take().to_vec()).expect("UTF-8")
-        };
-        let row = |number| format!(r#"{{"a":{number},"say \"b\"":null}}"#);
-        assert_eq!(write(Layout::Array), format!("{},{}", row(1), row(2)));
-        assert_eq!(write(Layout::Lines), format!("{}\n{}\n", row(1), row(2)));
-    }
+/// Writes a row of `snapshot`, of `max_bytes` at most.
+fn push(
+    rows: &mut RowWriter<'_>,
+    snapshot: &Snapshot,
+    values: &[Value],
+    max_bytes: usize,
+) -> Result<(), Error> {
+    let budget = Budget::new(max_bytes);
+    let json = Values::new(snapshot, &budget);
+    rows.push(values, max_bytes, |value| json.json(value))
 }

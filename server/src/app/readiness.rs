@@ -11,7 +11,7 @@ use super::{App, Error, blocking, outcome};
 
 pub(crate) async fn run(
     app: &Arc<App>,
-    principal: Option<Arc<Principal>>,
+    principal: Option<&Arc<Principal>>,
 ) -> Result<Readiness, Error> {
     let ready = !app.is_stopping();
     let Some(principal) = principal else {
@@ -21,13 +21,12 @@ pub(crate) async fn run(
             config: None,
         });
     };
-    let app = app.clone();
-    // Every graph is looked at, and the file read.
+    let (worker, principal) = (app.clone(), principal.clone());
     blocking(move || {
         Ok(Readiness {
             ready,
-            graphs: Some(graphs(&app, &principal)),
-            config: Some(config(&app)),
+            graphs: Some(graphs(&worker, &principal)),
+            config: Some(config(&worker)),
         })
     })
     .await

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use api_types::Column;
 use language::diagnostic::closest;
-use language::plan::{Plan, Touch, Type};
+use language::plan::{Plan, Touch};
 use language::schema::{Schema, TypeId};
 use language::{Value, cypher};
 use policy::{Authorized, Permit, TypeKind, TypeTouch};
@@ -188,31 +188,18 @@ pub(crate) fn columns(plan: &Plan) -> Vec<Column> {
         .iter()
         .map(|column| Column {
             name: column.name.clone(),
-            value_type: type_name(&column.value_type),
+            value_type: column.value_type.to_string(),
         })
         .collect()
 }
 
-fn type_name(value_type: &Type) -> String {
-    match value_type {
-        Type::Any => "any".to_owned(),
-        Type::Null => "null".to_owned(),
-        Type::Boolean => "boolean".to_owned(),
-        Type::Integer => "integer".to_owned(),
-        Type::Float => "float".to_owned(),
-        Type::Number => "number".to_owned(),
-        Type::String => "string".to_owned(),
-        Type::Date => "date".to_owned(),
-        Type::DateTime => "datetime".to_owned(),
-        Type::LocalTime => "localtime".to_owned(),
-        Type::Time => "time".to_owned(),
-        Type::LocalDateTime => "localdatetime".to_owned(),
-        Type::Duration => "duration".to_owned(),
-        Type::Node(_) => "node".to_owned(),
-        Type::Relationship(_) => "relationship".to_owned(),
-        Type::Path => "path".to_owned(),
-        Type::List(element) => format!("list<{}>", type_name(element)),
-        Type::Map => "map".to_owned(),
+/// Refuses a limit that nothing can keep.
+pub(crate) fn refuse_zero(name: &str, value: Option<u64>) -> Result<(), Error> {
+    match value {
+        Some(0) => Err(Error::InvalidRequest(format!(
+            "{name} must be at least 1; leave it out to have the server's own limit"
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -226,6 +213,14 @@ pub(crate) fn deadline(limits: &Limits, timeout_ms: Option<u64>) -> Instant {
 pub(crate) fn max_rows(limits: &Limits, max_rows: Option<u64>) -> usize {
     let rows = max_rows.unwrap_or(limits.max_rows).min(limits.max_rows);
     usize::try_from(rows).unwrap_or(usize::MAX)
+}
+
+/// The same as [`parameters`], on a thread that may block when there are many.
+pub(crate) async fn parameters_soon(given: api_types::Parameters) -> Result<Parameters, Error> {
+    match are_few(&given) {
+        true => parameters(given),
+        false => super::blocking(move || parameters(given)).await,
+    }
 }
 
 /// Values as statements know them. Whether they suit their uses is the executor's to say.

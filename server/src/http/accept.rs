@@ -3,11 +3,13 @@
 use api_types::{ErrorCode, SchemaResponse};
 use axum::Json;
 use axum::extract::FromRequestParts;
-use axum::http::{HeaderMap, header, request::Parts};
+use axum::http::{HeaderMap, HeaderValue, header, request::Parts};
 use axum::response::{IntoResponse, Response};
+use storage_engine::export::Format;
 
 use super::Site;
 use super::failure::Failure;
+use crate::app::rows::Layout;
 
 /// How rows are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +18,14 @@ pub(super) enum RowFormat {
     Json,
     /// One JSON object a line.
     Lines,
+    /// An Arrow IPC stream.
+    Arrow,
 }
+
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+const ARROW: &str = "application/vnd.apache.arrow.stream";
+const PARQUET: &str = "application/vnd.apache.parquet";
 
 /// How a schema is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,22 +43,61 @@ impl FromRequestParts<Site> for RowFormat {
         choose(
             &parts.headers,
             &[
-                ("application/json", Self::Json),
-                ("application/x-ndjson", Self::Lines),
+                (JSON, Self::Json),
+                (NDJSON, Self::Lines),
+                (ARROW, Self::Arrow),
             ],
         )
     }
 }
 
-/// Records: NDJSON is the one form so far, and nobody gets it for another.
+impl RowFormat {
+    /// Its media type.
+    pub(super) fn media_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Json => JSON,
+            Self::Lines => NDJSON,
+            Self::Arrow => ARROW,
+        })
+    }
+
+    /// How the rows are to be laid out for it.
+    pub(super) fn layout(self) -> Layout {
+        match self {
+            Self::Json => Layout::Array,
+            Self::Lines => Layout::Lines,
+            Self::Arrow => Layout::Arrow,
+        }
+    }
+}
+
+/// How records are given.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RecordFormat;
+pub(super) struct RecordFormat(pub(super) Format);
+
+impl RecordFormat {
+    /// Its media type.
+    pub(super) fn media_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self.0 {
+            Format::Ndjson => NDJSON,
+            Format::Arrow => ARROW,
+            Format::Parquet => PARQUET,
+        })
+    }
+}
 
 impl FromRequestParts<Site> for RecordFormat {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &Site) -> Result<Self, Failure> {
-        choose(&parts.headers, &[("application/x-ndjson", Self)])
+        choose(
+            &parts.headers,
+            &[
+                (NDJSON, Self(Format::Ndjson)),
+                (ARROW, Self(Format::Arrow)),
+                (PARQUET, Self(Format::Parquet)),
+            ],
+        )
     }
 }
 
@@ -59,7 +107,7 @@ impl FromRequestParts<Site> for SchemaFormat {
     async fn from_request_parts(parts: &mut Parts, _: &Site) -> Result<Self, Failure> {
         choose(
             &parts.headers,
-            &[("application/json", Self::Json), ("text/plain", Self::Text)],
+            &[(JSON, Self::Json), ("text/plain", Self::Text)],
         )
     }
 }

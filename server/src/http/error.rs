@@ -15,6 +15,7 @@ use registry::{HandleError, with_causes};
 use storage_engine::executor::ExecuteError;
 use storage_engine::export::ExportError;
 use storage_engine::load::LineError;
+use storage_engine::results::RowError;
 use storage_engine::{CommitError, OpenError, PastError, WriteError};
 
 use super::envelope::defect;
@@ -53,10 +54,12 @@ impl From<Error> for Failure {
             Error::Mutate(error) => commit(error, step),
             Error::Load(error) => commit(error, |wrong| lines(wrong.lines)),
             Error::Lines(errors) => lines(errors.0),
-            Error::Export(ExportError::UnknownType { ref name, .. }) => Self::new(
-                ErrorCode::InvalidRequest,
-                format!("type: the schema has no type {name:?}"),
-            ),
+            Error::Export(error) => export(&error),
+            Error::Row(error) => match error {
+                RowError::TooLarge => Self::new(ErrorCode::MemoryLimit, words),
+                RowError::OutOfRange { .. } => Self::new(ErrorCode::ExecutionFailed, words),
+                RowError::Batch(error) => internal(&error),
+            },
             Error::Upload(error) => upload(&error),
             Error::Spool(error) => {
                 unavailable(&error, "the server cannot keep the body on its disk")
@@ -84,6 +87,19 @@ impl From<Error> for Failure {
     }
 }
 
+fn export(error: &ExportError) -> Failure {
+    let words = format!("type: {error}");
+    match error {
+        ExportError::UnknownType { .. } | ExportError::NoType => {
+            Failure::new(ErrorCode::InvalidRequest, words)
+        }
+        ExportError::Open | ExportError::Ambiguous { .. } => {
+            Failure::new(ErrorCode::Unsupported, words)
+        }
+        ExportError::Batch(error) => internal(error),
+    }
+}
+
 fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
@@ -94,6 +110,9 @@ fn internal(error: &dyn std::error::Error) -> Failure {
     defect()
 }
 
+/// In how many seconds what cannot be done for now may be asked for again.
+const RETRY_AFTER: u64 = 2;
+
 /// Logs what happened and says what cannot be done for now.
 fn unavailable(error: &dyn std::error::Error, what: &str) -> Failure {
     tracing::error!(error = with_causes(error), "temporarily impossible");
@@ -101,6 +120,7 @@ fn unavailable(error: &dyn std::error::Error, what: &str) -> Failure {
         ErrorCode::Unavailable,
         format!("{what}; nothing was changed"),
     )
+    .with_header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER))
 }
 
 fn denied(denial: &Denial) -> Failure {
@@ -314,6 +334,7 @@ fn handle(error: &HandleError) -> Failure {
             | OpenError::Place(_)
             | OpenError::Unconditional
             | OpenError::File(_)
+            | OpenError::OutOfReach { .. }
             | OpenError::Log(_)
             | OpenError::Columns(_)
             | OpenError::Unfinished => unavailable(error, "the graph cannot be opened"),
@@ -342,7 +363,12 @@ fn past(error: &PastError) -> Failure {
         PastError::Cancelled => Failure::new(ErrorCode::ShuttingDown, words),
         PastError::TooLarge { .. } => Failure::new(ErrorCode::MemoryLimit, words),
         PastError::Newest(_) => unavailable(error, "the graph cannot be read"),
-        PastError::Log(_) | PastError::Record(_) | PastError::Unfit(_) => internal(error),
+        PastError::Log(_) | PastError::Record(_) | PastError::Unfit(_) => {
+            match error.is_passing() {
+                true => unavailable(error, "the graph's history cannot be read"),
+                false => internal(error),
+            }
+        }
     }
 }
 

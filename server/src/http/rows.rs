@@ -1,95 +1,103 @@
-//! Answers of any length: rows in one JSON object, or lines as they are made.
+//! Answers of any length: rows in one JSON object, or handed on as they are made.
 
-use api_types::{Column, Commit};
+use api_types::{Column, Commit, QueryStats};
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
 use tracing::Span;
 
-use super::accept::RowFormat;
+use super::accept::{RecordFormat, RowFormat};
 use super::failure::Failure;
-use super::paced;
 use crate::app::Error;
-use crate::app::memory::Holding;
-use crate::app::query::{Answer, Layout, Rows};
+use crate::app::query::{Answer, Rows};
 use crate::app::stream::Pieces;
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 /// What columns, commit and statistics usually take.
 const AROUND_ROWS: usize = 1 << 10;
 
-impl RowFormat {
-    /// How the rows are to be laid out for it.
-    pub(super) fn layout(self) -> Layout {
-        match self {
-            Self::Json => Layout::Array,
-            Self::Lines => Layout::Lines,
+/// Bytes of one JSON object that are collected before it is begun to be sent: until then an error has
+/// its own status.
+const COLLECTED: usize = 1 << 20;
+
+/// The answer to a query.
+pub(super) async fn response(answer: Answer, format: RowFormat) -> Result<Response, Failure> {
+    let media_type = format.media_type();
+    match (format, answer.rows) {
+        (RowFormat::Json, rows) => {
+            let end = Ending {
+                commit: answer.commit,
+            };
+            one_object(&answer.columns, rows, end, media_type).await
         }
+        (_, Rows::Whole(rows, _)) => Ok(whole(media_type, rows)),
+        (_, Rows::Pieces(pieces)) => Ok(streamed(media_type, Bytes::new(), pieces, nothing)),
     }
 }
 
-/// The answer to a query, whose memory `holding` counts.
-pub(super) async fn response(
-    answer: Answer,
-    format: RowFormat,
-    mut holding: Holding,
-) -> Result<Response, Failure> {
-    match (format, answer.rows) {
-        (RowFormat::Json, rows) => {
-            let (columns, commit, most) = (answer.columns, answer.commit, answer.max_bytes);
-            let body = one_object(&columns, rows, &commit, most, &mut holding).await?;
-            let body = paced::body(body, holding);
-            Ok(([(header::CONTENT_TYPE, JSON)], body).into_response())
-        }
-        (RowFormat::Lines, Rows::Whole(rows, _)) => {
-            Ok(([(header::CONTENT_TYPE, NDJSON)], rows).into_response())
-        }
-        (RowFormat::Lines, Rows::Pieces(pieces)) => Ok(lines(pieces)),
+/// Records, as they are made.
+pub(super) fn records(pieces: Pieces<()>, format: RecordFormat) -> Response {
+    streamed(format.media_type(), Bytes::new(), pieces, nothing)
+}
+
+fn nothing<T>(_: T) -> Bytes {
+    Bytes::new()
+}
+
+fn whole(media_type: HeaderValue, body: impl Into<Body>) -> Response {
+    ([(header::CONTENT_TYPE, media_type)], body.into()).into_response()
+}
+
+/// What stands after the rows.
+struct Ending {
+    commit: Commit,
+}
+
+impl Ending {
+    fn append(&self, body: &mut Vec<u8>, stats: &QueryStats) {
+        body.extend_from_slice(b"],\"commit\":");
+        append(body, &self.commit);
+        body.extend_from_slice(b",\"stats\":");
+        append(body, stats);
+        body.push(b'}');
     }
 }
 
 async fn one_object(
     columns: &[Column],
     rows: Rows,
-    commit: &Commit,
-    max_bytes: u64,
-    holding: &mut Holding,
-) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::with_capacity(AROUND_ROWS + rows.known_bytes());
+    ending: Ending,
+    media_type: HeaderValue,
+) -> Result<Response, Failure> {
+    let mut body = Vec::with_capacity(AROUND_ROWS);
     body.extend_from_slice(b"{\"columns\":");
     append(&mut body, &columns);
     body.extend_from_slice(b",\"rows\":[");
-    let mut limit = |body: &Vec<u8>| {
-        let limit = max_bytes;
-        let too_large = body.len() as u64 > limit;
-        if too_large {
-            Err(Error::ResultTooLarge { limit })
-        } else {
-            holding.grow(body.capacity(), limit)
-        }
-    };
-    let stats = match rows {
+    let mut pieces = match rows {
         Rows::Whole(rows, stats) => {
             body.extend_from_slice(&rows);
-            limit(&body)?;
-            stats
+            ending.append(&mut body, &stats);
+            return Ok(whole(media_type, body));
         }
-        Rows::Pieces(mut pieces) => {
-            while let Some(piece) = pieces.next().await {
-                body.extend_from_slice(&piece?);
-                limit(&body)?;
-            }
-            pieces.last().await.unwrap_or(Err(Error::BrokenOff))?
-        }
+        Rows::Pieces(pieces) => pieces,
     };
-    body.extend_from_slice(b"],\"commit\":");
-    append(&mut body, commit);
-    body.extend_from_slice(b",\"stats\":");
-    append(&mut body, &stats);
-    body.push(b'}');
-    Ok(body)
+    while body.len() < COLLECTED {
+        match pieces.next().await {
+            Some(piece) => body.extend_from_slice(&piece?),
+            None => {
+                let stats = pieces.last().await.unwrap_or(Err(Error::BrokenOff))?;
+                ending.append(&mut body, &stats);
+                return Ok(whole(media_type, body));
+            }
+        }
+    }
+    let end = move |stats| {
+        let mut rest = Vec::with_capacity(AROUND_ROWS);
+        ending.append(&mut rest, &stats);
+        Bytes::from(rest)
+    };
+    Ok(streamed(media_type, Bytes::from(body), pieces, end))
 }
 
 fn append(body: &mut Vec<u8>, value: &impl serde::Serialize) {
@@ -97,26 +105,38 @@ fn append(body: &mut Vec<u8>, value: &impl serde::Serialize) {
         .expect("columns, commits and numbers go into memory as JSON");
 }
 
-/// Hands lines on. An error breaks the connection off, for the status is long sent.
-pub(super) fn lines<T: Send + 'static>(pieces: Pieces<T>) -> Response {
-    // The request's span has ended when the lines go out, and its log line was written.
+/// Hands pieces on after `head`, and what `end` makes of the end. An error breaks the connection off,
+/// for the status is long sent.
+fn streamed<T: Send + 'static>(
+    media_type: HeaderValue,
+    head: Bytes,
+    pieces: Pieces<T>,
+    end: impl FnOnce(T) -> Bytes + Send + 'static,
+) -> Response {
+    // The request's span has ended when the rows go out, and its log line was written.
     let span = Span::current();
-    let stream = futures::stream::unfold(pieces, move |mut pieces| {
+    let rest = stream::unfold((pieces, Some(end)), move |(mut pieces, mut end)| {
         let span = span.clone();
         async move {
             let piece = match pieces.next().await {
                 Some(piece) => piece,
-                None => match pieces.last().await? {
-                    Ok(_) => return None,
-                    Err(error) => Err(error),
-                },
+                None => pieces.last().await?.and_then(|last| {
+                    let end = end.take().ok_or(Error::BrokenOff)?;
+                    Ok(end(last))
+                }),
             };
             if let Err(error) = &piece {
                 let error = registry::with_causes(error);
                 span.in_scope(|| tracing::warn!(error, "an answer breaks off"));
             }
-            Some((piece, pieces))
+            Some((piece, (pieces, end)))
         }
     });
-    ([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(stream)).into_response()
+    let pieces = stream::once(async { Ok(head) }).chain(rest);
+    // A chunk without anything in it would be the last.
+    let pieces = pieces.filter(|piece| {
+        let is_empty = piece.as_ref().is_ok_and(Bytes::is_empty);
+        std::future::ready(!is_empty)
+    });
+    whole(media_type, Body::from_stream(pieces))
 }

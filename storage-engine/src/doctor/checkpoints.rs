@@ -9,8 +9,8 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::doctor::Chart;
 use crate::doctor::finding::{Finding, told, within};
 use crate::doctor::reading::Reading;
-use crate::graph::{self, UnusableCheckpoint};
-use crate::tables::TableError;
+use crate::graph;
+use crate::reach::is_out_of_reach;
 
 const PART: &str = "checkpoints";
 const PASSED_OVER: &str = "opening passes over it, to an older one or the log alone";
@@ -90,12 +90,13 @@ fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
             checkpoint,
             point,
         }),
-        Err(UnusableCheckpoint::Table(TableError::Runtime(error))) => {
-            chart.findings.push(Finding::warning(
-                PART,
-                format!("its tables cannot be tried: {error}"),
-            ));
-            chart.block("the tables cannot be tried");
+        Err(error) if is_out_of_reach(&error) => {
+            let what = format!("it cannot be tried: {}", told(&chart.folder, &error));
+            let finding = Finding::warning(PART, what).at(within(&chart.folder, &path));
+            chart
+                .findings
+                .push(finding.means("nothing says that it is damaged"));
+            chart.block("a checkpoint cannot be tried");
             None
         }
         Err(error) => {

@@ -23,12 +23,15 @@
 
 mod aggregate;
 mod context;
+mod counting;
 mod error;
 mod evaluate;
+mod explain;
 mod fold;
 mod functions;
 mod matching;
 mod nested;
+mod operator;
 mod operators;
 mod parameters;
 mod pipeline;
@@ -51,6 +54,8 @@ use language::value::{GroupKey, Value};
 use rustc_hash::FxHashSet;
 
 pub use error::{ArithmeticProblem, ExecuteError};
+pub use explain::{explain, profile};
+pub use operator::Operator;
 
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
@@ -125,7 +130,7 @@ pub fn read(
             context,
             &clauses,
             &wanted,
-            [statement.empty_row()],
+            vec![statement.empty_row()],
             &mut |row| output.take(columns, row),
         )?;
     }
@@ -234,10 +239,10 @@ fn run_reading(
     context: Context<'_>,
     clauses: &[Clause],
     wanted: &[SlotSet],
-    rows: impl IntoIterator<Item = Row>,
+    rows: Vec<Row>,
     out: &mut Next<'_>,
 ) -> Result<(), ExecuteError> {
-    let mut stages = pipeline::stages(context, clauses, wanted)?;
+    let mut stages = pipeline::stages(context, clauses, wanted, rows.len() < 2)?;
     pipeline::run(&mut stages, rows, out)
 }
 

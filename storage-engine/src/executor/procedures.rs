@@ -8,6 +8,7 @@ use language::value::Value;
 use super::Row;
 use super::context::Context;
 use super::error::ExecuteError;
+use super::operator::Operator;
 use super::pipeline::{ENOUGH, Flow, MORE, Next, Stage};
 use crate::snapshot::Snapshot;
 
@@ -77,6 +78,14 @@ impl Stage for CallStage<'_> {
             }
         }
         MORE
+    }
+
+    fn describe(&self, rows: f64, operators: &mut Vec<Operator>) -> f64 {
+        operators.push(Operator {
+            estimated_rows: rows,
+            ..Operator::new("Procedure", &self.call.name)
+        });
+        rows
     }
 }
 

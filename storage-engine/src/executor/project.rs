@@ -14,6 +14,7 @@ use rustc_hash::FxHashSet;
 use super::Row;
 use super::context::{Context, size_of_row, size_of_value};
 use super::error::ExecuteError;
+use super::operator::{Operator, variable};
 use super::pipeline::{ENOUGH, Flow, MORE, Next, Stage};
 use super::walk::{self, SlotSet};
 
@@ -129,6 +130,28 @@ impl Stage for ProjectStage<'_> {
 
     fn closed(&self) -> bool {
         self.gate.is_shut()
+    }
+
+    fn describe(&self, rows: f64, operators: &mut Vec<Operator>) -> f64 {
+        let sorted = self.sorter.is_some() || !self.projection.order.is_empty();
+        let name = match (sorted, self.projection.limit.is_some()) {
+            (true, true) => "Top",
+            (true, false) => "Sort",
+            (false, true) => "Limit",
+            (false, false) if self.projection.distinct => "Distinct",
+            (false, false) => "Project",
+        };
+        let items = self.projection.items.iter();
+        let items: Vec<_> = items.map(|item| variable(item.slot)).collect();
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let rows = self.gate.limit.map_or(rows, |limit| rows.min(limit as f64));
+        let filter = self.projection.filter.iter();
+        operators.push(Operator {
+            conditions: filter.map(|filter| filter.span).collect(),
+            estimated_rows: rows,
+            ..Operator::new(name, items.join(", "))
+        });
+        rows
     }
 }
 
@@ -273,6 +296,16 @@ impl PartialEq for SortValue {
 }
 
 impl Eq for SortValue {}
+
+/// How many rows a projection that sorts keeps, those that it skips included; `None` for all.
+pub(crate) fn wanted(
+    context: Context<'_>,
+    projection: &Projection,
+) -> Result<Option<usize>, ExecuteError> {
+    let skip = row_number(context, "SKIP", projection.skip.as_ref())?.unwrap_or(0);
+    let limit = row_number(context, "LIMIT", projection.limit.as_ref())?;
+    Ok(limit.map(|limit| skip.saturating_add(limit)))
+}
 
 fn row_number(
     context: Context<'_>,

@@ -64,14 +64,8 @@ impl NodeTable {
         let mut keys = prepared.keys.with_newer(&self.keys, folded);
         let rows = self.rows.rebased(&prepared.rows.base, folded);
         for (id, entry) in rows.changes.iter() {
-            match &entry.row {
-                Some(row) => keys.put(&rows.layout, row, Some(*id)),
-                None => {
-                    // Made and gone since, its key was never in the levels.
-                    if let Some(key) = rows.base.find(*id) {
-                        keys.free(&rows.layout, key);
-                    }
-                }
+            if let Some(row) = &entry.row {
+                keys.put(&rows.layout, row, Some(*id));
             }
         }
         Self { rows, keys }
@@ -171,8 +165,17 @@ impl EdgeTable {
         table
     }
 
+    /// Links from the nodes that edges leave, or from those that they enter.
+    pub(crate) fn adjacency(&self, outgoing: bool) -> &Adjacency {
+        if outgoing {
+            &self.outgoing
+        } else {
+            &self.incoming
+        }
+    }
+
     /// The links of a node whose edges are still there.
-    pub(super) fn live<'a>(
+    pub(crate) fn live<'a>(
         &'a self,
         adjacency: &'a Adjacency,
         node: u64,

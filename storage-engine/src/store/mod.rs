@@ -231,11 +231,9 @@ impl Store {
     /// Begins an object that is written bit by bit. It is there once it is finished.
     pub(crate) fn stage(&self, name: &str) -> Result<Staged, FileError> {
         let path = self.place(name);
-        let mut unfinished = tempfile::Builder::new();
-        unfinished.prefix(files::UNFINISHED);
         let file = match &self.kept {
-            Kept::Folder(_) => unfinished.tempfile_in(path.parent().unwrap_or(Path::new("."))),
-            Kept::Bucket(_) => unfinished.tempfile(),
+            Kept::Folder(_) => files::unfinished(path.parent().unwrap_or(Path::new("."))),
+            Kept::Bucket(_) => files::unfinished(&std::env::temp_dir()),
         };
         let file = file.map_err(failed("create a file for", &path))?;
         let below = name.rsplit_once('/').map_or("", |(below, _)| below);
@@ -349,12 +347,7 @@ impl Store {
             Kept::Folder(_) => self.place(name),
             Kept::Bucket(bucket) => return bucket.delete(name),
         };
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed("remove", &path)(error))
-            }
-            _ => Ok(()),
-        }
+        files::remove(&path)
     }
 
     /// Makes everything below `below` durable that `synced` does not have yet, with its folders:
@@ -399,10 +392,11 @@ impl Staged {
     /// Makes what was written durable, so that naming it takes no time.
     pub(crate) fn sync(&self) -> Result<(), FileError> {
         let path = self.store.place(&self.below);
-        let file = self.file().map_err(failed("sync", &path))?.as_file();
+        let file = self.file().map_err(failed("sync", &path))?;
         let Kept::Bucket(bucket) = &self.store.kept else {
-            return file.sync_all().map_err(failed("sync", &path));
+            return files::sync(file).map_err(failed("sync", &path));
         };
+        let file = file.as_file();
         let unfinished = format!("{}{}", files::UNFINISHED, Uuid::new_v4().simple());
         let name = self.named(&unfinished);
         bucket.put_all(&name, &mut FromStart { file, at: 0 })?;
@@ -429,9 +423,8 @@ impl Staged {
         let taken = || io::Error::other("the file is finished");
         let file = self.file.take().ok_or_else(taken);
         let file = file.map_err(failed("replace", &path))?;
-        file.as_file().sync_all().map_err(failed("sync", &path))?;
-        file.persist(&path)
-            .map_err(|error| failed("replace", &path)(error.error))?;
+        files::sync(&file).map_err(failed("sync", &path))?;
+        files::persist(file, &path).map_err(failed("replace", &path))?;
         files::sync_folder(path.parent().unwrap_or(Path::new(".")))
     }
 }
@@ -463,7 +456,7 @@ impl io::Read for FromStart<'_> {
 
 impl Write for Staged {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file()?.as_file().write(bytes)
+        files::Growing(self.file()?).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

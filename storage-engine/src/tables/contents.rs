@@ -20,7 +20,7 @@ pub(crate) const DETACHED: &str = "d";
 /// The files of a version, within its table's folder. Each was seen to be there.
 ///
 /// # Errors
-/// When the version cannot be opened, or a file of it is missing or not as long as it was.
+/// When the version cannot be opened, its files cannot be listed, or a file of it is missing or not as long as it was.
 pub(crate) fn contents(
     store: &Store,
     version: &TableVersion,
@@ -38,7 +38,7 @@ pub(crate) fn contents(
             continue;
         }
         let place = format!("tables/{}/{below}", version.folder);
-        let listed = store.list(&place).unwrap_or_default();
+        let listed = store.list_if_there(&place)?;
         for file in wanted {
             let name = file.rsplit('/').next().unwrap_or_default();
             let found = listed.iter().find(|listed| listed.name == name);

@@ -12,6 +12,7 @@ use journal::{Effect, Faults, Verdict};
 use language::value::Value;
 
 use super::{Fixture, contents};
+use crate::disk::watched::watch;
 use crate::lease::Lease;
 use crate::{At, Collected, Follower, Graph, Options, PastError, PastLimits};
 
@@ -192,7 +193,7 @@ fn a_lease_keeps_its_checkpoint_and_the_log() {
         .checkpoint
         .expect("a checkpoint")
         .lsn;
-    let lease = Lease::take(&fixture.folder(), leased)
+    let lease = Lease::take(&fixture.store, leased)
         .expect("taken")
         .expect("written");
     let (before, sequence) = (
@@ -289,14 +290,12 @@ fn a_collection_may_stop_after_every_effect() {
         let dies = Arc::new(Dies {
             left: AtomicUsize::new(usize::MAX),
         });
-        let options = Options {
-            faults: Some(dies.clone()),
-            ..frugal()
-        };
-        let graph = Graph::open(&folder, options).expect("opened");
+        let watched = watch(&folder, dies.clone());
+        let graph = Graph::open(&folder, frugal()).expect("opened");
         dies.left.store(effects, Ordering::Release);
         let ended = graph.collect();
         drop(graph);
+        drop(watched);
         fixture.folder_is(&folder, &expected, &format!("after {effects} effects"));
         fs::remove_dir_all(&folder).expect("removed");
         if let Ok(collected) = ended {

@@ -17,7 +17,7 @@ use language::cypher;
 use language::plan::Plan;
 use language::value::Value;
 
-use super::Fixture;
+use super::{Fixture, Random};
 use crate::executor::{self, ExecuteError, Limits, Parameters};
 use crate::{
     ChangeCounts, CommitError, Graph, Options, Transaction, Work, WriteError, WriteRequest,
@@ -168,24 +168,6 @@ struct Event {
     sequence: Option<u64>,
     /// It made that commit.
     made: bool,
-}
-
-/// A sequence that is the same for the same seed (splitmix64).
-#[derive(Clone)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
 }
 
 fn numbers(row: &[Value]) -> Vec<i64> {
@@ -394,14 +376,11 @@ fn round(seed: u64) {
 
 #[test]
 fn every_answer_has_its_place() {
-    let given = std::env::var("TRELLIS_SEED").ok();
-    let given = given.and_then(|text| text.parse().ok());
-    let seed: u64 = given.unwrap_or_else(|| u64::from(std::process::id()));
+    let seed = super::seed();
     let rounds = if std::env::var_os("TRELLIS_LONG").is_some() {
         500
     } else {
         6
     };
-    println!("TRELLIS_SEED={seed}");
     (0..rounds).for_each(|number| round(seed + number));
 }

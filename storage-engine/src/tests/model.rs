@@ -1,14 +1,23 @@
-//! Random writes, folds, collections and restarts against a plain model in memory.
+//! Random lives of a graph against a plain model in memory.
 //!
-//! After each step everything that can be read equals the model: nodes, properties, keys that are
-//! there and keys that are not, adjacency both ways, counts; and no id is ever given twice. So does
-//! every earlier commit that is read again, unless it was collected, and a reader beside the writer.
-//! `TRELLIS_CASES` says how many sequences are tried.
+//! Writes of every kind, groups of them, repeated requests, loads in each mode and format, folds,
+//! collections, clean and unclean ends, a disk that fails. After each step everything that can be read
+//! equals the model: nodes, properties, keys that are there and keys that are not, adjacency both ways,
+//! counts; and no id is ever given twice. So does every earlier commit that is read again, unless it
+//! was collected, and a reader beside the writer. What failed with an unknown outcome is there whole
+//! after the next opening, or not at all.
+//!
+//! `TRELLIS_SEQUENCES` says how many lives are tried, in eight parts that run at once; a failure prints
+//! the seed of the shortest one that fails too.
 
 mod apply;
 mod compare;
+mod coverage;
+mod faults;
+mod input;
 mod load;
 mod run;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,9 +25,12 @@ use std::sync::Arc;
 use language::schema::{Property, PropertyId, Schema, TypeId};
 use language::value::{EdgeRef, NodeRef, Value};
 use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
+use super::disk::{Fault, Kind};
+use crate::CommitInfo;
 use load::Load;
-use run::Run;
+use run::{Place, Run};
 
 const SCHEMA: &str = r#"
 node Person {
@@ -58,7 +70,8 @@ enum End {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Write(Vec<Change>, End),
+    /// Perhaps under a key, which is one of a few, as a request that is one of a few.
+    Write(Vec<Change>, End, Option<Key>),
     Group(Vec<Vec<Change>>),
     Load(Load),
     Fold,
@@ -67,8 +80,32 @@ enum Step {
     Past(u16, u8),
     /// Reads beside the writer.
     Follow,
-    Crash,
+    /// The process ends; with a disk that can lose something, perhaps the power goes.
+    Crash(u8),
     Close,
+    /// The disk is to fail.
+    Fault(Fault),
+}
+
+/// Whose key, which, and what is asked under it.
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    principal: u8,
+    key: u8,
+    digest: u8,
+}
+
+/// One life of a graph.
+#[derive(Clone, Debug)]
+struct Life {
+    steps: Vec<Step>,
+    place: Place,
+    /// Folds run in the background.
+    background: bool,
+    /// No history is kept but what recovery needs.
+    forgetful: bool,
+    /// In the end it is exported, and loaded elsewhere.
+    moves: bool,
 }
 
 fn values() -> impl Strategy<Value = Vec<(u8, Seed)>> {
@@ -88,36 +125,91 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 fn load() -> impl Strategy<Value = Load> {
-    let node = (any::<u8>(), values());
-    let edge = (any::<u8>(), any::<u16>(), any::<u16>(), values());
+    let node = (any::<u8>(), any::<u8>(), values());
+    let edge = (
+        any::<u8>(),
+        any::<u16>(),
+        any::<u16>(),
+        any::<u8>(),
+        values(),
+    );
     let content = (
         prop::collection::vec(node, 0..8),
         prop::collection::vec(edge, 0..8),
     );
-    (content, prop::bool::weighted(0.3), any::<bool>()).prop_map(
-        |((nodes, edges), overwrite, edges_first)| Load {
+    let ways = (0..3_u8, 0..6_u8, any::<bool>());
+    (content, ways, prop::bool::weighted(0.7), any::<bool>()).prop_map(
+        |((nodes, edges), (mode, way, edges_first), careful, again)| Load {
             nodes,
             edges,
-            overwrite,
+            mode: load::MODES[usize::from(mode)],
+            way: input::WAYS[usize::from(way)],
             edges_first,
+            careful,
+            again,
         },
     )
 }
 
+fn key() -> impl Strategy<Value = Option<Key>> {
+    let some = (0..2_u8, 0..2_u8, 0..8_u8).prop_map(|(principal, key, digest)| Key {
+        principal,
+        key,
+        // Mostly the same request.
+        digest: digest / 7,
+    });
+    prop::option::weighted(0.3, some)
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let kind = prop_oneof![
+        Just(Kind::Full),
+        Just(Kind::Broken),
+        Just(Kind::Unsynced),
+        (0..1_500_usize).prop_map(Kind::Short),
+        (0..1_500_usize).prop_map(Kind::Death),
+        (0..1_500_usize).prop_map(Kind::Death),
+    ];
+    (prop_oneof![0..8_usize, 0..60_usize], kind).prop_map(|(after, kind)| Fault { after, kind })
+}
+
 fn step() -> impl Strategy<Value = Step> {
-    let changes = || prop::collection::vec(change(), 1..6);
+    let changes = || prop::collection::vec(change(), 1..8);
     let end = prop_oneof![8 => Just(End::Commit), 1 => Just(End::Panic), 1 => Just(End::GoAway)];
     prop_oneof![
-        12 => (changes(), end).prop_map(|(c, e)| Step::Write(c, e)),
+        12 => (changes(), end, key()).prop_map(|(c, e, k)| Step::Write(c, e, k)),
         2 => prop::collection::vec(changes(), 2..6).prop_map(Step::Group),
-        2 => load().prop_map(Step::Load),
+        3 => load().prop_map(Step::Load),
         3 => Just(Step::Fold),
         1 => Just(Step::Collect),
-        3 => (any::<u16>(), any::<u8>()).prop_map(|(at, how)| Step::Past(at, how)),
-        2 => Just(Step::Follow),
-        2 => Just(Step::Crash),
+        2 => (any::<u16>(), any::<u8>()).prop_map(|(at, how)| Step::Past(at, how)),
+        1 => Just(Step::Follow),
+        2 => any::<u8>().prop_map(Step::Crash),
         1 => Just(Step::Close),
+        4 => fault().prop_map(Step::Fault),
     ]
+}
+
+fn life() -> impl Strategy<Value = Life> {
+    let place = prop_oneof![
+        3 => Just(Place::Folder),
+        4 => Just(Place::Disk),
+        1 => Just(Place::Objects),
+    ];
+    let kind = (
+        prop::bool::weighted(0.3),
+        any::<bool>(),
+        prop::bool::weighted(0.1),
+    );
+    (prop::collection::vec(step(), 10..40), place, kind).prop_map(
+        |(steps, place, (background, forgetful, moves))| Life {
+            steps,
+            place,
+            background,
+            forgetful,
+            moves,
+        },
+    )
 }
 
 type Values = BTreeMap<PropertyId, Value>;
@@ -144,6 +236,16 @@ struct Model {
     edges: BTreeMap<EdgeRef, Edge>,
     /// Every id that a commit has given.
     used: BTreeSet<(TypeId, u64)>,
+    /// By principal and key.
+    answers: BTreeMap<(u8, u8), Answer>,
+}
+
+/// What a keyed request was answered.
+#[derive(Clone, Debug)]
+struct Answer {
+    digest: u8,
+    counts: String,
+    commit: CommitInfo,
 }
 
 /// What the model says a change must come to.
@@ -235,13 +337,24 @@ fn candidate(property: &Property, seed: Seed) -> Value {
     }
 }
 
+fn merge_into(values: &mut Values, changes: Values) {
+    values.extend(changes);
+    values.retain(|_, value| !value.is_null());
+}
+
 fn null_in() -> Value {
     Value::Null
 }
 
 /// Equal to the bit: `-0.0` is not `0.0`, NaN is itself.
 fn same(a: &Value, b: &Value) -> bool {
-    format!("{a:?}") == format!("{b:?}")
+    match (a, b) {
+        (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
+        (Value::List(a), Value::List(b)) => {
+            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(a, b))
+        }
+        (a, b) => a == b,
+    }
 }
 
 impl Model {
@@ -251,6 +364,7 @@ impl Model {
             nodes: BTreeMap::new(),
             edges: BTreeMap::new(),
             used: BTreeSet::new(),
+            answers: BTreeMap::new(),
         }
     }
 
@@ -334,46 +448,79 @@ impl Model {
     }
 }
 
-fn cases() -> u32 {
-    let given = std::env::var("TRELLIS_CASES").ok();
-    given.and_then(|text| text.parse().ok()).unwrap_or(16)
-}
+/// As many parts as there are tests below.
+const PARTS: u64 = 8;
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases().div_ceil(2), max_shrink_iters: 200, ..ProptestConfig::default() })]
-
-    /// In an object store where answers are lost again and again.
-    #[test]
-    fn the_graph_equals_the_model_in_an_object_store(steps in prop::collection::vec(step(), 1..25)) {
-        let (home, store, memory) = super::objects::place();
-        memory.lose_every(3);
-        let mut run = Run::at(home, store, 50_000);
-        for step in steps {
-            run.step(step);
+/// Tries every eighth life.
+fn part(part: u64) {
+    quiet();
+    let sequences = super::number("TRELLIS_SEQUENCES").unwrap_or(1_000);
+    let first = super::seed();
+    let all = (part..sequences).step_by(PARTS as usize);
+    let count = all.clone().count() as u64;
+    for at in all {
+        let seed = first.wrapping_add(at);
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let config = ProptestConfig {
+            max_shrink_iters: 300,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        };
+        let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let mut runner = TestRunner::new_with_rng(config, random);
+        let tree = life().new_tree(&mut runner).expect("a life");
+        let outcome = runner.run_one(tree, |life| {
+            live(life);
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            panic!("TRELLIS_SEED={seed} TRELLIS_SEQUENCES=1\n{error}\n{error:#?}");
         }
-        run.step(Step::Crash);
-        run.step(Step::Fold);
-        run.step(Step::Crash);
     }
+    coverage::tell(count);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_graph_equals_the_model(
-        steps in prop::collection::vec(step(), 1..40),
-        background in prop::bool::weighted(0.3),
-        forgetful in prop::bool::weighted(0.5),
-    ) {
-        let mut run = Run::new(if background { 3 } else { 50_000 }, forgetful);
-        for step in steps {
-            run.step(step);
-        }
-        run.step(Step::Crash);
-        run.step(Step::Fold);
-        run.step(Step::Crash);
-        run.every_past();
+fn live(life: Life) {
+    let mut run = Run::new(life.place, life.background, life.forgetful);
+    for step in life.steps {
+        run.step(step);
+    }
+    run.disarm();
+    run.step(Step::Crash(0));
+    run.step(Step::Fold);
+    run.step(Step::Crash(1));
+    run.some_past();
+    if life.moves {
         run.transfer();
     }
+}
+
+/// What a step panics with on purpose says nothing.
+const DEFECT: &str = "a defect that is meant";
+
+fn quiet() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload().downcast_ref::<&str>() != Some(&DEFECT) {
+            usual(info);
+        }
+    }));
+}
+
+macro_rules! parts {
+    ($($name:ident $number:literal,)*) => {
+        $(#[test] fn $name() { part($number); })*
+    };
+}
+
+parts! {
+    the_graph_equals_the_model_0 0,
+    the_graph_equals_the_model_1 1,
+    the_graph_equals_the_model_2 2,
+    the_graph_equals_the_model_3 3,
+    the_graph_equals_the_model_4 4,
+    the_graph_equals_the_model_5 5,
+    the_graph_equals_the_model_6 6,
+    the_graph_equals_the_model_7 7,
 }

@@ -13,7 +13,8 @@ use language::schema::{Schema, TypeId};
 use language::value::Value;
 use tokio::runtime::Runtime;
 
-use super::{Fixture, SCHEMA};
+use super::{Fixture, SCHEMA, in_log};
+use crate::disk::watched::watch;
 use crate::{
     CommitError, CommitId, Graph, IdempotencyKey, NewGraph, Options, Transaction, Work, WriteError,
     WriteRequest, Written,
@@ -218,14 +219,16 @@ struct AtSync {
 
 impl Faults for AtSync {
     fn before(&self, effect: &Effect<'_>) -> Verdict {
-        if matches!(effect, Effect::SyncFile { .. }) && self.fails.load(Ordering::Acquire) {
+        if matches!(effect, Effect::SyncFile { path } if in_log(path))
+            && self.fails.load(Ordering::Acquire)
+        {
             return Verdict::Fail(std::io::Error::other("broken"));
         }
         Verdict::Proceed
     }
 
     fn after(&self, effect: &Effect<'_>) {
-        if !matches!(effect, Effect::SyncFile { .. }) {
+        if !matches!(effect, Effect::SyncFile { path } if in_log(path)) {
             return;
         }
         let count = self.count.fetch_add(1, Ordering::AcqRel) + 1;
@@ -242,12 +245,8 @@ impl Faults for AtSync {
 fn an_unknown_outcome_is_cured_by_asking_again() {
     let mut fixture = Fixture::new();
     let faults = Arc::new(AtSync::default());
-    fixture.graph = None;
-    let options = Options {
-        faults: Some(faults.clone()),
-        ..Options::default()
-    };
-    fixture.graph = Some(Graph::open(&fixture.folder(), options).expect("opened"));
+    let _watch = watch(&fixture.folder(), faults.clone());
+    fixture.reopen();
     fixture.once("ann", key("before", 1), "a").expect("written");
     faults.fails.store(true, Ordering::Release);
     let unknown = fixture.once("ann", key("k", 1), "b");
@@ -286,11 +285,8 @@ fn child() {
         dies_after: Some(dies_after.parse().expect("a number")),
         ..AtSync::default()
     };
-    let options = Options {
-        faults: Some(Arc::new(faults)),
-        ..Options::default()
-    };
-    let graph = Graph::open(&folder.join("g"), options).expect("opened");
+    let _watch = watch(&folder.join("g"), Arc::new(faults));
+    let graph = Graph::open(&folder.join("g"), Options::default()).expect("opened");
     let schema = graph.snapshot().schema().clone();
     let mut acknowledged = fs::File::options()
         .create(true)

@@ -25,14 +25,20 @@ problems!(
     tag = "data",
     summary = "Export records",
     description = "One snapshot, nodes before relationships, in the form that `load` takes back \
-        unchanged. An error on the way breaks the connection off.",
+        unchanged. With `type` also as columns, Parquet or an Arrow stream: the properties, `id` where \
+        neither a key nor a property is the identity, and for relationships `from` and `to` \
+        (`from.<property>` where the key has several properties). An error on the way breaks the \
+        connection off.",
     params(ExportParameters),
     responses(
         (
             status = 200,
-            description = "The records, one JSON object a line.",
-            body = String,
-            content_type = "application/x-ndjson"
+            description = "The records: one JSON object a line, or the rows of one type.",
+            content(
+                (String = "application/x-ndjson"),
+                (Vec<u8> = "application/vnd.apache.arrow.stream"),
+                (Vec<u8> = "application/vnd.apache.parquet")
+            )
         ),
         Problems
     ),
@@ -44,8 +50,8 @@ pub(in crate::http) async fn run(
     Caller(principal): Caller,
     GraphName(graph_id): GraphName,
     Parameters(parameters): Parameters<ExportParameters>,
-    _: RecordFormat,
+    format: RecordFormat,
 ) -> Result<Response, Failure> {
-    let lines = app::export::run(&site.app, &principal, graph_id, parameters).await?;
-    Ok(rows::lines(lines))
+    let pieces = app::export::run(&site.app, &principal, graph_id, parameters, format.0).await?;
+    Ok(rows::records(pieces, format))
 }

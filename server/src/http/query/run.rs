@@ -28,9 +28,14 @@ problems!(
     operation_id = "query_run",
     tag = "data",
     summary = "Run a reading statement",
-    description = "The statement sees one snapshot from start to end. As `application/x-ndjson` each \
-        row is a line and rows come as they are found; an error after the first row breaks the \
-        connection off, so that a shortened answer cannot be taken for a whole one.",
+    description = "The statement sees one snapshot from start to end. Rows come as they are found; an \
+        error after the first of them were sent breaks the connection off, so that a shortened answer \
+        cannot be taken for a whole one. As `application/x-ndjson` each row is a line. As \
+        `application/vnd.apache.arrow.stream` a column is what its type is: boolean `Bool`, integer \
+        `Int64`, float `Float64`, string `LargeUtf8`, date `Date32`, datetime `Timestamp(us, UTC)`, \
+        other times and durations ISO 8601 in `LargeUtf8`, lists of these `LargeList`; all others are \
+        JSON in `LargeUtf8`, marked as `arrow.json`. The field's metadata has the type under \
+        `trellis:type`, the schema's the commit's id under `trellis:commit`.",
     request_body(
         content = QueryRequest,
         description = "The statement.",
@@ -39,7 +44,8 @@ problems!(
     responses(
         (status = 200, description = "The result.", content(
             (QueryResponse = "application/json"),
-            (Object = "application/x-ndjson")
+            (Object = "application/x-ndjson"),
+            (Vec<u8> = "application/vnd.apache.arrow.stream")
         )),
         Problems
     ),
@@ -55,6 +61,5 @@ pub(in crate::http) async fn run(
     Body(request): Body<QueryRequest>,
 ) -> Result<Response, Failure> {
     let answer = app::query::run(&site.app, &principal, graph_id, request, format.layout()).await?;
-    let holding = site.app.memory.holding(&principal.id);
-    rows::response(answer, format, holding).await
+    rows::response(answer, format).await
 }

@@ -33,7 +33,7 @@ pub(in crate::http) async fn show(
     State(site): State<Site>,
     MaybeCaller(principal): MaybeCaller,
 ) -> Result<(StatusCode, Json<Readiness>), Failure> {
-    let readiness = app::readiness::run(&site.app, principal).await?;
+    let readiness = app::readiness::run(&site.app, principal.as_ref()).await?;
     let status = if readiness.ready {
         StatusCode::OK
     } else {

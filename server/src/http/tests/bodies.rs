@@ -162,7 +162,7 @@ async fn media_types_are_those_of_the_document() {
     }
     let export = Request::get("/graphs/alpha/export")
         .header(header::AUTHORIZATION, "Bearer root")
-        .header(header::ACCEPT, "application/vnd.apache.parquet")
+        .header(header::ACCEPT, "text/csv")
         .body(Body::empty())
         .expect("a request");
     check_problem(&answer(&site.router, export).await, 406, "not_acceptable");

@@ -206,7 +206,7 @@ async fn rows_come_as_lines_when_asked() {
     };
     assert_eq!(ask("application/x-ndjson").await, "{\"i\":1}\n{\"i\":2}\n");
     assert!(
-        ask("application/vnd.apache.arrow.stream")
+        ask("application/vnd.apache.parquet")
             .await
             .contains("not_acceptable")
     );

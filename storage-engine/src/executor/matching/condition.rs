@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use language::Span;
 use language::plan::{BinaryOperator, Expr, ExprKind, Function, PropertyTest, Slot, Type};
 use language::schema::TypeId;
 use language::value::Value;
@@ -26,6 +27,24 @@ pub(crate) enum Condition<'a> {
 }
 
 impl Condition<'_> {
+    /// The part of rows for which it is expected to be true.
+    pub(crate) const fn selectivity(&self) -> f64 {
+        match self {
+            Self::Present(_) | Self::NodeType(..) => 1.0,
+            Self::Property(..) | Self::EachProperty(..) => 0.1,
+            Self::Filter(_) => 0.3,
+        }
+    }
+
+    /// Where it stands in the text, when it is a part of it that says something about values.
+    pub(crate) const fn span(&self) -> Option<Span> {
+        match self {
+            Self::Present(_) | Self::NodeType(..) => None,
+            Self::Property(_, test) | Self::EachProperty(_, test) => Some(test.value.span),
+            Self::Filter(expr) => Some(expr.span),
+        }
+    }
+
     /// Whether it is true of the row.
     pub(crate) fn holds(&self, context: Context<'_>, row: &Row) -> Result<bool, ExecuteError> {
         match self {

@@ -2,7 +2,7 @@
 //!
 //! Costs are rows, roughly; they order steps and never decide what is found.
 
-use language::plan::{BinaryOperator, Expr, ExprKind, Slot};
+use language::plan::{BinaryOperator, Expr, ExprKind, Length, Slot};
 use language::schema::{PropertyId, TypeId};
 
 use super::condition::{self, Condition};
@@ -13,7 +13,7 @@ const MANY_STEPS: u32 = 12;
 
 impl<'a> Planner<'a> {
     /// The key of each possible type of a node, when all are fixed by what is known.
-    pub(super) fn lookups(&self, slot: Slot, facts: &NodeFacts<'a>) -> Option<Vec<KeyLookup<'a>>> {
+    pub(crate) fn lookups(&self, slot: Slot, facts: &NodeFacts<'a>) -> Option<Vec<KeyLookup<'a>>> {
         let schema = self.context.snapshot.schema();
         facts
             .types
@@ -84,12 +84,43 @@ impl<'a> Planner<'a> {
             _ => None,
         };
         inline.or_else(|| {
-            self.matching
-                .filter
+            self.matchings
                 .iter()
+                .filter_map(|matching| matching.filter.as_ref())
                 .flat_map(condition::conjuncts)
                 .find_map(equality)
         })
+    }
+
+    /// How many nodes of some types there are.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub(crate) fn node_count<'t>(&self, types: impl IntoIterator<Item = &'t TypeId>) -> f64 {
+        let snapshot = self.context.snapshot;
+        let types = types.into_iter();
+        types.map(|id| snapshot.node_count(*id) as f64).sum()
+    }
+
+    /// How many rows walking a link from one end makes of one.
+    pub(super) fn growth(&self, link: &Link<'a>, from: Slot, to_bound: bool) -> f64 {
+        let degree = self.degree(link, from);
+        let walks = match link.edge.length {
+            None => degree,
+            Some(length) => walks(degree, length),
+        };
+        let to = if from == link.left {
+            link.right
+        } else {
+            link.left
+        };
+        let targets = self
+            .nodes
+            .get(&to)
+            .map(|facts| self.node_count(&facts.types));
+        match link.shortest {
+            Some(_) => 1.0,
+            None if to_bound => walks / targets.unwrap_or(1.0).max(1.0),
+            None => walks,
+        }
     }
 
     pub(super) fn scan_cost(&self, slot: Slot, facts: &NodeFacts<'a>) -> u64 {
@@ -138,10 +169,7 @@ impl<'a> Planner<'a> {
         let Some(length) = link.edge.length else {
             return Some(if left && right { 0.5 } else { 1.0 + degree });
         };
-        let longest = length.max.unwrap_or(MANY_STEPS).min(MANY_STEPS);
-        let walks: f64 = (0..=longest)
-            .map(|steps| degree.max(1.0).powf(f64::from(steps)))
-            .sum();
+        let walks = walks(degree, length);
         Some(walks + both + if tests_known { 0.0 } else { 1e10 })
     }
 
@@ -163,4 +191,13 @@ impl<'a> Planner<'a> {
         let nodes: u64 = types.map(|type_id| snapshot.node_count(*type_id)).sum();
         edges as f64 / nodes.max(1) as f64
     }
+}
+
+/// How many walks of a length there are from a node, when each has so many relationships.
+fn walks(degree: f64, length: Length) -> f64 {
+    let longest = length.max.unwrap_or(MANY_STEPS).min(MANY_STEPS);
+    let steps = length.min.min(longest)..=longest;
+    steps
+        .map(|steps| degree.max(1.0).powf(f64::from(steps)))
+        .sum()
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use language::plan::{Direction, EdgePattern, Slot};
-use language::schema::TypeId;
+use language::schema::{Schema, TypeId};
 use language::value::{EdgeRef, NodeRef, Value};
 use rustc_hash::FxHashMap;
 
 use super::search::{Search, arrive};
 use crate::executor::Row;
+use crate::executor::operator::{self, Operator};
 use crate::executor::pipeline::{ENOUGH, Flow, MORE};
 use crate::snapshot::{Neighbour, Snapshot};
 
@@ -59,6 +60,27 @@ impl Ways {
             }
         }
         ways
+    }
+
+    /// The relationships as in a pattern: `-[#4:Knows]->`.
+    pub(crate) fn details(&self, schema: &Schema, edge: Slot) -> String {
+        let ways = || self.by_node_type.values().flatten();
+        let types: BTreeSet<TypeId> = ways().map(|way| way.edge_type).collect();
+        let types = match self.names.is_empty() {
+            true => operator::type_names(schema, &types),
+            false => format!(":{}", self.names.join("|")),
+        };
+        let left = if ways().any(|way| way.incoming) {
+            "<-"
+        } else {
+            "-"
+        };
+        let right = if ways().any(|way| way.outgoing) {
+            "->"
+        } else {
+            "-"
+        };
+        format!("{left}[{}{types}]{right}", operator::variable(edge))
     }
 
     fn way(&mut self, node_type: TypeId, edge_type: TypeId) -> &mut Way {
@@ -145,6 +167,18 @@ pub(crate) struct Expand {
 }
 
 impl Expand {
+    /// What it is: `(#1)-[#2:Knows]->(#3)`.
+    pub(crate) fn describe(&self, schema: &Schema) -> Option<Operator> {
+        let name = if self.to_bound {
+            "ExpandInto"
+        } else {
+            "Expand"
+        };
+        let (from, to) = (operator::variable(self.from), operator::variable(self.to));
+        let edge = self.ways.details(schema, self.edge);
+        Some(Operator::new(name, format!("({from}){edge}({to})")))
+    }
+
     pub(crate) fn run(&self, search: &mut Search<'_, '_, '_>, at: usize, row: &mut Row) -> Flow {
         let Value::Node(from) = row[self.from.0] else {
             return MORE;

@@ -7,23 +7,27 @@
 //! Example: `MATCH (a:Person)-[:KNOWS]->(b:Person {email: 'x'}) WHERE a.age > 30` becomes: look `b`
 //! up by its key; walk incoming KNOWS to `a`, test `a.age > 30`.
 
-mod condition;
+pub(crate) mod condition;
 mod cost;
-mod expand;
+pub(crate) mod expand;
 mod gathering;
-mod planning;
-mod search;
+pub(crate) mod planning;
+pub(crate) mod search;
 mod shortest;
+mod stopwatch;
 mod variable_length;
 
 use language::plan::{Match, Slot};
 use language::value::Value;
 
+use self::condition::Condition;
 use self::planning::Planned;
 pub(crate) use self::search::stored_form;
 use self::search::{Search, Used};
+use self::stopwatch::Stopwatch;
 use super::Row;
 use super::context::Context;
+use super::operator::Operator;
 use super::pipeline::{Flow, Next, Stage};
 use super::walk::SlotSet;
 
@@ -34,12 +38,16 @@ pub(crate) struct MatchStage<'a> {
     optional: bool,
     new_slots: Vec<Slot>,
     used: Used,
+    /// When the time of each step is wanted.
+    stopwatch: Option<Stopwatch>,
 }
 
 impl<'a> MatchStage<'a> {
     pub(crate) fn new(context: Context<'a>, matching: &'a Match, wanted: &SlotSet) -> Self {
         let plan = planning::plan(context, matching, wanted);
+        let timed = context.statement.is_timed();
         Self {
+            stopwatch: timed.then(|| Stopwatch::new(plan.steps.len())),
             context,
             steps: plan.steps,
             optional: matching.optional,
@@ -58,6 +66,7 @@ impl Stage for MatchStage<'_> {
             used: &mut self.used,
             next: &mut *next,
             found: false,
+            stopwatch: self.stopwatch.as_ref(),
         };
         let flow = search.run(0, row)?;
         if !self.optional || search.found {
@@ -67,5 +76,32 @@ impl Stage for MatchStage<'_> {
             row[slot.0] = Value::Null;
         }
         next(row)
+    }
+
+    fn describe(&self, rows: f64, operators: &mut Vec<Operator>) -> f64 {
+        let schema = self.context.snapshot.schema();
+        let mut expected = rows;
+        for (place, step) in self.steps.iter().enumerate() {
+            expected *= step.growth;
+            let conditions = step.conditions.iter().filter_map(Condition::span);
+            let Some(operator) = step.operation.describe(schema) else {
+                continue;
+            };
+            operators.push(Operator {
+                conditions: conditions.collect(),
+                estimated_rows: expected,
+                rows: Some(step.rows.get()),
+                time: self.stopwatch.as_ref().map(|watch| watch.time(place)),
+                ..operator
+            });
+        }
+        if self.optional {
+            expected = expected.max(rows);
+            operators.push(Operator {
+                estimated_rows: expected,
+                ..Operator::new("Optional", String::new())
+            });
+        }
+        expected
     }
 }

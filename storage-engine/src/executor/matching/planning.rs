@@ -6,6 +6,7 @@
 //! that can fail are kept for the end, in the order of the text, so that they see only rows that
 //! match.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use language::plan::{
@@ -25,6 +26,10 @@ use crate::executor::walk::SlotSet;
 pub(crate) struct Planned<'a> {
     pub(crate) operation: Operation<'a>,
     pub(crate) conditions: Vec<Condition<'a>>,
+    /// How many rows are expected to come out for one that comes in.
+    pub(crate) growth: f64,
+    /// How many rows have come out.
+    pub(crate) rows: Cell<u64>,
 }
 
 /// The steps of a clause.
@@ -35,30 +40,35 @@ pub(crate) struct MatchPlan<'a> {
 }
 
 /// One relationship pattern and its ends.
-pub(super) struct Link<'a> {
-    pub(super) left: Slot,
-    pub(super) edge: &'a EdgePattern,
-    pub(super) right: Slot,
+pub(crate) struct Link<'a> {
+    /// Which `MATCH` it stands in: there each relationship is used once.
+    pub(crate) clause: usize,
+    pub(crate) left: Slot,
+    pub(crate) edge: &'a EdgePattern,
+    pub(crate) right: Slot,
     pub(super) shortest: Option<Shortest>,
     pub(super) list_wanted: bool,
 }
 
 /// What is known of a node variable.
-pub(super) struct NodeFacts<'a> {
-    pub(super) types: BTreeSet<TypeId>,
+pub(crate) struct NodeFacts<'a> {
+    pub(crate) types: BTreeSet<TypeId>,
     pub(super) occurrences: Vec<&'a NodePattern>,
 }
 
-pub(super) struct Planner<'a> {
+pub(crate) struct Planner<'a> {
     pub(super) context: Context<'a>,
-    pub(super) matching: &'a Match,
-    pub(super) nodes: BTreeMap<Slot, NodeFacts<'a>>,
-    pub(super) links: Vec<Link<'a>>,
-    pub(super) bound: SlotSet,
-    /// What this clause binds at some time.
-    pub(super) own: SlotSet,
-    pub(super) pending: Vec<(SlotSet, Condition<'a>)>,
-    pub(super) last: Vec<Condition<'a>>,
+    pub(super) matchings: Vec<&'a Match>,
+    pub(crate) nodes: BTreeMap<Slot, NodeFacts<'a>>,
+    pub(crate) links: Vec<Link<'a>>,
+    /// What is bound: from outside, at first.
+    pub(crate) bound: SlotSet,
+    /// What these clauses bind at some time.
+    pub(crate) own: SlotSet,
+    /// What must hold, with what it needs.
+    pub(crate) pending: Vec<(SlotSet, Condition<'a>)>,
+    /// What must hold and can fail: it is tested on rows that match otherwise.
+    pub(crate) last: Vec<Condition<'a>>,
     pub(super) steps: Vec<Planned<'a>>,
 }
 
@@ -68,30 +78,19 @@ pub(crate) fn plan<'a>(
     matching: &'a Match,
     wanted: &SlotSet,
 ) -> MatchPlan<'a> {
-    let mut planner = Planner {
-        context,
-        matching,
-        nodes: BTreeMap::new(),
-        links: Vec::new(),
-        bound: SlotSet::new(0),
-        own: SlotSet::new(0),
-        pending: Vec::new(),
-        last: Vec::new(),
-        steps: Vec::new(),
-    };
-    planner.collect(wanted);
+    let mut planner = Planner::new(context, vec![matching], wanted);
     if planner.is_impossible() {
         let nothing = Planned {
             operation: Operation::Nothing,
             conditions: Vec::new(),
+            growth: 0.0,
+            rows: Cell::new(0),
         };
         return MatchPlan {
             new_slots: planner.own.iter().collect(),
             steps: vec![nothing],
         };
     }
-    planner.narrow();
-    planner.collect_conditions();
     planner.begin();
     planner.order();
     planner.bind_paths();
@@ -107,12 +106,32 @@ pub(crate) fn plan<'a>(
 }
 
 impl<'a> Planner<'a> {
-    fn begin(&mut self) {
-        self.emit(Operation::Begin, &[]);
+    /// Gathers what some clauses ask for, one after the other.
+    pub(crate) fn new(context: Context<'a>, matchings: Vec<&'a Match>, wanted: &SlotSet) -> Self {
+        let mut planner = Self {
+            context,
+            matchings,
+            nodes: BTreeMap::new(),
+            links: Vec::new(),
+            bound: SlotSet::new(0),
+            own: SlotSet::new(0),
+            pending: Vec::new(),
+            last: Vec::new(),
+            steps: Vec::new(),
+        };
+        planner.collect(wanted);
+        planner.narrow();
+        planner.collect_conditions();
+        planner
     }
 
-    /// Adds a step that binds `slots`, with the conditions that have become testable.
-    fn emit(&mut self, operation: Operation<'a>, slots: &[Slot]) {
+    fn begin(&mut self) {
+        self.emit(Operation::Begin, &[], 1.0);
+    }
+
+    /// Adds a step that binds `slots` and gives `growth` rows for each before it is tested, with the
+    /// conditions that have become testable.
+    fn emit(&mut self, operation: Operation<'a>, slots: &[Slot], growth: f64) {
         slots.iter().for_each(|slot| self.bound.insert(*slot));
         let mut conditions = Vec::new();
         let pending = std::mem::take(&mut self.pending);
@@ -130,9 +149,16 @@ impl<'a> Planner<'a> {
             Condition::Property(..) | Condition::EachProperty(..) => 2,
             Condition::Filter(_) => 3,
         });
+        // What a key fixes, its conditions only say again.
+        let selectivity: f64 = match operation {
+            Operation::Lookup { .. } => 1.0,
+            _ => conditions.iter().map(Condition::selectivity).product(),
+        };
         self.steps.push(Planned {
             operation,
             conditions,
+            growth: growth * selectivity,
+            rows: Cell::new(0),
         });
     }
 
@@ -156,7 +182,10 @@ impl<'a> Planner<'a> {
                 .min_by_key(|(slot, facts)| self.scan_cost(**slot, facts))
                 .map(|(slot, facts)| (*slot, facts.types.iter().copied().collect()));
             match start {
-                Some((slot, types)) => self.emit(Operation::Scan { slot, types }, &[slot]),
+                Some((slot, types)) => {
+                    let rows = self.node_count(&types);
+                    self.emit(Operation::Scan { slot, types }, &[slot], rows);
+                }
                 None => return,
             }
         }
@@ -173,7 +202,7 @@ impl<'a> Planner<'a> {
             .next();
         match found {
             Some((slot, keys)) => {
-                self.emit(Operation::Lookup { slot, keys }, &[slot]);
+                self.emit(Operation::Lookup { slot, keys }, &[slot], 1.0);
                 true
             }
             None => false,
@@ -194,6 +223,7 @@ impl<'a> Planner<'a> {
             (link.left, link.right)
         };
         let to_bound = self.bound.contains(to);
+        let growth = self.growth(&link, from, to_bound);
         let edge = link.edge;
         let snapshot = self.context.snapshot;
         let binds = [link.left, link.right, edge.slot];
@@ -207,7 +237,7 @@ impl<'a> Planner<'a> {
                 left_bound,
                 right_bound,
             };
-            return self.emit(Operation::BoundEdge(step), &binds);
+            return self.emit(Operation::BoundEdge(step), &binds, 1.0);
         }
         if edge.length.is_none() {
             let far = self.nodes.get(&to).map(|facts| &facts.types);
@@ -220,7 +250,7 @@ impl<'a> Planner<'a> {
                 ways: Ways::new(snapshot, edge, reversed, far),
                 back: Ways::new(snapshot, edge, !reversed, near),
             };
-            return self.emit(Operation::Expand(step), &binds);
+            return self.emit(Operation::Expand(step), &binds, growth);
         }
         let mut tests = Vec::new();
         for test in &edge.properties {
@@ -260,18 +290,18 @@ impl<'a> Planner<'a> {
             None if bound_edge => Operation::BoundList(BoundList { edge, walk }),
             None => Operation::VariableLength(walk),
         };
-        self.emit(operation, &binds);
+        self.emit(operation, &binds, growth);
     }
 
     fn bind_paths(&mut self) {
         let paths: Vec<(Slot, &'a PathPattern)> = self
-            .matching
-            .paths
+            .matchings
             .iter()
+            .flat_map(|matching| &matching.paths)
             .filter_map(|path| Some((path.binding?, path)))
             .collect();
         for (slot, path) in paths {
-            self.emit(Operation::Path { slot, path }, &[slot]);
+            self.emit(Operation::Path { slot, path }, &[slot], 1.0);
         }
     }
 }

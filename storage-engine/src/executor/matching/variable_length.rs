@@ -4,6 +4,7 @@
 //! cost memory that is counted and no program stack.
 
 use language::plan::{Direction, EdgePattern, Length, PropertyTest, Slot};
+use language::schema::Schema;
 use language::value::{EdgeRef, NodeRef, Value};
 
 use super::condition::property_equals;
@@ -12,6 +13,7 @@ use super::search::{Search, arrive, far_end};
 use crate::executor::Row;
 use crate::executor::context::Context;
 use crate::executor::error::ExecuteError;
+use crate::executor::operator;
 use crate::executor::pipeline::{ENOUGH, Flow, MORE};
 use crate::snapshot::Neighbour;
 
@@ -40,6 +42,15 @@ type Trail<'t> = Box<dyn Iterator<Item = Neighbour> + 't>;
 const LEVEL_BYTES: usize = 256;
 
 impl VariableLength<'_> {
+    /// What it walks: `(#1)-[#2:Knows]->(#3) 1..4`.
+    pub(crate) fn details(&self, schema: &Schema) -> String {
+        let (from, to) = (operator::variable(self.from), operator::variable(self.to));
+        let edge = self.ways.details(schema, self.edge);
+        let max = self.length.max.map(|max| max.to_string());
+        let (min, max) = (self.length.min, max.unwrap_or_default());
+        format!("({from}){edge}({to}) {min}..{max}")
+    }
+
     pub(crate) fn run(&self, search: &mut Search<'_, '_, '_>, at: usize, row: &mut Row) -> Flow {
         let Value::Node(from) = row[self.from.0] else {
             return MORE;

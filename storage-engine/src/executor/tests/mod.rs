@@ -3,6 +3,8 @@
 
 mod behaviour;
 mod cases;
+mod counting;
+mod explain;
 mod graph;
 mod naive;
 mod naive_value;

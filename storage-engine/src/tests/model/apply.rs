@@ -3,7 +3,7 @@
 use language::schema::TypeId;
 use language::value::{EdgeRef, NodeRef, Value};
 
-use super::{Change, Edge, Expected, Model, Node, Seed, Values, candidate, pick, same};
+use super::{Change, Edge, Expected, Model, Node, Seed, Values, candidate, merge_into, pick, same};
 use crate::{Transaction, WriteError};
 
 pub(super) fn apply(
@@ -185,11 +185,6 @@ fn create_edge(
         }
         Err(error) => (Expected::Done, Err(error)),
     }
-}
-
-fn merge_into(values: &mut Values, changes: Values) {
-    values.extend(changes);
-    values.retain(|_, value| !value.is_null());
 }
 
 fn set_node(

@@ -1,196 +1,186 @@
 //! The real graph, driven through the steps.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use language::schema::{Schema, TypeId};
+use language::schema::Schema;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::apply::apply;
 use super::compare::compare;
-use super::{Change, End, Model, SCHEMA, Step};
+use super::coverage::note;
+use super::faults::Unknown;
+use super::{End, Model, SCHEMA, Step};
+use crate::disk::watched::Watch;
 use crate::load::Mode;
-use crate::tests::transfer;
+use crate::tests::disk::Disk;
+use crate::tests::{objects, scratch, transfer};
 use crate::{
-    At, CommitInfo, Follower, Graph, NewGraph, OpenError, Options, PastError, PastLimits, Store,
-    Transaction, WriteError, WriteRequest,
+    At, CommitInfo, Follower, Graph, NewGraph, Options, PastError, PastLimits, Snapshot, Store,
 };
+
+/// Where a graph lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A folder as it is.
+    Folder,
+    /// A folder on a disk that fails when it is told to.
+    Disk,
+    /// An object store where answers are lost again and again.
+    Objects,
+}
 
 /// A graph that is driven through the steps.
 pub(super) struct Run {
+    pub(super) graph: Option<Graph>,
+    pub(super) follower: Option<Follower>,
+    pub(super) disk: Option<(Arc<Disk>, Watch)>,
+    pub(super) store: Store,
     /// Empty when the graph is in an object store.
     _home: TempDir,
-    store: Store,
-    runtime: Runtime,
-    graph: Option<Graph>,
-    options: Options,
-    model: Model,
-    loads: usize,
-    follower: Option<Follower>,
+    pub(super) options: Options,
+    pub(super) model: Model,
+    /// The newest commit that was acknowledged, of which `model` is the state.
+    pub(super) head: CommitInfo,
+    /// What may be there besides, at the next opening.
+    pub(super) unknown: Option<Unknown>,
+    /// The disk has failed, or is to.
+    pub(super) troubled: bool,
+    pub(super) loads: usize,
+    pub(super) steps: u8,
     /// The heads that there were, each with the model at it.
     past: Vec<(CommitInfo, Model)>,
 }
 
-impl Run {
-    /// `forgetful`: no history is kept but what recovery needs.
-    pub(super) fn new(fold_rows: usize, forgetful: bool) -> Self {
-        let home = TempDir::new().expect("a temporary folder");
-        let store = Store::from(home.path().join("g"));
-        Self::kept(home, store, fold_rows, forgetful)
-    }
-
-    pub(super) fn at(home: TempDir, store: Store, fold_rows: usize) -> Self {
-        Self::kept(home, store, fold_rows, false)
-    }
-
-    fn kept(home: TempDir, store: Store, fold_rows: usize, forgetful: bool) -> Self {
-        let schema = Schema::parse(SCHEMA).expect("a valid schema");
-        Graph::create(&store, NewGraph::new(schema.clone(), "test")).expect("created");
-        let runtime = tokio::runtime::Builder::new_multi_thread()
+/// One for all lives, for threads cost more than most steps.
+pub(super) fn runtime() -> &'static Runtime {
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
-            .expect("a runtime");
-        let mut run = Self {
-            _home: home,
-            store,
-            runtime,
-            graph: None,
-            options: Options {
-                fold_rows,
-                retention: Duration::from_secs(if forgetful { 0 } else { 3_600 }),
-                segment_bytes: 4 << 10,
-                ..Options::default()
-            },
-            model: Model::new(Arc::new(schema)),
-            loads: 0,
-            follower: None,
-            past: Vec::new(),
+            .expect("a runtime")
+    });
+    &RUNTIME
+}
+
+impl Run {
+    pub(super) fn new(place: Place, background: bool, forgetful: bool) -> Self {
+        let (home, store) = match place {
+            Place::Folder | Place::Disk => {
+                let home = scratch();
+                let store = Store::from(home.path().join("g"));
+                (home, store)
+            }
+            Place::Objects => {
+                let (home, store, memory) = objects::place();
+                memory.lose_every(3);
+                (home, store)
+            }
         };
-        run.open();
-        run
+        let schema = Schema::parse(SCHEMA).expect("a valid schema");
+        Graph::create(&store, NewGraph::new(schema.clone(), "test")).expect("created");
+        let disk = match (place, store.folder()) {
+            (Place::Disk, Some(folder)) => Some(Disk::below(folder)),
+            _ => None,
+        };
+        let options = Options {
+            fold_rows: if background { 3 } else { 50_000 },
+            retention: Duration::from_secs(if forgetful { 0 } else { 3_600 }),
+            segment_bytes: 4 << 10,
+            ..Options::default()
+        };
+        let graph = Graph::open(&store, options.clone()).expect("opened");
+        Self {
+            head: graph.snapshot().head().clone(),
+            graph: Some(graph),
+            follower: None,
+            disk,
+            store,
+            _home: home,
+            options,
+            model: Model::new(Arc::new(schema)),
+            unknown: None,
+            troubled: false,
+            loads: 0,
+            steps: 0,
+            past: Vec::new(),
+        }
     }
 
-    fn graph(&self) -> &Graph {
+    pub(super) fn graph(&self) -> &Graph {
         self.graph.as_ref().expect("open")
     }
 
-    fn open(&mut self) {
-        self.graph = None;
-        // A fold in the background may hold it still.
-        for _ in 0..500 {
-            match Graph::open(&self.store, self.options.clone()) {
-                Ok(graph) => {
-                    self.graph = Some(graph);
-                    return;
-                }
-                Err(OpenError::Locked { .. }) => std::thread::sleep(Duration::from_millis(10)),
-                Err(error) => panic!("cannot open: {error:?}"),
-            }
-        }
-        panic!("the graph stays locked");
-    }
-
-    /// Writes one after the other in the order of the queue; the model goes along.
-    fn write(&mut self, group: Vec<Vec<Change>>, end: End) {
-        let model = Arc::new(Mutex::new(self.model.clone()));
-        let jobs: Vec<_> = group
-            .into_iter()
-            .map(|changes| {
-                let (graph, shared) = (self.graph().clone(), model.clone());
-                async move {
-                    let before = shared.clone();
-                    let before_model = move || before.lock().expect("sound").clone();
-                    let work = move |transaction: &mut Transaction| {
-                        let mut model = before_model();
-                        for change in &changes {
-                            apply(&mut model, change, transaction)?;
-                        }
-                        let ended = transaction.end_statement();
-                        assert_eq!(ended.is_ok(), model.complete(), "{ended:?}");
-                        ended?;
-                        match end {
-                            End::Panic => panic!("a defect"),
-                            End::GoAway => Err(WriteError::UnknownType(TypeId(u32::MAX))),
-                            End::Commit => {
-                                let mut shared = shared.lock().expect("sound");
-                                let counts = counts(&shared, &model);
-                                *shared = model;
-                                Ok(counts)
-                            }
-                        }
-                    };
-                    match graph.write(WriteRequest::by("test"), work).await {
-                        Ok(written) => {
-                            let found = written.counts;
-                            let found = [
-                                found.nodes_created,
-                                found.nodes_deleted,
-                                found.edges_created,
-                                found.edges_deleted,
-                            ];
-                            assert_eq!(found, written.value);
-                            assert!(graph.snapshot().head().sequence >= written.commit.sequence);
-                        }
-                        Err(crate::CommitError::Work(_)) => {}
-                        Err(crate::CommitError::Panicked) if matches!(end, End::Panic) => {}
-                        Err(error) => panic!("{error:?}"),
-                    }
-                }
-            })
-            .collect();
-        self.runtime.block_on(futures::future::join_all(jobs));
-        self.model = model.lock().expect("sound").clone();
+    /// A commit was made, and nothing that was tried before it can be there any more.
+    pub(super) fn acknowledged(&mut self, head: CommitInfo) {
+        self.head = head;
+        self.unknown = None;
     }
 
     pub(super) fn step(&mut self, step: Step) {
-        let head = self.graph().snapshot().head().clone();
-        if self.past.last().is_none_or(|(last, _)| *last != head) {
-            self.past.push((head.clone(), self.model.clone()));
+        self.steps = self.steps.wrapping_add(1);
+        if self.past.last().is_none_or(|(last, _)| *last != self.head) {
+            self.past.push((self.head.clone(), self.model.clone()));
         }
         match step {
-            Step::Write(changes, end) => self.write(vec![changes], end),
-            Step::Group(group) => self.write(group, End::Commit),
+            Step::Write(changes, end, key) => self.write(vec![changes], end, key),
+            Step::Group(group) => self.write(group, End::Commit, None),
             Step::Load(load) => self.load(&load),
-            Step::Fold => {
-                self.graph().fold().expect("folded");
-                assert_eq!(self.graph().status().tail_rows, 0);
-            }
-            Step::Collect => {
-                self.graph().collect().expect("collected");
-                let status = self.graph().status();
-                assert_eq!(status.fold_error, None);
-                assert_eq!(status.compaction_error, None);
-            }
+            Step::Fold => match self.graph().fold() {
+                Ok(()) => {
+                    note("fold");
+                    assert_eq!(self.graph().status().tail_rows, 0);
+                }
+                Err(error) => {
+                    note("fold failed");
+                    self.excuses(&error);
+                }
+            },
+            Step::Collect => self.collect(),
             Step::Past(at, how) => {
                 let at = usize::from(at) % self.past.len();
                 self.read_past(at, how);
             }
             Step::Follow => self.follow(),
-            Step::Crash => {
-                self.open();
-                assert_eq!(*self.graph().snapshot().head(), head);
-            }
+            Step::Crash(how) => self.crash(how),
             Step::Close => {
-                self.graph().close().expect("closed");
+                match self.graph().close() {
+                    Ok(()) => {
+                        note("close");
+                        self.unknown = None;
+                    }
+                    Err(error) => self.excuses(&error),
+                }
                 self.open();
-                assert_eq!(*self.graph().snapshot().head(), head);
             }
+            Step::Fault(fault) => self.arm(fault),
         }
-        compare(&self.graph().snapshot(), &self.model);
+        self.bury();
+        let snapshot = self.graph().snapshot();
+        assert_eq!(*snapshot.head(), self.head);
+        compare(&snapshot, &self.model);
     }
 
-    fn load(&mut self, load: &super::Load) {
-        self.loads += 1;
-        let exported = transfer::export(&self.graph().snapshot());
-        let prepared = super::load::prepare(&self.model, load, self.loads, &exported);
-        let source = transfer::by_columns(prepared.mode);
-        let lines = prepared.lines.as_str();
-        transfer::load_from(self.graph(), lines, &source)
-            .unwrap_or_else(|errors| panic!("{errors:?} in\n{lines}"));
-        self.model = prepared.loaded(&self.graph().snapshot());
+    fn collect(&self) {
+        match self.graph().collect() {
+            Ok(collected) => {
+                note(if collected.files > 0 {
+                    "collected"
+                } else {
+                    "collected nothing"
+                });
+                assert_eq!(self.graph().status().collection_error, None);
+            }
+            Err(error) => {
+                note("collection failed");
+                self.excuses(&error);
+            }
+        }
+        if !self.troubled {
+            let status = self.graph().status();
+            assert_eq!((status.fold_error, status.compaction_error), (None, None));
+        }
     }
 
     /// A commit that is kept is as it was; one that is not is said to be gone.
@@ -203,39 +193,39 @@ impl Run {
         };
         match self.graph().snapshot_at(at, &PastLimits::default()) {
             Ok(past) => {
+                note("past");
                 assert_eq!(past.head(), head);
                 compare(&past, model);
             }
             Err(PastError::Gone { .. }) => {
+                note("past gone");
                 assert!(self.options.retention.is_zero(), "{at} is to be kept");
                 assert_ne!(self.graph().snapshot().head(), head);
             }
             // A load by columns stands in between, and no checkpoint is kept from before it.
             Err(PastError::NotUndoable { .. }) => {
+                note("past not undoable");
                 assert!(self.options.retention.is_zero(), "{at} is to be kept");
             }
             Err(error) => panic!("{at}: {error:?}"),
         }
     }
 
-    pub(super) fn every_past(&self) {
-        (0..self.past.len()).for_each(|at| self.read_past(at, at as u8));
+    /// Some of the commits that there were, the first and the last among them.
+    pub(super) fn some_past(&self) {
+        let every = self.past.len() / 6 + 1;
+        let some = (0..self.past.len()).step_by(every);
+        some.for_each(|at| self.read_past(at, self.steps.wrapping_add(at as u8)));
     }
 
     /// What is acknowledged is seen by whoever reads along, from then on.
     fn follow(&mut self) {
-        let Some(folder) = self.store.folder() else {
-            // Only graphs in folders are read beside a writer.
-            return;
-        };
         let follower = self.follower.get_or_insert_with(|| {
-            Follower::open(folder, self.options.clone()).expect("opened for reading")
+            Follower::open(&self.store, self.options.clone()).expect("opened for reading")
         });
+        note("follow");
         let seen = follower.snapshot().expect("read along");
-        assert_eq!(
-            seen.head(),
-            self.graph.as_ref().expect("open").snapshot().head()
-        );
+        assert_eq!(*seen.head(), self.head);
         compare(&seen, &self.model);
     }
 
@@ -243,7 +233,7 @@ impl Run {
     pub(super) fn transfer(&self) {
         let exported = transfer::export(&self.graph().snapshot());
         let head = self.graph().snapshot().head().clone();
-        let other = Self::new(50_000, false);
+        let other = Self::new(Place::Folder, false, false);
         for (run, mode) in [
             (&other, Mode::Append),
             (&other, Mode::Merge),
@@ -260,15 +250,27 @@ impl Run {
     }
 }
 
-/// Nodes made and gone, edges made and gone.
-fn counts(before: &Model, after: &Model) -> [u64; 4] {
-    fn only<K: Ord, V>(a: &BTreeMap<K, V>, b: &BTreeMap<K, V>) -> u64 {
-        a.keys().filter(|key| !b.contains_key(key)).count() as u64
+/// What a commit left that nobody could tell of.
+pub(super) enum After {
+    Model(Box<Model>),
+    Load(Box<super::load::Prepared>),
+}
+
+impl After {
+    pub(super) fn model(self, snapshot: &Snapshot) -> Model {
+        match self {
+            Self::Model(model) => *model,
+            Self::Load(prepared) => prepared.loaded(snapshot),
+        }
     }
-    [
-        only(&after.nodes, &before.nodes),
-        only(&before.nodes, &after.nodes),
-        only(&after.edges, &before.edges),
-        only(&before.edges, &after.edges),
-    ]
+}
+
+impl Drop for Run {
+    /// Folds in the background end before their folder is gone.
+    fn drop(&mut self) {
+        self.graph = None;
+        if !std::thread::panicking() && self.store.folder().is_some() {
+            self.until_nobody_has_it();
+        }
+    }
 }

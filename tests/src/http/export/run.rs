@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::harness::{Harness, PEOPLE, Who};
+use reqwest::Method;
+
+use crate::harness::{Answer, Harness, PEOPLE, Who};
 
 #[test]
 fn load_takes_back_what_export_gives() {
@@ -24,6 +26,47 @@ fn load_takes_back_what_export_gives() {
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
     assert_eq!(lines(&first.text), lines(&second.text));
     assert_eq!(lines(&first.text).len(), 4);
+}
+
+#[test]
+fn load_takes_back_columns() {
+    let server = Harness::start();
+    server.create_graph("one", PEOPLE);
+    let lines = "\
+        {\"type\":\"Person\",\"data\":{\"email\":\"a\",\"name\":\"Ada\",\"born\":\"1815-12-10\",\"age\":36}}\n\
+        {\"type\":\"Person\",\"data\":{\"email\":\"b\",\"name\":\"Bob\"}}\n\
+        {\"edge\":\"Knows\",\"from\":\"a\",\"to\":\"b\",\"data\":{\"since\":\"1833-06-05\"}}\n\
+        {\"edge\":\"Knows\",\"from\":\"b\",\"to\":\"a\"}\n";
+    assert_eq!(server.load(Who::Writer, "one", "append", lines).status, 200);
+    let exported = server.get(Who::Reader, "/graphs/one/export").text;
+    let formats = [
+        ("arrow", "application/vnd.apache.arrow.stream"),
+        ("parquet", "application/vnd.apache.parquet"),
+    ];
+    for (graph, media_type) in formats {
+        server.create_graph(graph, PEOPLE);
+        for name in ["Person", "Knows"] {
+            let path = format!("/graphs/one/export?type={name}");
+            let request = server.request(Who::Reader, Method::GET, &path);
+            let answer = request
+                .header("accept", media_type)
+                .send()
+                .expect("an answer");
+            assert_eq!(answer.status(), 200, "{answer:?}");
+            assert_eq!(answer.headers()["content-type"], media_type);
+            let bytes = answer.bytes().expect("a body").to_vec();
+            let path = format!("/graphs/{graph}/load?type={name}");
+            let request = server.request(Who::Writer, Method::POST, &path);
+            let loaded = Answer::of(request.header("content-type", media_type).body(bytes));
+            assert_eq!(loaded.status, 200, "{loaded:?}");
+        }
+        let copy = server
+            .get(Who::Reader, &format!("/graphs/{graph}/export"))
+            .text;
+        assert_eq!(copy, exported, "{media_type}");
+        let all = server.request(Who::Reader, Method::GET, "/graphs/one/export");
+        Answer::of(all.header("accept", media_type)).assert_problem(400, "invalid_request");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `POST /graphs/{graph_id}/query`.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Harness, PEOPLE, Who};
@@ -42,6 +43,100 @@ fn rows_come_with_columns_the_commit_and_the_cost() {
     );
     assert_eq!(answer.body["commit"]["branch"], "main");
     assert_eq!(answer.body["stats"]["rows"], 1);
+}
+
+/// Without reading Arrow here: what a load makes of the columns is what was asked for.
+#[test]
+fn rows_come_as_an_arrow_stream() {
+    let server = server();
+    server.create_graph("copy", PEOPLE);
+    let ask = |query: &str| {
+        let request = server.request(Who::Reader, Method::POST, "/graphs/people/query");
+        let request = request.header("accept", "application/vnd.apache.arrow.stream");
+        let answer = request.json(&json!({"query": query})).send();
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        assert_eq!(
+            answer.headers()["content-type"],
+            "application/vnd.apache.arrow.stream"
+        );
+        answer.bytes().expect("a body").to_vec()
+    };
+    let load = |type_name: &str, bytes: Vec<u8>| {
+        let path = format!("/graphs/copy/load?type={type_name}");
+        let request = server.request(Who::Writer, Method::POST, &path);
+        let request = request.header("content-type", "application/vnd.apache.arrow.stream");
+        Answer::of(request.body(bytes))
+    };
+    let people =
+        "MATCH (p:Person) RETURN p.email AS email, p.name AS name, p.born AS born, p.age AS age";
+    // One that is answered at once, and one that is not.
+    let point = "MATCH (p:Person {email: 'a'}) RETURN p.email AS email, p.name AS name, p.born AS born, p.age AS age";
+    let loaded = load("Person", ask(point));
+    assert_eq!(loaded.body["nodes"], json!({"Person": 1}), "{loaded:?}");
+    let taken = load("Person", ask(people));
+    taken.assert_problem(400, "invalid_rows");
+    let path = "/graphs/copy/load?type=Person&mode=merge";
+    let request = server.request(Who::Writer, Method::POST, path);
+    let request = request.header("content-type", "application/vnd.apache.arrow.stream");
+    assert_eq!(Answer::of(request.body(ask(people))).status, 200);
+    let knows = "MATCH (a)-[k:Knows]->(b) RETURN a.email AS from, b.email AS to, k.since AS since";
+    assert_eq!(load("Knows", ask(knows)).status, 200);
+    let all = "MATCH (p:Person) OPTIONAL MATCH (p)-[k:Knows]->(q) \
+        RETURN p.email, p.name, p.born, p.age, k.since, q.email ORDER BY p.email";
+    assert_eq!(server.rows("copy", all), server.rows("people", all));
+}
+
+#[test]
+fn what_does_not_fit_an_arrow_column_is_refused() {
+    let server = server();
+    let request = server.request(Who::Reader, Method::POST, "/graphs/people/query");
+    let request = request.header("accept", "application/vnd.apache.arrow.stream");
+    let query = json!({"query": "RETURN date('+999999999-01-01') AS far"});
+    let answer = Answer::of(request.json(&query));
+    answer.assert_problem(400, "execution_failed");
+    let detail = answer.body["detail"].as_str().unwrap_or_default();
+    assert!(detail.starts_with("`far`: +999999999-01-01"), "{answer:?}");
+}
+
+/// 50 bytes and more in each row.
+const LONG: &str = "UNWIND range(1, 40000) AS x RETURN x, 60000 / (LAST - x) AS y, \
+    'some text that makes a row as long as rows are mostly' AS t";
+
+#[test]
+fn long_answers_come_whole_or_break_off() {
+    let server = server();
+    let ask = |accept: &str, last: u32| {
+        let request = server.request(Who::Reader, Method::POST, "/graphs/people/query");
+        let query = LONG.replace("LAST", &last.to_string());
+        let request = request
+            .header("accept", accept)
+            .json(&json!({"query": query}));
+        let answer = request.send().expect("an answer");
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        answer.bytes()
+    };
+    let json = ask("application/json", 50_000).expect("whole");
+    let json: Value = serde_json::from_slice(&json).expect("JSON");
+    assert_eq!(json["rows"].as_array().map(Vec::len), Some(40_000));
+    assert_eq!(json["stats"]["rows"], 40_000);
+    assert_eq!(json["rows"][39_999]["y"], 6);
+    assert_eq!(json["commit"]["branch"], "main");
+    let lines = ask("application/x-ndjson", 50_000).expect("whole");
+    assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 40_000);
+    // A stream ends with a message of no length (Arrow, "Encapsulated message format").
+    let arrow = ask("application/vnd.apache.arrow.stream", 50_000).expect("whole");
+    assert!(arrow.ends_with(&[255, 255, 255, 255, 0, 0, 0, 0]));
+    for accept in [
+        "application/json",
+        "application/x-ndjson",
+        "application/vnd.apache.arrow.stream",
+    ] {
+        assert!(
+            ask(accept, 40_000).is_err(),
+            "{accept}: divided by zero at the end"
+        );
+    }
 }
 
 #[test]

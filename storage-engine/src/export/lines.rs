@@ -1,9 +1,8 @@
-//! Exporting a snapshot as the records that [`crate::load`] takes back unchanged.
+//! Records as lines of JSON.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use language::diagnostic::closest;
 use language::schema::{EdgeType, NodeType, Property, scalar_to_json, to_tagged_json};
 use language::value::{NodeRef, Value};
 use serde_json::{Map, Value as Json, json};
@@ -13,56 +12,14 @@ use crate::snapshot::Snapshot;
 /// Lines are handed over in chunks of about this many bytes.
 const CHUNK: usize = 64 << 10;
 
-/// Why nothing was exported.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    /// Neither a node type nor an edge type.
-    #[error("there is no type `{name}`{}", hint(suggestion.as_deref()))]
-    UnknownType {
-        /// As it was asked for.
-        name: String,
-        /// The type that was probably meant.
-        suggestion: Option<String>,
-    },
-}
-
-fn hint(suggestion: Option<&str>) -> String {
-    suggestion
-        .map(|name| format!("; did you mean `{name}`?"))
-        .unwrap_or_default()
-}
-
 /// Gives every record, nodes before edges, or those of one type, in chunks of whole lines. Stops
 /// early when `sink` breaks.
-///
-/// # Errors
-/// [`ExportError::UnknownType`], before anything is given.
-pub fn ndjson(
+pub(super) fn write(
     snapshot: &Snapshot,
     only: Option<&str>,
     sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-) -> Result<(), ExportError> {
+) {
     let schema = snapshot.schema();
-    if let Some(name) = only
-        && schema.node_type_named(name).is_none()
-        && schema.edge_type_named(name).is_none()
-    {
-        let nodes = schema
-            .node_types
-            .iter()
-            .map(|node_type| node_type.name.as_str());
-        let known = nodes.chain(
-            schema
-                .edge_types
-                .iter()
-                .map(|edge_type| edge_type.name.as_str()),
-        );
-        let suggestion = closest(name, known).map(str::to_owned);
-        return Err(ExportError::UnknownType {
-            name: name.to_owned(),
-            suggestion,
-        });
-    }
     let wanted = |name: &str| only.is_none_or(|only| only == name);
     let nodes = schema
         .node_types
@@ -84,7 +41,7 @@ pub fn ndjson(
         chunk.push(b'\n');
         if chunk.len() >= CHUNK {
             if sink(&chunk).is_break() {
-                return Ok(());
+                return;
             }
             chunk.clear();
         }
@@ -93,7 +50,6 @@ pub fn ndjson(
         // Nothing comes after it.
         let _ = sink(&chunk);
     }
-    Ok(())
 }
 
 fn node_record(snapshot: &Snapshot, node_type: &NodeType, node: NodeRef) -> Json {

@@ -1,0 +1,90 @@
+//! Changes of a graph's folder pass here, but for those that `journal` and Lance make: a test may
+//! watch them and make them fail. In production there is nobody to ask.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use journal::{Effect, Faults, Verdict};
+
+#[cfg(test)]
+pub(crate) mod watched;
+
+/// Who watches a path.
+#[cfg_attr(
+    not(test),
+    expect(clippy::missing_const_for_fn, reason = "in tests it looks around")
+)]
+pub(crate) fn faults(path: &Path) -> Option<Arc<dyn Faults>> {
+    #[cfg(test)]
+    return watched::of(path);
+    #[cfg(not(test))]
+    {
+        let _ = path;
+        None
+    }
+}
+
+/// Where Lance finds what is at `path`.
+pub(crate) fn table(path: PathBuf) -> PathBuf {
+    match faults(&path) {
+        // Through a client that asks, too.
+        Some(_) => PathBuf::from(format!("s3://watched{}", path.display())),
+        None => path,
+    }
+}
+
+/// Makes a change.
+pub(crate) fn make<T>(effect: Effect<'_>, real: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let faults = faults(path_of(&effect));
+    if let Some(faults) = &faults
+        && let Verdict::Fail(error) = faults.before(&effect)
+    {
+        return Err(error);
+    }
+    let made = real()?;
+    if let Some(faults) = &faults {
+        faults.after(&effect);
+    }
+    Ok(made)
+}
+
+/// Adds bytes to a file; says how many were taken.
+pub(crate) fn write(
+    path: &Path,
+    bytes: &[u8],
+    real: impl FnOnce(&[u8]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let faults = faults(path);
+    let effect = |bytes| Effect::Write {
+        path,
+        // Nobody asks where: these files only grow.
+        offset: 0,
+        bytes,
+    };
+    let mut taken = bytes;
+    if let Some(faults) = &faults {
+        match faults.before(&effect(bytes.len())) {
+            Verdict::Fail(error) => return Err(error),
+            Verdict::Short(most) => taken = bytes.get(..most).unwrap_or(bytes),
+            Verdict::Proceed => {}
+        }
+    }
+    let written = real(taken)?;
+    if let Some(faults) = &faults {
+        faults.after(&effect(written));
+    }
+    Ok(written)
+}
+
+fn path_of<'a>(effect: &Effect<'a>) -> &'a Path {
+    match effect {
+        Effect::Create { path }
+        | Effect::Write { path, .. }
+        | Effect::SyncFile { path }
+        | Effect::Rename { from: path, .. }
+        | Effect::SyncFolder { path }
+        | Effect::Cut { path, .. }
+        | Effect::Remove { path } => path,
+    }
+}

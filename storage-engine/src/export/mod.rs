@@ -1,0 +1,137 @@
+//! Exporting a snapshot as what [`crate::load`] takes back unchanged: lines of any types, or columns
+//! of one.
+
+mod columns;
+mod lines;
+
+use std::ops::ControlFlow;
+
+use language::diagnostic::closest;
+use language::schema::Schema;
+
+use crate::batches::{BatchError, BatchWriter};
+use crate::snapshot::Snapshot;
+
+/// What an export is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object a line; of any types.
+    #[default]
+    Ndjson,
+    /// A file of columns; of one type.
+    Parquet,
+    /// An Arrow IPC stream; of one type.
+    Arrow,
+}
+
+/// What to export of a graph, and how: something that can be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection(Selected);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Selected {
+    /// Of one type, or everything.
+    Lines(Option<String>),
+    Parquet(String),
+    Arrow(String),
+}
+
+impl Default for Selected {
+    fn default() -> Self {
+        Self::Lines(None)
+    }
+}
+
+/// Why nothing is exported, or no more.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// Neither a node type nor an edge type.
+    #[error("there is no type {name:?}{}", hint(suggestion.as_deref()))]
+    UnknownType {
+        /// As it was asked for.
+        name: String,
+        /// The type that was probably meant.
+        suggestion: Option<String>,
+    },
+    /// Columns are of one type, and none is named.
+    #[error("which type the rows are of must be said for this format")]
+    NoType,
+    /// Properties of an open graph have no type by name.
+    #[error("an open graph has no columns by type; it is exported as NDJSON")]
+    Open,
+    /// The property of an edge type is called as the column of its ends is.
+    #[error(
+        "{type_name}.{property} would stand in the column of an end; this type is exported as NDJSON"
+    )]
+    Ambiguous {
+        /// The edge type.
+        type_name: String,
+        /// The property.
+        property: String,
+    },
+    /// A defect.
+    #[error("columns could not be written")]
+    Batch(#[from] BatchError),
+}
+
+fn hint(suggestion: Option<&str>) -> String {
+    suggestion
+        .map(|name| format!("; did you mean {name:?}?"))
+        .unwrap_or_default()
+}
+
+impl Selection {
+    /// Everything, or one type.
+    ///
+    /// # Errors
+    /// A type that there is not, or that the format cannot hold.
+    pub fn new(
+        schema: &Schema,
+        type_name: Option<String>,
+        format: Format,
+    ) -> Result<Self, ExportError> {
+        if let Some(name) = &type_name {
+            let nodes = schema.node_types.iter().map(|node| node.name.as_str());
+            let mut known = nodes.chain(schema.edge_types.iter().map(|edge| edge.name.as_str()));
+            if !known.clone().any(|known| known == name) {
+                let suggestion = closest(name, known.by_ref()).map(str::to_owned);
+                let name = name.clone();
+                return Err(ExportError::UnknownType { name, suggestion });
+            }
+        }
+        let selected = match format {
+            Format::Ndjson => return Ok(Self(Selected::Lines(type_name))),
+            Format::Parquet => Selected::Parquet,
+            Format::Arrow => Selected::Arrow,
+        };
+        let name = type_name.ok_or(ExportError::NoType)?;
+        columns::check(schema, &name)?;
+        Ok(Self(selected(name)))
+    }
+
+    /// The one type that is exported.
+    #[must_use]
+    pub fn type_name(&self) -> Option<&str> {
+        match &self.0 {
+            Selected::Lines(name) => name.as_deref(),
+            Selected::Parquet(name) | Selected::Arrow(name) => Some(name),
+        }
+    }
+}
+
+/// Gives what was selected, nodes before edges, in chunks. Stops early when `sink` breaks.
+///
+/// # Errors
+/// [`ExportError::Batch`] alone, when the selection was made with the schema of the snapshot.
+pub fn write(
+    snapshot: &Snapshot,
+    selection: &Selection,
+    sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), ExportError> {
+    match &selection.0 {
+        Selected::Lines(only) => lines::write(snapshot, only.as_deref(), sink),
+        Selected::Parquet(name) => columns::write(snapshot, name, BatchWriter::parquet, sink)?,
+        Selected::Arrow(name) => columns::write(snapshot, name, BatchWriter::arrow, sink)?,
+    }
+    Ok(())
+}

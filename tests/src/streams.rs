@@ -1,0 +1,74 @@
+//! Answers that are larger than the memory that they take, from the real program.
+
+use std::io::Read;
+
+use reqwest::blocking::Client;
+use serde_json::json;
+
+use crate::harness::Setup;
+use crate::program::Server;
+
+/// Bytes of text in a row.
+const TEXT: usize = 500;
+const ROWS: usize = 200_000;
+/// Bytes by which the process may grow over all answers, each of which is twice as large.
+const GROWTH: u64 = 48 << 20;
+
+/// The most memory that the process has had, in bytes.
+fn most_memory(server: &Server) -> u64 {
+    let path = format!("/proc/{}/status", server.child().id());
+    let status = std::fs::read_to_string(path).expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.expect("a line").trim().trim_end_matches(" kB");
+    kilobytes.parse::<u64>().expect("a number") << 10
+}
+
+#[test]
+fn many_rows_do_not_build_up_in_memory() {
+    let setup = Setup::default();
+    let config = setup.config.replace(
+        "  storage: ../data",
+        "  limits: { max_rows: 1000000, query_memory_bytes: 16777216 }\n  storage: ../data",
+    );
+    let setup = Setup {
+        config: config
+            .replace("  policy: { file: ../policies/server.cedar }\n", "")
+            .replace("auth:\n  tokens_file: tokens.yaml\n", ""),
+        ..setup
+    };
+    let folder = setup.write();
+    let config = folder.path().join("config/trellis.yaml");
+    let server = Server::start(&config, &["--unauthenticated"]);
+    let http = Client::builder()
+        .no_proxy()
+        .timeout(None)
+        .build()
+        .expect("a client");
+    let body = json!({"graph_id": "g", "schema": {"source": "node A { k: String @key }"}});
+    let created = http
+        .post(format!("{}/graphs", server.address()))
+        .json(&body)
+        .send();
+    assert_eq!(created.expect("an answer").status(), 201);
+    let before = most_memory(&server);
+    let query =
+        "UNWIND range(1, $outer) AS a UNWIND range(1, 1000) AS b RETURN a, b, $text AS text";
+    let params = json!({"outer": ROWS / 1_000, "text": "x".repeat(TEXT)});
+    for accept in [
+        "application/json",
+        "application/x-ndjson",
+        "application/vnd.apache.arrow.stream",
+    ] {
+        let answer = http
+            .post(format!("{}/graphs/g/query", server.address()))
+            .header("accept", accept)
+            .json(&json!({"query": query, "params": params}))
+            .send();
+        let mut answer = answer.expect("an answer");
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        let bytes = std::io::copy(&mut answer.by_ref(), &mut std::io::sink()).expect("whole");
+        assert!(bytes > (ROWS * TEXT) as u64, "{accept}: {bytes}");
+        let growth = most_memory(&server) - before;
+        assert!(growth < GROWTH, "{accept}: {growth} bytes more");
+    }
+}
