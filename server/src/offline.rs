@@ -14,7 +14,7 @@ use policy::{PolicyDocument, PolicySource};
 use registry::config::ConfigFile;
 use registry::{PolicyFileError, Snapshot, read_policy, with_causes};
 /// Is this graph's folder sound, and what can be saved of it?
-pub use storage_engine::doctor;
+pub use storage_engine::{Store, doctor};
 
 use crate::boot;
 

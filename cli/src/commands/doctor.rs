@@ -1,8 +1,9 @@
 //! `trellis doctor`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use server::offline::Store;
 use server::offline::doctor::{self, Depth, Severity};
 
 use crate::failure::Failure;
@@ -11,7 +12,8 @@ use crate::table;
 /// Arguments of `trellis doctor`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The graph's folder, the one with graph.json in it
+    /// The graph's folder, the one with graph.json in it, or its place in an object store:
+    /// s3://bucket/prefix, with the server's AWS_* variables
     folder: PathBuf,
     /// Also compare the state that the log alone gives with the tables; holds the graph in memory twice
     #[arg(long)]
@@ -31,14 +33,20 @@ enum Format {
     Json,
 }
 
+/// What the person wrote as a folder or as a place in an object store.
+pub(super) fn place(written: &Path) -> Result<Store, Failure> {
+    Store::at(&written.to_string_lossy()).map_err(|error| Failure::Usage(error.to_string()))
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let depth = if arguments.deep {
         Depth::Deep
     } else {
         Depth::Usual
     };
-    let diagnosis = doctor::examine(&arguments.folder, depth)
-        .map_err(|error| Failure::Usage(error.to_string()))?;
+    let place = place(&arguments.folder)?;
+    let diagnosis =
+        doctor::examine(place, depth).map_err(|error| Failure::Usage(error.to_string()))?;
     match arguments.format {
         Format::Text => {
             let lines: Vec<_> = diagnosis.findings.iter().map(ToString::to_string).collect();
