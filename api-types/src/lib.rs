@@ -16,6 +16,7 @@
 mod commit;
 mod config;
 mod data;
+mod explain;
 mod graphs;
 mod mutate;
 mod problem;
@@ -27,6 +28,7 @@ mod unique;
 pub use commit::*;
 pub use config::*;
 pub use data::*;
+pub use explain::*;
 pub use graphs::*;
 pub use mutate::*;
 pub use problem::*;

@@ -6,17 +6,16 @@
 //! in a graph comes out, and what goes in goes in, only by something whose types were decided:
 //! [`policy::Authorized`], by a permit for that very graph.
 
+mod read;
+
+pub use read::Operators;
+
 use std::collections::{BTreeMap, HashMap};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use language::Value;
-use language::plan::Plan;
 use language::schema::Schema;
 use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
-use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
-use storage_engine::export::{self, ExportError, Selection};
 use storage_engine::load::{self, Batch, Input, LineError, LoadError, Loaded};
 use storage_engine::{
     Answer, At, CommitError, CommitInfo, Follower, Graph, IdempotencyKey, OpenError, PastError,
@@ -481,31 +480,6 @@ impl Reader {
             .filter(|edge| readable(TypeKind::Edge, &edge.name))
             .map(|edge| (edge.name.clone(), self.snapshot.edge_count(edge.id)));
         Ok((nodes.collect(), edges.collect()))
-    }
-
-    /// Runs a plan whose types were decided. `sink` gets each row with the snapshot that its nodes
-    /// and relationships are of.
-    pub fn query(
-        &self,
-        plan: &Authorized<Arc<Plan>>,
-        parameters: &Parameters,
-        limits: &Limits,
-        sink: &mut dyn FnMut(&Snapshot, &[Value]) -> ControlFlow<()>,
-    ) -> Result<(), AccessError<ExecuteError>> {
-        self.check(plan.permit(), Action::Query)?;
-        let mut sink = |row: &[Value]| sink(&self.snapshot, row);
-        executor::read(plan.plan(), parameters, &self.snapshot, limits, &mut sink)
-            .map_err(AccessError::Engine)
-    }
-
-    /// Gives what was selected, its types decided.
-    pub fn export(
-        &self,
-        selection: &Authorized<Selection>,
-        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<(), AccessError<ExportError>> {
-        self.check(selection.permit(), Action::Export)?;
-        export::write(&self.snapshot, selection.plan(), sink).map_err(AccessError::Engine)
     }
 
     fn check(&self, permit: &Permit, action: Action) -> Result<(), WrongPermit> {

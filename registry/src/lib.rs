@@ -79,7 +79,7 @@ pub use durable::fault::{Fault, Kind as FaultKind};
 pub use durable::{DiskError, effects};
 pub use error::{Error, StorageError};
 pub use graph_id::{GraphId, GraphIdError, MAX_LENGTH, RESERVED};
-pub use handle::{Counts, Reader, Standing, Writer};
+pub use handle::{Counts, Operators, Reader, Standing, Writer};
 pub use policy_file::{PolicyFileError, read_policy};
 pub use refusal::{AccessError, HandleError, WrongPermit, with_causes};
 pub use registration::{Graphs, Registration, Snapshot};

@@ -188,8 +188,13 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
     let gate = ServerGate::set(&app, options.unauthenticated);
     let router = http::router(app.clone(), mount, security);
     let (stop, stopped) = oneshot::channel::<()>();
-    let connections = usize::try_from(config.server.limits.connections.get()).unwrap_or(usize::MAX);
-    let serving = tokio::spawn(listen::serve(listener, router, connections, async {
+    let site = listen::Site {
+        listener,
+        router,
+        connections: usize::try_from(config.server.limits.connections.get()).unwrap_or(usize::MAX),
+        threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+    };
+    let serving = tokio::spawn(listen::serve(site, async {
         // A dropped sender means the same as a sent word.
         let _ = stopped.await;
     }));

@@ -74,6 +74,19 @@ impl Numbers {
         }
     }
 
+    /// The place of the first number that is not below `value`, when they ascend.
+    pub(crate) fn lower_bound(&self, value: u64) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            match self.get(middle).is_some_and(|found| found < value) {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        low
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + Clone + '_ {
         (0..self.len()).map(|index| self.get(index).unwrap_or_default())
     }
@@ -180,6 +193,10 @@ mod tests {
             assert_eq!(packed.len(), values.len());
             assert_eq!(packed.get(values.len()), None);
             if values.is_sorted() {
+                for value in [0, 6, 7, 8, far, far + 1, u64::MAX] {
+                    let before = values.partition_point(|found| *found < value);
+                    assert_eq!(packed.lower_bound(value), before);
+                }
                 for value in (0..20).chain([far - 1, far, far + 1, far + 2, u64::MAX]) {
                     assert_eq!(packed.find(value), values.binary_search(&value).ok());
                 }

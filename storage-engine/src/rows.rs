@@ -103,6 +103,18 @@ impl Rows {
         })
     }
 
+    /// Ids between which all rows lie, both included; `None` when there never was one.
+    pub(crate) fn bounds(&self) -> Option<(u64, u64)> {
+        let (mut base, mut last) = (self.base.chunks(), self.base.chunks());
+        let first = base.next().map(Chunk::first);
+        let last = last.next_back().map(Chunk::last);
+        let first_changed = self.changes.first().map(|(id, _)| *id);
+        let last_changed = self.changes.last().map(|(id, _)| *id);
+        let first = first.into_iter().chain(first_changed).min()?;
+        let last = last.into_iter().chain(last_changed).max()?;
+        Some((first, last))
+    }
+
     /// Ids of live rows from one on.
     pub(crate) fn ids_from(&self, first: u64) -> impl Iterator<Item = u64> + '_ {
         let chunks = self

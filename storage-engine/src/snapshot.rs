@@ -26,9 +26,10 @@ use crate::keys;
 use crate::record::{CommitInfo, Header};
 use crate::rows::{Entry, Row, Rows};
 use crate::topology::{Adjacency, Link};
-use tables::{EdgeTable, NodeTable};
+use tables::NodeTable;
 
 pub(crate) use restore::Before;
+pub(crate) use tables::EdgeTable;
 
 /// An immutable view of a graph.
 #[derive(Clone, Debug)]

@@ -8,12 +8,16 @@
 //! Links of deleted edges stay where they are and are skipped by asking the rows, but only at nodes
 //! that are known to have some; they go when they are more than a fifth.
 
+mod reading;
+
 use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, VectorSync};
 use rustc_hash::FxHashSet;
 
 use crate::packed::{Numbers, Packer, bounds};
+use reading::Loops;
+pub(crate) use reading::Weights;
 
 /// An edge and the node at its far end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub(crate) struct Link {
 pub(crate) struct Adjacency {
     levels: Arc<[Held]>,
     added: HashTrieMapSync<u64, VectorSync<Link>>,
+    /// Those of them that lead from a node to itself.
+    added_loops: VectorSync<Link>,
     /// Nodes that have links of edges that are gone, and how many.
     gone: HashTrieMapSync<u64, u64>,
     all_gone: u64,
@@ -48,6 +54,7 @@ pub(crate) struct Level {
     offsets: Numbers,
     edges: Numbers,
     far: Numbers,
+    loops: Loops,
 }
 
 /// The nodes that have links, as places.
@@ -84,6 +91,7 @@ impl Adjacency {
         Self {
             levels: levels.into_iter().collect(),
             added: HashTrieMapSync::new_sync(),
+            added_loops: VectorSync::new_sync(),
             gone: HashTrieMapSync::new_sync(),
             all_gone: 0,
         }
@@ -97,6 +105,9 @@ impl Adjacency {
             .unwrap_or_else(VectorSync::new_sync);
         links.push_back_mut(link);
         self.added.insert_mut(from, links);
+        if from == link.node {
+            self.added_loops.push_back_mut(link);
+        }
     }
 
     /// Takes in what a commit brings.
@@ -193,6 +204,7 @@ impl Adjacency {
         }
         let mut folded = Self {
             added: HashTrieMapSync::new_sync(),
+            added_loops: VectorSync::new_sync(),
             ..self.clone()
         };
         let mut added = Vec::new();
@@ -360,6 +372,7 @@ impl Level {
             offsets: packed,
             edges: ids.finish(),
             far: far.finish(),
+            loops: Loops::default(),
         }
     }
 

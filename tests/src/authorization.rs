@@ -148,6 +148,13 @@ fn table() -> Vec<Row> {
             "cluster_query_run",
             Method::POST,
             "/graphs/people/query",
+            Body::Json(count.clone()),
+            READ,
+        ),
+        row(
+            "cluster_query_explain",
+            Method::POST,
+            "/graphs/people/query/explain",
             Body::Json(count),
             READ,
         ),

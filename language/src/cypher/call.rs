@@ -243,6 +243,7 @@ impl Compiler<'_> {
             parameter,
             slot: self.next_slot(),
         });
+        self.names.insert(slot, self.source(place).into());
         Ok(Expr {
             kind: ExprKind::Variable(slot),
             value_type,

@@ -41,6 +41,8 @@ pub(super) struct Compiler<'a> {
     pub(super) predicate: bool,
     /// Variables of comprehensions and the like, which no grouping concerns.
     pub(super) locals: BTreeSet<Slot>,
+    /// What slots are called in the text.
+    pub(super) names: BTreeMap<Slot, Box<str>>,
     slots: usize,
     depth: usize,
     copied: usize,
@@ -58,6 +60,7 @@ impl<'a> Compiler<'a> {
             only_bound_names: false,
             predicate: false,
             locals: BTreeSet::new(),
+            names: BTreeMap::new(),
             scope: Scope::default(),
             touches: Touches::default(),
             parameters: BTreeMap::new(),
@@ -81,6 +84,12 @@ impl<'a> Compiler<'a> {
         let slot = Slot(self.slots);
         self.slots += 1;
         slot
+    }
+
+    /// Binds `name`, over whatever it stood for.
+    pub(super) fn declare(&mut self, name: &str, slot: Slot, value_type: Type) {
+        self.names.insert(slot, name.into());
+        self.scope.insert(name, slot, value_type);
     }
 
     /// The slot that [`Self::new_slot`] would give next.

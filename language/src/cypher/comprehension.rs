@@ -120,7 +120,7 @@ impl Compiler<'_> {
         let before = self.scope.clone();
         let slot = self.new_slot();
         self.locals.insert(slot);
-        self.scope.insert(&name.kind.text, slot, value_type);
+        self.declare(&name.kind.text, slot, value_type);
         let result = self.without_aggregates(inner);
         self.scope = before;
         Ok((slot, result?))

@@ -188,7 +188,7 @@ impl<'a> Compiler<'a> {
             return self.fail(Code::DuplicateName, span(name.span), message);
         }
         let slot = self.new_slot();
-        self.scope.insert(&name.kind.text, slot, value_type);
+        self.declare(&name.kind.text, slot, value_type);
         Ok(slot)
     }
 

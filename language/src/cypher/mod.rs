@@ -31,6 +31,7 @@ mod layout;
 mod limits;
 mod literal;
 mod merge;
+mod mode;
 mod narrow;
 mod open;
 mod open_merge;
@@ -58,6 +59,7 @@ use crate::diagnostic::Diagnostics;
 use crate::plan::Plan;
 use crate::schema::Schema;
 
+pub use mode::{Mode, mode};
 pub use procedures::{Procedure, ProcedureBody, Procedures};
 
 /// Compiles one statement against a schema.

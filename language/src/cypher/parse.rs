@@ -77,7 +77,8 @@ fn unsupported(text: &str, span: Span, what: &str) -> Diagnostics {
     )]
 }
 
-/// `EXPLAIN` and `PROFILE` are no keywords to the parser, which would call them misplaced names.
+/// `EXPLAIN` and `PROFILE` are no keywords to the parser, which would call them misplaced names. Who
+/// runs statements has taken them away ([`super::mode`]), unless they cannot stand there.
 fn refuse_prefix(text: &str) -> Result<(), Diagnostics> {
     let lexed = open_cypher::lex(text);
     let Some(first) = lexed.tokens.iter().find(|token| !token.is_trivia()) else {
@@ -85,7 +86,12 @@ fn refuse_prefix(text: &str) -> Result<(), Diagnostics> {
     };
     let word = first.text(text).unwrap_or_default().to_uppercase();
     match word.as_str() {
-        "EXPLAIN" | "PROFILE" => Err(unsupported(text, span(first.span), &word)),
+        "EXPLAIN" | "PROFILE" => Err(vec![Diagnostic::new(
+            Code::Unsupported,
+            text,
+            span(first.span),
+            format!("{word} may stand once, before a statement that is sent as a query"),
+        )]),
         _ => Ok(()),
     }
 }

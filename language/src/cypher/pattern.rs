@@ -121,7 +121,7 @@ impl Compiler<'_> {
                 }
                 Named::Path { slot } => (slot, Type::Path),
             };
-            self.scope.insert(name, slot, value_type);
+            self.declare(name, slot, value_type);
         }
     }
 

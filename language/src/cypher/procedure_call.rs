@@ -125,7 +125,7 @@ impl Compiler<'_> {
         outputs
             .map(|(output, (name, value_type))| {
                 let slot = self.new_slot();
-                self.scope.insert(name, slot, value_type.clone());
+                self.declare(name, slot, value_type.clone());
                 (name.clone(), output, slot)
             })
             .collect()
@@ -159,8 +159,7 @@ impl Compiler<'_> {
                 return self.fail(Code::DuplicateName, place, message);
             }
             let slot = self.new_slot();
-            self.scope
-                .insert(&name, slot, output_type(procedure, output));
+            self.declare(&name, slot, output_type(procedure, output));
             Ok((name, output, slot))
         }))
     }

@@ -179,6 +179,7 @@ impl Compiler<'_> {
         if !aggregates.is_empty() {
             for key in named.iter().filter(|named| !aggregating(&named.expr)) {
                 let slot = self.new_slot();
+                self.names.insert(slot, key.name.as_str().into());
                 known_keys.push(Known {
                     expr: key.expr.clone(),
                     slot,
@@ -211,6 +212,7 @@ impl Compiler<'_> {
                 expr.kind = ExprKind::Variable(slot);
             }
             let slot = self.new_slot();
+            self.names.insert(slot, named.name.as_str().into());
             placed
                 .scope
                 .insert(&named.name, slot, expr.value_type.clone());

@@ -111,7 +111,11 @@ pub(super) const CLAUSES: &[Line] = &[
         "USE other MATCH (n) RETURN n",
         "a statement runs in one graph",
     ),
-    no("EXPLAIN, PROFILE", "EXPLAIN MATCH (n) RETURN n", ""),
+    yes(
+        "EXPLAIN, PROFILE",
+        "EXPLAIN MATCH (n) RETURN n",
+        "of `query`, also of statements that write: nothing is written",
+    ),
 ];
 
 /// Patterns.

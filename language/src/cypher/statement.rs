@@ -43,6 +43,7 @@ pub(super) fn compile(
         unions: branches.collect(),
         distinct,
         slots: compiler.slot_count(),
+        names: std::mem::take(&mut compiler.names),
         touches: std::mem::take(&mut compiler.touches),
         parameters: parameters.collect(),
         schema_version: schema.version,
@@ -176,8 +177,7 @@ impl Compiler<'_> {
                     return self.fail(Code::DuplicateName, span(name.span), message);
                 }
                 let slot = self.new_slot();
-                self.scope
-                    .insert(text, slot, types::element(&list.value_type));
+                self.declare(text, slot, types::element(&list.value_type));
                 clauses.push(Clause::Unwind(Unwind { list, slot }));
             }
             ClauseKind::With(clause) => {

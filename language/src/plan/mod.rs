@@ -34,6 +34,8 @@ pub struct Plan {
     pub distinct: bool,
     /// How many values a row has.
     pub slots: usize,
+    /// What slots are called in the text: variables, and expressions that have a slot of their own.
+    pub names: BTreeMap<Slot, Box<str>>,
     /// Which types and properties it reads and writes: what policy decides on.
     pub touches: Touches,
     /// The parameters that the statement names, with the type that their uses ask for.

@@ -7,6 +7,7 @@ mod admission;
 mod cancel;
 pub(crate) mod config;
 mod error;
+pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod graphs;
 mod idempotency;

@@ -17,7 +17,7 @@ use language::plan::Plan;
 use language::schema::Schema;
 use policy::{TypeKind, TypeTouch};
 
-use super::{Error, statement};
+use super::{Error, rows, statement};
 
 /// Parts that plans are spread over.
 const SHARDS: usize = 16;
@@ -49,13 +49,12 @@ pub(crate) struct Prepared {
 impl Prepared {
     fn new(plan: Plan, schema: &Schema) -> Self {
         let columns: Arc<[Column]> = statement::columns(&plan).into();
-        let label = |column: &Column| {
-            let name = serde_json::Value::from(column.name.as_str());
-            format!("{name}:").into_bytes()
-        };
         let touches = statement::touches(&plan.touches.types, schema);
         Self {
-            labels: columns.iter().map(label).collect(),
+            labels: columns
+                .iter()
+                .map(|column| rows::label(&column.name))
+                .collect(),
             touches: touches
                 .into_iter()
                 .map(|touch| (touch.kind, touch.name.into(), touch.write))

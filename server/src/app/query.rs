@@ -13,10 +13,12 @@ use std::time::{Duration, Instant};
 
 use api_types::{Column, Commit, QueryRequest, QueryStats};
 use bytes::Bytes;
+use language::Value;
+use language::cypher::{self, Mode};
 use policy::{Action, Permit, Principal};
 use registry::Reader;
 use storage_engine::executor::{ExecuteError, Limits, Parameters};
-use storage_engine::{At, PastLimits};
+use storage_engine::{At, PastLimits, Snapshot};
 use tokio::sync::oneshot;
 
 use super::admission::Slot;
@@ -24,7 +26,8 @@ use super::plans::Prepared;
 use super::rows::{Layout, RowWriter};
 use super::statement::Decided;
 use super::stream::{self, Closed, Outlet, PIECE, Pieces};
-use super::{App, Error, Target, outcome, past, statement};
+use super::values::{Budget, Values};
+use super::{App, Error, Target, explain, outcome, past, statement};
 
 /// How long a statement may keep the thread that read its request.
 const AT_ONCE_TIME: Duration = Duration::from_millis(1);
@@ -56,18 +59,22 @@ pub(crate) async fn run(
     request: QueryRequest,
     layout: Layout,
 ) -> Result<Answer, Error> {
+    let (mode, text) = cypher::mode(&request.query);
+    if mode != Mode::Run {
+        return explain::as_rows(app, principal, graph_id, request, layout).await;
+    }
     let start = Instant::now();
     let target = Target::branch(&graph_id, request.branch.as_deref());
     let permit = app.permit_graph(principal, Action::Query, target)?;
     target.check_branch()?;
     let at = past(request.at.as_deref())?;
-    refuse_zero("timeout_ms", request.timeout_ms)?;
-    refuse_zero("max_rows", request.max_rows)?;
+    statement::refuse_zero("timeout_ms", request.timeout_ms)?;
+    statement::refuse_zero("max_rows", request.max_rows)?;
     let work = Work {
         app: app.clone(),
         permit,
         at,
-        text: request.query,
+        text: text.into_owned(),
         parameters: statement::parameters(request.params)?,
         layout,
         start,
@@ -81,15 +88,6 @@ pub(crate) async fn run(
         return Ok(answer);
     }
     work.answer_elsewhere(reached).await
-}
-
-fn refuse_zero(name: &str, value: Option<u64>) -> Result<(), Error> {
-    match value {
-        Some(0) => Err(Error::InvalidRequest(format!(
-            "{name} must be at least 1; leave it out to have the server's own limit"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// The statement's side of an answer.
@@ -208,7 +206,7 @@ impl Work {
             &self.parameters,
             &limits,
             &mut |snapshot, values| {
-                pushed = rows.push(snapshot, values, limits.max_bytes);
+                pushed = push(&mut rows, snapshot, values, limits.max_bytes);
                 is_long = rows.held_bytes() > PIECE;
                 match pushed {
                     Ok(()) if !is_long => ControlFlow::Continue(()),
@@ -286,15 +284,13 @@ impl Work {
             &self.parameters,
             limits,
             &mut |snapshot, values| {
-                pushed = rows
-                    .push(snapshot, values, limits.max_bytes)
-                    .and_then(|()| {
-                        if rows.made_bytes() < PIECE {
-                            return Ok(());
-                        }
-                        output.begin(columns, &commit);
-                        self.send(rows.take(), output)
-                    });
+                pushed = push(&mut rows, snapshot, values, limits.max_bytes).and_then(|()| {
+                    if rows.made_bytes() < PIECE {
+                        return Ok(());
+                    }
+                    output.begin(columns, &commit);
+                    self.send(rows.take(), output)
+                });
                 match pushed {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(_) => ControlFlow::Break(()),
@@ -311,7 +307,8 @@ impl Work {
     }
 
     fn rows<'a>(&self, reached: &'a Reached) -> Result<RowWriter<'a>, Error> {
-        RowWriter::new(self.layout, &reached.statement, reached.reader.head())
+        let Prepared { labels, plan, .. } = &*reached.statement;
+        RowWriter::new(self.layout, labels, &plan.columns, reached.reader.head())
     }
 
     fn stats(&self, rows: u64) -> QueryStats {
@@ -344,4 +341,16 @@ impl Work {
             error => error,
         }
     }
+}
+
+/// Writes a row of `snapshot`, of `max_bytes` at most.
+fn push(
+    rows: &mut RowWriter<'_>,
+    snapshot: &Snapshot,
+    values: &[Value],
+    max_bytes: usize,
+) -> Result<(), Error> {
+    let budget = Budget::new(max_bytes);
+    let json = Values::new(snapshot, &budget);
+    rows.push(values, max_bytes, |value| json.json(value))
 }

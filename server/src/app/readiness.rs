@@ -7,22 +7,29 @@ use policy::{Action, Principal};
 use registry::config::Drift;
 use registry::{Registration, Standing};
 
-use super::{App, outcome};
+use super::{App, Error, blocking, outcome};
 
-pub(crate) fn run(app: &App, principal: Option<&Arc<Principal>>) -> Readiness {
+pub(crate) async fn run(
+    app: &Arc<App>,
+    principal: Option<&Arc<Principal>>,
+) -> Result<Readiness, Error> {
     let ready = !app.is_stopping();
-    match principal {
-        None => Readiness {
+    let Some(principal) = principal else {
+        return Ok(Readiness {
             ready,
             graphs: None,
             config: None,
-        },
-        Some(principal) => Readiness {
+        });
+    };
+    let (worker, principal) = (app.clone(), principal.clone());
+    blocking(move || {
+        Ok(Readiness {
             ready,
-            graphs: Some(graphs(app, principal)),
-            config: Some(config(app)),
-        },
-    }
+            graphs: Some(graphs(&worker, &principal)),
+            config: Some(config(&worker)),
+        })
+    })
+    .await
 }
 
 /// Of the graphs that the caller may see: how many others there are is nobody's business, except of

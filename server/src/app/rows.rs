@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use language::Value;
+use language::plan::Column;
+use serde_json::Value as Json;
+use storage_engine::CommitInfo;
 use storage_engine::results::{ArrowRows, RowError};
-use storage_engine::{CommitInfo, Snapshot};
 
 use super::Error;
-use super::plans::Prepared;
-use super::values::{Budget, TooLarge, Values};
+use super::values::TooLarge;
 
 /// What rows are written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,11 @@ pub(crate) enum Layout {
     Lines,
     /// An Arrow IPC stream.
     Arrow,
+}
+
+/// A column's name as it stands before its values in JSON, `"name":`.
+pub(crate) fn label(name: &str) -> Vec<u8> {
+    format!("{}:", Json::from(name)).into_bytes()
 }
 
 /// Writes rows.
@@ -32,38 +38,37 @@ enum Form<'a> {
 }
 
 impl<'a> RowWriter<'a> {
-    /// For the rows of a statement on the state at a commit.
+    /// For rows with these columns, of the state at a commit; `labels` are the columns' names as
+    /// [`label`] makes them.
     pub(crate) fn new(
         layout: Layout,
-        statement: &'a Prepared,
+        labels: &'a [Vec<u8>],
+        columns: &[Column],
         commit: &CommitInfo,
     ) -> Result<Self, Error> {
-        let labels = &statement.labels;
         let json = |is_array| Form::Json(Objects::new(labels, is_array));
         let form = match layout {
             Layout::Array => json(true),
             Layout::Lines => json(false),
             Layout::Arrow => {
-                let rows = ArrowRows::new(&statement.plan.columns, &commit.id.to_string());
+                let rows = ArrowRows::new(columns, &commit.id.to_string());
                 Form::Arrow(Box::new(rows.map_err(Error::Row)?))
             }
         };
         Ok(Self { form, count: 0 })
     }
 
-    /// A row of `snapshot`, of `max_bytes` at most. After an error the row is half written: nothing
-    /// more may be taken.
+    /// A row of `max_bytes` at most, as many as `json` lets its JSON have. After an error the row is half
+    /// written: nothing more may be taken.
     pub(crate) fn push(
         &mut self,
-        snapshot: &Snapshot,
         values: &[Value],
         max_bytes: usize,
+        json: impl Fn(&Value) -> Result<Json, TooLarge>,
     ) -> Result<(), Error> {
-        let budget = Budget::new(max_bytes);
-        let json = Values::new(snapshot, &budget);
         let pushed = match &mut self.form {
-            Form::Json(objects) => objects.push(values, |value| json.json(value)),
-            Form::Arrow(rows) => match cells(rows, values, &json) {
+            Form::Json(objects) => objects.push(values, json),
+            Form::Arrow(rows) => match cells(rows, values, json) {
                 Err(error) => Err(error),
                 Ok(cells) => match rows.push(cells.into_iter(), max_bytes) {
                     Err(RowError::TooLarge) => Err(TooLarge),
@@ -119,12 +124,16 @@ impl<'a> RowWriter<'a> {
 }
 
 /// The values of a row, those of the columns that are JSON as text.
-fn cells(rows: &ArrowRows, values: &[Value], json: &Values<'_>) -> Result<Vec<Value>, TooLarge> {
+fn cells(
+    rows: &ArrowRows,
+    values: &[Value],
+    json: impl Fn(&Value) -> Result<Json, TooLarge>,
+) -> Result<Vec<Value>, TooLarge> {
     let cells = values.iter().enumerate().map(|(position, value)| {
         if value.is_null() || !rows.is_json(position) {
             return Ok(value.clone());
         }
-        json.json(value).map(|json| Value::string(json.to_string()))
+        json(value).map(|json| Value::string(json.to_string()))
     });
     cells.collect()
 }
@@ -152,7 +161,7 @@ impl<'a> Objects<'a> {
     fn push(
         &mut self,
         values: &[Value],
-        json: impl Fn(&Value) -> Result<serde_json::Value, TooLarge>,
+        json: impl Fn(&Value) -> Result<Json, TooLarge>,
     ) -> Result<(), TooLarge> {
         if self.is_array && !self.is_first {
             self.bytes.push(b',');

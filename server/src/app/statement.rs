@@ -162,6 +162,16 @@ pub(crate) fn columns(plan: &Plan) -> Vec<Column> {
         .collect()
 }
 
+/// Refuses a limit that nothing can keep.
+pub(crate) fn refuse_zero(name: &str, value: Option<u64>) -> Result<(), Error> {
+    match value {
+        Some(0) => Err(Error::InvalidRequest(format!(
+            "{name} must be at least 1; leave it out to have the server's own limit"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// What a statement may take, from what the caller asks and what the server gives.
 pub(crate) fn deadline(limits: &Limits, timeout_ms: Option<u64>) -> Instant {
     let allowed = limits.query_timeout_ms;

@@ -161,6 +161,7 @@ fn server_routes() -> OpenApiRouter<Site> {
 fn per_graph_routes() -> OpenApiRouter<Site> {
     OpenApiRouter::default()
         .routes(routes!(query::run::run))
+        .routes(routes!(query::explain::explain))
         .routes(routes!(mutate::run::run))
         .routes(routes!(load::run::run))
         .routes(routes!(export::run::run))

@@ -17,6 +17,17 @@ use super::operator::{Operator, variable};
 use super::operators;
 use super::pipeline::{Flow, MORE, Next, Stage};
 
+/// What is added to an aggregate for a row that stands for many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tally {
+    /// Its argument's value, as often as there are rows.
+    Value,
+    /// The number of rows.
+    Rows,
+    /// One.
+    Once,
+}
+
 /// A grouping while it runs.
 pub(crate) struct AggregateStage<'a> {
     context: Context<'a>,
@@ -61,6 +72,76 @@ impl<'a> AggregateStage<'a> {
         self.context.statement.charge(bytes)
     }
 
+    /// Takes a row that stands for `rows` equal ones; `tallies` say what of it each aggregate takes.
+    pub(crate) fn take(
+        &mut self,
+        row: &Row,
+        rows: u64,
+        tallies: &[Tally],
+    ) -> Result<(), ExecuteError> {
+        let place = self.group_of(row)?;
+        for (index, aggregate) in self.aggregation.aggregates.iter().enumerate() {
+            let accumulator = &mut self.groups[place].accumulators[index];
+            match tallies.get(index) {
+                Some(Tally::Rows) => accumulator.count(rows),
+                Some(Tally::Once) => accumulator.count(1),
+                Some(Tally::Value) | None => {
+                    let value = argument_of(self.context, aggregate, row)?;
+                    if value.is_null() {
+                        continue;
+                    }
+                    if let Some(parameter) = &aggregate.parameter {
+                        let parameter = self.context.evaluate(parameter, row)?;
+                        accumulator.ask(aggregate, &parameter)?;
+                    }
+                    let bytes = accumulator.add(aggregate, value, rows)?;
+                    if bytes > 0 {
+                        self.charge(bytes)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Without keys: adds to each count how many rows there are, or how many nodes.
+    pub(crate) fn add_counts(&mut self, rows: u64, nodes: u64, tallies: &[Tally]) {
+        let Some(group) = self.groups.first_mut() else {
+            return;
+        };
+        for (accumulator, tally) in group.accumulators.iter_mut().zip(tallies) {
+            match tally {
+                Tally::Rows => accumulator.count(rows),
+                Tally::Once => accumulator.count(nodes),
+                Tally::Value => {}
+            }
+        }
+    }
+
+    /// Puts the aggregates of a group into the row that is all of it, as [`Self::take`] would.
+    pub(crate) fn alone(
+        &self,
+        row: &mut Row,
+        rows: u64,
+        tallies: &[Tally],
+    ) -> Result<(), ExecuteError> {
+        for (aggregate, tally) in self.aggregation.aggregates.iter().zip(tallies) {
+            let mut accumulator = Accumulator::new(aggregate);
+            match tally {
+                Tally::Rows => accumulator.count(rows),
+                Tally::Once => accumulator.count(1),
+                Tally::Value => {
+                    let value = argument_of(self.context, aggregate, row)?;
+                    if !value.is_null() {
+                        accumulator.add(aggregate, value, rows)?;
+                    }
+                }
+            }
+            row[aggregate.slot.0] = accumulator.result(aggregate)?;
+        }
+        Ok(())
+    }
+
     /// The place of the group that the row belongs to.
     fn group_of(&mut self, row: &Row) -> Result<usize, ExecuteError> {
         if self.aggregation.keys.is_empty() {
@@ -87,24 +168,7 @@ impl<'a> AggregateStage<'a> {
 impl Stage for AggregateStage<'_> {
     fn push(&mut self, row: &mut Row, _next: &mut Next<'_>) -> Flow {
         self.context.step()?;
-        let place = self.group_of(row)?;
-        for (index, aggregate) in self.aggregation.aggregates.iter().enumerate() {
-            let value = match &aggregate.argument {
-                None => Value::Bool(true),
-                Some(argument) => self.context.evaluate(argument, row)?,
-            };
-            if value.is_null() {
-                continue;
-            }
-            if let Some(parameter) = &aggregate.parameter {
-                let parameter = self.context.evaluate(parameter, row)?;
-                self.groups[place].accumulators[index].ask(aggregate, &parameter)?;
-            }
-            let bytes = self.groups[place].accumulators[index].add(aggregate, value)?;
-            if bytes > 0 {
-                self.charge(bytes)?;
-            }
-        }
+        self.take(row, 1, &[])?;
         MORE
     }
 
@@ -152,6 +216,18 @@ impl Stage for AggregateStage<'_> {
     }
 }
 
+/// The value that an aggregate is about; anything for `count(*)`.
+fn argument_of(
+    context: Context<'_>,
+    aggregate: &Aggregate,
+    row: &Row,
+) -> Result<Value, ExecuteError> {
+    match &aggregate.argument {
+        None => Ok(Value::Bool(true)),
+        Some(argument) => context.evaluate(argument, row),
+    }
+}
+
 /// One aggregate of one group.
 struct Accumulator {
     seen: Option<FxHashSet<GroupKey>>,
@@ -159,7 +235,7 @@ struct Accumulator {
 }
 
 enum State {
-    Count(i64),
+    Count(i128),
     /// Integers are summed exactly, whatever their order, and checked at the end.
     Sum {
         integers: i128,
@@ -235,9 +311,25 @@ impl Accumulator {
         Ok(())
     }
 
-    /// Takes a value that is not null; gives the bytes that it holds on to.
-    fn add(&mut self, aggregate: &Aggregate, value: Value) -> Result<usize, ExecuteError> {
+    /// Counts rows.
+    fn count(&mut self, rows: u64) {
+        if let State::Count(count) = &mut self.state {
+            *count += i128::from(rows);
+        }
+    }
+
+    /// Takes a value that is not null as often as it stands in `rows` rows; gives the bytes that it
+    /// holds on to.
+    fn add(
+        &mut self,
+        aggregate: &Aggregate,
+        value: Value,
+        mut rows: u64,
+    ) -> Result<usize, ExecuteError> {
         let mut bytes = 0;
+        if aggregate.distinct {
+            rows = 1;
+        }
         if let Some(seen) = &mut self.seen {
             if !seen.insert(value.group_key()) {
                 return Ok(0);
@@ -245,7 +337,7 @@ impl Accumulator {
             bytes += size_of::<GroupKey>() + size_of_value(&value);
         }
         match &mut self.state {
-            State::Count(count) => *count += 1,
+            State::Count(count) => *count += i128::from(rows),
             State::Sum {
                 integers,
                 floats,
@@ -260,11 +352,16 @@ impl Accumulator {
                         };
                         *times = Some(sum.ok_or_else(|| not_a_number(aggregate, &time))?);
                     }
-                    Value::Int(int) => *integers += i128::from(int),
-                    Value::Float(float) => *floats = Some(floats.unwrap_or(0.0) + float),
+                    Value::Int(int) => {
+                        let sum = i128::from(int).saturating_mul(i128::from(rows));
+                        *integers = integers.saturating_add(sum);
+                    }
+                    Value::Float(float) => {
+                        *floats = Some(floats.unwrap_or(0.0) + float * rows as f64);
+                    }
                     other => return Err(not_a_number(aggregate, &other)),
                 }
-                *count += 1;
+                *count += rows;
             }
             State::Extreme { wanted, found } => {
                 if found
@@ -300,7 +397,10 @@ impl Accumulator {
     )]
     fn result(self, aggregate: &Aggregate) -> Result<Value, ExecuteError> {
         Ok(match self.state {
-            State::Count(count) => Value::Int(count),
+            State::Count(count) => {
+                let count = i64::try_from(count);
+                Value::Int(count.map_err(|_| overflow(aggregate, "the count"))?)
+            }
             State::Sum {
                 times: Some(sum),
                 count,
@@ -334,13 +434,9 @@ impl Accumulator {
                     Value::Float((integers as f64 + floats.unwrap_or(0.0)) / count as f64)
                 }
                 (_, Some(floats)) => Value::Float(integers as f64 + floats),
-                (_, None) => i64::try_from(integers).map(Value::Int).map_err(|_| {
-                    ExecuteError::Arithmetic {
-                        operation: "the sum",
-                        problem: ArithmeticProblem::Overflow,
-                        span: span(aggregate),
-                    }
-                })?,
+                (_, None) => {
+                    Value::Int(i64::try_from(integers).map_err(|_| overflow(aggregate, "the sum"))?)
+                }
             },
             State::Extreme { found, .. } => found.unwrap_or(Value::Null),
             State::Collect(values) => Value::list(values),
@@ -385,6 +481,14 @@ fn percentile(mut values: Vec<Value>, wanted: f64, between: bool) -> Value {
             .unwrap_or_default()
     };
     Value::Float(at(low) + (at(high) - at(low)) * (place - place.floor()))
+}
+
+fn overflow(aggregate: &Aggregate, operation: &'static str) -> ExecuteError {
+    ExecuteError::Arithmetic {
+        operation,
+        problem: ArithmeticProblem::Overflow,
+        span: span(aggregate),
+    }
 }
 
 fn not_a_number(aggregate: &Aggregate, found: &Value) -> ExecuteError {

@@ -29,6 +29,7 @@ pub(crate) struct Statement<'a> {
     budget: Option<Instant>,
     slots: usize,
     writes: bool,
+    timed: bool,
     began: SystemTime,
     /// The types of relationships of an open graph that the statement has deleted.
     gone: RefCell<FxHashMap<EdgeRef, Arc<str>>>,
@@ -57,6 +58,7 @@ impl<'a> Statement<'a> {
             budget: None,
             slots: plan.slots,
             writes: plan.writes(),
+            timed: false,
             began: SystemTime::now(),
             gone: RefCell::default(),
             steps: Cell::new(0),
@@ -67,6 +69,19 @@ impl<'a> Statement<'a> {
     /// The same, to be stopped at `budget`.
     pub(crate) fn within(self, budget: Option<Instant>) -> Self {
         Self { budget, ..self }
+    }
+
+    /// The same, with the time of each of its steps.
+    pub(crate) fn timed(self) -> Self {
+        Self {
+            timed: true,
+            ..self
+        }
+    }
+
+    /// Whether the time of each of its steps is wanted.
+    pub(crate) const fn is_timed(&self) -> bool {
+        self.timed
     }
 
     /// A row with nothing in it.
@@ -110,6 +125,19 @@ impl<'a> Statement<'a> {
         let steps = self.steps.get().wrapping_add(1);
         self.steps.set(steps);
         if steps.is_multiple_of(STEPS_PER_CHECK) {
+            self.check()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Many units of work at once.
+    pub(crate) fn steps(&self, count: usize) -> Result<(), ExecuteError> {
+        let before = self.steps.get();
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let steps = before.wrapping_add(count);
+        self.steps.set(steps);
+        if steps / STEPS_PER_CHECK != before / STEPS_PER_CHECK {
             self.check()
         } else {
             Ok(())

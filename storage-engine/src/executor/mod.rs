@@ -23,8 +23,10 @@
 
 mod aggregate;
 mod context;
+mod counting;
 mod error;
 mod evaluate;
+mod explain;
 mod fold;
 mod functions;
 mod matching;
@@ -52,6 +54,7 @@ use language::value::{GroupKey, Value};
 use rustc_hash::FxHashSet;
 
 pub use error::{ArithmeticProblem, ExecuteError};
+pub use explain::{explain, profile};
 pub use operator::Operator;
 
 use crate::snapshot::Snapshot;
@@ -127,38 +130,11 @@ pub fn read(
             context,
             &clauses,
             &wanted,
-            [statement.empty_row()],
+            vec![statement.empty_row()],
             &mut |row| output.take(columns, row),
         )?;
     }
     Ok(())
-}
-
-/// The physical operators of a plan that only reads, as they would be chosen now: for each part that
-/// `UNION` joins, in the order in which rows flow through them.
-///
-/// # Errors
-/// As for [`read`], but for what only running the statement can show.
-pub fn explain(
-    plan: &Plan,
-    parameters: &Parameters,
-    snapshot: &Snapshot,
-    limits: &Limits,
-) -> Result<Vec<Vec<Operator>>, ExecuteError> {
-    let statement = Statement::new(plan, parameters, limits)?;
-    let context = Context {
-        snapshot,
-        statement: &statement,
-        around: &[],
-    };
-    check_size(plan)?;
-    let branches = plan.branches().map(|(clauses, columns)| {
-        let clauses = fold::constants(context, clauses);
-        let wanted = walk::wanted_after(&clauses, columns, plan.slots);
-        let stages = pipeline::stages(context, &clauses, &wanted)?;
-        Ok(pipeline::describe(&stages))
-    });
-    branches.collect()
 }
 
 /// Runs a plan inside a transaction; its own changes are visible to its later clauses.
@@ -263,10 +239,10 @@ fn run_reading(
     context: Context<'_>,
     clauses: &[Clause],
     wanted: &[SlotSet],
-    rows: impl IntoIterator<Item = Row>,
+    rows: Vec<Row>,
     out: &mut Next<'_>,
 ) -> Result<(), ExecuteError> {
-    let mut stages = pipeline::stages(context, clauses, wanted)?;
+    let mut stages = pipeline::stages(context, clauses, wanted, rows.len() < 2)?;
     pipeline::run(&mut stages, rows, out)
 }
 

@@ -217,7 +217,7 @@ impl Context<'_> {
             around: &around,
             ..self
         };
-        let mut stages = pipeline::stages(context, &branch.clauses, &wanted)?;
+        let mut stages = pipeline::stages(context, &branch.clauses, &wanted, true)?;
         pipeline::run(&mut stages, [row], out)
     }
 }

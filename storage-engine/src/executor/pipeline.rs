@@ -6,6 +6,7 @@
 //! there. Afterwards every stage is still asked to finish, from first to last.
 
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use language::plan::{Clause, Unwind};
 use language::value::Value;
@@ -13,6 +14,7 @@ use language::value::Value;
 use super::Row;
 use super::aggregate::AggregateStage;
 use super::context::Context;
+use super::counting;
 use super::error::ExecuteError;
 use super::matching::MatchStage;
 use super::operator::{Operator, variable};
@@ -60,6 +62,8 @@ pub(crate) struct Running<'a> {
     stage: Box<dyn Stage + 'a>,
     /// How many rows have come out of it.
     rows: u64,
+    /// How long it took by itself, when that is measured.
+    time: Duration,
 }
 
 impl<'a> Running<'a> {
@@ -67,39 +71,63 @@ impl<'a> Running<'a> {
         Self {
             stage: Box::new(stage),
             rows: 0,
+            time: Duration::ZERO,
         }
     }
 }
 
-/// The operators of stages, with the rows that came out of each so far.
-pub(crate) fn describe(stages: &[Running<'_>]) -> Vec<Operator> {
-    let mut operators = Vec::new();
-    let mut rows = 1.0;
+/// Adds the operators of stages, with the rows that came out of each so far. Takes how many rows are
+/// expected to come in, gives how many are expected to come out.
+pub(crate) fn describe(
+    stages: &[Running<'_>],
+    mut rows: f64,
+    operators: &mut Vec<Operator>,
+) -> f64 {
     for running in stages {
         let before = operators.len();
-        rows = running.stage.describe(rows, &mut operators);
-        if let Some(last) = operators.get_mut(before..).and_then(<[Operator]>::last_mut) {
-            last.rows = running.rows;
+        rows = running.stage.describe(rows, operators);
+        let own = operators.get_mut(before..).unwrap_or_default();
+        // What the stage did besides its operators' own work is the last one's.
+        let known: Duration = own.iter().filter_map(|operator| operator.time).sum();
+        if let Some(last) = own.last_mut() {
+            last.rows = Some(running.rows);
+            if let Some(rest) = running.time.checked_sub(known).filter(|it| !it.is_zero()) {
+                *last.time.get_or_insert_default() += rest;
+            }
         }
     }
-    operators
+    rows
 }
 
-/// The stages of clauses that read; `wanted` holds for each clause what is mentioned after it.
+/// The stages of clauses that read, for one row or for more that come in; `wanted` holds for each
+/// clause what is mentioned after it.
 pub(crate) fn stages<'a>(
     context: Context<'a>,
     clauses: &'a [Clause],
     wanted: &'a [SlotSet],
+    one_row: bool,
 ) -> Result<Vec<Running<'a>>, ExecuteError> {
     let mut stages: Vec<Running<'a>> = Vec::with_capacity(clauses.len());
-    for (clause, wanted) in clauses.iter().zip(wanted) {
+    let mut grouped = 0;
+    for (place, (clause, wanted)) in clauses.iter().zip(wanted).enumerate() {
         match clause {
+            // Counted with a `MATCH` before it.
+            Clause::Match(_) if place < grouped => {}
             Clause::Match(matching) => {
+                if let Some((stage, matchings)) =
+                    counting::stage(context, &clauses[place..], one_row && place == 0)?
+                {
+                    stages.push(Running::new(stage));
+                    grouped = place + matchings;
+                    continue;
+                }
                 stages.push(Running::new(MatchStage::new(context, matching, wanted)));
             }
             Clause::Unwind(unwind) => stages.push(Running::new(UnwindStage { context, unwind })),
             Clause::Project(projection) => {
-                if let Some(aggregation) = &projection.aggregation {
+                if let Some(aggregation) = &projection.aggregation
+                    && (place != grouped || grouped == 0)
+                {
                     stages.push(Running::new(AggregateStage::new(context, aggregation)));
                 }
                 stages.push(Running::new(ProjectStage::new(
@@ -119,32 +147,90 @@ pub(crate) fn run<'a>(
     rows: impl IntoIterator<Item = Row>,
     out: &mut Next<'_>,
 ) -> Result<(), ExecuteError> {
+    run_all::<false>(stages, rows, out)
+}
+
+/// As [`run`], and measures what time each stage takes by itself.
+pub(crate) fn run_timed<'a>(
+    stages: &mut [Running<'a>],
+    rows: impl IntoIterator<Item = Row>,
+    out: &mut Next<'_>,
+) -> Result<(), ExecuteError> {
+    run_all::<true>(stages, rows, out)
+}
+
+fn run_all<'a, const TIMED: bool>(
+    stages: &mut [Running<'a>],
+    rows: impl IntoIterator<Item = Row>,
+    out: &mut Next<'_>,
+) -> Result<(), ExecuteError> {
     if !stages.iter().any(|running| running.stage.closed()) {
         for mut row in rows {
-            if push(stages, &mut row, out)?.is_break() {
+            if push::<TIMED>(stages, &mut row, out)?.is_break() {
                 break;
             }
         }
     }
     let mut rest = stages;
     while let Some((first, later)) = rest.split_first_mut() {
-        let Running { stage, rows } = first;
+        let Running { stage, rows, time } = first;
+        let mut clock = Clock::<TIMED>::start(time);
         stage.finish(&mut |row| {
             *rows += 1;
-            push(later, row, out)
+            clock.pause(|| push::<TIMED>(later, row, out))
         })?;
+        clock.stop();
         rest = later;
     }
     Ok(())
 }
 
-fn push<'a>(stages: &mut [Running<'a>], row: &mut Row, out: &mut Next<'_>) -> Flow {
+fn push<'a, const TIMED: bool>(
+    stages: &mut [Running<'a>],
+    row: &mut Row,
+    out: &mut Next<'_>,
+) -> Flow {
     match stages.split_first_mut() {
         None => out(row),
-        Some((Running { stage, rows }, later)) => stage.push(row, &mut |row| {
-            *rows += 1;
-            push(later, row, out)
-        }),
+        Some((Running { stage, rows, time }, later)) => {
+            let mut clock = Clock::<TIMED>::start(time);
+            let flow = stage.push(row, &mut |row| {
+                *rows += 1;
+                clock.pause(|| push::<TIMED>(later, row, out))
+            });
+            clock.stop();
+            flow
+        }
+    }
+}
+
+/// Measures one stage, but for what runs inside of it and is another's. Nothing at all unless `TIMED`.
+struct Clock<'t, const TIMED: bool> {
+    time: &'t mut Duration,
+    running_since: Option<Instant>,
+}
+
+impl<'t, const TIMED: bool> Clock<'t, TIMED> {
+    fn start(time: &'t mut Duration) -> Self {
+        Self {
+            time,
+            running_since: TIMED.then(Instant::now),
+        }
+    }
+
+    fn stop(&mut self) {
+        if let Some(since) = self.running_since.take() {
+            *self.time += since.elapsed();
+        }
+    }
+
+    fn pause<T>(&mut self, other: impl FnOnce() -> T) -> T {
+        self.stop();
+        let given = other();
+        if TIMED {
+            self.running_since = Some(Instant::now());
+        }
+        given
     }
 }
 

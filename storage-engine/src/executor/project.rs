@@ -297,6 +297,16 @@ impl PartialEq for SortValue {
 
 impl Eq for SortValue {}
 
+/// How many rows a projection that sorts keeps, those that it skips included; `None` for all.
+pub(crate) fn wanted(
+    context: Context<'_>,
+    projection: &Projection,
+) -> Result<Option<usize>, ExecuteError> {
+    let skip = row_number(context, "SKIP", projection.skip.as_ref())?.unwrap_or(0);
+    let limit = row_number(context, "LIMIT", projection.limit.as_ref())?;
+    Ok(limit.map(|limit| skip.saturating_add(limit)))
+}
+
 fn row_number(
     context: Context<'_>,
     clause: &'static str,

@@ -165,8 +165,17 @@ impl EdgeTable {
         table
     }
 
+    /// Links from the nodes that edges leave, or from those that they enter.
+    pub(crate) fn adjacency(&self, outgoing: bool) -> &Adjacency {
+        if outgoing {
+            &self.outgoing
+        } else {
+            &self.incoming
+        }
+    }
+
     /// The links of a node whose edges are still there.
-    pub(super) fn live<'a>(
+    pub(crate) fn live<'a>(
         &'a self,
         adjacency: &'a Adjacency,
         node: u64,

@@ -419,6 +419,31 @@ pub(super) fn a_load_gives_way_to_those_who_were_faster() {
     place.graph().fold().expect("folded");
 }
 
+#[test]
+fn a_key_that_is_free_again_is_found_where_it_was_loaded() {
+    let line = "{\"type\":\"Person\",\"data\":{\"email\":\"a\"}}\n";
+    let mut place = Place::new();
+    place.columns(line, Mode::Append).expect("loaded");
+    let snapshot = place.graph().snapshot();
+    let person = snapshot.schema().node_type_named("Person");
+    let person = person.expect("declared").id;
+    let there = |place: &Place| place.graph().snapshot().node_by_key(person, &["a".into()]);
+    for fold in [false, true] {
+        let gone = there(&place).expect("there");
+        place.write(move |work| work.delete_node(gone).expect("deleted"));
+        assert_eq!(there(&place), None);
+        if fold {
+            place.graph().fold().expect("folded");
+        }
+        place.columns(line, Mode::Append).expect("loaded again");
+        let again = there(&place);
+        assert!(again.is_some_and(|again| again != gone), "{again:?}");
+        place.columns(line, Mode::Append).expect_err("taken");
+        place.reopen();
+        assert_eq!(there(&place), again);
+    }
+}
+
 /// Whether it was put row by row or taken in as columns.
 #[test]
 pub(super) fn a_load_that_is_sent_again_gets_its_first_answer() {

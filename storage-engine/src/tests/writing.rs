@@ -177,6 +177,54 @@ fn no_answer_shows_what_is_not_durable() {
     assert_eq!(fixture.contents(), before);
 }
 
+/// What the log does not tell, the tables do not have either.
+#[test]
+fn a_row_that_is_set_back_is_not_changed() {
+    let mut fixture = Fixture::new();
+    let (ann, bob) = (
+        fixture.add_person("ann@x", 1),
+        fixture.add_person("bob@x", 1),
+    );
+    fixture.graph().fold().expect("folded");
+    let age = fixture.property("Person", "age");
+    let set = |node, value: i64| {
+        let values = vec![(age, Value::Int(value))];
+        fixture
+            .write(move |work| work.set_node(node, values))
+            .map(drop)
+    };
+    set(bob, 2).expect("set");
+    assert_eq!(fixture.graph().status().tail_rows, 1);
+    let there_and_back = move |work: &mut Transaction| {
+        for (node, before) in [(ann, 1), (bob, 2)] {
+            for value in [7, before] {
+                work.set_node(node, vec![(age, Value::Int(value))])?;
+            }
+        }
+        Ok(())
+    };
+    let person = fixture.type_id("Person");
+    let email = fixture.property("Person", "email");
+    let written = fixture.write(move |work| {
+        there_and_back(work)?;
+        work.create_node(person, vec![(email, Value::from("cid@x"))])
+    });
+    assert_eq!(written.expect("written").counts.nodes_created, 1);
+    let state = |fixture: &Fixture| {
+        let snapshot = fixture.graph().snapshot();
+        let rows = snapshot.rows(person).expect("rows").clone();
+        let changed = rows.changes.iter().map(|(id, entry)| (*id, entry.lsn));
+        (
+            changed.collect::<Vec<_>>(),
+            rows.row(bob.id).expect("there"),
+        )
+    };
+    let live = state(&fixture);
+    assert_eq!(live.0.len(), 2, "bob, and one who is new: {:?}", live.0);
+    fixture.reopen();
+    assert_eq!(state(&fixture), live, "as a restart has it");
+}
+
 #[test]
 fn side_files_go_with_the_write_that_failed() {
     let mut fixture = Fixture::new();

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::super::reference::{CLAUSES, EXPRESSIONS, Line, PATTERNS, State};
-use super::super::{Procedures, call, compile, functions};
+use super::super::{Procedures, call, compile, functions, mode};
 use crate::diagnostic::Code;
 use crate::schema::Schema;
 
 fn state_of(example: &str) -> State {
     let schema = Schema::parse_open("").expect("the empty schema");
-    match compile(example, &schema) {
+    match compile(&mode(example).1, &schema) {
         Ok(_) => State::Yes,
         Err(findings)
             if findings

@@ -36,8 +36,8 @@ fn unions_and_procedures() {
 #[test]
 fn not_supported_yet() {
     check!("MATCH (p) RETURN p UNION MATCH (q) RETURN q", @"1:20: union_columns: the parts of a UNION have the same columns: here they are p and q");
-    check!("EXPLAIN MATCH (n) RETURN n", @"1:1: unsupported: EXPLAIN is not supported yet");
-    check!("  profile MATCH (n) RETURN n", @"1:3: unsupported: PROFILE is not supported yet");
+    check!("EXPLAIN MATCH (n) RETURN n", @"1:1: unsupported: EXPLAIN may stand once, before a statement that is sent as a query");
+    check!("  profile MATCH (n) RETURN n", @"1:3: unsupported: PROFILE may stand once, before a statement that is sent as a query");
     check!("CALL db.labels()", @r#"
     call db.labels() yield #0 = 0
     columns #0 label String
@@ -51,6 +51,37 @@ fn not_supported_yet() {
     check!("MATCH (n) FOREACH (x IN [1] | SET n.a = 1)", @"1:11: unsupported: FOREACH is not supported yet");
     check!("LOAD CSV FROM 'x' AS row RETURN row", @"1:1: unsupported: LOAD is not supported yet");
     check!("USE other MATCH (n) RETURN n", @"1:1: unsupported: USE is not supported yet");
+}
+
+#[test]
+fn what_is_wanted_stands_before_the_statement() {
+    use crate::cypher::{Mode, mode};
+    let of = |text| {
+        let (mode, statement) = mode(text);
+        (mode, statement.into_owned())
+    };
+    let cases = [
+        ("EXPLAIN RETURN 1", Mode::Explain, "        RETURN 1"),
+        (
+            "/* é */ // x\n Profile\nRETURN 1",
+            Mode::Profile,
+            "/* é */ // x\n        \nRETURN 1",
+        ),
+        (
+            "explain EXPLAIN RETURN 1",
+            Mode::Explain,
+            "        EXPLAIN RETURN 1",
+        ),
+        ("EXPLAINRETURN 1", Mode::Run, "EXPLAINRETURN 1"),
+        ("`EXPLAIN` RETURN 1", Mode::Run, "`EXPLAIN` RETURN 1"),
+        ("RETURN 'EXPLAIN'", Mode::Run, "RETURN 'EXPLAIN'"),
+        ("EXPLAIN", Mode::Explain, "       "),
+        ("", Mode::Run, ""),
+        ("/* EXPLAIN", Mode::Run, "/* EXPLAIN"),
+    ];
+    for (text, mode, statement) in cases {
+        assert_eq!(of(text), (mode, statement.to_owned()), "{text}");
+    }
 }
 
 #[test]

@@ -6,19 +6,29 @@ use api_types::{GraphList, ListGraphsParameters};
 use policy::{Action, GraphRef, Principal};
 use registry::{GraphId, Registration};
 
-use crate::app::{App, Error};
+use crate::app::{App, Error, blocking};
 
 /// Graphs in a page when the caller names no number.
 const DEFAULT_PAGE: u64 = 100;
 /// Graphs in a page at most.
 const MAX_PAGE: u64 = 1000;
 
-pub(crate) fn run(
-    app: &App,
+pub(crate) async fn run(
+    app: &Arc<App>,
     principal: &Arc<Principal>,
     parameters: ListGraphsParameters,
 ) -> Result<GraphList, Error> {
     let _permit = app.permit_server(principal, Action::GraphList)?;
+    let (worker, principal) = (app.clone(), principal.clone());
+    // There may be ten thousand graphs to look at.
+    blocking(move || page(&worker, &principal, &parameters)).await
+}
+
+fn page(
+    app: &App,
+    principal: &Principal,
+    parameters: &ListGraphsParameters,
+) -> Result<GraphList, Error> {
     let limit = parameters.limit.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Error::InvalidRequest(format!(
@@ -34,7 +44,7 @@ pub(crate) fn run(
     let mut visible: Vec<&Registration> = snapshot
         .list(after.as_ref())
         .map(Arc::as_ref)
-        .filter(|graph| wanted(graph.reference(), &parameters))
+        .filter(|graph| wanted(graph.reference(), parameters))
         .collect();
     app.keep_visible(principal, &mut visible);
     let mut shown = visible.into_iter();

@@ -30,7 +30,6 @@ pub(in crate::http) async fn list(
     Caller(principal): Caller,
     Parameters(parameters): Parameters<ListGraphsParameters>,
 ) -> Result<Json<GraphList>, Failure> {
-    Ok(Json(app::graphs::list::run(
-        &site.app, &principal, parameters,
-    )?))
+    let page = app::graphs::list::run(&site.app, &principal, parameters);
+    Ok(Json(page.await?))
 }

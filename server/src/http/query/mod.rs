@@ -1,3 +1,4 @@
 //! `query`.
 
+pub(super) mod explain;
 pub(super) mod run;

@@ -13,7 +13,7 @@ const MANY_STEPS: u32 = 12;
 
 impl<'a> Planner<'a> {
     /// The key of each possible type of a node, when all are fixed by what is known.
-    pub(super) fn lookups(&self, slot: Slot, facts: &NodeFacts<'a>) -> Option<Vec<KeyLookup<'a>>> {
+    pub(crate) fn lookups(&self, slot: Slot, facts: &NodeFacts<'a>) -> Option<Vec<KeyLookup<'a>>> {
         let schema = self.context.snapshot.schema();
         facts
             .types
@@ -84,9 +84,9 @@ impl<'a> Planner<'a> {
             _ => None,
         };
         inline.or_else(|| {
-            self.matching
-                .filter
+            self.matchings
                 .iter()
+                .filter_map(|matching| matching.filter.as_ref())
                 .flat_map(condition::conjuncts)
                 .find_map(equality)
         })
@@ -94,7 +94,7 @@ impl<'a> Planner<'a> {
 
     /// How many nodes of some types there are.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    pub(super) fn node_count<'t>(&self, types: impl IntoIterator<Item = &'t TypeId>) -> f64 {
+    pub(crate) fn node_count<'t>(&self, types: impl IntoIterator<Item = &'t TypeId>) -> f64 {
         let snapshot = self.context.snapshot;
         let types = types.into_iter();
         types.map(|id| snapshot.node_count(*id) as f64).sum()

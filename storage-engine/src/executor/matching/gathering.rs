@@ -12,11 +12,12 @@ impl<'a> Planner<'a> {
     /// Gathers nodes and links; finds which slots came bound from outside.
     pub(super) fn collect(&mut self, wanted: &SlotSet) {
         let mut mentioned = wanted.clone();
-        self.matching
-            .filter
-            .iter()
-            .for_each(|filter| walk::variables(filter, &mut mentioned));
-        for path in &self.matching.paths {
+        let matchings = self.matchings.clone();
+        let filters = matchings.iter().filter_map(|it| it.filter.as_ref());
+        filters.for_each(|filter| walk::variables(filter, &mut mentioned));
+        let paths = matchings.iter().enumerate();
+        let paths = paths.flat_map(|(clause, it)| it.paths.iter().map(move |path| (clause, path)));
+        for (clause, path) in paths {
             self.collect_node(&path.start);
             let mut left = path.start.slot;
             for step in &path.steps {
@@ -35,6 +36,7 @@ impl<'a> Planner<'a> {
                         .any(|test| !matches!(test.value.kind, ExprKind::Literal(_)));
                 let right = step.node.slot;
                 self.links.push(Link {
+                    clause,
                     left,
                     edge,
                     right,
@@ -62,7 +64,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether nothing can match, whatever the graph holds.
-    pub(super) fn is_impossible(&self) -> bool {
+    pub(crate) fn is_impossible(&self) -> bool {
         let mut lengths = self.links.iter().filter_map(|link| link.edge.length);
         lengths.any(|length| length.max.is_some_and(|max| max < length.min))
     }
@@ -124,7 +126,9 @@ impl<'a> Planner<'a> {
                     .push((slots, Condition::Property(link.edge.slot, test)));
             }
         }
-        for part in self.matching.filter.iter().flat_map(condition::conjuncts) {
+        let matchings = self.matchings.clone();
+        let filters = matchings.iter().filter_map(|it| it.filter.as_ref());
+        for part in filters.flat_map(condition::conjuncts) {
             if condition::is_infallible(part) {
                 let slots = self.needs(part, None);
                 self.pending.push((slots, Condition::Filter(part)));

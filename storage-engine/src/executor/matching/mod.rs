@@ -7,13 +7,14 @@
 //! Example: `MATCH (a:Person)-[:KNOWS]->(b:Person {email: 'x'}) WHERE a.age > 30` becomes: look `b`
 //! up by its key; walk incoming KNOWS to `a`, test `a.age > 30`.
 
-mod condition;
+pub(crate) mod condition;
 mod cost;
-mod expand;
+pub(crate) mod expand;
 mod gathering;
-mod planning;
-mod search;
+pub(crate) mod planning;
+pub(crate) mod search;
 mod shortest;
+mod stopwatch;
 mod variable_length;
 
 use language::plan::{Match, Slot};
@@ -23,6 +24,7 @@ use self::condition::Condition;
 use self::planning::Planned;
 pub(crate) use self::search::stored_form;
 use self::search::{Search, Used};
+use self::stopwatch::Stopwatch;
 use super::Row;
 use super::context::Context;
 use super::operator::Operator;
@@ -36,12 +38,16 @@ pub(crate) struct MatchStage<'a> {
     optional: bool,
     new_slots: Vec<Slot>,
     used: Used,
+    /// When the time of each step is wanted.
+    stopwatch: Option<Stopwatch>,
 }
 
 impl<'a> MatchStage<'a> {
     pub(crate) fn new(context: Context<'a>, matching: &'a Match, wanted: &SlotSet) -> Self {
         let plan = planning::plan(context, matching, wanted);
+        let timed = context.statement.is_timed();
         Self {
+            stopwatch: timed.then(|| Stopwatch::new(plan.steps.len())),
             context,
             steps: plan.steps,
             optional: matching.optional,
@@ -60,6 +66,7 @@ impl Stage for MatchStage<'_> {
             used: &mut self.used,
             next: &mut *next,
             found: false,
+            stopwatch: self.stopwatch.as_ref(),
         };
         let flow = search.run(0, row)?;
         if !self.optional || search.found {
@@ -74,7 +81,7 @@ impl Stage for MatchStage<'_> {
     fn describe(&self, rows: f64, operators: &mut Vec<Operator>) -> f64 {
         let schema = self.context.snapshot.schema();
         let mut expected = rows;
-        for step in &self.steps {
+        for (place, step) in self.steps.iter().enumerate() {
             expected *= step.growth;
             let conditions = step.conditions.iter().filter_map(Condition::span);
             let Some(operator) = step.operation.describe(schema) else {
@@ -83,7 +90,8 @@ impl Stage for MatchStage<'_> {
             operators.push(Operator {
                 conditions: conditions.collect(),
                 estimated_rows: expected,
-                rows: step.rows.get(),
+                rows: Some(step.rows.get()),
+                time: self.stopwatch.as_ref().map(|watch| watch.time(place)),
                 ..operator
             });
         }

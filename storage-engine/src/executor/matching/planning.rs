@@ -40,30 +40,35 @@ pub(crate) struct MatchPlan<'a> {
 }
 
 /// One relationship pattern and its ends.
-pub(super) struct Link<'a> {
-    pub(super) left: Slot,
-    pub(super) edge: &'a EdgePattern,
-    pub(super) right: Slot,
+pub(crate) struct Link<'a> {
+    /// Which `MATCH` it stands in: there each relationship is used once.
+    pub(crate) clause: usize,
+    pub(crate) left: Slot,
+    pub(crate) edge: &'a EdgePattern,
+    pub(crate) right: Slot,
     pub(super) shortest: Option<Shortest>,
     pub(super) list_wanted: bool,
 }
 
 /// What is known of a node variable.
-pub(super) struct NodeFacts<'a> {
-    pub(super) types: BTreeSet<TypeId>,
+pub(crate) struct NodeFacts<'a> {
+    pub(crate) types: BTreeSet<TypeId>,
     pub(super) occurrences: Vec<&'a NodePattern>,
 }
 
-pub(super) struct Planner<'a> {
+pub(crate) struct Planner<'a> {
     pub(super) context: Context<'a>,
-    pub(super) matching: &'a Match,
-    pub(super) nodes: BTreeMap<Slot, NodeFacts<'a>>,
-    pub(super) links: Vec<Link<'a>>,
-    pub(super) bound: SlotSet,
-    /// What this clause binds at some time.
-    pub(super) own: SlotSet,
-    pub(super) pending: Vec<(SlotSet, Condition<'a>)>,
-    pub(super) last: Vec<Condition<'a>>,
+    pub(super) matchings: Vec<&'a Match>,
+    pub(crate) nodes: BTreeMap<Slot, NodeFacts<'a>>,
+    pub(crate) links: Vec<Link<'a>>,
+    /// What is bound: from outside, at first.
+    pub(crate) bound: SlotSet,
+    /// What these clauses bind at some time.
+    pub(crate) own: SlotSet,
+    /// What must hold, with what it needs.
+    pub(crate) pending: Vec<(SlotSet, Condition<'a>)>,
+    /// What must hold and can fail: it is tested on rows that match otherwise.
+    pub(crate) last: Vec<Condition<'a>>,
     pub(super) steps: Vec<Planned<'a>>,
 }
 
@@ -73,18 +78,7 @@ pub(crate) fn plan<'a>(
     matching: &'a Match,
     wanted: &SlotSet,
 ) -> MatchPlan<'a> {
-    let mut planner = Planner {
-        context,
-        matching,
-        nodes: BTreeMap::new(),
-        links: Vec::new(),
-        bound: SlotSet::new(0),
-        own: SlotSet::new(0),
-        pending: Vec::new(),
-        last: Vec::new(),
-        steps: Vec::new(),
-    };
-    planner.collect(wanted);
+    let mut planner = Planner::new(context, vec![matching], wanted);
     if planner.is_impossible() {
         let nothing = Planned {
             operation: Operation::Nothing,
@@ -97,8 +91,6 @@ pub(crate) fn plan<'a>(
             steps: vec![nothing],
         };
     }
-    planner.narrow();
-    planner.collect_conditions();
     planner.begin();
     planner.order();
     planner.bind_paths();
@@ -114,6 +106,25 @@ pub(crate) fn plan<'a>(
 }
 
 impl<'a> Planner<'a> {
+    /// Gathers what some clauses ask for, one after the other.
+    pub(crate) fn new(context: Context<'a>, matchings: Vec<&'a Match>, wanted: &SlotSet) -> Self {
+        let mut planner = Self {
+            context,
+            matchings,
+            nodes: BTreeMap::new(),
+            links: Vec::new(),
+            bound: SlotSet::new(0),
+            own: SlotSet::new(0),
+            pending: Vec::new(),
+            last: Vec::new(),
+            steps: Vec::new(),
+        };
+        planner.collect(wanted);
+        planner.narrow();
+        planner.collect_conditions();
+        planner
+    }
+
     fn begin(&mut self) {
         self.emit(Operation::Begin, &[], 1.0);
     }
@@ -284,9 +295,9 @@ impl<'a> Planner<'a> {
 
     fn bind_paths(&mut self) {
         let paths: Vec<(Slot, &'a PathPattern)> = self
-            .matching
-            .paths
+            .matchings
             .iter()
+            .flat_map(|matching| &matching.paths)
             .filter_map(|path| Some((path.binding?, path)))
             .collect();
         for (slot, path) in paths {

@@ -13,6 +13,7 @@ use rustc_hash::FxHashSet;
 use super::expand::{BoundEdge, Expand};
 use super::planning::{KeyLookup, Planned};
 use super::shortest::ShortestPath;
+use super::stopwatch::Stopwatch;
 use super::variable_length::{BoundList, VariableLength};
 use crate::executor::Row;
 use crate::executor::context::Context;
@@ -112,6 +113,8 @@ pub(crate) struct Search<'s, 'a, 'n> {
     pub(crate) next: &'s mut Next<'n>,
     /// Whether anything matched.
     pub(crate) found: bool,
+    /// When the time of each step is wanted.
+    pub(crate) stopwatch: Option<&'s Stopwatch>,
 }
 
 impl Operation<'_> {
@@ -139,6 +142,16 @@ impl Operation<'_> {
 impl Search<'_, '_, '_> {
     /// Runs the step at a place, and with it all after it.
     pub(crate) fn run(&mut self, at: usize, row: &mut Row) -> Flow {
+        let Some(stopwatch) = self.stopwatch else {
+            return self.step(at, row);
+        };
+        let before = stopwatch.switch(at);
+        let flow = self.step(at, row);
+        stopwatch.switch(before);
+        flow
+    }
+
+    fn step(&mut self, at: usize, row: &mut Row) -> Flow {
         let steps = self.steps;
         let Some(step) = steps.get(at) else {
             self.found = true;
@@ -188,7 +201,7 @@ impl Search<'_, '_, '_> {
 
     fn look_up(&mut self, at: usize, slot: Slot, keys: &[KeyLookup<'_>], row: &mut Row) -> Flow {
         for lookup in keys {
-            let Some(key) = self.key(lookup, row)? else {
+            let Some(key) = key_of(self.context, lookup, row)? else {
                 continue;
             };
             let Some(node) = self.context.snapshot.node_by_key(lookup.type_id, &key) else {
@@ -201,17 +214,22 @@ impl Search<'_, '_, '_> {
         }
         MORE
     }
+}
 
-    fn key(&self, lookup: &KeyLookup<'_>, row: &Row) -> Result<Option<Vec<Value>>, ExecuteError> {
-        let mut key = Vec::with_capacity(lookup.parts.len());
-        for (expr, property_type) in &lookup.parts {
-            match stored_form(self.context.evaluate(expr, row)?, property_type) {
-                Some(value) => key.push(value),
-                None => return Ok(None),
-            }
+/// The key that is looked up; `None` when no node can have it.
+pub(crate) fn key_of(
+    context: Context<'_>,
+    lookup: &KeyLookup<'_>,
+    row: &Row,
+) -> Result<Option<Vec<Value>>, ExecuteError> {
+    let mut key = Vec::with_capacity(lookup.parts.len());
+    for (expr, property_type) in &lookup.parts {
+        match stored_form(context.evaluate(expr, row)?, property_type) {
+            Some(value) => key.push(value),
+            None => return Ok(None),
         }
-        Ok(Some(key))
     }
+    Ok(Some(key))
 }
 
 /// The form in which a property would hold a value that equals this one; `None` when none can.

@@ -40,9 +40,9 @@ fn a_statement_is_shown_as_its_operators() {
     assert_eq!(
         shown(text),
         [
-            "KeyLookup (#0:P) ~1",
-            "Expand (#0)-[#2:F]->(#1) ~1",
-            "Top #3 ~1",
+            "KeyLookup (a:P) ~1",
+            "Expand (a)-[#2:F]->(b) ~1",
+            "Top key ~1",
         ]
     );
     let expand = &operators(text)[1];
@@ -52,4 +52,69 @@ fn a_statement_is_shown_as_its_operators() {
         .map(|span| &text[span.start..span.end])
         .collect();
     assert_eq!(tested, ["b.x = 2"]);
+}
+
+#[test]
+fn writing_clauses_are_shown_and_not_carried_out() {
+    let text = "MATCH (a:P {key: 1}) CREATE (a)-[f:F]->(b:P {key: 11}) SET b.x = 1, b.x = 2 \
+        WITH b MATCH (b)<-[g:F]-(c) DETACH DELETE c";
+    assert_eq!(
+        shown(text),
+        [
+            "KeyLookup (a:P) ~1",
+            "Create (b:P), (a)-[f:F]->(b) ~1",
+            "Set b ~1",
+            "Project b ~1",
+            "Expand (b)<-[g:F]-(c) ~2",
+            "DetachDelete c ~2",
+        ]
+    );
+    assert_eq!(
+        shown("MATCH (a:P) MERGE (a)-[f:F]->(a)")[1],
+        "Merge (a)-[f:F]->(a) ~10"
+    );
+}
+
+#[test]
+fn grouping_is_shown_by_what_stands_in_the_text() {
+    let text = "MATCH (a:P)-[:F]->(b) RETURN b.x AS x, collect(a.key) + 1 AS n";
+    let found = shown(text);
+    assert_eq!(
+        found[2..],
+        ["Aggregate collect(a.key) by x ~4", "Project x, n ~4"]
+    );
+}
+
+/// Rows and times are those of the run; a statement that is not profiled is not timed.
+#[test]
+fn a_profile_has_the_rows_and_times_of_the_run() {
+    let mut transaction = graph::empty(SCHEMA);
+    graph::run_all(&mut transaction, RING);
+    let snapshot = transaction.snapshot();
+    let text = "MATCH (a:P)-[:F]->(b:P) WHERE b.x = 2 RETURN a.key ORDER BY a.key LIMIT 3 UNION \
+        MATCH (a:P {key: 1}) RETURN a.key";
+    let plan = cypher::compile(text, snapshot.schema()).expect(text);
+    let limits = Limits::default();
+    let (profiled, count) =
+        executor::profile(&plan, &Parameters::new(), snapshot, &limits).expect(text);
+    let rows: Vec<Vec<u64>> = profiled
+        .iter()
+        .map(|branch| branch.iter().filter_map(|operator| operator.rows).collect())
+        .collect();
+    assert_eq!((rows, count), (vec![vec![3, 6, 3], vec![1, 1]], 3));
+    let timed = |operators: &[Vec<Operator>]| {
+        operators
+            .iter()
+            .flatten()
+            .filter(|operator| operator.time.is_some())
+            .count()
+    };
+    assert_eq!(timed(&profiled), 5);
+    let explained = executor::explain(&plan, &Parameters::new(), snapshot, &limits).expect(text);
+    assert_eq!(timed(&explained), 0);
+    let few = Limits {
+        max_rows: Some(2),
+        ..limits
+    };
+    assert!(executor::profile(&plan, &Parameters::new(), snapshot, &few).is_err());
 }

@@ -3,6 +3,7 @@
 
 mod behaviour;
 mod cases;
+mod counting;
 mod explain;
 mod graph;
 mod naive;

@@ -18,7 +18,7 @@ impl Tape<'_> {
         self.below(of) == of - 1
     }
 
-    fn pick<'c>(&mut self, choices: &[&'c str]) -> &'c str {
+    pub(super) fn pick<'c>(&mut self, choices: &[&'c str]) -> &'c str {
         choices[self.below(choices.len())]
     }
 }

@@ -5,11 +5,14 @@
 
 mod create;
 mod delete;
+mod describe;
 mod merge;
 mod set;
 
 use language::plan::Clause;
 use language::value::Value;
+
+pub(crate) use describe::describe;
 
 use super::context::{Context, Statement, size_of_row};
 use super::error::ExecuteError;

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::compare::compare;
+use super::coverage::note;
 use super::faults::Unknown;
 use super::{End, Model, SCHEMA, Step};
 use crate::disk::watched::Watch;
@@ -127,8 +128,14 @@ impl Run {
             Step::Group(group) => self.write(group, End::Commit, None),
             Step::Load(load) => self.load(&load),
             Step::Fold => match self.graph().fold() {
-                Ok(()) => assert_eq!(self.graph().status().tail_rows, 0),
-                Err(error) => self.excuses(&error),
+                Ok(()) => {
+                    note("fold");
+                    assert_eq!(self.graph().status().tail_rows, 0);
+                }
+                Err(error) => {
+                    note("fold failed");
+                    self.excuses(&error);
+                }
             },
             Step::Collect => self.collect(),
             Step::Past(at, how) => {
@@ -139,7 +146,10 @@ impl Run {
             Step::Crash(how) => self.crash(how),
             Step::Close => {
                 match self.graph().close() {
-                    Ok(()) => self.unknown = None,
+                    Ok(()) => {
+                        note("close");
+                        self.unknown = None;
+                    }
                     Err(error) => self.excuses(&error),
                 }
                 self.open();
@@ -154,8 +164,18 @@ impl Run {
 
     fn collect(&self) {
         match self.graph().collect() {
-            Ok(_) => assert_eq!(self.graph().status().collection_error, None),
-            Err(error) => self.excuses(&error),
+            Ok(collected) => {
+                note(if collected.files > 0 {
+                    "collected"
+                } else {
+                    "collected nothing"
+                });
+                assert_eq!(self.graph().status().collection_error, None);
+            }
+            Err(error) => {
+                note("collection failed");
+                self.excuses(&error);
+            }
         }
         if !self.troubled {
             let status = self.graph().status();
@@ -173,15 +193,18 @@ impl Run {
         };
         match self.graph().snapshot_at(at, &PastLimits::default()) {
             Ok(past) => {
+                note("past");
                 assert_eq!(past.head(), head);
                 compare(&past, model);
             }
             Err(PastError::Gone { .. }) => {
+                note("past gone");
                 assert!(self.options.retention.is_zero(), "{at} is to be kept");
                 assert_ne!(self.graph().snapshot().head(), head);
             }
             // A load by columns stands in between, and no checkpoint is kept from before it.
             Err(PastError::NotUndoable { .. }) => {
+                note("past not undoable");
                 assert!(self.options.retention.is_zero(), "{at} is to be kept");
             }
             Err(error) => panic!("{at}: {error:?}"),
@@ -200,6 +223,7 @@ impl Run {
         let follower = self.follower.get_or_insert_with(|| {
             Follower::open(&self.store, self.options.clone()).expect("opened for reading")
         });
+        note("follow");
         let seen = follower.snapshot().expect("read along");
         assert_eq!(*seen.head(), self.head);
         compare(&seen, &self.model);

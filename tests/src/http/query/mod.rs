@@ -1,3 +1,4 @@
 //! `/graphs/{id}/query`.
 
+mod explain;
 mod run;

@@ -1,0 +1,481 @@
+//! Counts and groups what `MATCH` finds without enumerating it.
+//!
+//! When nothing is asked of a pattern but how often it is there, for each node of one of its variables or
+//! in all, each node gets a number: how many ways there are to find what hangs on it. For a tree these
+//! are sums of products over the adjacency ([`weigh`], [`blocks`]); a pattern with a cycle, or with
+//! conditions that compare two of its nodes, is enumerated as ever ([`plan`] decides).
+//!
+//! Relationships of one `MATCH` differ: where two neighbours of the tree could be the same one, what they
+//! would count for together is taken away.
+//!
+//! Example: `MATCH (a)-[:Follows]->(b)-[:Follows]->(c) RETURN count(*)` is, over all `b`, the number of
+//! relationships that arrive times the number of those that leave, less the loops.
+
+mod blocks;
+mod marks;
+mod plan;
+mod rank;
+mod tree;
+mod weigh;
+
+use std::ops::ControlFlow;
+
+use language::plan::{
+    Aggregate, AggregateFunction, Aggregation, Clause, Expr, ExprKind, Match, Projection, Slot,
+    Type,
+};
+use language::value::{NodeRef, Value};
+
+use self::blocks::Total;
+use self::plan::{Pattern, Patterns};
+use self::rank::Rank;
+use self::tree::{Known, Vertex};
+use self::weigh::{Few, Weigher};
+use super::Row;
+use super::aggregate::{AggregateStage, Tally};
+use super::context::Context;
+use super::error::{ArithmeticProblem, ExecuteError};
+use super::matching::condition;
+use super::operator::{self, Operator};
+use super::pipeline::{ENOUGH, Flow, MORE, Next, Stage};
+use super::project;
+use super::walk::{self, SlotSet};
+
+/// `MATCH` clauses and the grouping after them, while they run.
+pub(crate) struct CountStage<'a> {
+    context: Context<'a>,
+    pattern: Pattern<'a>,
+    aggregation: &'a Aggregation,
+    groups: AggregateStage<'a>,
+    tallies: Vec<Tally>,
+    /// Each node of the root is a group.
+    by_node: bool,
+    rank: Option<Rank>,
+}
+
+/// A stage for the clauses that a list begins with, and how many those are, when they can be counted:
+/// `MATCH` clauses, and the grouping of the projection after them. `first` says that no more than one row
+/// comes in.
+pub(crate) fn stage<'a>(
+    context: Context<'a>,
+    clauses: &'a [Clause],
+    first: bool,
+) -> Result<Option<(CountStage<'a>, usize)>, ExecuteError> {
+    let matchings: Vec<&Match> = clauses
+        .iter()
+        .map_while(|clause| match clause {
+            Clause::Match(matching) => Some(matching),
+            _ => None,
+        })
+        .collect();
+    let count = matchings.len();
+    let Some(Clause::Project(projection)) = clauses.get(count).filter(|_| count > 0) else {
+        return Ok(None);
+    };
+    let wanted = project::wanted(context, projection)?;
+    Ok(CountStage::new(
+        context,
+        matchings,
+        projection,
+        wanted.filter(|_| first),
+        first,
+    )
+    .map(|stage| (stage, count)))
+}
+
+impl<'a> CountStage<'a> {
+    fn new(
+        context: Context<'a>,
+        matchings: Vec<&'a Match>,
+        projection: &'a Projection,
+        wanted: Option<usize>,
+        first: bool,
+    ) -> Option<Self> {
+        let aggregation = projection.aggregation.as_ref()?;
+        if aggregation.aggregates.iter().any(|it| !is_countable(it)) {
+            return None;
+        }
+        let patterns = Patterns::gather(context, matchings)?;
+        let mut subjects = SlotSet::new(0);
+        let mut tallies = Vec::new();
+        for key in &aggregation.keys {
+            subjects_of(&key.expr, &patterns, &mut subjects)?;
+        }
+        for aggregate in &aggregation.aggregates {
+            let tally = tally_of(aggregate, &patterns, first);
+            if tally != Tally::Rows
+                && let Some(argument) = &aggregate.argument
+            {
+                subjects_of(argument, &patterns, &mut subjects)?;
+            }
+            tallies.push(tally);
+        }
+        let mut subjects = subjects.iter();
+        let (root, None) = (subjects.next(), subjects.next()) else {
+            return None;
+        };
+        if root.is_some_and(|root| !patterns.is_node(root)) {
+            return None;
+        }
+        let by_node = first
+            && root.is_some_and(|root| is_node_by_node(context, aggregation, &patterns, root));
+        let harmless = aggregation.keys.iter().map(|key| &key.expr);
+        let harmless = harmless.chain(projection.items.iter().map(|item| &item.expr));
+        let harmless = by_node && harmless.into_iter().all(condition::is_infallible);
+        let rank = wanted
+            .filter(|_| harmless)
+            .and_then(|wanted| Rank::new(projection, wanted));
+        Some(Self {
+            context,
+            pattern: patterns.trees(root)?,
+            aggregation,
+            groups: AggregateStage::new(context, aggregation),
+            rank: rank.filter(|rank| tallies[rank.aggregate] == Tally::Rows),
+            tallies,
+            by_node,
+        })
+    }
+
+    /// What the patterns beside the first count for: each multiplies all.
+    fn factor(&mut self, weigher: &Weigher<'a>, row: &mut Row) -> Result<u64, ExecuteError> {
+        let mut factor = 1_u128;
+        for tree in self.pattern.trees.iter_mut().skip(1) {
+            factor = factor.saturating_mul(weigher.total(tree, row)?.weight);
+        }
+        Ok(u64::try_from(factor).unwrap_or(u64::MAX))
+    }
+
+    /// Whether only the number of rows, or of root nodes, is asked for.
+    fn is_whole(&self) -> bool {
+        self.aggregation.keys.is_empty() && !self.tallies.contains(&Tally::Value)
+    }
+
+    fn count_whole(&mut self, weigher: &Weigher<'a>, row: &mut Row) -> Flow {
+        let factor = self.factor(weigher, row)?;
+        let Some(tree) = self.pattern.trees.first_mut().filter(|_| factor > 0) else {
+            return MORE;
+        };
+        let total = weigher.total(tree, row)?;
+        let weight = total.weight.saturating_mul(u128::from(factor));
+        let weight = u64::try_from(weight).unwrap_or(u64::MAX);
+        self.groups.add_counts(weight, total.nodes, &self.tallies);
+        MORE
+    }
+
+    /// Gives each root node and what it counts for to its group, or on, when it is one by itself.
+    fn count_groups(&mut self, weigher: &Weigher<'a>, row: &mut Row, next: &mut Next<'_>) -> Flow {
+        let factor = self.factor(weigher, row)?;
+        let Some(mut tree) = (factor > 0).then(|| self.pattern.trees.swap_remove(0)) else {
+            return MORE;
+        };
+        let slot = tree.slot.0;
+        let flow = weigher.each(&mut tree, row, &mut |row, node, weight| {
+            let weight = weight.saturating_mul(factor);
+            if let Some(rank) = &mut self.rank
+                && !rank.admits(weight)
+            {
+                return MORE;
+            }
+            if i64::try_from(weight).is_err() {
+                return Err(too_many(self.aggregation));
+            }
+            self.context.step()?;
+            row[slot] = Value::Node(node);
+            if !self.by_node {
+                self.groups.take(row, weight, &self.tallies)?;
+                return MORE;
+            }
+            for key in &self.aggregation.keys {
+                row[key.slot.0] = self.context.evaluate(&key.expr, row)?;
+            }
+            self.groups.alone(row, weight, &self.tallies)?;
+            next(row)
+        });
+        self.pattern.trees.insert(0, tree);
+        flow
+    }
+}
+
+impl Stage for CountStage<'_> {
+    fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow {
+        self.context.step()?;
+        for guard in &self.pattern.guards {
+            if !guard.holds(self.context, row)? {
+                return MORE;
+            }
+        }
+        let weigher = Weigher::new(self.context);
+        // The row that came in stays what it was.
+        let mut scratch = row.clone();
+        let flow = if self.is_whole() {
+            self.count_whole(&weigher, &mut scratch)
+        } else {
+            self.count_groups(&weigher, &mut scratch, next)
+        };
+        weigher.release();
+        flow
+    }
+
+    fn finish(&mut self, next: &mut Next<'_>) -> Result<(), ExecuteError> {
+        if self.by_node {
+            return Ok(());
+        }
+        self.groups.finish(next)
+    }
+
+    fn describe(&self, _: f64, operators: &mut Vec<Operator>) -> f64 {
+        let schema = self.context.snapshot.schema();
+        let mut nodes = 1.0;
+        for tree in self.pattern.trees.iter().rev() {
+            tree.walk(None, &mut |vertex, above| {
+                let node = operator::node(schema, vertex.slot, &vertex.types);
+                let all = vertex
+                    .types
+                    .iter()
+                    .map(|id| self.context.snapshot.node_count(*id));
+                #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+                let all = all.sum::<u64>() as f64;
+                let conditions = vertex.conditions.iter();
+                let part: f64 = conditions
+                    .clone()
+                    .map(condition::Condition::selectivity)
+                    .product();
+                nodes = if matches!(vertex.found, tree::Found::Anywhere) {
+                    all * part
+                } else {
+                    1.0
+                };
+                let (name, details) = match above {
+                    None => ("CountNodes", node),
+                    Some((near, branch)) => (
+                        if branch.child.is_free() {
+                            "CountRelationships"
+                        } else {
+                            "CountExpand"
+                        },
+                        format!(
+                            "({})-{}",
+                            operator::variable(near),
+                            link(schema, branch, &node)
+                        ),
+                    ),
+                };
+                operators.push(Operator {
+                    conditions: conditions.filter_map(condition::Condition::span).collect(),
+                    estimated_rows: nodes,
+                    ..Operator::new(name, details)
+                });
+            });
+        }
+        let groups = match (self.aggregation.keys.is_empty(), self.by_node) {
+            (true, _) => 1.0,
+            (_, true) => nodes,
+            (_, false) => nodes.max(1.0).sqrt(),
+        };
+        let name = match (self.rank.is_some(), self.by_node) {
+            (true, _) => "RankNodes",
+            (_, true) => "GroupByNode",
+            (_, false) => "GroupCounts",
+        };
+        let aggregates = self.aggregation.aggregates.iter();
+        let aggregates: Vec<_> = aggregates.map(|it| operator::variable(it.slot)).collect();
+        operators.push(Operator {
+            estimated_rows: groups,
+            ..Operator::new(name, aggregates.join(", "))
+        });
+        groups
+    }
+}
+
+/// `[#1:Follows]->(#2:Person)`.
+fn link(schema: &language::schema::Schema, branch: &tree::Branch<'_>, node: &str) -> String {
+    let types: std::collections::BTreeSet<_> =
+        branch.hops.iter().map(|hop| hop.edge_type).collect();
+    let types = match branch.names {
+        [] => operator::type_names(schema, &types),
+        names => format!(":{}", names.join("|")),
+    };
+    let outgoing = branch.hops.iter().any(|hop| hop.outgoing);
+    let incoming = branch.hops.iter().any(|hop| !hop.outgoing);
+    let arrow = match (outgoing, incoming) {
+        (true, false) => "->",
+        (false, true) => "<-",
+        _ => "-",
+    };
+    format!("[{}{types}]{arrow}{node}", operator::variable(branch.edge))
+}
+
+impl<'a> Weigher<'a> {
+    /// What the nodes of a root count for together.
+    fn total(&self, root: &mut Vertex<'a>, row: &mut Row) -> Result<Total, ExecuteError> {
+        let mut total = Total::default();
+        match self.prepare_branches(root, row, f64::INFINITY)? {
+            Some(few) => {
+                for known in self.known_few(root, &few, row)? {
+                    if let Known::Some(sums) = known {
+                        sums.values().for_each(|weight| total.add(&[*weight]));
+                    }
+                }
+            }
+            None if root.is_free() => {
+                let snapshot = self.context.snapshot;
+                total.nodes = root.types.iter().map(|id| snapshot.node_count(*id)).sum();
+                total.weight = u128::from(total.nodes);
+            }
+            None => {
+                for place in 0..root.types.len() {
+                    let _ = self.blocks(root, place, row, &mut |_, weights, _| {
+                        total.add(weights);
+                        MORE
+                    })?;
+                }
+            }
+        }
+        Ok(total)
+    }
+
+    /// Calls `visit` with each node of a root that counts for anything, in order.
+    fn each(&self, root: &mut Vertex<'a>, row: &mut Row, visit: &mut EachNode<'_>) -> Flow {
+        let few = self.prepare_branches(root, row, f64::INFINITY)?;
+        for place in 0..root.types.len() {
+            let type_id = root.types[place];
+            let flow = match &few {
+                Some(few) => self.each_of(root, few, place, row, visit)?,
+                None => self.blocks(root, place, row, &mut |first, weights, row| {
+                    for (id, weight) in (first..).zip(weights).filter(|(_, weight)| **weight > 0) {
+                        if visit(row, NodeRef { type_id, id }, *weight)?.is_break() {
+                            return ENOUGH;
+                        }
+                    }
+                    MORE
+                })?,
+            };
+            if flow.is_break() {
+                return ENOUGH;
+            }
+        }
+        MORE
+    }
+
+    fn each_of(
+        &self,
+        root: &Vertex<'a>,
+        few: &Few,
+        place: usize,
+        row: &mut Row,
+        visit: &mut EachNode<'_>,
+    ) -> Flow {
+        let mut ids = few.get(place).cloned().unwrap_or_default();
+        ids.sort_unstable();
+        let type_id = root.types[place];
+        for id in ids {
+            let node = NodeRef { type_id, id };
+            let weight = self.weigh(root, node, row)?;
+            if weight > 0 && visit(row, node, weight)?.is_break() {
+                return ENOUGH;
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// What [`Weigher::each`] calls.
+type EachNode<'v> = dyn FnMut(&mut Row, NodeRef, u64) -> Flow + 'v;
+
+/// Whether an aggregate can be had from values and how often each is there.
+fn is_countable(aggregate: &Aggregate) -> bool {
+    let number = |argument: &Expr| {
+        matches!(
+            argument.value_type,
+            Type::Integer | Type::Float | Type::Number
+        )
+    };
+    match aggregate.function {
+        AggregateFunction::Count | AggregateFunction::Min | AggregateFunction::Max => true,
+        AggregateFunction::Sum | AggregateFunction::Avg => {
+            aggregate.argument.as_ref().is_some_and(number)
+        }
+        _ => false,
+    }
+}
+
+/// What is added to an aggregate for a node that counts for many rows.
+fn tally_of(aggregate: &Aggregate, patterns: &Patterns<'_>, first: bool) -> Tally {
+    let Some(argument) = &aggregate.argument else {
+        return Tally::Rows;
+    };
+    // Of what is found, nothing is null.
+    let found = matches!(&argument.kind, ExprKind::Variable(slot) if patterns.holds(*slot));
+    match (aggregate.function, aggregate.distinct) {
+        (AggregateFunction::Count, false) if found => Tally::Rows,
+        // When one row comes in, each root node comes once.
+        (AggregateFunction::Count, true) if found && first => Tally::Once,
+        _ => Tally::Value,
+    }
+}
+
+/// Adds the elements of the patterns that an expression looks at; `None` when its value is another each
+/// time.
+fn subjects_of(expr: &Expr, patterns: &Patterns<'_>, subjects: &mut SlotSet) -> Option<()> {
+    if is_random(expr) {
+        return None;
+    }
+    let mut mentioned = SlotSet::new(0);
+    walk::variables(expr, &mut mentioned);
+    let of_patterns = mentioned.iter().filter(|slot| patterns.holds(*slot));
+    of_patterns.for_each(|slot| subjects.insert(slot));
+    Some(())
+}
+
+fn is_random(expr: &Expr) -> bool {
+    let here = match &expr.kind {
+        ExprKind::Call { function, .. } => function.is_random(),
+        // What it computes is not looked into.
+        ExprKind::Subquery(_) => true,
+        _ => false,
+    };
+    here || expr.children().into_iter().any(is_random)
+}
+
+/// Whether the keys differ for different nodes: the node itself is one, or they are its type's key.
+fn is_node_by_node(
+    context: Context<'_>,
+    aggregation: &Aggregation,
+    patterns: &Patterns<'_>,
+    root: Slot,
+) -> bool {
+    let is_root = |expr: &Expr| matches!(expr.kind, ExprKind::Variable(slot) if slot == root);
+    let keys = || aggregation.keys.iter().map(|key| &key.expr);
+    if keys().any(is_root) {
+        return true;
+    }
+    let types = patterns.node_types(root);
+    let mut types = types.iter();
+    let (Some(only), None) = (types.next(), types.next()) else {
+        return false;
+    };
+    let schema = context.snapshot.schema();
+    let Some(node_type) = schema.node_type(*only).filter(|it| !it.key.is_empty()) else {
+        return false;
+    };
+    node_type.key.iter().all(|part| {
+        keys().any(|key| match &key.kind {
+            ExprKind::Property { object, ids, .. } => {
+                is_root(object) && ids.get(only) == Some(part)
+            }
+            _ => false,
+        })
+    })
+}
+
+fn too_many(aggregation: &Aggregation) -> ExecuteError {
+    let argument = aggregation
+        .aggregates
+        .iter()
+        .find_map(|it| it.argument.as_ref());
+    ExecuteError::Arithmetic {
+        operation: "the count",
+        problem: ArithmeticProblem::Overflow,
+        span: argument.map(|argument| argument.span).unwrap_or_default(),
+    }
+}

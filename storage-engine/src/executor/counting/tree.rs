@@ -1,0 +1,192 @@
+//! A pattern as a tree: a node and, below it, what hangs on its relationships.
+
+use language::plan::Slot;
+use language::schema::TypeId;
+use language::value::{EdgeRef, NodeRef};
+use rustc_hash::FxHashMap;
+
+use crate::executor::matching::condition::Condition;
+use crate::executor::matching::planning::KeyLookup;
+use crate::snapshot::EdgeTable;
+use crate::topology::{Adjacency, Link};
+
+/// What nodes of one type count for, by id.
+pub(super) type Sums = FxHashMap<u64, u64>;
+
+/// A node of the pattern.
+pub(super) struct Vertex<'a> {
+    pub(super) slot: Slot,
+    pub(super) types: Vec<TypeId>,
+    pub(super) found: Found<'a>,
+    pub(super) conditions: Vec<Condition<'a>>,
+    pub(super) branches: Vec<Branch<'a>>,
+    /// Branches that must not take the same relationship.
+    pub(super) pairs: Vec<Pair>,
+    /// What its nodes count for, in the order of `types`, once that is prepared.
+    pub(super) known: Vec<Known>,
+}
+
+/// How the nodes that may stand for a vertex are found.
+pub(super) enum Found<'a> {
+    /// All of its types may.
+    Anywhere,
+    /// Those with a key.
+    ByKey(Vec<KeyLookup<'a>>),
+    /// The one that the row holds.
+    Bound,
+}
+
+/// A relationship of the pattern and what hangs on its far end.
+pub(super) struct Branch<'a> {
+    pub(super) edge: Slot,
+    pub(super) hops: Vec<Hop<'a>>,
+    /// In an open graph: the types that the relationship may have, by name; empty for any.
+    pub(super) names: &'a [String],
+    pub(super) conditions: Vec<Condition<'a>>,
+    pub(super) child: Vertex<'a>,
+    /// The only branch of the child must not take the relationship that led there.
+    pub(super) turns_back: bool,
+    /// How many relationships a node is expected to have at the near end and at the far one.
+    pub(super) degrees: (f64, f64),
+    /// For near nodes, by type: what is at the far ends, when it was worked out from there.
+    pub(super) sums: Option<Vec<(TypeId, Sums)>>,
+}
+
+/// Two branches of a vertex, by place.
+#[derive(Clone, Copy)]
+pub(super) struct Pair {
+    pub(super) first: usize,
+    pub(super) second: usize,
+    /// One arrives and the other leaves: only a loop can be both.
+    pub(super) through: bool,
+}
+
+/// One type of relationship in one direction.
+pub(super) struct Hop<'a> {
+    pub(super) edge_type: TypeId,
+    pub(super) near: TypeId,
+    pub(super) far: TypeId,
+    pub(super) outgoing: bool,
+    pub(super) table: &'a EdgeTable,
+    /// The hop in the other direction is there too: loops come with that one, and this says how many
+    /// there are at a node.
+    pub(super) loops: Option<Sums>,
+}
+
+/// What the nodes of one type count for: how many ways there are to find all that hangs on one.
+pub(super) enum Known {
+    /// One each.
+    All,
+    /// One or nothing, from an id on.
+    Marks(u64, Vec<u8>),
+    /// Numbers, from an id on.
+    Counts(u64, Vec<u64>),
+    /// Nothing but these.
+    Some(Sums),
+    /// It is worked out for each node that is asked for.
+    Asked,
+}
+
+impl<'a> Vertex<'a> {
+    /// Whether every node of its types counts once.
+    pub(super) fn is_free(&self) -> bool {
+        matches!(self.found, Found::Anywhere)
+            && self.conditions.is_empty()
+            && self.branches.is_empty()
+    }
+
+    /// Whether a few nodes in it are known, so that it is worked out from there.
+    pub(super) fn is_anchored(&self) -> bool {
+        !matches!(self.found, Found::Anywhere)
+            || self
+                .branches
+                .iter()
+                .any(|branch| branch.child.is_anchored())
+    }
+
+    /// What is known of the nodes of a type.
+    pub(super) fn known_of(&self, type_id: TypeId) -> Option<&Known> {
+        let place = self.types.iter().position(|own| *own == type_id)?;
+        self.known.get(place)
+    }
+
+    /// Calls `visit` with the vertex and all below it, what hangs lowest first; each with the branch
+    /// that it hangs on.
+    pub(super) fn walk(&self, above: Option<(Slot, &Branch<'a>)>, visit: &mut Visit<'_, 'a>) {
+        for branch in &self.branches {
+            branch.child.walk(Some((self.slot, branch)), visit);
+        }
+        visit(self, above);
+    }
+}
+
+/// What [`Vertex::walk`] calls.
+pub(super) type Visit<'v, 'a> = dyn FnMut(&Vertex<'a>, Option<(Slot, &Branch<'a>)>) + 'v;
+
+impl Branch<'_> {
+    /// Whether every relationship of its hops will do, whatever else is taken.
+    pub(super) const fn is_plain(&self) -> bool {
+        self.names.is_empty() && self.conditions.is_empty() && !self.turns_back
+    }
+
+    /// Whether it is the number of relationships that a near node has.
+    pub(super) fn is_degree(&self) -> bool {
+        let free = |known: &Known| matches!(known, Known::All);
+        self.is_plain() && self.sums.is_none() && self.child.known.iter().all(free)
+    }
+}
+
+impl<'a> Hop<'a> {
+    pub(super) fn adjacency(&self) -> &'a Adjacency {
+        self.table.adjacency(self.outgoing)
+    }
+
+    /// The links of a near node.
+    pub(super) fn links(&self, near: u64) -> impl Iterator<Item = Link> + 'a {
+        self.live(self.adjacency(), near)
+    }
+
+    /// The links of a far node, back to near ones.
+    pub(super) fn links_back(&self, far: u64) -> impl Iterator<Item = Link> + 'a {
+        self.live(self.table.adjacency(!self.outgoing), far)
+    }
+
+    fn live(&self, adjacency: &'a Adjacency, node: u64) -> impl Iterator<Item = Link> + 'a {
+        let without_loops = self.loops.is_some();
+        let links = self.table.live(adjacency, node);
+        links.filter(move |link| !(without_loops && link.node == node))
+    }
+
+    /// How many links a near node has.
+    pub(super) fn degree(&self, near: u64) -> u64 {
+        let loops = self.loops.as_ref().and_then(|loops| loops.get(&near));
+        self.adjacency().degree(near) - loops.copied().unwrap_or(0)
+    }
+
+    pub(super) fn edge(&self, link: Link) -> EdgeRef {
+        EdgeRef {
+            type_id: self.edge_type,
+            id: link.edge,
+        }
+    }
+
+    pub(super) fn far_node(&self, link: Link) -> NodeRef {
+        NodeRef {
+            type_id: self.far,
+            id: link.node,
+        }
+    }
+}
+
+/// How many loops of an edge type there are at each node.
+pub(super) fn loops(table: &EdgeTable) -> Sums {
+    let mut loops = Sums::default();
+    let ends = table.rows.layout.ends;
+    if ends.is_some_and(|(source, target)| source == target) {
+        let all = table.adjacency(true).loops();
+        for link in all.filter(|link| table.rows.contains(link.edge)) {
+            *loops.entry(link.node).or_default() += 1;
+        }
+    }
+    loops
+}

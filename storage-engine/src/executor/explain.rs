@@ -1,0 +1,97 @@
+//! `EXPLAIN` and `PROFILE`: the physical operators of a statement, without running it, and after
+//! running it with what came out of each and how long it took.
+
+use std::ops::ControlFlow;
+
+use language::plan::{Clause, Plan};
+
+use super::context::{Context, Statement};
+use super::operator::{self, Operator};
+use super::{ExecuteError, Limits, Output, Parameters, check_size, fold, pipeline, walk, write};
+use crate::snapshot::Snapshot;
+
+/// The physical operators of a plan, as they would be chosen now: for each part that `UNION` joins, in
+/// the order in which rows flow through them. Nothing is carried out.
+///
+/// # Errors
+/// As for [`super::read`], but for what only running the statement can show.
+pub fn explain(
+    plan: &Plan,
+    parameters: &Parameters,
+    snapshot: &Snapshot,
+    limits: &Limits,
+) -> Result<Vec<Vec<Operator>>, ExecuteError> {
+    let statement = Statement::new(plan, parameters, limits)?;
+    let context = Context {
+        snapshot,
+        statement: &statement,
+        around: &[],
+    };
+    check_size(plan)?;
+    let branches = plan.branches().map(|(clauses, columns)| {
+        let clauses = fold::constants(context, clauses);
+        let wanted = walk::wanted_after(&clauses, columns, plan.slots);
+        let (mut operators, mut rows) = (Vec::new(), 1.0);
+        let mut rest = (clauses.as_slice(), wanted.as_slice());
+        loop {
+            let writing = rest.0.iter().position(Clause::writes);
+            let reading = writing.unwrap_or(rest.0.len());
+            let (before, after) = (rest.0.split_at(reading), rest.1.split_at(reading));
+            // How many rows a writing clause gives is known only when it is run.
+            let one_row = rest.0.len() == clauses.len();
+            let stages = pipeline::stages(context, before.0, after.0, one_row)?;
+            rows = pipeline::describe(&stages, rows, &mut operators);
+            let (Some((clause, later)), Some((_, wanted))) =
+                (before.1.split_first(), after.1.split_first())
+            else {
+                break;
+            };
+            operators.extend(write::describe(clause, snapshot.schema(), rows));
+            rest = (later, wanted);
+        }
+        Ok(named(operators, plan))
+    });
+    branches.collect()
+}
+
+/// Runs a plan that only reads, and gives its operators with what came out of each, and the number of
+/// rows. These are held to the limits and given to nobody.
+///
+/// # Errors
+/// As for [`super::read`].
+pub fn profile(
+    plan: &Plan,
+    parameters: &Parameters,
+    snapshot: &Snapshot,
+    limits: &Limits,
+) -> Result<(Vec<Vec<Operator>>, u64), ExecuteError> {
+    let statement = Statement::new(plan, parameters, limits)?.timed();
+    let context = Context {
+        snapshot,
+        statement: &statement,
+        around: &[],
+    };
+    statement.check()?;
+    check_size(plan)?;
+    let mut nobody = |_: &[_]| ControlFlow::Continue(());
+    let mut output = Output::new(&statement, plan, limits, &mut nobody);
+    let mut branches = Vec::new();
+    for (clauses, columns) in plan.branches() {
+        let clauses = fold::constants(context, clauses);
+        let wanted = walk::wanted_after(&clauses, columns, plan.slots);
+        let mut stages = pipeline::stages(context, &clauses, &wanted, true)?;
+        let row = statement.empty_row();
+        pipeline::run_timed(&mut stages, [row], &mut |row| output.take(columns, row))?;
+        let mut operators = Vec::new();
+        pipeline::describe(&stages, 1.0, &mut operators);
+        branches.push(named(operators, plan));
+    }
+    Ok((branches, output.rows as u64))
+}
+
+fn named(mut operators: Vec<Operator>, plan: &Plan) -> Vec<Operator> {
+    for operator in &mut operators {
+        operator.details = operator::with_names(&operator.details, &plan.names);
+    }
+    operators
+}

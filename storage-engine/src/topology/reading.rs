@@ -1,0 +1,212 @@
+//! Reading an adjacency without a look-up for each link: degrees of whole ranges of nodes, far ends as
+//! runs of memory, loops.
+//!
+//! What stands in levels is contiguous. Nodes with links that were added or lost since are few: they are
+//! named by [`Adjacency::irregular`], and asked one by one.
+
+use std::sync::OnceLock;
+
+use super::{Adjacency, Level, Link, Nodes};
+use crate::packed::Numbers;
+
+/// What a node counts for.
+pub(crate) trait Weight: Copy {
+    /// As a number.
+    fn number(self) -> u64;
+}
+
+impl Weight for u8 {
+    fn number(self) -> u64 {
+        u64::from(self)
+    }
+}
+
+impl Weight for u64 {
+    fn number(self) -> u64 {
+        self
+    }
+}
+
+/// Weights of the nodes from an id on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weights<'w, T> {
+    /// The id of the first.
+    pub(crate) first: u64,
+    pub(crate) values: &'w [T],
+}
+
+impl<T: Weight> Weights<'_, T> {
+    /// That of a node; 0 of one that is not among them.
+    pub(crate) fn of(&self, id: u64) -> u64 {
+        let place = usize::try_from(id.wrapping_sub(self.first)).unwrap_or(usize::MAX);
+        self.values.get(place).map_or(0, |weight| weight.number())
+    }
+}
+
+impl Adjacency {
+    /// Adds to each of `degrees`, which stand for the nodes from `first` on, how many links the levels
+    /// have of it. Right for all but [`Self::irregular`] nodes.
+    pub(crate) fn add_degrees(&self, first: u64, degrees: &mut [u32]) {
+        for held in self.levels.iter() {
+            held.level.add_degrees(first, degrees);
+        }
+    }
+
+    /// The nodes whose links are not just those of the levels.
+    pub(crate) fn irregular(&self) -> impl Iterator<Item = u64> + '_ {
+        self.added.keys().chain(self.gone.keys()).copied()
+    }
+
+    /// Whether the links of a node are just those of the levels.
+    pub(crate) fn is_regular(&self, from: u64) -> bool {
+        (self.added.is_empty() || !self.added.contains_key(&from)) && !self.has_gone(from)
+    }
+
+    /// The sum of the weights of the far ends of a regular node's links.
+    pub(crate) fn sum<T: Weight>(&self, from: u64, weights: Weights<'_, T>) -> u64 {
+        let levels = self.levels.iter();
+        levels.fold(0, |sum, held| {
+            sum.saturating_add(held.level.sum(from, weights))
+        })
+    }
+
+    /// Links from a node to itself, those of edges that are gone included. Only of a type whose ends
+    /// are of one type: else a node and itself are two.
+    pub(crate) fn loops(&self) -> impl Iterator<Item = Link> + '_ {
+        let levels = self.levels.iter();
+        let levels = levels.flat_map(|held| held.level.loops().iter());
+        levels.chain(self.added_loops.iter()).copied()
+    }
+}
+
+impl Level {
+    fn add_degrees(&self, first: u64, degrees: &mut [u32]) {
+        match &self.nodes {
+            Nodes::Dense(base) => {
+                let places = (self.offsets.len() as u64).saturating_sub(1);
+                let end = (first + degrees.len() as u64).min(base + places);
+                let begin = first.max(*base);
+                if begin >= end {
+                    return;
+                }
+                let index = |id: u64, from: u64| usize::try_from(id - from).unwrap_or(usize::MAX);
+                let degrees = &mut degrees[index(begin, first)..index(end, first)];
+                self.add_ranges(index(begin, *base), degrees);
+            }
+            Nodes::Sparse(ids) => {
+                let end = first + degrees.len() as u64;
+                let mut place = ids.lower_bound(first);
+                while let Some(id) = ids.get(place).filter(|id| *id < end) {
+                    let at = usize::try_from(id - first).unwrap_or(usize::MAX);
+                    let count = self.place_range(place).unwrap_or_default().len();
+                    degrees[at] += u32::try_from(count).unwrap_or(u32::MAX);
+                    place += 1;
+                }
+            }
+        }
+    }
+
+    /// Adds the lengths of the ranges from a place on.
+    fn add_ranges(&self, place: usize, degrees: &mut [u32]) {
+        if let Numbers::Narrow { offsets, .. } = &self.offsets
+            && let Some(offsets) = offsets.get(place..=place + degrees.len())
+        {
+            let ends = offsets.iter().skip(1);
+            for ((degree, start), end) in degrees.iter_mut().zip(offsets).zip(ends) {
+                *degree += end - start;
+            }
+            return;
+        }
+        for (at, degree) in degrees.iter_mut().enumerate() {
+            let count = self.place_range(place + at).unwrap_or_default().len();
+            *degree += u32::try_from(count).unwrap_or(u32::MAX);
+        }
+    }
+
+    fn sum<T: Weight>(&self, from: u64, weights: Weights<'_, T>) -> u64 {
+        let range = self.range(from);
+        if range.is_empty() {
+            return 0;
+        }
+        match &self.far {
+            Numbers::Narrow { base, offsets } => {
+                let shift = base.wrapping_sub(weights.first);
+                let far = offsets.get(range).unwrap_or_default();
+                far.iter().fold(0, |sum, offset| {
+                    let place = u64::from(*offset).wrapping_add(shift);
+                    let place = usize::try_from(place).unwrap_or(usize::MAX);
+                    let weight = weights.values.get(place);
+                    sum.saturating_add(weight.map_or(0, |weight| weight.number()))
+                })
+            }
+            far => range.fold(0, |sum, index| {
+                let id = far.get(index).unwrap_or(u64::MAX);
+                sum.saturating_add(weights.of(id))
+            }),
+        }
+    }
+
+    /// Looked for once, when they are first asked for.
+    fn loops(&self) -> &[Link] {
+        self.loops.get_or_init(|| {
+            let edges = self.edges().filter(|(_, from, to)| from == to);
+            edges.map(|(edge, _, node)| Link { edge, node }).collect()
+        })
+    }
+}
+
+/// Where a level keeps its loops.
+pub(super) type Loops = OnceLock<Box<[Link]>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn degrees_sums_and_loops_are_those_of_the_links() {
+        for far in [40, 1_000_000] {
+            let edges = [(1, 5, 7), (2, 5, 5), (3, 6, 5), (4, far, 9), (5, far, far)];
+            let mut adjacency = Adjacency::build(edges.into_iter());
+            let more = [(6, 5, 6), (7, 9, 9)];
+            adjacency.add_level(&Level::build(more.into_iter()).into(), 2);
+            for first in [0, 3, 6, far - 1, far] {
+                let mut degrees = [0; 10];
+                adjacency.add_degrees(first, &mut degrees);
+                let expected: Vec<u32> = (first..first + 10)
+                    .map(|id| u32::try_from(adjacency.links(id).count()).expect("few"))
+                    .collect();
+                assert_eq!(degrees.as_slice(), expected);
+            }
+            let values: Vec<u64> = (4..10).map(|id| id * id).collect();
+            let weights = Weights {
+                first: 4,
+                values: &values,
+            };
+            assert_eq!(adjacency.sum(5, weights), 49 + 25 + 36);
+            assert_eq!(adjacency.sum(far, weights), 81);
+            assert_eq!(adjacency.sum(far + 1, weights), 0);
+            let (marks, first) = ([1_u8, 0, 1], 5);
+            let weights = Weights {
+                first,
+                values: &marks,
+            };
+            assert_eq!(adjacency.sum(5, weights), 2);
+
+            assert!(adjacency.is_regular(6) && adjacency.irregular().next().is_none());
+            adjacency.add(6, Link { edge: 8, node: 6 });
+            adjacency.lose(5);
+            let mut irregular: Vec<u64> = adjacency.irregular().collect();
+            irregular.sort_unstable();
+            assert_eq!(irregular, [5, 6]);
+            assert!(!adjacency.is_regular(5) && !adjacency.is_regular(6));
+            let mut loops: Vec<u64> = adjacency.loops().map(|link| link.edge).collect();
+            loops.sort_unstable();
+            assert_eq!(loops, [2, 5, 7, 8]);
+            let folded = adjacency.folded(|edge| edge != 2);
+            let mut loops: Vec<u64> = folded.loops().map(|link| link.edge).collect();
+            loops.sort_unstable();
+            loops.retain(|edge| *edge != 2);
+            assert_eq!(loops, [5, 7, 8]);
+        }
+    }
+}
