@@ -77,6 +77,7 @@ pub(crate) async fn run(
         if_commit: request.if_commit.as_deref().map(commit_id).transpose()?,
         request: Some(origin.request_id),
         deadline: limits.deadline,
+        in_place: true,
         ..WriteRequest::default()
     };
     let statements = statements(request.query, request.params, request.statements)?;
