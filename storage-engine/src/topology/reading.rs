@@ -21,6 +21,12 @@ impl Weight for u8 {
     }
 }
 
+impl Weight for u32 {
+    fn number(self) -> u64 {
+        u64::from(self)
+    }
+}
+
 impl Weight for u64 {
     fn number(self) -> u64 {
         self

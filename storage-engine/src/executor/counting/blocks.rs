@@ -47,18 +47,24 @@ impl Total {
 }
 
 /// The ids of a type as one range.
-struct Range {
-    first: u64,
-    len: usize,
+pub(super) struct Range {
+    pub(super) first: u64,
+    pub(super) len: usize,
 }
 
 impl Range {
     /// `None` when there are no rows, or far fewer than the range would have places.
-    fn of(rows: &Rows) -> Option<Self> {
+    pub(super) fn of(rows: &Rows) -> Option<Self> {
         let (first, last) = rows.bounds()?;
         let len = usize::try_from(last - first).ok()?.checked_add(1)?;
         let count = usize::try_from(rows.count).unwrap_or(usize::MAX);
         (len / 4 <= count.saturating_add(BLOCK)).then_some(Self { first, len })
+    }
+
+    /// The place of an id.
+    pub(super) fn place(&self, id: u64) -> Option<usize> {
+        let place = usize::try_from(id.checked_sub(self.first)?).ok()?;
+        (place < self.len).then_some(place)
     }
 }
 

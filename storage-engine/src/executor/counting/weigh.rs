@@ -20,7 +20,7 @@ use crate::executor::matching::search::key_of;
 use crate::topology::{Link, Weights};
 
 /// What an entry of [`Sums`] takes, with the room that a map keeps free.
-const ENTRY_BYTES: usize = 32;
+pub(super) const ENTRY_BYTES: usize = 32;
 
 /// Ids of nodes, by the place of their type.
 pub(super) type Few = Vec<Vec<u64>>;
@@ -51,7 +51,7 @@ impl<'a> Weigher<'a> {
     }
 
     /// Makes a vertex and all below it ready to be asked about `visits` nodes.
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         vertex: &mut Vertex<'a>,
         row: &mut Row,
@@ -98,7 +98,10 @@ impl<'a> Weigher<'a> {
                 continue;
             }
             self.prepare(&mut branch.child, row, 0.0)?;
-            let sums = self.push(&vertex.types, branch, row)?;
+            let sums = match branch.reach {
+                Some(length) => self.reach(&vertex.types, branch, length)?,
+                None => self.push(&vertex.types, branch, row)?,
+            };
             let fewer: Few = sums
                 .iter()
                 .map(|sums| sums.keys().copied().collect())
@@ -154,6 +157,10 @@ impl<'a> Weigher<'a> {
         few: &Few,
         row: &mut Row,
     ) -> Result<Vec<Known>, ExecuteError> {
+        if let Some(sums) = vertex.lone_sums() {
+            let known = sums.iter().map(|(_, sums)| Known::Some(sums.clone()));
+            return Ok(known.collect());
+        }
         let mut known = Vec::with_capacity(few.len());
         for (type_id, ids) in vertex.types.iter().zip(few) {
             let mut sums = Sums::default();
