@@ -121,7 +121,7 @@ impl<'a> CountStage<'a> {
     fn factor(&mut self, weigher: &Weigher<'a>, row: &mut Row) -> Result<u64, ExecuteError> {
         let mut factor = 1_u128;
         for tree in self.pattern.trees.iter_mut().skip(1) {
-            factor = factor.saturating_mul(weigher.total(tree, row)?.weight);
+            factor = factor.saturating_mul(weigher.total(tree, false, row)?.weight);
         }
         Ok(u64::try_from(factor).unwrap_or(u64::MAX))
     }
@@ -136,7 +136,8 @@ impl<'a> CountStage<'a> {
         let Some(tree) = self.pattern.trees.first_mut().filter(|_| factor > 0) else {
             return MORE;
         };
-        let total = weigher.total(tree, row)?;
+        let with_nodes = self.tallies.contains(&Tally::Once);
+        let total = weigher.total(tree, with_nodes, row)?;
         let weight = total.weight.saturating_mul(u128::from(factor));
         let weight = u64::try_from(weight).unwrap_or(u64::MAX);
         self.groups.add_counts(weight, total.nodes, &self.tallies);
@@ -287,13 +288,22 @@ fn link(schema: &language::schema::Schema, branch: &tree::Branch<'_>, node: &str
 }
 
 impl<'a> Weigher<'a> {
-    /// What the nodes of a root count for together.
-    fn total(&self, root: &mut Vertex<'a>, row: &mut Row) -> Result<Total, ExecuteError> {
+    /// What the nodes of a root count for together; `with_nodes` also how many those are.
+    fn total(
+        &self,
+        root: &mut Vertex<'a>,
+        with_nodes: bool,
+        row: &mut Row,
+    ) -> Result<Total, ExecuteError> {
         let mut total = Total::default();
         let few = self.prepare_branches(root, row, f64::INFINITY)?;
         if let Some(sums) = root.lone_sums() {
             let weights = sums.iter().flat_map(|(_, sums)| sums.values());
             weights.for_each(|weight| total.add(&[*weight]));
+            return Ok(total);
+        }
+        if !with_nodes && let Some(weight) = self.product(root, row)? {
+            total.weight = weight;
             return Ok(total);
         }
         match few {

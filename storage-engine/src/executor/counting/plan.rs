@@ -138,7 +138,11 @@ impl<'a> Patterns<'a> {
         let (names, others) = (&one.edge.names, &other.edge.names);
         let named =
             names.is_empty() || others.is_empty() || names.iter().any(|name| others.contains(name));
-        let meet = |a: Slot, b: Slot| !self.types(a).is_disjoint(&self.types(b));
+        let types = |slot: Slot| self.planner.nodes.get(&slot).map(|facts| &facts.types);
+        let meet = |a: Slot, b: Slot| match (types(a), types(b)) {
+            (Some(a), Some(b)) => !a.is_disjoint(b),
+            _ => false,
+        };
         let straight = meet(one.left, other.left) && meet(one.right, other.right);
         let crossed = meet(one.left, other.right) && meet(one.right, other.left);
         one.clause == other.clause

@@ -22,6 +22,9 @@ use crate::topology::{Link, Weights};
 /// What an entry of [`Sums`] takes, with the room that a map keeps free.
 pub(super) const ENTRY_BYTES: usize = 32;
 
+/// Room for so many sums may be made before they are known to differ.
+const MOST_RESERVED: usize = 1_024;
+
 /// Ids of nodes, by the place of their type.
 pub(super) type Few = Vec<Vec<u64>>;
 
@@ -102,12 +105,10 @@ impl<'a> Weigher<'a> {
                 Some(length) => self.reach(&vertex.types, branch, length)?,
                 None => self.push(&vertex.types, branch, row)?,
             };
-            let fewer: Few = sums
-                .iter()
-                .map(|sums| sums.keys().copied().collect())
-                .collect();
-            if few.as_ref().is_none_or(|few| count(&fewer) < count(few)) {
-                few = Some(fewer);
+            let fewer: usize = sums.iter().map(Sums::len).sum();
+            if few.as_ref().is_none_or(|few| fewer < count(few)) {
+                let keys = sums.iter().map(|sums| sums.keys().copied().collect());
+                few = Some(keys.collect());
             }
             branch.sums = Some(vertex.types.iter().copied().zip(sums).collect());
         }
@@ -200,6 +201,20 @@ impl<'a> Weigher<'a> {
                 };
                 for (far, weight) in weights {
                     let before = sums[place].len();
+                    let back = hop.table.adjacency(!hop.outgoing);
+                    if branch.is_plain() && hop.loops.is_none() && back.is_regular(*far) {
+                        let count = back.degree_in_levels(*far);
+                        let count = usize::try_from(count).unwrap_or(usize::MAX);
+                        self.context.statement.steps(count)?;
+                        let sums = &mut sums[place];
+                        sums.reserve(count.min(MOST_RESERVED));
+                        back.each_far(*far, |near| {
+                            let sum = sums.entry(near).or_default();
+                            *sum = sum.saturating_add(*weight);
+                        });
+                        self.charge((sums.len() - before) * ENTRY_BYTES)?;
+                        continue;
+                    }
                     for back in hop.links_back(*far) {
                         self.context.step()?;
                         let link = Link {
