@@ -47,6 +47,8 @@ pub(crate) struct Link<'a> {
     pub(crate) edge: &'a EdgePattern,
     pub(crate) right: Slot,
     pub(super) shortest: Option<Shortest>,
+    /// Another relationship of its clause may be the same one.
+    pub(super) shared: bool,
     pub(super) list_wanted: bool,
 }
 
@@ -120,6 +122,7 @@ impl<'a> Planner<'a> {
             steps: Vec::new(),
         };
         planner.collect(wanted);
+        planner.share();
         planner.narrow();
         planner.collect_conditions();
         planner
@@ -247,6 +250,7 @@ impl<'a> Planner<'a> {
                 from,
                 to,
                 to_bound,
+                shared: link.shared,
                 ways: Ways::new(snapshot, edge, reversed, far),
                 back: Ways::new(snapshot, edge, !reversed, near),
             };
