@@ -14,8 +14,8 @@ use crate::segment::Segment;
 use crate::walk::{Cursor, Entry, SegmentEnd, check_link, visit_frame, walk_segment};
 use crate::{Digest, Error, Lsn, Reason, VisitError};
 
-/// A place in a journal, from which it is followed.
-#[derive(Debug)]
+/// A place in a journal, from which it is followed. A copy goes its own way.
+#[derive(Debug, Clone)]
 pub struct Tail {
     folder: PathBuf,
     cursor: Cursor,

@@ -11,7 +11,6 @@ mod read;
 pub use read::Operators;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -133,6 +132,7 @@ impl Handles {
         registration: &Registration,
     ) -> Result<Option<Reader>, HandleError> {
         let graph = self.open_graph(permit, registration)?;
+        let graph = graph.filter(Graph::is_current);
         Ok(graph.map(|graph| Reader::on(registration, graph)))
     }
 
@@ -176,6 +176,7 @@ impl Handles {
         match &*state {
             State::Closed | State::Withheld(_) => Standing::Closed,
             State::Open(_) | State::Following(_) => Standing::Open,
+            State::Broken(broken) if broken.passes() => Standing::Closed,
             State::Broken(broken) => Standing::Broken(with_causes(broken.error.as_ref())),
         }
     }
@@ -221,7 +222,16 @@ impl Handles {
         if let State::Following(follower) = &*state {
             return Ok(Source::Followed(follower.clone()));
         }
-        self.open(&mut state, registration)
+        let source = self.open(&mut state, registration)?;
+        let Source::Written(graph) = &source else {
+            return Ok(source);
+        };
+        match graph.hold_on() {
+            Ok(()) => Ok(source),
+            // Another process has come.
+            Err(_) if graph.is_lost() => self.open(&mut state, registration),
+            Err(error) => Err(HandleError::NotNow(Arc::new(error))),
+        }
     }
 
     fn slot(&self, permit: &Permit, registration: &Registration) -> Result<Arc<Slot>, HandleError> {
@@ -235,14 +245,18 @@ impl Handles {
         clippy::disallowed_methods,
         reason = "this is the one place that opens a graph, and its callers ask for a permit first"
     )]
-    fn open(&self, state: &mut State, registration: &Registration) -> Result<Source, HandleError> {
+    pub(crate) fn open(
+        &self,
+        state: &mut State,
+        registration: &Registration,
+    ) -> Result<Source, HandleError> {
         match state {
             State::Open(graph) if !graph.is_lost() => return Ok(Source::Written(graph.clone())),
             // Another process has taken over, or the store was out of reach: only opening it again
             // tells what the graph has.
             State::Open(_) => {}
             State::Broken(broken) if !broken.is_due() => {
-                return Err(HandleError::Broken(broken.error.clone()));
+                return Err(broken.refusal());
             }
             State::Withheld(_) => return Err(HandleError::Changed),
             // Closing may have come between the two locks, and has passed this slot by now.
@@ -250,11 +264,8 @@ impl Handles {
             State::Closed | State::Following(_) | State::Broken(_) => {}
         }
         let folder = registration.uri.canonical();
-        let store = match uri::is_remote(folder) {
-            true => Store::at(&folder.to_string_lossy()).map_err(OpenError::from),
-            false => Ok(folder.into()),
-        };
-        let opened = match store.and_then(|store| Graph::open(store, self.options.clone())) {
+        let opened = match place(folder).and_then(|store| Graph::open(store, self.options.clone()))
+        {
             // Asked with the writer lock in hand, which a delete has had until it was done.
             Ok(graph) => match is_deleted(&self.state_folder, &registration.graph_id, folder) {
                 Ok(false) => {
@@ -266,12 +277,14 @@ impl Handles {
                     return Err(deleted.map_or_else(unseen, |_| HandleError::Absent));
                 }
             },
-            Err(OpenError::Locked { .. }) if !uri::is_remote(folder) => match state {
+            Err(OpenError::Locked { .. }) => match state {
                 State::Following(follower) => Ok(Source::Followed(follower.clone())),
-                _ => Follower::open(folder, self.options.clone()).map(|follower| {
-                    *state = State::Following(follower.clone());
-                    Source::Followed(follower)
-                }),
+                _ => place(folder)
+                    .and_then(|store| Follower::open(store, self.options.clone()))
+                    .map(|follower| {
+                        *state = State::Following(follower.clone());
+                        Source::Followed(follower)
+                    }),
             },
             Err(error) => Err(error),
         };
@@ -281,7 +294,12 @@ impl Handles {
             let graph_id = registration.graph_id.as_str();
             tracing::error!(graph_id, error = causes, "cannot open a graph");
             // What a reader finds beside a writer at work says nothing of the files.
-            if passes(&error) || matches!(state, State::Following(_)) {
+            if error.is_passing() || matches!(state, State::Following(_)) {
+                // Each attempt to reach an object store takes its time: those who waited for this one
+                // do not make another.
+                if uri::is_remote(folder) && !matches!(state, State::Following(_)) {
+                    *state = State::Broken(SetAside::for_now(error.clone()));
+                }
                 return HandleError::NotNow(error);
             }
             *state = State::Broken(SetAside::after(state, error.clone()));
@@ -365,8 +383,7 @@ pub(crate) fn hold(folder: &Path) -> Result<Hold, OpenError> {
         let lock = storage_engine::hold(folder)?;
         return Ok(Hold::Local { _lock: lock });
     }
-    let store = Store::at(&folder.to_string_lossy())?;
-    let graph = Graph::open(store, storage_engine::Options::default())?;
+    let graph = Graph::open(place(folder)?, storage_engine::Options::default())?;
     Ok(Hold::Remote { graph })
 }
 
@@ -387,26 +404,12 @@ fn unseen(error: DiskError) -> HandleError {
     HandleError::Changed
 }
 
-/// Whether the next request may find the graph well: another process has it, or the system refused
-/// something (too many open files, say) without a word on what is in the files.
-fn passes(error: &OpenError) -> bool {
-    if error.is_passing() {
-        return true;
+/// The store at a canonical place.
+fn place(folder: &Path) -> Result<Store, OpenError> {
+    match uri::is_remote(folder) {
+        true => Ok(Store::at(&folder.to_string_lossy())?),
+        false => Ok(folder.into()),
     }
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return !matches!(
-                error.kind(),
-                io::ErrorKind::NotFound
-                    | io::ErrorKind::InvalidData
-                    | io::ErrorKind::UnexpectedEof
-                    | io::ErrorKind::Other
-            );
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// How many records there are, by name of the type.

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use policy::Permit;
 use storage_engine::OpenError;
 
-use crate::Registration;
 use crate::handle::{Handles, State};
-use crate::refusal::{HandleError, WrongPermit};
+use crate::refusal::{HandleError, WrongPermit, with_causes};
+use crate::{GraphId, Registration, Registry};
 
 /// How long a graph is left alone after it could not be opened for the first time.
 const FIRST: Duration = Duration::from_secs(5);
+/// How long one is left alone that could not be reached.
+const PAUSE: Duration = Duration::from_secs(1);
 /// The longest that it is left alone.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -21,19 +23,45 @@ pub(crate) struct SetAside {
     pub(crate) error: Arc<OpenError>,
     since: Instant,
     wait: Duration,
+    /// It could not be reached, which says nothing of what is in it.
+    passes: bool,
 }
 
 impl SetAside {
     /// It failed, after it stood like this.
     pub(crate) fn after(state: &State, error: Arc<OpenError>) -> Self {
         let wait = match state {
-            State::Broken(before) => (before.wait * 2).clamp(FIRST, LONGEST),
+            State::Broken(before) if !before.passes => (before.wait * 2).clamp(FIRST, LONGEST),
             _ => FIRST,
         };
         Self {
             error,
             since: Instant::now(),
             wait,
+            passes: false,
+        }
+    }
+
+    /// It could not be reached.
+    pub(crate) fn for_now(error: Arc<OpenError>) -> Self {
+        Self {
+            error,
+            since: Instant::now(),
+            wait: PAUSE,
+            passes: true,
+        }
+    }
+
+    /// Whether nothing is known to be wrong with it.
+    pub(crate) fn passes(&self) -> bool {
+        self.passes
+    }
+
+    /// What those are told who come before it is due.
+    pub(crate) fn refusal(&self) -> HandleError {
+        match self.passes {
+            true => HandleError::NotNow(self.error.clone()),
+            false => HandleError::Broken(self.error.clone()),
         }
     }
 
@@ -43,7 +71,34 @@ impl SetAside {
     }
 }
 
+impl Registry {
+    /// Opens every graph, and says which cannot be used and why, by id. Nothing comes out of any, so that it
+    /// needs no permit. Blocks.
+    #[must_use]
+    pub fn open_all(&self) -> Vec<(GraphId, String)> {
+        let snapshot = self.snapshot();
+        let graphs = snapshot.graphs.values();
+        let reason = |graph: &Registration| match graph.broken_policy() {
+            Some(reason) => Some(reason.to_owned()),
+            None => self
+                .handles()
+                .attempt(graph)
+                .err()
+                .map(|error| with_causes(&error)),
+        };
+        graphs
+            .filter_map(|graph| Some((graph.graph_id.clone(), reason(graph)?)))
+            .collect()
+    }
+}
+
 impl Handles {
+    fn attempt(&self, registration: &Registration) -> Result<(), HandleError> {
+        let slot = self.slot_of(registration.uri.canonical());
+        let slot = slot.ok_or(HandleError::Closed)?;
+        self.open(&mut slot.state(), registration).map(|_| ())
+    }
+
     /// How many graphs are open, and how many were set aside.
     pub(crate) fn tally(&self) -> (usize, usize) {
         let slots: Vec<_> = match self.slots().as_ref() {
@@ -55,7 +110,7 @@ impl Handles {
             // One that is busy is being opened.
             match slot.0.try_lock().as_deref() {
                 Ok(State::Open(_) | State::Following(_)) => open += 1,
-                Ok(State::Broken(_)) => broken += 1,
+                Ok(State::Broken(aside)) if !aside.passes => broken += 1,
                 _ => {}
             }
         }

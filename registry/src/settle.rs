@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use storage_engine::OpenError;
-
 use crate::config::{self, ConfigFile, GraphEntry};
 use crate::deleted::{self, Deleted, Stage};
 use crate::durable::{self, DiskError};
@@ -105,8 +103,9 @@ fn create(
                 _hold = Some(held);
                 settlement = look()?;
             }
-            // What crashed half-way in an object store cannot be opened.
-            Err(error) if uri::is_remote(folder) && !matches!(error, OpenError::Locked { .. }) => {}
+            // What crashed half-way in an object store cannot be opened; one that cannot be reached
+            // may be in use.
+            Err(error) if uri::is_remote(folder) && !error.is_passing() => {}
             Err(error) => {
                 let error = with_causes(&error);
                 tracing::warn!(folder = %folder.display(), error, "a graph of an unfinished create cannot be held");

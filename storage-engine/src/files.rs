@@ -27,6 +27,11 @@ impl FileError {
     pub(crate) fn is_missing(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
     }
+
+    /// The system, or the object store, does not allow it.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.source.kind() == io::ErrorKind::PermissionDenied
+    }
 }
 
 /// Names the operation that an IO error came from.

@@ -52,6 +52,7 @@ mod keys;
 mod lease;
 mod lock;
 mod packed;
+mod reach;
 mod record;
 mod replay;
 mod rows;
@@ -77,6 +78,9 @@ pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};
 pub use snapshot::{Neighbour, Snapshot};
 pub use store::{Contents, PlaceError, Store};
 pub use transaction::{Transaction, WriteError};
+
+/// Whether this program was built with object stores.
+pub const HAS_OBJECT_STORES: bool = cfg!(feature = "aws");
 
 #[cfg(test)]
 #[allow(

@@ -29,11 +29,12 @@ use tokio::runtime::Runtime;
 
 use crate::columns::{ID, Layout};
 use crate::disk;
+use crate::files::FileError;
 use crate::rows::Unwritten;
 use crate::store::Store;
 
 pub(crate) use compaction::{compact, urgency};
-pub(crate) use contents::{DETACHED, FOLDERS, contents};
+pub(crate) use contents::{DETACHED, FOLDERS, contents, has_half_a_manifest};
 
 /// All graphs share one small Lance session: its caches only serve folding and opening.
 const SESSION_CACHE_BYTES: usize = 16 << 20;
@@ -76,8 +77,8 @@ pub(crate) struct TableVersion {
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// No thread could be started.
-    #[error("cannot start the runtime for tables: {0}")]
-    Runtime(&'static std::io::Error),
+    #[error("cannot start the runtime for tables")]
+    Runtime(#[source] &'static std::io::Error),
     /// Lance failed.
     #[error("the table {folder} cannot be {action}")]
     Lance {
@@ -92,6 +93,9 @@ pub enum TableError {
     /// Lance panicked, as it does on some files that are cut short.
     #[error("a table cannot be read or written: Lance panicked")]
     Panicked,
+    /// Its files could not be listed.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The version opened is not the one named, or does not hold what it should.
     #[error("the table {folder} has {found}, the checkpoint says {expected}")]
     Mismatch {

@@ -7,7 +7,7 @@ mod disk;
 mod history;
 mod memory;
 mod model;
-mod objects;
+pub(crate) mod objects;
 mod open;
 mod past;
 mod repeated;
@@ -16,15 +16,17 @@ mod transfer;
 mod turns;
 mod writing;
 
+use std::cell::RefCell;
 use std::path::Path;
+use std::rc::Rc;
 
 use language::schema::{PropertyId, Schema, TypeId};
 use language::value::{NodeRef, Value};
 use tempfile::TempDir;
 
 use crate::{
-    CommitError, Graph, NewGraph, Options, Snapshot, Store, Transaction, WriteError, WriteRequest,
-    Written,
+    At, CommitError, Follower, Graph, NewGraph, Options, PastLimits, Snapshot, Store, Transaction,
+    WriteError, WriteRequest, Written,
 };
 
 const SCHEMA: &str = "
@@ -42,10 +44,34 @@ struct Fixture {
     schema: Schema,
 }
 
+/// Makes a place for a graph.
+type Somewhere = Rc<dyn Fn() -> (TempDir, Store)>;
+
+thread_local! {
+    static ELSEWHERE: RefCell<Option<Somewhere>> = const { RefCell::new(None) };
+}
+
+/// A new place for a graph: in a folder, unless the test is run [`elsewhere`].
+fn somewhere() -> (TempDir, Store) {
+    let elsewhere = ELSEWHERE.with_borrow(Clone::clone);
+    if let Some(elsewhere) = elsewhere {
+        return elsewhere();
+    }
+    let home = TempDir::new().expect("a temporary folder");
+    let store = Store::from(home.path().join("g"));
+    (home, store)
+}
+
+/// Runs a test on graphs in other places.
+fn elsewhere(places: impl Fn() -> (TempDir, Store) + 'static, test: impl FnOnce()) {
+    ELSEWHERE.set(Some(Rc::new(places)));
+    test();
+    ELSEWHERE.set(None);
+}
+
 impl Fixture {
     fn new() -> Self {
-        let home = TempDir::new().expect("a temporary folder");
-        let store = Store::from(home.path().join("g"));
+        let (home, store) = somewhere();
         Self::at(home, store)
     }
 
@@ -249,6 +275,44 @@ on_every_store! {
     large_bodies_go_to_side_files,
     eight_writers_share_the_log,
     objects_of_every_size_are_kept,
+    a_second_process_reads_along,
+}
+
+fn a_second_process_reads_along(mut fixture: Fixture) {
+    let small = Options {
+        fold_rows: 5,
+        ..Options::default()
+    };
+    let follower = Follower::open(&fixture.store, small).expect("opened");
+    let holder = follower.holder().expect("somebody writes");
+    assert_eq!(holder.pid, std::process::id());
+    for number in 0..12 {
+        let ann = fixture.add_person(&format!("{number}@x"), number);
+        fixture.connect(ann, ann);
+        let seen = follower.snapshot().expect("read");
+        assert_eq!(contents(&seen), fixture.contents());
+        if number % 4 == 3 {
+            fixture.graph().fold().expect("folded");
+        }
+    }
+    let status = follower.status();
+    assert_eq!(status.lsn, fixture.graph().snapshot().lsn());
+    assert!(status.checkpoint.is_some(), "{status:?}");
+    let limits = PastLimits::default();
+    let then = follower
+        .snapshot_at(At::Sequence(3), &limits)
+        .expect("read");
+    assert_eq!(contents(&then).lines().count(), 2);
+    let also = fixture.graph().snapshot_at(At::Sequence(3), &limits);
+    assert_eq!(contents(&also.expect("read")), contents(&then));
+    let left = fixture.store.list_if_there("leases").expect("listed");
+    assert!(left.is_empty(), "{left:?}");
+    fixture.graph().close().expect("closed");
+    assert_eq!(follower.holder(), None);
+    fixture.reopen();
+    fixture.add_person("last@x", 1);
+    let seen = follower.snapshot().expect("read");
+    assert_eq!(contents(&seen), fixture.contents());
 }
 
 fn objects_of_every_size_are_kept(fixture: Fixture) {

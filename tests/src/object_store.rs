@@ -1,9 +1,12 @@
 //! Graphs in an object store: the real program against moto, a server that speaks S3's protocol.
 //! `./dev test` installs it; where it is not, this says so and is skipped.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::blocking::Client;
@@ -63,10 +66,87 @@ fn moto() -> Option<Moto> {
     moto
 }
 
+/// A way to the store that can be cut.
+struct Way {
+    endpoint: String,
+    cut: Arc<AtomicBool>,
+}
+
+impl Way {
+    fn to(moto: &Moto) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let server = moto.endpoint.trim_start_matches("http://").to_owned();
+        let cut = Arc::new(AtomicBool::new(false));
+        let is_cut = cut.clone();
+        // Both end with the test's process.
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (server, is_cut) = (server.clone(), is_cut.clone());
+                std::thread::spawn(move || {
+                    let server = TcpStream::connect(server).expect("moto");
+                    let back = (server.try_clone(), client.try_clone());
+                    let (back, forth) = (back.0.expect("a copy"), back.1.expect("a copy"));
+                    let (there, here) = (is_cut.clone(), is_cut);
+                    std::thread::spawn(move || carry(back, forth, &there));
+                    carry(client, server, &here);
+                });
+            }
+        });
+        let endpoint = format!("http://127.0.0.1:{port}");
+        Self { endpoint, cut }
+    }
+}
+
+/// Until one of them ends, or the way is cut.
+fn carry(mut from: TcpStream, mut to: TcpStream, cut: &AtomicBool) {
+    let mut buffer = [0; 1 << 16];
+    while let Ok(count) = from.read(&mut buffer) {
+        let over = count == 0 || cut.load(Ordering::Acquire);
+        if over || to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
+
+#[test]
+fn a_store_that_is_away_for_a_while_breaks_no_graph() {
+    let Some(moto) = moto() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("trellis.yaml");
+    std::fs::write(&config, CONFIG).expect("written");
+    let first = moto.serve(&config);
+    assert_eq!(create(&first, "alpha", None).0, 201);
+    assert_eq!(add(&first, "alpha", "1@example.org").0, 200);
+    assert!(first.terminate().success());
+    let way = Way::to(&moto);
+    way.cut.store(true, Ordering::Release);
+    let second = Moto::serve_at(&way.endpoint, &config);
+    let http = Client::builder().no_proxy().build().expect("a client");
+    let query = json!({"query": "MATCH (p:Person) RETURN count(*) AS n"});
+    for _ in 0..2 {
+        let url = format!("{}/graphs/alpha/query", second.address());
+        let answer = http.post(url).json(&query).send().expect("an answer");
+        assert_eq!(answer.status().as_u16(), 503);
+        assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
+        let told: Value = answer.json().expect("JSON");
+        assert_eq!(told["code"], "unavailable", "not set aside: {told}");
+    }
+    way.cut.store(false, Ordering::Release);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(count(&second, "alpha"), (200, json!(1)));
+    assert_eq!(add(&second, "alpha", "2@example.org").0, 200);
+}
+
 impl Moto {
     fn serve(&self, config: &Path) -> Server {
+        Self::serve_at(&self.endpoint, config)
+    }
+
+    fn serve_at(endpoint: &str, config: &Path) -> Server {
         let variables = [
-            ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
+            ("AWS_ENDPOINT_URL", endpoint),
             ("AWS_ALLOW_HTTP", "true"),
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", "test"),
@@ -132,11 +212,16 @@ fn an_idle_server_is_succeeded_and_comes_back() {
         503,
         "the lease is not over"
     );
+    // Reading holds it, too.
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_secs(5));
+        assert_eq!(count(&first, "alpha"), (200, json!(1)));
+    }
+    assert_eq!(add(&second, "alpha", "2@example.org").0, 503);
     std::thread::sleep(Duration::from_secs(16));
     assert_eq!(add(&second, "alpha", "2@example.org").0, 200);
-    // The first has not noticed yet: it does when it writes, and acknowledges nothing.
-    let (status, answer) = add(&first, "alpha", "3@example.org");
-    assert_eq!(status, 503, "{answer}");
+    // The first has what is acknowledged as soon as it reads, and acknowledges nothing itself.
+    assert_eq!(count(&first, "alpha"), (200, json!(2)));
     let (status, answer) = add(&first, "alpha", "3@example.org");
     assert_eq!(
         (status, answer["code"].as_str()),
@@ -190,8 +275,15 @@ fn graphs_live_in_an_object_store() {
     assert_eq!(add(&server, "beta", "b@example.org").0, 200);
     assert_eq!(count(&server, "alpha"), (200, json!(5)));
 
-    // A second server finds the graph held, until the first has ended.
+    // A second server reads along and finds the graph held, until the first has ended.
     let second = moto.serve(&config);
+    for number in 5..9 {
+        assert_eq!(count(&second, "alpha"), (200, json!(number)));
+        let (status, answer) = add(&server, "alpha", &format!("{number}@example.org"));
+        assert_eq!(status, 200, "{answer}");
+        // What is acknowledged is there for everybody.
+        assert_eq!(count(&second, "alpha"), (200, json!(number + 1)));
+    }
     let (status, answer) = add(&second, "alpha", "two@example.org");
     assert_eq!(
         (status, answer["code"].as_str()),
@@ -199,12 +291,12 @@ fn graphs_live_in_an_object_store() {
         "{answer}"
     );
     server.kill();
-    assert_eq!(count(&second, "alpha"), (200, json!(5)));
+    assert_eq!(count(&second, "alpha"), (200, json!(9)));
     assert_eq!(add(&second, "alpha", "two@example.org").0, 200);
     assert!(second.terminate().success());
 
     let third = moto.serve(&config);
-    assert_eq!(count(&third, "alpha"), (200, json!(6)));
+    assert_eq!(count(&third, "alpha"), (200, json!(10)));
     assert_eq!(count(&third, "beta"), (200, json!(1)));
     // The store goes away and the server says so, with nothing of its settings.
     drop(moto);

@@ -34,7 +34,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         unauthenticated: arguments.unauthenticated,
         ..ServeOptions::new("")
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // It accepts connections and looks after things; requests have threads of their own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|source| Failure::Serve(source.into()))?;

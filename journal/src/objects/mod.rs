@@ -15,10 +15,13 @@
 //! - A writer that has not looked for longer than its lease looks at what follows its last object
 //!   before it writes, and before it acknowledges what took that long.
 //! - Objects are deleted ten leases after they were found to be of no use, and only by a writer that
-//!   has just seen that it is the last: a writer that was stopped in mid-put could otherwise store
-//!   its group under a number that is free again.
+//!   has just seen that it is the last ([`Seen`]): a writer that was stopped in mid-put could otherwise
+//!   store its group under a number that is free again. The journal itself is not needed while the
+//!   store is asked and while it deletes ([`Sight`]), so that nobody who writes waits for that.
 
+mod sight;
 mod store;
+mod tail;
 mod walk;
 mod writer;
 
@@ -26,6 +29,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
+pub use sight::{Looked, Seen, Sight};
+pub use tail::ObjectTail;
 pub use walk::{object_segments, read_objects};
 pub use writer::{ObjectJournal, ObjectOptions};
 
@@ -52,6 +57,11 @@ pub trait Objects: fmt::Debug + Send + Sync {
 
     /// Removes an object. One that is not there is none too many.
     fn delete(&self, name: &str) -> Result<(), ObjectError>;
+
+    /// Removes several objects, in no order.
+    fn delete_all(&self, names: &[String]) -> Result<(), ObjectError> {
+        names.iter().try_for_each(|name| self.delete(name))
+    }
 
     /// Waits before the `attempt`-th repetition, counted from 1, of what failed.
     fn wait(&self, attempt: u32);

@@ -41,34 +41,28 @@ pub(super) fn walk(
     };
     let mut cursor = None;
     let (mut entries, mut bytes) = (0, 0);
-    let mut rest = segments.get(chosen..).unwrap_or_default();
-    let mut size = FIRST_WINDOW;
-    while !rest.is_empty() {
-        let (window, after) = rest.split_at(size.min(rest.len()));
-        (rest, size) = (after, (2 * size).min(LAST_WINDOW));
-        let names: Vec<String> = window.iter().map(|it| object_name(it.first)).collect();
-        let found = objects.get_all(&names).map_err(unread(objects, &names))?;
-        for ((name, segment), found) in names.iter().zip(window).zip(found) {
-            // Listed, and deleted since: the caller's starting point is no longer kept.
-            let found = found.ok_or(Error::Collected {
-                after: start.after,
-                first: segment.first.next(),
-            })?;
-            let visited = step(
-                objects,
-                name,
-                segment.first,
-                &found,
-                &mut cursor,
-                start,
-                visit,
-            )?;
-            if visited > 0 {
-                entries += visited;
-                bytes += found.len() as u64;
-            }
+    let rest = segments.get(chosen..).unwrap_or_default();
+    read_all(objects, rest, &mut |name, segment, found| {
+        // Listed, and deleted since: the caller's starting point is no longer kept.
+        let found = found.ok_or(Error::Collected {
+            after: start.after,
+            first: segment.first.next(),
+        })?;
+        let visited = step(
+            objects,
+            name,
+            segment.first,
+            &found,
+            &mut cursor,
+            start,
+            visit,
+        )?;
+        if visited > 0 {
+            entries += visited;
+            bytes += found.len() as u64;
         }
-    }
+        Ok(())
+    })?;
     let cursor = cursor.ok_or_else(|| Error::Missing {
         folder: objects.place(""),
     })?;
@@ -85,6 +79,28 @@ pub(super) fn walk(
         bytes,
         segments,
     })
+}
+
+/// Takes an object of a listing: its name, what the listing says of it, its bytes if it is still there.
+type OnObject<'a> = dyn FnMut(&str, &SegmentSummary, Option<Vec<u8>>) -> Result<(), Error> + 'a;
+
+/// Reads objects in their order, several at once.
+pub(super) fn read_all(
+    objects: &dyn Objects,
+    mut rest: &[SegmentSummary],
+    take: &mut OnObject<'_>,
+) -> Result<(), Error> {
+    let mut size = FIRST_WINDOW;
+    while !rest.is_empty() {
+        let (window, after) = rest.split_at(size.min(rest.len()));
+        (rest, size) = (after, (2 * size).min(LAST_WINDOW));
+        let names: Vec<String> = window.iter().map(|it| object_name(it.first)).collect();
+        let found = objects.get_all(&names).map_err(unread(objects, &names))?;
+        for ((name, segment), found) in names.iter().zip(window).zip(found) {
+            take(name, segment, found)?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes one object as the next, and visits what it has after `start`.

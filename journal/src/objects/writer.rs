@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::sight::{Looked, Seen, Sight};
 use super::store::{Outcome, Packed, Unsettled, pack, store, unpack};
 use super::walk::{list, step, walk};
 use super::{DELETE_AFTER_LEASES, Moment, ObjectError, Objects, object_name};
@@ -37,7 +38,7 @@ pub struct ObjectJournal {
     /// When it was last seen that nobody else writes.
     looked: Moment,
     /// Objects that are of no use, oldest first, and since when.
-    useless: VecDeque<(Lsn, Moment)>,
+    useless: VecDeque<(SegmentSummary, Moment)>,
 }
 
 /// What may be done next.
@@ -310,40 +311,56 @@ impl ObjectJournal {
         matches!(self.state, State::Superseded(_))
     }
 
-    /// Says that entries before `lsn` are of no use, and deletes the objects of which that was said
-    /// [`DELETE_AFTER_LEASES`] leases ago, at most `most` of them. The newest object stays. Returns
-    /// how many were deleted.
-    pub fn remove_before(&mut self, lsn: Lsn, most: usize) -> Result<usize, Error> {
+    /// What asks the store whether another writer has come, without this journal.
+    pub fn sight(&self) -> Sight {
+        Sight {
+            objects: self.objects.clone(),
+            last: self.last_lsn(),
+            lease: self.options.lease,
+        }
+    }
+
+    /// Takes in what a look has shown: [`Error::Epoch`] when another writer has come, and then for good.
+    pub fn take_in(&mut self, looked: Looked) -> Result<Seen, Error> {
+        if let State::Superseded(found) = self.state {
+            return Err(self.superseded(found));
+        }
+        match looked.newest {
+            // Put by this writer since the look began.
+            Some(newest) if newest < self.next => {}
+            Some(_) => self.look()?,
+            None => {}
+        }
+        if looked.begun.elapsed() < self.looked.elapsed() {
+            self.looked = looked.begun;
+        }
+        Ok(looked.seen())
+    }
+
+    /// Says that entries before `lsn` are of no use: their objects are [`ObjectJournal::due`]
+    /// [`DELETE_AFTER_LEASES`] leases later. The newest object stays.
+    pub fn retire_before(&mut self, lsn: Lsn) {
         let mut followed = self.segments.windows(2);
         let useless = followed
             .position(|pair| pair.get(1).is_none_or(|next| next.first > lsn))
             .unwrap_or(self.segments.len().saturating_sub(1));
         let now = Moment::now();
-        let removed = self.segments.drain(..useless);
-        self.useless
-            .extend(removed.map(|segment| (segment.first, now)));
+        let retired = self.segments.drain(..useless);
+        self.useless.extend(retired.map(|segment| (segment, now)));
+    }
+
+    /// Objects that may be deleted now, at most `most`, the oldest first: see [`Seen::delete`].
+    pub fn due(&self, most: usize) -> Vec<SegmentSummary> {
         let patience = self.options.lease * DELETE_AFTER_LEASES;
-        let due = |useless: &VecDeque<(Lsn, Moment)>| {
-            let oldest = useless.front()?;
-            (oldest.1.elapsed() >= patience).then_some(oldest.0)
-        };
-        if due(&self.useless).is_none() {
-            return Ok(0);
-        }
-        let mut deleted = 0;
-        self.look()?;
-        while deleted < most
-            && let Some(first) = due(&self.useless)
-        {
-            self.look_if_due()?;
-            let name = object_name(first);
-            self.objects
-                .delete(&name)
-                .map_err(|source| failed(&*self.objects, "delete", &name, source))?;
-            self.useless.pop_front();
-            deleted += 1;
-        }
-        Ok(deleted)
+        let due = self.useless.iter().take(most);
+        due.take_while(|(_, since)| since.elapsed() >= patience)
+            .map(|(segment, _)| *segment)
+            .collect()
+    }
+
+    /// Says that the oldest objects of those that were due are deleted, so many.
+    pub fn forget(&mut self, deleted: usize) {
+        self.useless.drain(..deleted.min(self.useless.len()));
     }
 
     /// The last entry; [`Lsn::ZERO`] when there is none.

@@ -81,7 +81,7 @@ fn apply(harm: &Harm, bytes: &mut Vec<u8>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: crate::support::cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn random_bytes(files in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..2000), 1..3)) {

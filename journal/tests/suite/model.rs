@@ -144,7 +144,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: crate::support::cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn a_journal_is_a_list(steps in proptest::collection::vec(step(), 1..60)) {

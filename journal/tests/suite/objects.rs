@@ -1,5 +1,7 @@
 //! The journal in an object store that loses answers, is late, and has several writers.
 
+mod following;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -7,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use journal::{
-    AppendError, Error, Journal, Lsn, Object, ObjectError, ObjectJournal, ObjectOptions, Objects,
-    Options, Put, Start, read_objects,
+    AppendError, DELETE_AFTER_LEASES, Error, Journal, Lsn, Object, ObjectError, ObjectJournal,
+    ObjectOptions, Objects, Options, Put, Start, read_objects,
 };
 use proptest::prelude::*;
 
@@ -16,6 +18,8 @@ use proptest::prelude::*;
 const LONG: Duration = Duration::from_secs(3_600);
 /// Over before the next line.
 const SHORT: Duration = Duration::from_micros(1);
+/// Long enough for a few requests, and ten of them are soon over.
+const BRIEF: Duration = Duration::from_millis(60);
 
 /// What becomes of a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +210,16 @@ fn contents(store: &Arc<Memory>) -> Vec<String> {
     seen
 }
 
+/// Says that what is before `lsn` is of no use, and deletes what was of no use for long enough.
+fn remove_before(journal: &mut ObjectJournal, lsn: u64, most: usize) -> Result<usize, Error> {
+    journal.retire_before(Lsn(lsn));
+    let due = journal.due(most);
+    let looked = journal.sight().look()?;
+    let deleted = journal.take_in(looked)?.delete(&due)?;
+    journal.forget(deleted);
+    Ok(deleted)
+}
+
 fn superseded(error: &AppendError) -> bool {
     matches!(
         error,
@@ -315,7 +329,7 @@ fn a_group_that_another_writer_was_quicker_than_is_never_there() {
     for _ in 0..2 {
         let error = first.append(&["d"]).expect_err("for good");
         assert!(superseded(&error), "{error}");
-        assert_eq!(first.remove_before(Lsn(2), 10).unwrap_or(0), 0);
+        assert_eq!(remove_before(&mut first, 2, 10).unwrap_or(0), 0);
     }
     assert!(first.is_superseded());
     assert_eq!(contents(&store), ["a", "claim 2", "c"]);
@@ -363,15 +377,15 @@ fn a_writer_that_was_stopped_in_mid_put_acknowledges_and_deletes_nothing() {
         (first, appended)
     });
     store.until_someone_waits();
-    let (mut second, seen) = open(&store, 0, 2, SHORT).expect("opened");
+    let (mut second, seen) = open(&store, 0, 2, BRIEF).expect("opened");
     assert_eq!(seen, ["a", "b", "claim 2"]);
     for entry in ["c", "d", "e"] {
         second.append(&[entry]).expect("stored");
     }
-    assert_eq!(second.remove_before(Lsn(5), 10).expect("noted"), 0);
-    std::thread::sleep(Duration::from_millis(20));
-    let deleted = second.remove_before(Lsn(5), 3).expect("deleted")
-        + second.remove_before(Lsn(5), 10).expect("deleted");
+    assert_eq!(remove_before(&mut second, 5, 10).expect("noted"), 0);
+    std::thread::sleep(BRIEF * DELETE_AFTER_LEASES);
+    let deleted = remove_before(&mut second, 5, 3).expect("deleted")
+        + remove_before(&mut second, 5, 10).expect("deleted");
     assert_eq!(deleted, 4, "lsn 1 to 4, the claim among them");
     store.open_gate();
     let (mut first, appended) = stopped.join().expect("ended");
@@ -382,7 +396,7 @@ fn a_writer_that_was_stopped_in_mid_put_acknowledges_and_deletes_nothing() {
     );
     let error = first.append(&["again"]).expect_err("for good");
     assert!(superseded(&error), "{error}");
-    assert_eq!(first.remove_before(Lsn(3), 10).unwrap_or(0), 0);
+    assert_eq!(remove_before(&mut first, 3, 10).unwrap_or(0), 0);
     assert!(
         !store
             .inner
@@ -402,11 +416,11 @@ fn a_writer_that_was_idle_looks_before_it_writes() {
     let store = Arc::new(Memory::default());
     let mut first = create(&store, SHORT);
     first.append(&["a"]).expect("stored");
-    let (mut second, _) = open(&store, 0, 2, SHORT).expect("opened");
+    let (mut second, _) = open(&store, 0, 2, BRIEF).expect("opened");
     second.append(&["b"]).expect("stored");
-    second.remove_before(Lsn(3), 10).expect("noted");
-    std::thread::sleep(Duration::from_millis(2));
-    assert_eq!(second.remove_before(Lsn(3), 10).expect("deleted"), 2);
+    assert_eq!(remove_before(&mut second, 3, 10).expect("noted"), 0);
+    std::thread::sleep(BRIEF * DELETE_AFTER_LEASES);
+    assert_eq!(remove_before(&mut second, 3, 10).expect("deleted"), 2);
     let before = store.names();
     let error = first.append(&["zombie"]).expect_err("superseded");
     assert!(
@@ -415,6 +429,7 @@ fn a_writer_that_was_idle_looks_before_it_writes() {
     );
     assert_eq!(store.names(), before, "nothing was put");
     // When it cannot look, it does not write either.
+    std::thread::sleep(BRIEF);
     store.blind(true);
     let error = second.append(&["c"]).expect_err("blind");
     assert!(

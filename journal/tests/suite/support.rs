@@ -22,6 +22,12 @@ pub(crate) fn scratch() -> tempfile::TempDir {
     .unwrap()
 }
 
+/// How many cases of a property are tried.
+pub(crate) fn cases() -> u32 {
+    let given = std::env::var("TRELLIS_CASES").ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or(256)
+}
+
 pub(crate) fn options(segment_bytes: u64) -> Options {
     Options {
         segment_bytes,

@@ -23,6 +23,9 @@ use super::extract;
 use super::failure::Failure;
 use crate::app::{Credential, Error, StepError, UploadError, outcome};
 
+/// For what passes by itself, and nobody knows when.
+const SOON: HeaderValue = HeaderValue::from_static("1");
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let words = error.to_string();
@@ -66,6 +69,14 @@ impl From<Error> for Failure {
                     header::RETRY_AFTER,
                     HeaderValue::from(whole_seconds(retry_after)),
                 ),
+            Error::TooManyTexts { retry_after } => Self::new(ErrorCode::TooManyWrites, words)
+                .with_header(
+                    header::RETRY_AFTER,
+                    HeaderValue::from(whole_seconds(retry_after)),
+                ),
+            Error::TooMuchHeld | Error::Opening => {
+                Self::new(ErrorCode::Unavailable, words).with_header(header::RETRY_AFTER, SOON)
+            }
             Error::ShuttingDown => Self::new(ErrorCode::ShuttingDown, words),
             // The panic hook has logged what and where.
             Error::BrokenOff => defect(),
@@ -99,6 +110,9 @@ fn internal(error: &dyn std::error::Error) -> Failure {
     defect()
 }
 
+/// In how many seconds what cannot be done for now may be asked for again.
+const RETRY_AFTER: u64 = 2;
+
 /// Logs what happened and says what cannot be done for now.
 fn unavailable(error: &dyn std::error::Error, what: &str) -> Failure {
     tracing::error!(error = with_causes(error), "temporarily impossible");
@@ -106,6 +120,7 @@ fn unavailable(error: &dyn std::error::Error, what: &str) -> Failure {
         ErrorCode::Unavailable,
         format!("{what}; nothing was changed"),
     )
+    .with_header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER))
 }
 
 fn denied(denial: &Denial) -> Failure {
@@ -282,6 +297,8 @@ fn invalid_uri(error: &UriError) -> Failure {
             "the uri cannot be followed: something on its way is no folder".to_owned()
         }
         UriError::Empty
+        | UriError::Variable(_)
+        | UriError::NamesVariable
         | UriError::BadCharacter
         | UriError::UnsupportedScheme { .. }
         | UriError::BadFileUri { .. }
@@ -319,6 +336,7 @@ fn handle(error: &HandleError) -> Failure {
             | OpenError::Place(_)
             | OpenError::Unconditional
             | OpenError::File(_)
+            | OpenError::OutOfReach { .. }
             | OpenError::Log(_)
             | OpenError::Columns(_)
             | OpenError::Unfinished => unavailable(error, "the graph cannot be opened"),
@@ -347,7 +365,12 @@ fn past(error: &PastError) -> Failure {
         PastError::Cancelled => Failure::new(ErrorCode::ShuttingDown, words),
         PastError::TooLarge { .. } => Failure::new(ErrorCode::MemoryLimit, words),
         PastError::Newest(_) => unavailable(error, "the graph cannot be read"),
-        PastError::Log(_) | PastError::Record(_) | PastError::Unfit(_) => internal(error),
+        PastError::Log(_) | PastError::Record(_) | PastError::Unfit(_) => {
+            match error.is_passing() {
+                true => unavailable(error, "the graph's history cannot be read"),
+                false => internal(error),
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Collection: what nothing needs any more is removed.
 //!
-//! Mark and sweep, on the thread that folds, with the graph's writer lock held. Needed are the
+//! Mark and sweep, on the thread that folds, in the process that may write the graph. Needed are the
 //! checkpoint in use and the one before it, checkpoints that somebody leases, the log as far back as
 //! these, retention and readers of the past reach, and the side files that entries of it name. Of a
 //! table those files are needed that a needed checkpoint's version consists of; Lance is asked which,
@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 
 use journal::{AppendError, Lsn, SegmentSummary};
 
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::clock;
 use crate::files::FileError;
 use crate::graph::commit::unpoisoned;
@@ -25,6 +25,7 @@ use crate::graph::past::{self, PastError};
 use crate::graph::status::Trouble;
 use crate::graph::{Graph, Inner, Published};
 use crate::lease;
+use crate::reach::is_out_of_reach;
 use crate::record::{Heading, Horizon, Record, RecordError, SideFile};
 use crate::store::Store;
 use crate::tables::{self, TableError};
@@ -127,6 +128,7 @@ impl Inner {
             let floor = kept.iter().map(|kept| kept.lsn).min().unwrap_or_default();
             self.shorten_log(floor, sweep)?;
         }
+        self.delete_retired(sweep)?;
         self.still_ours()?;
         self.sweep_side_files(&mut folding.named, sweep)?;
         self.still_ours()?;
@@ -135,7 +137,7 @@ impl Inner {
 
     /// In an object store another may have taken over meanwhile, and what is of no use to this process
     /// may be of use to that one.
-    fn still_ours(&self) -> Result<(), CollectError> {
+    fn still_ours(&self) -> Result<Option<journal::Seen>, CollectError> {
         self.look().map_err(|error| match error {
             FoldError::Superseded(error) => CollectError::Log(error),
             _ => CollectError::Closed,
@@ -151,8 +153,7 @@ impl Inner {
         sweep: &mut Sweep,
     ) -> Result<Vec<Checkpoint>, CollectError> {
         let leased = |sweep: bool| -> Result<BTreeSet<u64>, FileError> {
-            let folder = self.store.folder();
-            let claims = folder.map_or(Ok(Vec::new()), |folder| lease::live(folder, sweep))?;
+            let claims = lease::live(&self.store, sweep)?;
             Ok(claims.iter().map(|claim| claim.lsn).collect())
         };
         let before = leased(true)?;
@@ -168,6 +169,10 @@ impl Inner {
             }
             match Checkpoint::read(&self.store, &name) {
                 Ok(found) if before.contains(&found.lsn) => kept.push(found),
+                // What it names is not known, and somebody may need it.
+                Err(CheckpointError::File(error)) if is_out_of_reach(&error) => {
+                    return Err(error.into());
+                }
                 found => {
                     dropped.extend(found);
                     removed |= self.remove(&name, 0, sweep)?;
@@ -232,19 +237,51 @@ impl Inner {
             return Ok(());
         }
         self.commit_horizon(begin)?;
-        for segment in segments.iter().skip(1).filter(|it| it.first.0 <= begin) {
+        // In an object store nothing goes yet, and there are many.
+        let remote = self.store.bucket().is_some();
+        let steps: Vec<u64> = match remote {
+            true => vec![begin],
+            false => firsts.into_iter().filter(|it| *it <= begin).collect(),
+        };
+        for step in steps {
             if !sweep.takes_more() {
                 return Ok(());
             }
             let mut writer = unpoisoned(&self.writer);
             let writer = writer.as_mut().ok_or(CollectError::Closed)?;
             let before = bytes(writer.log.segments());
-            writer.log.remove_before(Lsn(segment.first.0))?;
+            writer.log.remove_before(Lsn(step))?;
             let removed = before.saturating_sub(bytes(writer.log.segments()));
             self.log_bytes.fetch_sub(removed, Ordering::Relaxed);
-            sweep.removed(removed);
+            if !remote {
+                sweep.removed(removed);
+            }
         }
         Ok(())
+    }
+
+    /// In an object store: deletes what the log has not needed for long enough. Each is a request, for
+    /// which nobody who writes waits.
+    fn delete_retired(&self, sweep: &mut Sweep) -> Result<(), CollectError> {
+        loop {
+            let due = {
+                let writer = unpoisoned(&self.writer);
+                writer.as_ref().ok_or(CollectError::Closed)?.log.due()
+            };
+            if due.is_empty() || !sweep.takes_more() {
+                return Ok(());
+            }
+            let Some(seen) = self.still_ours()? else {
+                return Ok(());
+            };
+            let deleted = seen.delete(&due)?;
+            let mut writer = unpoisoned(&self.writer);
+            let writer = writer.as_mut().ok_or(CollectError::Closed)?;
+            writer.log.forget(deleted);
+            due.iter()
+                .take(deleted)
+                .for_each(|it| sweep.removed(it.bytes));
+        }
     }
 
     /// Puts the horizon into the log, unless an earlier collection has.

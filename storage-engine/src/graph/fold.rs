@@ -201,11 +201,18 @@ impl Inner {
     }
 
     /// Makes sure that this process still writes the graph. One that was stopped for long, in the
-    /// middle of a fold perhaps, must neither publish nor delete anything in an object store.
-    pub(super) fn look(&self) -> Result<(), FoldError> {
+    /// middle of a fold perhaps, must neither publish nor delete anything in an object store. Nobody
+    /// who writes waits while the store is asked.
+    pub(super) fn look(&self) -> Result<Option<journal::Seen>, FoldError> {
+        let sight = {
+            let writer = unpoisoned(&self.writer);
+            writer.as_ref().ok_or(FoldError::Closed)?.log.sight()
+        };
+        let Some(sight) = sight else { return Ok(None) };
+        let looked = sight.look()?;
         let mut writer = unpoisoned(&self.writer);
         let writer = writer.as_mut().ok_or(FoldError::Closed)?;
-        let seen = writer.log.look();
+        let seen = writer.log.take_in(looked);
         if writer.log.is_lost() {
             self.lost.store(true, Ordering::Release);
         }

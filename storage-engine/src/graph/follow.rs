@@ -1,29 +1,31 @@
 //! Reading a graph that another process writes.
 //!
 //! The newest checkpoint, then the log's tail, read without repairing anything: a frame that is not
-//! whole, or not known to be durable, is not there yet. Each reading looks for what has come since.
-//! While tables are opened, and while the past is read, a lease keeps them from being collected; a
+//! whole, or not known to be durable, is not there yet. Each reading looks for what has come since; in
+//! an object store it asks for the next object, and those who ask at once share the answer. What cannot
+//! be reached is an error: an older state is never given for the newest. While tables are opened, and while the past is read, a lease keeps them from being collected; a
 //! follower that finds what it needs collected all the same opens anew.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use journal::{Lsn, Tail};
+use journal::Lsn;
 use uuid::Uuid;
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::files::FileError;
 use crate::graph::commit::unpoisoned;
+use crate::graph::log::{self, Tail};
 use crate::graph::open::{OpenError, Replay, identity};
 use crate::graph::past::{Cache, Past};
-use crate::graph::recover::{Base, contradicts, sound, warn_unusable};
+use crate::graph::recover::from_newest;
 use crate::graph::status::{self, Status};
-use crate::graph::{At, Options, PastError, PastLimits, open};
+use crate::graph::{At, Options, PastError, PastLimits};
 use crate::lease::Lease;
 use crate::lock::{self, Holder};
+use crate::reach::is_out_of_reach;
 use crate::snapshot::Snapshot;
-use crate::store::Store;
+use crate::store::{Store, claim};
 
 /// How often a graph is opened that is collected under the opening's hands.
 const ATTEMPTS: usize = 5;
@@ -40,7 +42,6 @@ pub struct Follower {
 #[derive(Debug)]
 struct Following {
     store: Store,
-    folder: PathBuf,
     graph: Uuid,
     options: Options,
     state: Mutex<State>,
@@ -53,23 +54,23 @@ struct State {
     tail: Tail,
     replay: Replay,
     snapshot: Arc<Snapshot>,
+    /// The one that it was begun from.
     checkpoint: Option<Arc<Checkpoint>>,
+    /// When it was last begun to look.
     looked: Instant,
 }
 
 impl Follower {
-    /// Opens a graph in a folder for reading alone. Blocks; not to be called from an async context.
+    /// Opens a graph for reading alone. Blocks; not to be called from an async context.
     ///
     /// # Errors
     /// [`OpenError`] says what is wrong and where.
-    pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
-        let store = Store::from(folder);
+    pub fn open(store: impl Into<Store>, options: Options) -> Result<Self, OpenError> {
+        let store = store.into();
         let graph = identity(&store)?.uuid;
-        let folder = folder.to_owned();
-        let state = begin(&store, graph)?;
+        let state = begin(&store, graph, &options)?;
         let inner = Following {
             store,
-            folder,
             graph,
             options,
             state: Mutex::new(state),
@@ -91,7 +92,13 @@ impl Follower {
     /// Who writes the graph, as far as it can be told; `None` when nobody does.
     #[must_use]
     pub fn holder(&self) -> Option<Holder> {
-        lock::holder(&self.inner.folder).unwrap_or_default()
+        let store = &self.inner.store;
+        let holder = match store.bucket() {
+            None => lock::holder(&store.place("")),
+            Some(bucket) => claim::holder(bucket),
+        };
+        // Whoever then tries to write finds out.
+        holder.unwrap_or_default()
     }
 
     /// The graph as it was. Blocks; not to be called from an async context.
@@ -118,9 +125,10 @@ impl Follower {
     #[must_use]
     pub fn status(&self) -> Status {
         let state = unpoisoned(&self.inner.state);
-        let (snapshot, checkpoint) = (state.snapshot.clone(), state.checkpoint.clone());
+        let (snapshot, known) = (state.snapshot.clone(), state.checkpoint.clone());
         let horizon = state.replay.horizon;
         drop(state);
+        let checkpoint = newest_checkpoint(&self.inner.store).or(known);
         status::of_follower(&self.inner.store, &snapshot, checkpoint.as_deref(), horizon)
     }
 }
@@ -128,7 +136,7 @@ impl Follower {
 impl Following {
     /// The first entry that the log has.
     fn first(&self) -> Result<u64, PastError> {
-        let segments = journal::segments(&self.store.place("log"));
+        let segments = log::segments(&self.store);
         let first = segments.map(|it| it.first().map_or(0, |segment| segment.first.0));
         first.map_err(PastError::Log)
     }
@@ -142,7 +150,7 @@ impl Following {
         newest: Arc<Snapshot>,
     ) -> Result<Arc<Snapshot>, PastError> {
         let unfit = |error: FileError| PastError::Unfit(error.into());
-        let _lease = Lease::take(&self.folder, first.saturating_sub(1)).map_err(unfit)?;
+        let _lease = Lease::take(&self.store, first.saturating_sub(1)).map_err(unfit)?;
         let past = Past {
             store: &self.store,
             // What was collected before the lease was seen is gone.
@@ -153,20 +161,19 @@ impl Following {
     }
 
     fn snapshot(&self) -> Result<Arc<Snapshot>, OpenError> {
+        let called = Instant::now();
         let mut state = unpoisoned(&self.state);
-        let seen = state.tail.point().lsn.0;
-        let said = lock::published(&self.folder);
-        // Without a word of the writer, what is new shows itself one commit later.
-        let news = said.is_some_and(|said| said > seen) || state.looked.elapsed() >= LOOK;
-        if !news {
+        let said = self.store.folder().and_then(lock::published);
+        if !state.is_behind(&self.store, said, called) {
             return Ok(state.snapshot.clone());
         }
-        match state.follow(&self.store, said) {
+        match state.follow(said) {
             Ok(()) => {}
+            Err(error) if is_out_of_reach(&error) => return Err(error.into()),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::info!(store = %self.store, error, "a followed graph is opened anew");
-                *state = begin(&self.store, self.graph)?;
+                *state = begin(&self.store, self.graph, &self.options)?;
             }
         }
         if state.snapshot.changed_rows() >= self.options.fold_rows {
@@ -177,19 +184,29 @@ impl Following {
 }
 
 impl State {
-    fn follow(&mut self, store: &Store, said: Option<u64>) -> Result<(), journal::Error> {
-        let Self { tail, replay, .. } = self;
-        let before = tail.point();
-        let followed = tail.follow(Lsn(said.unwrap_or(0)), &mut |entry| {
+    /// Whether there may be something that was acknowledged before the call.
+    fn is_behind(&self, store: &Store, said: Option<u64>, called: Instant) -> bool {
+        if store.bucket().is_some() {
+            // Who waited while another looked has what that one found.
+            return self.looked < called;
+        }
+        let seen = self.tail.point().lsn.0;
+        // Without a word of the writer, what is new shows itself one commit later.
+        said.is_some_and(|said| said > seen) || self.looked.elapsed() >= LOOK
+    }
+
+    fn follow(&mut self, said: Option<u64>) -> Result<(), journal::Error> {
+        let begun = Instant::now();
+        // What fails half-way leaves no trace.
+        let (mut tail, mut replay) = (self.tail.clone(), self.replay.clone());
+        tail.follow(Lsn(said.unwrap_or(0)), &mut |entry| {
             replay.visit(entry).map_err(Into::into)
-        });
-        self.looked = Instant::now();
-        followed?;
-        if self.tail.point() != before
-            && let Some(newest) = &self.replay.snapshot
-        {
+        })?;
+        replay.forget_side_files();
+        let news = tail.point() != self.tail.point();
+        (self.tail, self.replay, self.looked) = (tail, replay, begun);
+        if news && let Some(newest) = &self.replay.snapshot {
             self.snapshot = Arc::new(newest.clone());
-            self.checkpoint = newest_checkpoint(store).or(self.checkpoint.take());
         }
         Ok(())
     }
@@ -207,20 +224,20 @@ impl State {
 }
 
 /// Opens the newest state, under a lease on its checkpoint.
-fn begin(store: &Store, graph: Uuid) -> Result<State, OpenError> {
-    let folder = store.place("");
+fn begin(store: &Store, graph: Uuid, options: &Options) -> Result<State, OpenError> {
     let mut last = OpenError::Unfinished;
     for _ in 0..ATTEMPTS {
         let newest = newest_lsn(store)?;
-        let lease = Lease::take(&folder, newest)?;
+        let lease = Lease::take(store, newest)?;
         // What is there after the lease was taken stays there.
         if newest_lsn(store)? != newest {
             continue;
         }
-        let begun = begin_leased(store, &folder, graph);
+        let begun = begin_leased(store, graph, options);
         drop(lease);
         match begun {
             Ok(state) => return Ok(state),
+            Err(error) if error.is_passing() => return Err(error),
             Err(error) => last = error,
         }
     }
@@ -240,46 +257,24 @@ fn newest_checkpoint(store: &Store) -> Option<Arc<Checkpoint>> {
 }
 
 /// As opening for writing does, without repairing anything.
-fn begin_leased(store: &Store, folder: &Path, graph: Uuid) -> Result<State, OpenError> {
+fn begin_leased(store: &Store, graph: Uuid, options: &Options) -> Result<State, OpenError> {
+    let looked = Instant::now();
     let names = checkpoint::names(store)?;
-    let mut refusal: Option<journal::Error> = None;
-    for name in names.iter().map(Some).chain([None]) {
-        let (checkpoint, snapshot) = match name {
-            None => (None, None),
-            Some(name) => match open::load(store, graph, name) {
-                Ok((checkpoint, snapshot)) => (Some(checkpoint), Some(snapshot)),
-                Err(error) => {
-                    warn_unusable(store, name, &error);
-                    continue;
-                }
-            },
-        };
-        let base = Base {
-            previous: name.and_then(|name| sound(store, graph, name)),
-            checkpoint,
-        };
-        let mut replay = base.replay(store, graph, snapshot);
-        let mut tail = Tail::after(&store.place("log"), base.point());
-        let said = lock::published(folder).unwrap_or(0);
-        let followed = tail.follow(Lsn(said), &mut |entry| {
+    let said = store.folder().and_then(lock::published).unwrap_or(0);
+    let (tail, base, mut replay) = from_newest(store, graph, &names, |base, replay| {
+        let mut tail = Tail::after(store, base.point(), options.lease)?;
+        tail.follow(Lsn(said), &mut |entry| {
             replay.visit(entry).map_err(Into::into)
-        });
-        match followed {
-            Ok(()) => {
-                let snapshot = replay.snapshot.clone().ok_or(OpenError::Unfinished)?;
-                return Ok(State {
-                    tail,
-                    replay,
-                    snapshot: Arc::new(snapshot),
-                    checkpoint: base.checkpoint.map(Arc::new),
-                    looked: Instant::now(),
-                });
-            }
-            Err(error) if contradicts(&error) => {
-                refusal.get_or_insert(error);
-            }
-            Err(error) => return Err(refusal.unwrap_or(error).into()),
-        }
-    }
-    Err(refusal.map_or(OpenError::Unfinished, Into::into))
+        })?;
+        Ok(tail)
+    })?;
+    replay.forget_side_files();
+    let snapshot = replay.snapshot.clone().ok_or(OpenError::Unfinished)?;
+    Ok(State {
+        tail,
+        replay,
+        snapshot: Arc::new(snapshot),
+        checkpoint: base.checkpoint.map(Arc::new),
+        looked,
+    })
 }

@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::{
-    AppendError, Appended, Error, Journal, Lsn, ObjectJournal, ObjectOptions, Recovery,
-    SegmentSummary, Start, VisitError,
+    AppendError, Appended, Error, Journal, Looked, Lsn, ObjectJournal, ObjectOptions, ObjectTail,
+    Point, Recovery, Seen, SegmentSummary, Sight, Start, VisitError,
 };
 
 use crate::disk;
+use crate::graph::ahead::in_background;
 use crate::graph::{LOCAL_EPOCH, Options};
 use crate::lock::{LockError, WriterLock};
 use crate::record::{Record, Term};
 use crate::store::claim::{Claim, ClaimError};
 use crate::store::{LogObjects, Store};
 
-/// The most objects of a log that are deleted at once: each is a request, and everybody who writes
-/// waits for all of them.
-const OBJECTS: usize = 16;
+/// The most objects of a log that are deleted before it is looked again who writes.
+const OBJECTS: usize = 64;
 
 /// How often an epoch is claimed that the log turns out to have passed.
 const CLAIMS: usize = 3;
@@ -56,7 +56,7 @@ pub(super) struct Log {
 #[derive(Debug)]
 enum Form {
     Folder(Journal, WriterLock),
-    Objects(Box<ObjectJournal>, Claim),
+    Objects(Box<ObjectJournal>, Arc<Claim>),
 }
 
 /// Takes the log's entries.
@@ -73,7 +73,7 @@ impl Log {
                     lease,
                 };
                 let journal = ObjectJournal::create(objects, options)?;
-                Form::Objects(Box::new(journal), claim)
+                Form::Objects(Box::new(journal), Arc::new(claim))
             }
             Right::Lock(lock) => {
                 let options = journal::Options {
@@ -103,7 +103,7 @@ impl Log {
                 match open_objects(store, epoch, options.lease, start, visit) {
                     Ok((journal, recovery)) => {
                         claim.forget_others();
-                        (Form::Objects(Box::new(journal), claim), recovery)
+                        (Form::Objects(Box::new(journal), Arc::new(claim)), recovery)
                     }
                     Err(error) => {
                         *right = Some(Right::Claim(claim));
@@ -139,7 +139,7 @@ impl Log {
             Form::Objects(journal, claim) => {
                 let appended = journal.append(entries);
                 if appended.is_ok() {
-                    claim.renew_if_due();
+                    renew_if_due(claim);
                 }
                 // A later look would tell what became of the group, and everybody who has been told
                 // otherwise by then would have to be told anew. Opening the graph again is simpler.
@@ -150,14 +150,31 @@ impl Log {
         }
     }
 
-    /// Makes sure that no other writer has come, as far as that can be seen from here.
-    pub(super) fn look(&mut self) -> Result<(), Error> {
+    /// What this process claims in an object store.
+    pub(super) fn claim(&self) -> Option<Arc<Claim>> {
+        match &self.form {
+            Form::Folder(..) => None,
+            Form::Objects(_, claim) => Some(claim.clone()),
+        }
+    }
+
+    /// What asks the store whether another writer has come, without keeping others from the log
+    /// meanwhile. Nothing in a folder, where the lock keeps them away.
+    pub(super) fn sight(&self) -> Option<Sight> {
+        match &self.form {
+            Form::Folder(..) => None,
+            Form::Objects(journal, _) => Some(journal.sight()),
+        }
+    }
+
+    /// Takes in what that has shown.
+    pub(super) fn take_in(&mut self, looked: Looked) -> Result<Option<Seen>, Error> {
         match &mut self.form {
-            Form::Folder(..) => Ok(()),
+            Form::Folder(..) => Ok(None),
             Form::Objects(journal, _) => {
-                let seen = journal.look();
+                let seen = journal.take_in(looked);
                 self.lost |= journal.is_superseded();
-                seen
+                seen.map(Some)
             }
         }
     }
@@ -192,11 +209,29 @@ impl Log {
     }
 
     /// Removes what is before `lsn`, as far as it is in parts of its own. In an object store they are
-    /// only said to be of no use, and go later.
+    /// only said to be of no use, and are due later.
     pub(super) fn remove_before(&mut self, lsn: Lsn) -> Result<(), Error> {
         match &mut self.form {
             Form::Folder(journal, _) => journal.remove_before(lsn).map(drop),
-            Form::Objects(journal, _) => journal.remove_before(lsn, OBJECTS).map(drop),
+            Form::Objects(journal, _) => {
+                journal.retire_before(lsn);
+                Ok(())
+            }
+        }
+    }
+
+    /// Objects that are to be deleted now.
+    pub(super) fn due(&self) -> Vec<SegmentSummary> {
+        match &self.form {
+            Form::Folder(..) => Vec::new(),
+            Form::Objects(journal, _) => journal.due(OBJECTS),
+        }
+    }
+
+    /// So many of them are.
+    pub(super) fn forget(&mut self, deleted: usize) {
+        if let Form::Objects(journal, _) = &mut self.form {
+            journal.forget(deleted);
         }
     }
 
@@ -213,6 +248,13 @@ impl Log {
                 Ok(())
             }
         }
+    }
+}
+
+/// Says that this writer is at work, when that was said some time ago. Nobody waits for it.
+pub(super) fn renew_if_due(claim: &Arc<Claim>) {
+    if let Some(renewal) = claim.renewal() {
+        in_background(move || renewal.make());
     }
 }
 
@@ -241,6 +283,46 @@ fn open_objects(
     let mut term = |lsn: Lsn| Ok(term(lsn, epoch).encode()?);
     let options = ObjectOptions { epoch, lease };
     ObjectJournal::open(objects, start, options, &mut term, visit)
+}
+
+/// A place in a log from which it is followed while another process writes it. A copy goes its own way.
+#[derive(Clone, Debug)]
+pub(super) enum Tail {
+    Folder(journal::Tail),
+    Objects(ObjectTail),
+}
+
+impl Tail {
+    /// Follows the log after a point; its writers keep to the lease.
+    pub(super) fn after(store: &Store, point: Point, lease: Duration) -> Result<Self, Error> {
+        match store.bucket() {
+            None => Ok(Self::Folder(journal::Tail::after(
+                &store.place("log"),
+                point,
+            ))),
+            Some(_) => {
+                let objects = Arc::new(objects(store)?);
+                Ok(Self::Objects(ObjectTail::after(objects, point, lease)))
+            }
+        }
+    }
+
+    /// How far it has come.
+    pub(super) fn point(&self) -> Point {
+        match self {
+            Self::Folder(tail) => tail.point(),
+            Self::Objects(tail) => tail.point(),
+        }
+    }
+
+    /// Visits what is new and durable: in a folder what its writer says is, `published`; in an object
+    /// store all that there is.
+    pub(super) fn follow(&mut self, published: Lsn, visit: &mut Visit<'_>) -> Result<(), Error> {
+        match self {
+            Self::Folder(tail) => tail.follow(published, visit),
+            Self::Objects(tail) => tail.follow(visit),
+        }
+    }
 }
 
 /// Visits the log's entries after `after` without writing, whoever else writes; see

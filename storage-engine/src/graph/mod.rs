@@ -43,15 +43,16 @@ pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;
 pub use follow::Follower;
 pub use open::OpenError;
-pub(crate) use open::{
-    Effects, EntryError, Replay, UnusableCheckpoint, decode, effects, identity, load,
-};
+#[cfg(test)]
+pub(crate) use open::UnusableCheckpoint;
+pub(crate) use open::{Effects, EntryError, Replay, decode, effects, identity, load};
 pub use past::{At, PastError, PastLimits};
 pub use status::{CheckpointStatus, LogStatus, PinStatus, Status, TableStatus, Trouble};
 pub use write::{Answer, CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
 use crate::snapshot::Snapshot;
 use crate::store::Store;
+use crate::store::claim::Claim;
 
 /// The format of a graph's folder that this version writes.
 pub(crate) const FORMAT: u32 = 1;
@@ -151,6 +152,8 @@ struct Inner {
     report: Mutex<status::Report>,
     /// The term of this writer.
     epoch: u64,
+    /// In an object store: for how long others leave the graph to it.
+    claim: Option<Arc<Claim>>,
     /// Nothing can be written, and only opening the graph again tells what it has.
     lost: AtomicBool,
 }
@@ -180,6 +183,41 @@ impl Graph {
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.inner.lost.load(Ordering::Acquire)
+    }
+
+    /// Whether its newest state is that of the graph: in an object store another process may have
+    /// taken over once this one had nothing to do for some time. Does not block.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        let Some(claim) = &self.inner.claim else {
+            return true;
+        };
+        log::renew_if_due(claim);
+        claim.is_valid()
+    }
+
+    /// Makes sure that its newest state is that of the graph, and stays so while it is used. Blocks.
+    ///
+    /// # Errors
+    /// When another process has taken over, and then it [is lost](Graph::is_lost); or when that cannot
+    /// be told now.
+    pub fn hold_on(&self) -> Result<(), OpenError> {
+        let Some(claim) = &self.inner.claim else {
+            return Ok(());
+        };
+        if claim.is_valid() {
+            return Ok(());
+        }
+        let confirm = || match self.inner.look() {
+            Err(FoldError::Superseded(error)) => Err(OpenError::Log(error)),
+            // One that is closed says so to whoever writes.
+            _ => Ok(()),
+        };
+        let held = claim.regain(confirm);
+        if let Err(OpenError::Locked { .. }) = held {
+            self.inner.lost.store(true, Ordering::Release);
+        }
+        held
     }
 
     /// Where it is kept.

@@ -25,6 +25,7 @@ use crate::graph::recover::{self, Recovered};
 use crate::graph::status::Report;
 use crate::graph::{FORMAT, Graph, Identity, Inner, Options, Published, commit};
 use crate::lock::Holder;
+use crate::reach::is_out_of_reach;
 use crate::record::{
     Body, CatalogueChange, Changes, Columns, Header, Record, RecordError, SideFile,
 };
@@ -70,6 +71,16 @@ pub enum OpenError {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A checkpoint cannot be read now, which says nothing of what is in it: no older one is used in
+    /// its place.
+    #[error("cannot reach {}", place.display())]
+    OutOfReach {
+        /// The checkpoint.
+        place: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The log is damaged or cannot be read.
     #[error("the log cannot be opened")]
     Log(#[from] journal::Error),
@@ -83,14 +94,14 @@ pub enum OpenError {
 
 impl OpenError {
     /// Whether the next attempt may find the graph well: another process has it, or a file or an
-    /// object store could not be reached, without a word on what is in it.
+    /// object could not be reached, without a word on what is in it.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        use journal::Error as Log;
-        matches!(
+        let taken = matches!(
             self,
-            Self::Locked { .. } | Self::File(_) | Self::Log(Log::Object { .. } | Log::Epoch { .. })
-        )
+            Self::Locked { .. } | Self::OutOfReach { .. } | Self::Log(journal::Error::Epoch { .. })
+        );
+        taken || is_out_of_reach(self)
     }
 }
 
@@ -189,6 +200,7 @@ impl Graph {
             store: store.clone(),
             options: options.clone(),
             epoch: log.epoch(),
+            claim: log.claim(),
             places: Arc::new(places),
             published: ArcSwap::from_pointee(published),
             queue: Mutex::default(),
@@ -263,7 +275,7 @@ pub(crate) fn load(
 }
 
 /// The state that the log's entries build up.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Replay {
     store: Store,
     graph: Uuid,
@@ -286,6 +298,11 @@ impl Replay {
             digest: journal::Digest::ZERO,
             horizon: 0,
         }
+    }
+
+    /// Forgets which side files were met: only who opens the graph for writing has a use for it.
+    pub(crate) fn forget_side_files(&mut self) {
+        self.side_files.clear();
     }
 
     pub(crate) fn visit(&mut self, entry: journal::Entry<'_>) -> Result<(), EntryError> {

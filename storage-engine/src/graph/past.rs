@@ -22,6 +22,7 @@ use crate::graph::commit::unpoisoned;
 use crate::graph::open::{Effects, EntryError, OpenError, Replay, effects, load};
 use crate::graph::{Graph, Inner, log};
 use crate::lease::Lease;
+use crate::reach::is_out_of_reach;
 use crate::record::{
     Body, CommitId, CommitInfo, Encoding, Header, Heading, Record, RecordError, SideFile,
 };
@@ -147,6 +148,15 @@ pub enum PastError {
     /// An entry does not fit the state after it: a defect, or damage.
     #[error("the log does not fit the newest state")]
     Unfit(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl PastError {
+    /// Whether it may be had the next time: a file or an object could not be reached, without a word on
+    /// what is in it.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        is_out_of_reach(self)
+    }
 }
 
 /// Past states that were asked for lately, the newest last.
@@ -397,7 +407,7 @@ impl Past<'_> {
     /// The state at `lsn` made forwards, where that is the shorter way: there is a checkpoint at or
     /// before it, and less of the log and of tables to read than of the log from `base` back.
     fn forwards(&self, lsn: u64, base: &Snapshot) -> Result<Option<Snapshot>, PastError> {
-        let Some((from, _)) = self.checkpoint_before(lsn) else {
+        let Some((from, _)) = self.checkpoint_before(lsn)? else {
             return Ok(None);
         };
         let segments = self.segments()?;
@@ -423,12 +433,11 @@ impl Past<'_> {
     }
 
     /// The newest checkpoint that is not after a position: its own, and its name.
-    fn checkpoint_before(&self, lsn: u64) -> Option<(u64, String)> {
-        let names = checkpoint::names(self.store)
-            .unwrap_or_default()
-            .into_iter();
+    fn checkpoint_before(&self, lsn: u64) -> Result<Option<(u64, String)>, PastError> {
+        let names = checkpoint::names(self.store);
+        let names = names.map_err(|it| PastError::Unfit(it.into()))?.into_iter();
         let mut known = names.filter_map(|name| Some((checkpoint::lsn_of(&name)?, name)));
-        known.find(|(at, _)| *at <= lsn)
+        Ok(known.find(|(at, _)| *at <= lsn))
     }
 
     /// The state at `lsn` from the newest checkpoint that is not after it, or from the beginning of
@@ -436,13 +445,9 @@ impl Past<'_> {
     fn replay(&self, lsn: u64, like: &Snapshot) -> Result<Option<Snapshot>, PastError> {
         self.require(like.resident_bytes())?;
         let unfit = |error: EntryError| PastError::Unfit(error.into());
-        let folder = self.store.folder();
-        let from = self.checkpoint_before(lsn);
-        let lease =
-            folder.map(|folder| Lease::take(folder, from.as_ref().map_or(0, |(at, _)| *at)));
-        let _lease = lease
-            .transpose()
-            .map_err(|it| PastError::Unfit(it.into()))?;
+        let from = self.checkpoint_before(lsn)?;
+        let lease = Lease::take(self.store, from.as_ref().map_or(0, |(at, _)| *at));
+        let _lease = lease.map_err(|it| PastError::Unfit(it.into()))?;
         let mut replay = Replay::from(self.store, like.graph(), None);
         let mut after = 0;
         if let Some((from, name)) = from {
@@ -450,6 +455,9 @@ impl Past<'_> {
                 Ok((_, snapshot)) => {
                     replay = Replay::from(self.store, like.graph(), Some(snapshot));
                     after = from;
+                }
+                Err(error) if is_out_of_reach(&error) => {
+                    return Err(PastError::Unfit(error.into()));
                 }
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;

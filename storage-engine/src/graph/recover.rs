@@ -1,5 +1,7 @@
 //! From the folder to the newest state: a checkpoint that the log bears out, and the log after it.
 
+use std::time::Duration;
+
 use journal::{Lsn, Point, Reason, Recovery, Start};
 use uuid::Uuid;
 
@@ -7,8 +9,10 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::graph::Options;
 use crate::graph::log::{Log, Right};
 use crate::graph::open::{OpenError, Replay, UnusableCheckpoint, load};
+use crate::reach::is_out_of_reach;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
+use crate::tables::{self, TableError};
 
 /// A graph's newest state, and its log ready to be written on.
 pub(super) struct Recovered {
@@ -52,9 +56,17 @@ impl Base {
     }
 }
 
-/// Tries the checkpoints from the newest on, and at last the log alone. One that cannot be used, or
-/// that the log does not bear out, is passed over: the log is the truth. A log that ends before a
-/// checkpoint has lost what the checkpoint holds, and is not passed over.
+/// How often the search for a checkpoint begins anew because a writer that was not yet superseded has
+/// collected what it was in the middle of, which only an object store lets happen.
+const SEARCHES: usize = 3;
+
+/// How often a checkpoint in an object store is read that could not be read as a whole.
+const ATTEMPTS: u32 = 3;
+
+/// How long is waited before the first repetition; twice that before the second.
+const WAIT: Duration = Duration::from_millis(200);
+
+/// The newest state, from a checkpoint and the log after it, which is continued.
 pub(super) fn recover(
     store: &Store,
     graph: Uuid,
@@ -62,35 +74,79 @@ pub(super) fn recover(
     right: Right,
 ) -> Result<Recovered, OpenError> {
     let mut right = Some(right);
-    let names = checkpoint::names(store)?;
+    let mut names = checkpoint::names(store)?;
+    for _ in 1..SEARCHES {
+        match recover_from(store, graph, options, &mut right, &names) {
+            Err(error) if store.bucket().is_some() => {
+                let now = checkpoint::names(store)?;
+                if now == names {
+                    return Err(error);
+                }
+                names = now;
+            }
+            done => return done,
+        }
+    }
+    recover_from(store, graph, options, &mut right, &names)
+}
+
+fn recover_from(
+    store: &Store,
+    graph: Uuid,
+    options: &Options,
+    right: &mut Option<Right>,
+    names: &[String],
+) -> Result<Recovered, OpenError> {
+    let (opened, mut base, replay) = from_newest(store, graph, names, |base, replay| {
+        Log::open(store, right, options, base.start(), &mut |entry| {
+            replay.visit(entry).map_err(Into::into)
+        })
+    })?;
+    let (log, recovery) = opened;
+    let used = base.checkpoint.as_ref().map(Checkpoint::name);
+    let mut older = names.iter().skip_while(|name| Some(*name) != used.as_ref());
+    older.next();
+    for name in older {
+        base.previous = sound(store, graph, name)?;
+        if base.previous.is_some() {
+            break;
+        }
+    }
+    Ok(Recovered {
+        base,
+        log,
+        recovery,
+        replay,
+    })
+}
+
+/// Tries the checkpoints from the newest on, and at last the log alone. One that is damaged, or that
+/// the log does not bear out, is passed over: the log is the truth. One that cannot be reached is not,
+/// and neither is one that a log ends before, which has lost what the checkpoint holds.
+pub(super) fn from_newest<T>(
+    store: &Store,
+    graph: Uuid,
+    names: &[String],
+    mut open: impl FnMut(&Base, &mut Replay) -> Result<T, journal::Error>,
+) -> Result<(T, Base, Replay), OpenError> {
     let mut refusal = None;
-    for (at, name) in names.iter().map(Some).chain([None]).enumerate() {
-        let Some((checkpoint, snapshot)) = candidate(store, graph, name) else {
+    for name in names.iter().map(Some).chain([None]) {
+        let Some((checkpoint, snapshot)) = candidate(store, graph, name)? else {
             continue;
         };
-        let previous = names.get(at + 1..).unwrap_or_default().iter();
         let base = Base {
             checkpoint,
-            previous: previous.clone().find_map(|name| sound(store, graph, name)),
+            previous: None,
         };
         let mut replay = base.replay(store, graph, snapshot);
-        let opened = Log::open(store, &mut right, options, base.start(), &mut |entry| {
-            replay.visit(entry).map_err(Into::into)
-        });
-        match opened {
-            Ok((log, recovery)) => {
-                return Ok(Recovered {
-                    base,
-                    log,
-                    recovery,
-                    replay,
-                });
-            }
+        match open(&base, &mut replay) {
+            Ok(opened) => return Ok((opened, base, replay)),
             Err(error) if contradicts(&error) => {
                 let shown = &error as &dyn std::error::Error;
                 tracing::error!(%store, name, error = shown, "the log does not bear out a checkpoint");
                 refusal.get_or_insert(error);
             }
+            Err(error) if is_out_of_reach(&error) => return Err(error.into()),
             Err(error) => return Err(refusal.unwrap_or(error).into()),
         }
     }
@@ -98,37 +154,86 @@ pub(super) fn recover(
     Err(refusal.map_or(OpenError::Unfinished, Into::into))
 }
 
-/// A checkpoint with its state; nothing and no state for `None`; nothing at all when it is unusable.
+/// A checkpoint with its state; nothing and no state for `None`; nothing at all when it is damaged.
 type Candidate = (Option<Checkpoint>, Option<Snapshot>);
 
-fn candidate(store: &Store, graph: Uuid, name: Option<&String>) -> Option<Candidate> {
+fn candidate(
+    store: &Store,
+    graph: Uuid,
+    name: Option<&String>,
+) -> Result<Option<Candidate>, OpenError> {
     let Some(name) = name else {
-        return Some((None, None));
+        return Ok(Some((None, None)));
     };
-    match load(store, graph, name) {
-        Ok((checkpoint, snapshot)) => Some((Some(checkpoint), Some(snapshot))),
-        Err(error) => {
-            warn_unusable(store, name, &error);
-            None
+    let mut attempt = 1;
+    let error = loop {
+        match load(store, graph, name) {
+            Ok((checkpoint, snapshot)) => return Ok(Some((Some(checkpoint), Some(snapshot)))),
+            Err(error) => match store.bucket() {
+                // Lance does not always say why it failed.
+                Some(bucket) if attempt < ATTEMPTS && may_pass(&error) => {
+                    bucket.wait(WAIT * attempt);
+                    attempt += 1;
+                }
+                _ => break error,
+            },
         }
+    };
+    if is_out_of_reach(&error) && !is_cut_short(store, name) {
+        return Err(OpenError::OutOfReach {
+            place: store.place(name),
+            source: error.into(),
+        });
     }
-}
-
-pub(super) fn warn_unusable(store: &Store, name: &str, error: &UnusableCheckpoint) {
-    let error = error as &dyn std::error::Error;
+    let error = &error as &dyn std::error::Error;
     tracing::error!(%store, name, error, "a checkpoint is not usable");
+    Ok(None)
 }
 
-/// A checkpoint whose file is whole; its tables are not looked at.
-pub(super) fn sound(store: &Store, graph: Uuid, name: &str) -> Option<Checkpoint> {
-    let found = Checkpoint::read(store, name).ok()?;
-    (found.format == checkpoint::FORMAT && found.graph == graph).then_some(found)
+fn may_pass(error: &UnusableCheckpoint) -> bool {
+    is_out_of_reach(error) || matches!(error, UnusableCheckpoint::Table(TableError::Lance { .. }))
+}
+
+/// Whether a file of a table of the checkpoint is missing or not as long as it was: asking an object
+/// for more than it has fails like a request that was lost.
+fn is_cut_short(store: &Store, name: &str) -> bool {
+    if store.bucket().is_none() {
+        return false;
+    }
+    let found = Checkpoint::read(store, name);
+    found.is_ok_and(|checkpoint| {
+        let mut versions = checkpoint.tables.values();
+        versions.any(|version| match tables::contents(store, version) {
+            Ok(_) => false,
+            Err(TableError::Mismatch { .. }) => true,
+            Err(_) => tables::has_half_a_manifest(store, version),
+        })
+    })
+}
+
+/// A checkpoint whose file is whole; its tables are not looked at. Nothing for one that is damaged.
+pub(super) fn sound(
+    store: &Store,
+    graph: Uuid,
+    name: &str,
+) -> Result<Option<Checkpoint>, OpenError> {
+    match Checkpoint::read(store, name) {
+        Ok(found) => {
+            let ours = found.format == checkpoint::FORMAT && found.graph == graph;
+            Ok(ours.then_some(found))
+        }
+        Err(error) if is_out_of_reach(&error) => Err(OpenError::OutOfReach {
+            place: store.place(name),
+            source: error.into(),
+        }),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Whether an older checkpoint may do where this one did not: the log has something else at its
 /// position, begins after it, or has commits that cannot be carried out on its tables. Where the log
 /// itself is damaged an older one does not do either, and the first error is told.
-pub(super) fn contradicts(error: &journal::Error) -> bool {
+fn contradicts(error: &journal::Error) -> bool {
     match error {
         journal::Error::Damaged { reason, .. } => matches!(reason, Reason::Chain { .. }),
         journal::Error::Collected { .. } => true,

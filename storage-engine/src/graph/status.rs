@@ -221,9 +221,8 @@ impl Seen<'_> {
             segments: segments.len() as u64,
             horizon: self.horizon.max(first),
         };
-        let folder = self.store.folder();
-        let leases = folder.and_then(|folder| lease::live(folder, false).ok());
-        let leases = leases.unwrap_or_default().into_iter();
+        let leases = lease::live(self.store, false).unwrap_or_default();
+        let leases = leases.into_iter();
         let pins = leases.map(|claim| {
             let by = format!("process {} on {}", claim.pid, claim.host);
             pin(self.store, by, claim.lsn, Some(claim.since_micros))

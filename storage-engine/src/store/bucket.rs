@@ -275,6 +275,19 @@ impl Bucket {
         self.run(self.client.delete(&path)).or_else(absent)
     }
 
+    /// Removes several objects.
+    pub(crate) fn remove_all(&self, names: &[String]) -> Result<(), Error> {
+        let removals = names.iter().map(|name| {
+            let path = self.path(name);
+            async move { self.client.delete(&path).await.or_else(absent) }
+        });
+        self.run(
+            futures::stream::iter(removals)
+                .buffer_unordered(PARALLEL)
+                .try_collect(),
+        )
+    }
+
     pub(crate) fn missing(&self, action: &'static str, name: &str) -> FileError {
         let error = io::Error::new(io::ErrorKind::NotFound, "there is no such object");
         failed(action, &self.place(name))(error)

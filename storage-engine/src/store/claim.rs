@@ -2,16 +2,22 @@
 //!
 //! An object store has no lock that ends with its process. A writer claims the next epoch by storing
 //! that object, which only one can, and says in it who it is and until when others should leave the
-//! graph to it, its *lease*. It renews the lease while it writes. What keeps two writers apart is not
+//! graph to it, its *lease*. It renews the lease while it is used. What keeps two writers apart is not
 //! the lease, though, but the epoch, which it also puts into the log (`journal::ObjectJournal`): clocks
 //! that differ make a writer wait too long or take over too early, and nothing worse.
+//!
+//! While the lease lasts, what a writer has in memory is the newest state, and it reads from there. It
+//! counts on two thirds of it, and once those are over, on nothing: others may have read the old claim
+//! and be about to store theirs. Then it claims the next epoch as well ([`Claim::regain`]), which again
+//! only one can, before it reads.
 //!
 //! The claim is also where the store is tried: one that lets a second put of the same name through
 //! cannot hold a graph.
 
 use std::collections::HashSet;
-use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use object_store::Error;
 use serde::{Deserialize, Serialize};
@@ -48,7 +54,7 @@ struct Said {
 
 /// A process, so that the same machine can tell whether it still runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Process {
+pub(crate) struct Process {
     /// The boot and the process namespace: what a process id is unique in.
     machine: String,
     pid: u32,
@@ -57,7 +63,7 @@ struct Process {
 }
 
 impl Process {
-    fn this() -> Self {
+    pub(crate) fn this() -> Self {
         Self {
             machine: machine(),
             pid: std::process::id(),
@@ -65,8 +71,17 @@ impl Process {
         }
     }
 
+    /// One of which nothing can be told.
+    #[cfg(test)]
+    pub(crate) fn elsewhere() -> Self {
+        Self {
+            machine: "elsewhere".to_owned(),
+            ..Self::this()
+        }
+    }
+
     /// It ran here and has ended.
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         let here = !self.machine.is_empty() && self.machine == machine();
         here && !self.began.is_empty() && began(self.pid).as_ref() != Some(&self.began)
     }
@@ -108,6 +123,33 @@ impl Said {
         clock::now_micros() < until
     }
 
+    /// What a new claim of this process says.
+    fn new(epoch: u64, lease: Duration) -> Self {
+        let (pid, host, since_micros) = crate::lock::myself();
+        let said = Self {
+            epoch,
+            nonce: Uuid::new_v4(),
+            holder: Holder {
+                pid,
+                host,
+                since_micros,
+            },
+            process: Process::this(),
+            renewed_micros: since_micros,
+            lease_millis: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+            released: false,
+        };
+        let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+        live.insert(said.nonce);
+        said
+    }
+
+    /// Nobody in this process makes use of it any more.
+    fn forget(&self) {
+        let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+        live.remove(&self.nonce);
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(self).unwrap_or_default();
         bytes.push(b'\n');
@@ -130,15 +172,60 @@ pub(crate) enum ClaimError {
 #[derive(Debug)]
 pub(crate) struct Claim {
     bucket: Bucket,
-    said: Said,
     lease: Duration,
-    renewed: Instant,
+    /// Held while the store is asked to keep it.
+    said: Mutex<Said>,
+    times: Mutex<Times>,
+    /// Somebody renews it.
+    renewing: AtomicBool,
+}
+
+/// When a claim was stored.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    /// When it was last begun to store it.
+    tried: Moment,
+    /// When it was last begun to store what is stored, and counts; nothing when the lease is over.
+    renewed: Option<Moment>,
+}
+
+/// By a clock that stops while the machine sleeps, and one that may be set.
+#[derive(Clone, Copy, Debug)]
+struct Moment(Instant, SystemTime);
+
+impl Moment {
+    fn now() -> Self {
+        Self(Instant::now(), SystemTime::now())
+    }
+
+    fn elapsed(&self) -> Duration {
+        let by_clock = self.1.elapsed().unwrap_or_default();
+        self.0.elapsed().max(by_clock)
+    }
+}
+
+/// A renewal that is to be made; the next may be when this is gone, made or not.
+#[derive(Debug)]
+pub(crate) struct Renewal(Arc<Claim>);
+
+impl Renewal {
+    pub(crate) fn make(self) {
+        self.0.renew();
+    }
+}
+
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        self.0.renewing.store(false, Ordering::Release);
+    }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
-        live.remove(&self.said.nonce);
+        self.said
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .forget();
     }
 }
 
@@ -155,10 +242,8 @@ impl Claim {
     /// Claims an epoch above all that there were, and at least `least`, unless another writer holds
     /// the graph.
     pub(crate) fn take(bucket: &Bucket, lease: Duration, least: u64) -> Result<Self, ClaimError> {
-        let epochs = bucket.list("epochs")?;
-        let newest = epochs.iter().filter_map(|it| epoch_of(&it.name)).max();
-        if let Some(newest) = newest
-            && let Some(said) = read(bucket, newest)?
+        let (newest, said) = newest(bucket)?.unzip();
+        if let Some(Some(said)) = said
             && said.holds()
         {
             return Err(ClaimError::Held(said.holder));
@@ -166,38 +251,35 @@ impl Claim {
         let epoch = newest
             .map_or(1, |newest| newest.saturating_add(1))
             .max(least);
-        let (pid, host, since_micros) = crate::lock::myself();
-        let said = Said {
-            epoch,
-            nonce: Uuid::new_v4(),
-            holder: Holder {
-                pid,
-                host,
-                since_micros,
-            },
-            process: Process::this(),
-            renewed_micros: since_micros,
-            lease_millis: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
-            released: false,
-        };
-        let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
-        live.insert(said.nonce);
-        drop(live);
+        let begun = Moment::now();
         let claim = Self {
             bucket: bucket.clone(),
-            said,
             lease,
-            renewed: Instant::now(),
+            said: Mutex::new(Said::new(epoch, lease)),
+            times: Mutex::new(Times {
+                tried: begun,
+                renewed: Some(begun),
+            }),
+            renewing: AtomicBool::new(false),
         };
-        claim.store()?;
-        claim.try_store()?;
+        let said = claim.said().clone();
+        claim.store(&said)?;
+        claim.try_store(&said)?;
         Ok(claim)
     }
 
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Stores the claim, if the epoch is free.
-    fn store(&self) -> Result<(), ClaimError> {
-        let name = name(self.said.epoch);
-        let bytes = self.said.bytes();
+    fn store(&self, said: &Said) -> Result<(), ClaimError> {
+        let name = name(said.epoch);
+        let bytes = said.bytes();
         let mut attempt = 0;
         loop {
             let put = self.bucket.put_new(&name, bytes.clone().into());
@@ -209,8 +291,8 @@ impl Claim {
                 Ok(PutNew::Exists) | Err(_) => {}
             }
             // The answer to an earlier attempt may have been lost.
-            match read(&self.bucket, self.said.epoch)? {
-                Some(said) if said.nonce == self.said.nonce => return Ok(()),
+            match read(&self.bucket, said.epoch)? {
+                Some(found) if found.nonce == said.nonce => return Ok(()),
                 Some(other) => return Err(ClaimError::Held(other.holder)),
                 None => {}
             }
@@ -227,11 +309,11 @@ impl Claim {
 
     /// Tries whether the store keeps to what everything here rests on: a name that is taken is not
     /// given away again.
-    fn try_store(&self) -> Result<(), ClaimError> {
-        let name = name(self.said.epoch);
+    fn try_store(&self, said: &Said) -> Result<(), ClaimError> {
+        let name = name(said.epoch);
         let mut last = None;
         for _ in 0..ATTEMPTS {
-            match self.bucket.put_new(&name, self.said.bytes().into()) {
+            match self.bucket.put_new(&name, said.bytes().into()) {
                 Ok(PutNew::Exists) => return Ok(()),
                 Ok(PutNew::Stored)
                 | Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
@@ -248,46 +330,111 @@ impl Claim {
     }
 
     pub(crate) fn epoch(&self) -> u64 {
-        self.said.epoch
+        self.said().epoch
     }
 
-    /// Says again that this writer is at work, when that was said some time ago. It does no harm when
-    /// it fails, or comes late: others take over then.
-    pub(crate) fn renew_if_due(&mut self) {
-        if self.renewed.elapsed() < self.lease / 3 {
-            return;
+    /// Whether nobody else can have written yet, as long as clocks differ by less than a third of the
+    /// lease.
+    pub(crate) fn is_valid(&self) -> bool {
+        let renewed = self.times().renewed;
+        renewed.is_some_and(|renewed| renewed.elapsed() < self.lease / 3 * 2)
+    }
+
+    /// What is to be done when it is time to say again that this writer is at work, unless somebody does.
+    pub(crate) fn renewal(self: &Arc<Self>) -> Option<Renewal> {
+        let due = self.times().tried.elapsed() >= self.lease / 3;
+        let mine = due && !self.renewing.swap(true, Ordering::AcqRel);
+        mine.then(|| Renewal(self.clone()))
+    }
+
+    /// Says again that this writer is at work. It does no harm when it fails, or comes late: others
+    /// take over then, and this one does not count on it.
+    fn renew(&self) {
+        let begun = Moment::now();
+        self.times().tried = begun;
+        let mut said = self.said();
+        said.renewed_micros = clock::now_micros();
+        let stored = self.say(&said);
+        if stored && self.is_valid() {
+            self.times().renewed = Some(begun);
         }
-        self.renewed = Instant::now();
-        self.said.renewed_micros = clock::now_micros();
-        self.say();
+    }
+
+    /// Claims the next epoch as well, after the lease was over. [`ClaimError::Held`] when another has
+    /// it. The lease counts once `confirm` has found that nobody has come and gone in between.
+    pub(crate) fn regain<E: From<ClaimError>>(
+        &self,
+        confirm: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut said = self.said();
+        if self.is_valid() {
+            // Another has done it meanwhile.
+            return Ok(());
+        }
+        let begun = Moment::now();
+        let next = Said::new(said.epoch.saturating_add(1), self.lease);
+        if let Err(error) = self.store(&next) {
+            next.forget();
+            return Err(error.into());
+        }
+        let before = std::mem::replace(&mut *said, next);
+        before.forget();
+        confirm()?;
+        let mut times = self.times();
+        *times = Times {
+            tried: begun,
+            renewed: Some(begun),
+        };
+        drop((times, said));
+        self.forget_others();
+        Ok(())
     }
 
     /// Lets others take over at once.
-    pub(crate) fn release(mut self) {
-        self.said.released = true;
-        self.say();
+    pub(crate) fn release(&self) {
+        self.times().renewed = None;
+        let mut said = self.said();
+        said.released = true;
+        self.say(&said);
     }
 
-    fn say(&self) {
-        let name = name(self.said.epoch);
-        if let Err(error) = self.bucket.put(&name, self.said.bytes().into()) {
-            let error = &error as &dyn std::error::Error;
+    fn say(&self, said: &Said) -> bool {
+        let stored = self.bucket.put(&name(said.epoch), said.bytes().into());
+        if let Err(error) = &stored {
+            let error = error as &dyn std::error::Error;
             tracing::warn!(error, "the lease on a graph was not renewed");
         }
+        stored.is_ok()
     }
 
     /// Removes what earlier writers said. None of them can write any more, once the log has this
     /// epoch.
     pub(crate) fn forget_others(&self) {
+        let own = self.epoch();
         let epochs = self.bucket.list("epochs").unwrap_or_default();
         let earlier = epochs.iter().filter_map(|it| epoch_of(&it.name));
-        for epoch in earlier.filter(|epoch| *epoch < self.said.epoch) {
+        for epoch in earlier.filter(|epoch| *epoch < own) {
             if let Err(error) = self.bucket.delete(&name(epoch)) {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "what an earlier writer said stays");
                 return;
             }
         }
+    }
+}
+
+/// Who holds the graph for writing, as far as that can be told.
+pub(crate) fn holder(bucket: &Bucket) -> Result<Option<Holder>, FileError> {
+    let said = newest(bucket)?.and_then(|(_, said)| said);
+    Ok(said.filter(Said::holds).map(|said| said.holder))
+}
+
+/// The newest epoch that was claimed, and what its writer says.
+fn newest(bucket: &Bucket) -> Result<Option<(u64, Option<Said>)>, FileError> {
+    let epochs = bucket.list("epochs")?;
+    match epochs.iter().filter_map(|it| epoch_of(&it.name)).max() {
+        Some(newest) => Ok(Some((newest, read(bucket, newest)?))),
+        None => Ok(None),
     }
 }
 

@@ -64,6 +64,10 @@ impl Objects for LogObjects {
         self.0.remove(name).map_err(error)
     }
 
+    fn delete_all(&self, names: &[String]) -> Result<(), ObjectError> {
+        self.0.remove_all(names).map_err(error)
+    }
+
     fn wait(&self, attempt: u32) {
         self.0
             .wait(FIRST_WAIT * 2_u32.saturating_pow(attempt.min(6)));

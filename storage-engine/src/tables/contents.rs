@@ -17,10 +17,13 @@ pub(crate) const FOLDERS: [&str; 4] = ["data", "_deletions", "_versions", "_tran
 /// which is never collected.
 pub(crate) const DETACHED: &str = "d";
 
+/// The last bytes of each of Lance's files.
+const END: &[u8] = b"LANC";
+
 /// The files of a version, within its table's folder. Each was seen to be there.
 ///
 /// # Errors
-/// When the version cannot be opened, or a file of it is missing or not as long as it was.
+/// When the version cannot be opened, its files cannot be listed, or a file of it is missing or not as long as it was.
 pub(crate) fn contents(
     store: &Store,
     version: &TableVersion,
@@ -38,7 +41,7 @@ pub(crate) fn contents(
             continue;
         }
         let place = format!("tables/{}/{below}", version.folder);
-        let listed = store.list(&place).unwrap_or_default();
+        let listed = store.list_if_there(&place)?;
         for file in wanted {
             let name = file.rsplit('/').next().unwrap_or_default();
             let found = listed.iter().find(|listed| listed.name == name);
@@ -56,6 +59,13 @@ pub(crate) fn contents(
         }
     }
     Ok(files)
+}
+
+/// Whether the manifest of a version is there and does not end as Lance ends each file.
+pub(crate) fn has_half_a_manifest(store: &Store, version: &TableVersion) -> bool {
+    let file = format!("{DETACHED}{}.manifest", version.version);
+    let found = store.get(&format!("tables/{}/_versions/{file}", version.folder));
+    found.is_ok_and(|bytes| !bytes.ends_with(END))
 }
 
 /// Names of files, and the sizes of those of which they are known.

@@ -193,7 +193,7 @@ fn a_lease_keeps_its_checkpoint_and_the_log() {
         .checkpoint
         .expect("a checkpoint")
         .lsn;
-    let lease = Lease::take(&fixture.folder(), leased)
+    let lease = Lease::take(&fixture.store, leased)
         .expect("taken")
         .expect("written");
     let (before, sequence) = (

@@ -1,22 +1,19 @@
-//! Crashes: states of the folder that a fold can leave, and processes that are killed.
-//!
-//! The killed process is this test's own program, which runs [`child`] when a variable names a
-//! folder. 30 rounds of each kind; `TRELLIS_LONG` makes them 1,000.
+//! Crashes: states of the folder that a fold can leave, operations that are stopped at any effect on
+//! the disk, and processes that are killed.
+
+mod killed;
+mod stopped;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use language::schema::{PropertyId, Schema, TypeId};
 use language::value::{NodeRef, Value};
 use tempfile::TempDir;
 
 use super::contents;
-use crate::{Follower, Graph, NewGraph, Options, Snapshot, Transaction, WriteError, WriteRequest};
+use crate::{Graph, NewGraph, Options, Transaction, WriteError, WriteRequest};
 
 /// Two halves and the edge between them are one commit; some commits take older ones out again.
 const SCHEMA: &str = "
@@ -24,9 +21,6 @@ node Half { name: String @key, writer: I64, number: I64, note: String? }
 node Log { text: String }
 edge Twin: Half -> Half { number: I64 }
 ";
-const FOLDER: &str = "TRELLIS_CRASH_FOLDER";
-const KIND: &str = "TRELLIS_CRASH_KIND";
-const WRITERS: i64 = 4;
 
 #[derive(Clone, Copy)]
 struct Names {
@@ -343,228 +337,4 @@ fn a_checkpoint_ahead_of_the_log_is_damage_and_changes_nothing() {
     assert!(matches!(error, crate::OpenError::Log(_)), "{error:?}");
     assert!(state() == before, "nothing is changed");
     assert_ne!(uuid, fs::read(fold.after.join("graph.json")).expect("read"));
-}
-
-/// A sequence that is the same for the same seed (splitmix64).
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
-}
-
-fn rounds() -> u64 {
-    if std::env::var_os("TRELLIS_LONG").is_some() {
-        1_000
-    } else {
-        30
-    }
-}
-
-/// What the killed process does; nothing when this runs as a test.
-#[test]
-fn child() {
-    let Some(folder) = std::env::var_os(FOLDER) else {
-        return;
-    };
-    let folder = PathBuf::from(folder);
-    let folds_only = std::env::var(KIND).expect("a kind") == "fold";
-    let fold_rows = if folds_only { usize::MAX } else { 10 };
-    // Every fold finds something to collect.
-    let graph = Graph::open(
-        &folder.join("g"),
-        Options {
-            fold_rows,
-            segment_bytes: 16 << 10,
-            retention: Duration::ZERO,
-            ..Options::default()
-        },
-    )
-    .expect("opened");
-    let names = Names::of(graph.snapshot().schema());
-    let acknowledged = fs::File::options()
-        .create(true)
-        .append(true)
-        .open(folder.join("acknowledged"))
-        .expect("opened");
-    let acknowledged = Arc::new(Mutex::new(acknowledged));
-    fs::write(folder.join("ready"), b"").expect("written");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .build()
-        .expect("a runtime");
-    let work = (0..WRITERS).map(|writer| {
-        let (graph, acknowledged) = (graph.clone(), acknowledged.clone());
-        runtime.spawn(async move {
-            for number in first_free(&graph, names, writer).. {
-                let work = move |work: &mut Transaction| names.commit(work, writer, number);
-                graph
-                    .write(WriteRequest::by("test"), work)
-                    .await
-                    .expect("written");
-                let line = format!("{writer} {number}\n");
-                acknowledged
-                    .lock()
-                    .expect("sound")
-                    .write_all(line.as_bytes())
-                    .expect("noted");
-            }
-        })
-    });
-    let work: Vec<_> = work.collect();
-    if folds_only {
-        loop {
-            graph.fold().expect("folded");
-        }
-    }
-    for ended in runtime.block_on(futures::future::join_all(work)) {
-        ended.expect("a writer");
-    }
-}
-
-/// The number after the last that the writer has written, acknowledged or not.
-fn first_free(graph: &Graph, names: Names, writer: i64) -> i64 {
-    let snapshot = graph.snapshot();
-    let of = |node, property| int(snapshot.node_property(node, property));
-    let nodes = snapshot.nodes(names.half);
-    let own = nodes.filter(|node| of(*node, names.writer) == writer);
-    own.map(|node| of(node, names.number) + 1)
-        .max()
-        .unwrap_or(1)
-}
-
-fn int(value: Value) -> i64 {
-    match value {
-        Value::Int(value) => value,
-        other => panic!("not a number: {other:?}"),
-    }
-}
-
-fn acknowledged(folder: &Path) -> Vec<(i64, i64)> {
-    let text = fs::read_to_string(folder.join("acknowledged")).unwrap_or_default();
-    text.lines()
-        .map(|line| {
-            let (writer, number) = line.split_once(' ').expect("two numbers");
-            (
-                writer.parse().expect("a number"),
-                number.parse().expect("a number"),
-            )
-        })
-        .collect()
-}
-
-fn alive(process: &mut Child, folder: &Path) {
-    if let Some(status) = process.try_wait().expect("waited") {
-        let said = fs::read_to_string(folder.join("stderr")).unwrap_or_default();
-        panic!("the child ended with {status}: {said}");
-    }
-}
-
-fn killed_rounds(kind: &str) {
-    let home = TempDir::new().expect("a temporary folder");
-    let seed = std::env::var("TRELLIS_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let seed: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    println!("TRELLIS_SEED={seed}");
-    let mut state = seed;
-    for round in 0..rounds() {
-        // A graph for some rounds, so that opening it stays quick.
-        let folder = home.path().join(format!("{}", round / 10));
-        if round % 10 == 0 {
-            fs::create_dir(&folder).expect("made");
-            create(&folder.join("g"));
-        }
-        let ready = folder.join("ready");
-        let _ = fs::remove_file(&ready);
-        let mut process = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "tests::crash::child", "--nocapture"])
-            .env(FOLDER, &folder)
-            .env(KIND, kind)
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(folder.join("stderr")).expect("made"))
-            .spawn()
-            .expect("started");
-        while !ready.exists() {
-            alive(&mut process, &folder);
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let until = Instant::now() + Duration::from_micros(next(&mut state) % 120_000);
-        read_along(
-            &folder,
-            until,
-            &format!("{kind}, seed {seed}, round {round}"),
-        );
-        alive(&mut process, &folder);
-        process.kill().expect("killed");
-        process.wait().expect("waited");
-        whole(&folder, &format!("{kind}, seed {seed}, round {round}"));
-    }
-}
-
-/// Reads what the other process writes, folds and collects: all that it acknowledged, and no half.
-fn read_along(folder: &Path, until: Instant, what: &str) {
-    let follower = Follower::open(&folder.join("g"), Options::default());
-    let follower = follower.unwrap_or_else(|error| panic!("{what}: {error:?}"));
-    loop {
-        let before = acknowledged(folder);
-        let snapshot = follower.snapshot();
-        let snapshot = snapshot.unwrap_or_else(|error| panic!("{what}: {error:?}"));
-        holds(&snapshot, before, what);
-        if Instant::now() >= until {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Every acknowledged write is there, and none is half there.
-fn whole(folder: &Path, what: &str) {
-    let graph = open(&folder.join("g"));
-    let snapshot = graph.snapshot();
-    contents(&snapshot);
-    holds(&snapshot, acknowledged(folder), what);
-}
-
-fn holds(snapshot: &Snapshot, acknowledged: Vec<(i64, i64)>, what: &str) {
-    let names = Names::of(snapshot.schema());
-    let mut written = BTreeSet::new();
-    for node in snapshot.nodes(names.half) {
-        let of = |property| int(snapshot.node_property(node, property));
-        let (writer, number) = (of(names.writer), of(names.number));
-        written.insert((writer, number));
-        let edges = snapshot.out_degree(names.twin, node) + snapshot.in_degree(names.twin, node);
-        assert_eq!(edges, 1, "{what}: {writer}-{number} is half there");
-    }
-    let halves = snapshot.node_count(names.half);
-    assert_eq!(halves, 2 * snapshot.edge_count(names.twin), "{what}");
-    let gone = |writer, number: i64| {
-        let by = number + 4;
-        by % 5 == 0 && (written.contains(&(writer, by)) || !written.contains(&(writer, number)))
-    };
-    for (writer, number) in acknowledged {
-        let there = written.contains(&(writer, number));
-        assert!(
-            there || gone(writer, number),
-            "{what}: {writer}-{number} was acknowledged"
-        );
-        let noted = number + 2;
-        if there && noted % 3 == 0 && written.contains(&(writer, noted)) {
-            let key = [Names::key(writer, number, "right")];
-            let node = snapshot.node_by_key(names.half, &key).expect("there");
-            let note = snapshot.node_property(node, names.note);
-            assert_eq!(note, Value::from("seen"), "{what}: {writer}-{number}");
-        }
-    }
-}
-
-#[test]
-fn killed_while_folding() {
-    killed_rounds("fold");
-}
-
-#[test]
-fn killed_while_writing_with_folds() {
-    killed_rounds("write");
 }

@@ -1,8 +1,12 @@
 //! Graphs in object stores: those that lose answers, those that cannot hold one, and writers that
 //! another has overtaken. `on_every_store` runs the engine's common tests there too.
 
+mod deleting;
+mod everywhere;
 pub(crate) mod memory;
 pub(crate) mod moto;
+mod reach;
+mod reading;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +20,8 @@ use uuid::Uuid;
 
 use super::{Fixture, SCHEMA};
 use crate::{
-    CommitError, Contents, CreateError, FoldError, Graph, NewGraph, OpenError, Options, Store,
-    WriteError, WriteRequest,
+    CommitError, Contents, CreateError, Graph, NewGraph, OpenError, Options, Store, WriteError,
+    WriteRequest,
 };
 
 /// A place in an object store of its own.
@@ -30,7 +34,7 @@ pub(crate) fn place() -> (TempDir, Store, Memory) {
 }
 
 /// As the common tests want it.
-pub(crate) fn fixture() -> Fixture {
+pub(super) fn fixture() -> Fixture {
     let (home, store, _) = place();
     Fixture::at(home, store)
 }
@@ -163,69 +167,6 @@ fn a_refusal_is_told_as_such_and_the_graph_goes_on() {
     add(fixture.graph(), "ann@x").expect("written");
     fixture.reopen();
     assert_eq!(people(fixture.graph()), 1);
-}
-
-/// An old writer, stopped at `part`; what it does when it goes on; and what must hold then.
-fn overtaken(part: &str, zombie: impl FnOnce(&Graph) + Send + 'static) {
-    let (_home, store, memory) = place();
-    Graph::create(&store, NewGraph::new(schema(), "test")).expect("created");
-    let old = Graph::open(&store, short()).expect("opened");
-    for number in 0..3 {
-        add(&old, &format!("old-{number}")).expect("written");
-        old.fold().expect("folded");
-    }
-    add(&old, "tail").expect("written");
-    memory.hold(part);
-    let stopped = {
-        let old = old.clone();
-        std::thread::spawn(move || zombie(&old))
-    };
-    memory.until_someone_waits();
-    std::thread::sleep(short().lease * 2);
-    memory.let_others_pass();
-    let new = Graph::open(&store, short()).expect("taken over");
-    assert_eq!(people(&new), 4);
-    for number in 0..3 {
-        add(&new, &format!("new-{number}")).expect("written");
-        new.fold().expect("folded");
-    }
-    let before = people(&new);
-    memory.deleted();
-    memory.release();
-    stopped.join().expect("as expected");
-    assert_eq!(memory.deleted(), Vec::<String>::new(), "it deletes nothing");
-    add(&old, "late").expect_err("for good");
-    assert!(old.is_lost());
-    old.fold().expect_err("for good");
-    assert_eq!(memory.deleted(), Vec::<String>::new(), "it deletes nothing");
-    add(&new, "still").expect("written");
-    new.fold().expect("folded");
-    drop((old, new));
-    let graph = Graph::open(&store, Options::default()).expect("opened");
-    assert_eq!(people(&graph), before + 1);
-    super::contents(&graph.snapshot());
-}
-
-#[test]
-fn a_writer_stopped_in_mid_put_acknowledges_and_deletes_nothing() {
-    overtaken("/log/", |graph| {
-        let error = add(graph, "zombie").expect_err("not acknowledged");
-        let told = matches!(error, CommitError::Unknown(_) | CommitError::NotWritten(_));
-        assert!(told, "{error:?}");
-        assert!(graph.is_lost());
-    });
-}
-
-#[test]
-fn a_writer_stopped_in_mid_fold_publishes_and_deletes_nothing() {
-    overtaken("/tables/", |graph| {
-        let error = graph.fold().expect_err("superseded");
-        assert!(matches!(error, FoldError::Superseded(_)), "{error:?}");
-    });
-    overtaken("/checkpoints/", |graph| {
-        let error = graph.fold().expect_err("superseded");
-        assert!(matches!(error, FoldError::Superseded(_)), "{error:?}");
-    });
 }
 
 /// A writer that was stopped where it is about to delete takes nothing away that another has put since.

@@ -92,7 +92,7 @@ impl Fixture {
 }
 
 #[test]
-fn what_fits_alone_does_not_fail_together() {
+pub(super) fn what_fits_alone_does_not_fail_together() {
     let mut fixture = Fixture::new();
     let (note, text) = (fixture.type_id("Note"), fixture.property("Note", "text"));
     let writes = (0..150).map(|_| {
@@ -177,6 +177,54 @@ fn no_answer_shows_what_is_not_durable() {
     assert_eq!(fixture.contents(), before);
 }
 
+/// What the log does not tell, the tables do not have either.
+#[test]
+fn a_row_that_is_set_back_is_not_changed() {
+    let mut fixture = Fixture::new();
+    let (ann, bob) = (
+        fixture.add_person("ann@x", 1),
+        fixture.add_person("bob@x", 1),
+    );
+    fixture.graph().fold().expect("folded");
+    let age = fixture.property("Person", "age");
+    let set = |node, value: i64| {
+        let values = vec![(age, Value::Int(value))];
+        fixture
+            .write(move |work| work.set_node(node, values))
+            .map(drop)
+    };
+    set(bob, 2).expect("set");
+    assert_eq!(fixture.graph().status().tail_rows, 1);
+    let there_and_back = move |work: &mut Transaction| {
+        for (node, before) in [(ann, 1), (bob, 2)] {
+            for value in [7, before] {
+                work.set_node(node, vec![(age, Value::Int(value))])?;
+            }
+        }
+        Ok(())
+    };
+    let person = fixture.type_id("Person");
+    let email = fixture.property("Person", "email");
+    let written = fixture.write(move |work| {
+        there_and_back(work)?;
+        work.create_node(person, vec![(email, Value::from("cid@x"))])
+    });
+    assert_eq!(written.expect("written").counts.nodes_created, 1);
+    let state = |fixture: &Fixture| {
+        let snapshot = fixture.graph().snapshot();
+        let rows = snapshot.rows(person).expect("rows").clone();
+        let changed = rows.changes.iter().map(|(id, entry)| (*id, entry.lsn));
+        (
+            changed.collect::<Vec<_>>(),
+            rows.row(bob.id).expect("there"),
+        )
+    };
+    let live = state(&fixture);
+    assert_eq!(live.0.len(), 2, "bob, and one who is new: {:?}", live.0);
+    fixture.reopen();
+    assert_eq!(state(&fixture), live, "as a restart has it");
+}
+
 #[test]
 fn side_files_go_with_the_write_that_failed() {
     let mut fixture = Fixture::new();
@@ -242,7 +290,7 @@ fn side_files_go_with_the_write_that_failed() {
 }
 
 #[test]
-fn a_write_that_changes_nothing_makes_no_commit() {
+pub(super) fn a_write_that_changes_nothing_makes_no_commit() {
     let fixture = Fixture::new();
     let ann = fixture.add_person("ann@x", 30);
     let bob = fixture.add_person("bob@x", 31);
@@ -275,7 +323,7 @@ fn a_write_that_changes_nothing_makes_no_commit() {
 }
 
 #[test]
-fn a_runtime_that_goes_away_does_not_wedge_the_graph() {
+pub(super) fn a_runtime_that_goes_away_does_not_wedge_the_graph() {
     let fixture = Fixture::new();
     let graph = fixture.graph().clone();
     let leaving = tokio::runtime::Builder::new_multi_thread()
@@ -328,7 +376,7 @@ fn a_quick_write_waits_for_one_slow_one_at_most() {
 
 /// Neither as many rows as make a fold nor all rows of a table are too many to take out.
 #[test]
-fn many_rows_are_replaced_in_one_fold() {
+pub(super) fn many_rows_are_replaced_in_one_fold() {
     let mut fixture = Fixture::new();
     fixture.reopen_with(Options {
         fold_rows: usize::MAX,

@@ -9,6 +9,7 @@ use crate::app;
 use crate::http::Site;
 use crate::http::document::problems;
 use crate::http::extract::MaybeCaller;
+use crate::http::failure::Failure;
 
 problems!(Problems: Unauthenticated, Internal);
 
@@ -31,12 +32,12 @@ problems!(Problems: Unauthenticated, Internal);
 pub(in crate::http) async fn show(
     State(site): State<Site>,
     MaybeCaller(principal): MaybeCaller,
-) -> (StatusCode, Json<Readiness>) {
-    let readiness = app::readiness::run(&site.app, principal.as_ref());
+) -> Result<(StatusCode, Json<Readiness>), Failure> {
+    let readiness = app::readiness::run(&site.app, principal.as_ref()).await?;
     let status = if readiness.ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, Json(readiness))
+    Ok((status, Json(readiness)))
 }

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use super::Step;
+use super::coverage::note;
 use super::run::{After, Run};
 use crate::tests::disk::{Fault, Keep};
 use crate::{Graph, lock};
@@ -66,6 +67,10 @@ impl Run {
             self.follower = None;
         }
         if let Some((disk, _)) = &self.disk {
+            note(match keep {
+                Keep::All => "kill",
+                Keep::Synced | Keep::Some(_) => "power cut",
+            });
             disk.crash(keep);
         }
     }
@@ -102,6 +107,7 @@ impl Run {
                 }
                 Err(error) => {
                     self.excuses(&error);
+                    note("opening failed");
                     assert!(attempt < 20, "{error:?}");
                     self.lose(Keep::Some(u64::from(attempt)));
                 }
@@ -124,6 +130,7 @@ impl Run {
             let unknown = self.unknown.take();
             let unknown =
                 unknown.unwrap_or_else(|| panic!("{head:?} is nobody's: {:?}", self.head));
+            note("unknown is there");
             assert_eq!(head.sequence, unknown.sequence);
             self.model = unknown.after.model(&snapshot);
             if let Some((key, digest, counts)) = unknown.answer {

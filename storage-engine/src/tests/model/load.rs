@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use language::schema::{EdgeType, NodeType, Property, PropertyId, TypeId};
 use language::value::{EdgeRef, NodeRef, Value};
 
+use super::coverage::note;
 use super::faults::Unknown;
 use super::input::{Record, Way, is_told};
 use super::run::{After, Run};
@@ -65,6 +66,8 @@ impl Run {
         match loaded {
             Ok(Ok(written)) => {
                 assert!(wanted, "{records:#?}");
+                note(format!("load {:?}", load.mode));
+                note(format!("load {:?} {:?}", load.mode, load.way));
                 let before = self.model.clone();
                 self.model = prepared.loaded(&self.graph().snapshot());
                 let found = written.counts;
@@ -80,6 +83,7 @@ impl Run {
                 }
             }
             Ok(Err(CommitError::Unknown(error))) => {
+                note("load unknown");
                 self.excuses(&error);
                 self.unknown = Some(Unknown {
                     sequence: self.head.sequence + 1,
@@ -88,13 +92,18 @@ impl Run {
                 });
             }
             Ok(Err(CommitError::Work(errors))) => {
+                note("load refused");
                 assert!(!wanted, "{errors:?} in {records:#?}");
             }
             Ok(Err(error @ (CommitError::NotWritten(_) | CommitError::SideFile(_)))) => {
+                note("load failed");
                 self.excuses(&error);
             }
             Ok(Err(error)) => panic!("{error:?}"),
-            Err(errors) => assert!(!wanted, "{errors:?} in {records:#?}"),
+            Err(errors) => {
+                note("load refused");
+                assert!(!wanted, "{errors:?} in {records:#?}");
+            }
         }
     }
 }
@@ -265,8 +274,13 @@ impl Prepared {
             }
         };
         let declared = edge_type.property("id");
+        let nulls = matches!(load.way, Way::Parquet | Way::Arrow);
+        if declared.is_some() && nulls && load.mode == Mode::Merge && id.is_none() {
+            // It would take the name away from the edge that is there.
+            return;
+        }
         if let Some(declared) = declared {
-            let nothing = matches!(load.way, Way::Parquet | Way::Arrow).then_some(Value::Null);
+            let nothing = nulls.then_some(Value::Null);
             values.remove(&declared.id);
             values.extend(id.clone().or(nothing).map(|id| (declared.id, id)));
         }

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::compare::compare;
+use super::coverage::note;
 use super::faults::Unknown;
 use super::{End, Model, SCHEMA, Step};
 use crate::disk::watched::Watch;
@@ -118,6 +119,18 @@ impl Run {
     }
 
     pub(super) fn step(&mut self, step: Step) {
+        self.act(step);
+        self.bury();
+        self.compare();
+    }
+
+    fn compare(&self) {
+        let snapshot = self.graph().snapshot();
+        assert_eq!(*snapshot.head(), self.head);
+        compare(&snapshot, &self.model);
+    }
+
+    fn act(&mut self, step: Step) {
         self.steps = self.steps.wrapping_add(1);
         if self.past.last().is_none_or(|(last, _)| *last != self.head) {
             self.past.push((self.head.clone(), self.model.clone()));
@@ -127,9 +140,16 @@ impl Run {
             Step::Group(group) => self.write(group, End::Commit, None),
             Step::Load(load) => self.load(&load),
             Step::Fold => match self.graph().fold() {
-                Ok(()) => assert_eq!(self.graph().status().tail_rows, 0),
-                Err(error) => self.excuses(&error),
+                Ok(()) => {
+                    note("fold");
+                    assert_eq!(self.graph().status().tail_rows, 0);
+                }
+                Err(error) => {
+                    note("fold failed");
+                    self.excuses(&error);
+                }
             },
+            Step::During(after, steps) => self.during(after, steps),
             Step::Collect => self.collect(),
             Step::Past(at, how) => {
                 let at = usize::from(at) % self.past.len();
@@ -139,23 +159,60 @@ impl Run {
             Step::Crash(how) => self.crash(how),
             Step::Close => {
                 match self.graph().close() {
-                    Ok(()) => self.unknown = None,
+                    Ok(()) => {
+                        note("close");
+                        self.unknown = None;
+                    }
                     Err(error) => self.excuses(&error),
                 }
                 self.open();
             }
             Step::Fault(fault) => self.arm(fault),
         }
-        self.bury();
-        let snapshot = self.graph().snapshot();
-        assert_eq!(*snapshot.head(), self.head);
-        compare(&snapshot, &self.model);
+    }
+
+    /// A fold begins, others go on while it waits, and it comes to its end on what they have made.
+    fn during(&mut self, after: usize, steps: Vec<Step>) {
+        let Some((disk, _)) = &self.disk else {
+            return steps.into_iter().for_each(|step| self.act(step));
+        };
+        let disk = disk.clone();
+        disk.hold(after);
+        let graph = self.graph().clone();
+        let fold = std::thread::spawn(move || graph.fold());
+        while !disk.holds() && !fold.is_finished() {
+            std::thread::yield_now();
+        }
+        if disk.holds() {
+            note("during a fold");
+        }
+        for step in steps {
+            if !disk.is_dead() {
+                self.act(step);
+                self.compare();
+            }
+        }
+        disk.release();
+        if let Err(error) = fold.join().expect("a fold ends") {
+            note("fold failed");
+            self.excuses(&error);
+        }
     }
 
     fn collect(&self) {
         match self.graph().collect() {
-            Ok(_) => assert_eq!(self.graph().status().collection_error, None),
-            Err(error) => self.excuses(&error),
+            Ok(collected) => {
+                note(if collected.files > 0 {
+                    "collected"
+                } else {
+                    "collected nothing"
+                });
+                assert_eq!(self.graph().status().collection_error, None);
+            }
+            Err(error) => {
+                note("collection failed");
+                self.excuses(&error);
+            }
         }
         if !self.troubled {
             let status = self.graph().status();
@@ -173,15 +230,18 @@ impl Run {
         };
         match self.graph().snapshot_at(at, &PastLimits::default()) {
             Ok(past) => {
+                note("past");
                 assert_eq!(past.head(), head);
                 compare(&past, model);
             }
             Err(PastError::Gone { .. }) => {
+                note("past gone");
                 assert!(self.options.retention.is_zero(), "{at} is to be kept");
                 assert_ne!(self.graph().snapshot().head(), head);
             }
             // A load by columns stands in between, and no checkpoint is kept from before it.
             Err(PastError::NotUndoable { .. }) => {
+                note("past not undoable");
                 assert!(self.options.retention.is_zero(), "{at} is to be kept");
             }
             Err(error) => panic!("{at}: {error:?}"),
@@ -197,15 +257,29 @@ impl Run {
 
     /// What is acknowledged is seen by whoever reads along, from then on.
     fn follow(&mut self) {
-        let Some(folder) = self.store.folder() else {
-            return;
-        };
         let follower = self.follower.get_or_insert_with(|| {
-            Follower::open(folder, self.options.clone()).expect("opened for reading")
+            Follower::open(&self.store, self.options.clone()).expect("opened for reading")
         });
+        note("follow");
         let seen = follower.snapshot().expect("read along");
         assert_eq!(*seen.head(), self.head);
         compare(&seen, &self.model);
+    }
+
+    /// Nothing is left that nothing needs, and the doctor has nothing to say.
+    pub(super) fn is_sound(&mut self) {
+        self.graph().collect().expect("collected");
+        let again = self.graph().collect().expect("collected");
+        assert_eq!(again, crate::Collected::default());
+        let Some(folder) = self.store.folder().map(std::path::Path::to_owned) else {
+            return;
+        };
+        self.graph = None;
+        self.until_nobody_has_it();
+        let diagnosis = crate::doctor::examine(&folder, crate::doctor::Depth::Usual);
+        let diagnosis = diagnosis.expect("examined");
+        assert!(diagnosis.sound, "{:#?}", diagnosis.findings);
+        self.open();
     }
 
     /// Exports, loads that elsewhere and merges it back.
@@ -247,6 +321,9 @@ impl After {
 impl Drop for Run {
     /// Folds in the background end before their folder is gone.
     fn drop(&mut self) {
+        if let Some((disk, _)) = &self.disk {
+            disk.release();
+        }
         self.graph = None;
         if !std::thread::panicking() && self.store.folder().is_some() {
             self.until_nobody_has_it();

@@ -1,4 +1,5 @@
-//! An object store in memory that loses answers, holds puts back, and notes what is deleted.
+//! An object store, in memory or another, that loses answers, cannot be reached, holds back what it is
+//! asked to do, and notes what is deleted.
 
 use std::fmt;
 use std::ops::Range;
@@ -43,12 +44,27 @@ struct Faults {
     /// The store takes no notice of `PutMode::Create`.
     careless: AtomicBool,
     deleted: Mutex<Vec<String>>,
+    /// Deletions of names with this in them wait, too.
+    kept: Mutex<Option<String>>,
+    /// Reads of names with this in them fail, so often.
+    unreachable: Mutex<Option<(String, usize)>>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Memory {
-    inner: Arc<InMemory>,
+    inner: Arc<dyn ObjectStore>,
     faults: Arc<Faults>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::over(Arc::new(InMemory::new()))
+    }
+}
+
+/// What is asked for by a listing: a folder.
+fn listed(prefix: Option<&Path>) -> String {
+    format!("{}/", prefix.map_or("", Path::as_ref))
 }
 
 fn lost() -> Error {
@@ -59,6 +75,60 @@ fn lost() -> Error {
 }
 
 impl Memory {
+    /// What another store has, through faults.
+    pub(crate) fn over(inner: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            inner,
+            faults: Arc::default(),
+        }
+    }
+
+    /// Nothing can be read whose name has this in it, for so many times.
+    pub(crate) fn cut(&self, part: &str, times: usize) {
+        *self.faults.unreachable.lock().expect("sound") = Some((part.to_owned(), times));
+    }
+
+    pub(crate) fn mend(&self) {
+        *self.faults.unreachable.lock().expect("sound") = None;
+    }
+
+    fn reach(&self, location: &str) -> Result<()> {
+        let mut unreachable = self.faults.unreachable.lock().expect("sound");
+        match &mut *unreachable {
+            Some((part, times)) if *times > 0 && location.contains(part.as_str()) => {
+                *times -= 1;
+                Err(lost())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletions wait.
+    pub(crate) fn hold_deletions(&self, part: &str) {
+        *self.faults.kept.lock().expect("sound") = Some(part.to_owned());
+    }
+
+    /// They go on.
+    pub(crate) fn release_deletions(&self) {
+        *self.faults.kept.lock().expect("sound") = None;
+    }
+
+    async fn wait_to_delete(&self, location: &Path) {
+        let held = || {
+            let kept = self.faults.kept.lock().expect("sound");
+            let part = kept.as_deref();
+            part.is_some_and(|part| location.as_ref().contains(part))
+        };
+        if !held() {
+            return;
+        }
+        self.faults.waiting.fetch_add(1, Ordering::AcqRel);
+        while held() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        self.faults.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+
     pub(crate) fn lose_every(&self, count: usize) {
         self.faults.every.store(count, Ordering::Release);
     }
@@ -206,7 +276,10 @@ impl ObjectStore for Memory {
         'b: 'c,
         Self: 'c,
     {
-        self.inner.get_opts(location, options)
+        Box::pin(async move {
+            self.reach(location.as_ref())?;
+            self.inner.get_opts(location, options).await
+        })
     }
 
     fn get_ranges<'a, 'b, 'c, 'd>(
@@ -220,25 +293,46 @@ impl ObjectStore for Memory {
         'c: 'd,
         Self: 'd,
     {
-        self.inner.get_ranges(location, ranges)
+        Box::pin(async move {
+            self.reach(location.as_ref())?;
+            self.inner.get_ranges(location, ranges).await
+        })
     }
 
     fn delete_stream(
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        let faults = self.faults.clone();
-        let noted = locations.inspect(move |location| {
-            if let Ok(location) = location {
-                let mut deleted = faults.deleted.lock().expect("sound");
+        let this = self.clone();
+        let noted = locations.then(move |location| {
+            let this = this.clone();
+            async move {
+                let location = location?;
+                this.wait_to_delete(&location).await;
+                let mut deleted = this.faults.deleted.lock().expect("sound");
                 deleted.push(location.to_string());
+                Ok(location)
             }
         });
         self.inner.delete_stream(noted.boxed())
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        match self.reach(&listed(prefix)) {
+            Ok(()) => self.inner.list(prefix),
+            Err(error) => futures::stream::iter([Err(error)]).boxed(),
+        }
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        match self.reach(&listed(prefix)) {
+            Ok(()) => self.inner.list_with_offset(prefix, offset),
+            Err(error) => futures::stream::iter([Err(error)]).boxed(),
+        }
     }
 
     fn list_with_delimiter<'a, 'b, 'c>(&'a self, prefix: Option<&'b Path>) -> Answer<'c, ListResult>
@@ -247,7 +341,10 @@ impl ObjectStore for Memory {
         'b: 'c,
         Self: 'c,
     {
-        self.inner.list_with_delimiter(prefix)
+        Box::pin(async move {
+            self.reach(&listed(prefix))?;
+            self.inner.list_with_delimiter(prefix).await
+        })
     }
 
     fn copy_opts<'a, 'b, 'c, 'd>(

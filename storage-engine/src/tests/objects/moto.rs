@@ -6,21 +6,27 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use object_store::ObjectStore;
 use object_store::aws::AmazonS3Builder;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::Store;
 use crate::tests::Fixture;
+use crate::tests::objects::memory::Memory;
 
 const BUCKET: &str = "trellis-moto-tests";
 
 /// Killed when dropped.
-pub(crate) struct Moto(Child);
+pub(crate) struct Moto {
+    process: Child,
+    client: Arc<dyn ObjectStore>,
+}
 
 impl Drop for Moto {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -41,9 +47,9 @@ impl Moto {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn();
-        let mut moto = started.ok().map(Self);
+        let mut process = started.ok();
         let mut port = String::new();
-        if let Some(said) = moto.as_mut().and_then(|moto| moto.0.stdout.take()) {
+        if let Some(said) = process.as_mut().and_then(|it| it.stdout.take()) {
             let _ = BufReader::new(said).read_line(&mut port);
         }
         let port = port.trim();
@@ -66,11 +72,29 @@ impl Moto {
             .with_bucket_name(BUCKET)
             .build()
             .expect("a client");
-        crate::store::lend(BUCKET, Arc::new(client));
-        moto
+        let client: Arc<dyn ObjectStore> = Arc::new(client);
+        crate::store::lend(BUCKET, client.clone());
+        process.map(|process| Self { process, client })
     }
 
-    pub(crate) fn fixture(&self, name: &str) -> Fixture {
+    /// A place of that name, through faults.
+    pub(super) fn faulty(&self, name: &str) -> (Store, Memory) {
+        let memory = Memory::over(self.client.clone());
+        // Under a name that no server has, the same objects.
+        let bucket = format!("faulty-{name}");
+        crate::store::lend(&bucket, Arc::new(memory.clone()));
+        let store = Store::at(&format!("s3://{bucket}/graphs/{name}")).expect("a place");
+        (store, memory)
+    }
+
+    /// A new place.
+    pub(super) fn place(&self) -> (TempDir, Store) {
+        let name = Uuid::new_v4().simple();
+        let store = Store::at(&format!("s3://{BUCKET}/places/{name}")).expect("a place");
+        (TempDir::new().expect("a folder"), store)
+    }
+
+    pub(in crate::tests) fn fixture(&self, name: &str) -> Fixture {
         let store = Store::at(&format!("s3://{BUCKET}/graphs/{name}")).expect("a place");
         Fixture::at(TempDir::new().expect("a folder"), store)
     }

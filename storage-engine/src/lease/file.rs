@@ -1,4 +1,4 @@
-//! `leases/`: who reads what collection would remove.
+//! Leases in a folder.
 //!
 //! A lease is a file that its holder keeps locked, shared. The kernel gives the lock back when the
 //! process ends, however it ends; so a lease that can be locked alone is nobody's any more. What
@@ -11,35 +11,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use fs2::FileExt;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::{Claim, FOLDER};
 use crate::files::{FileError, UNFINISHED, failed};
-use crate::lock;
-
-/// The folder of leases in a graph's folder.
-const FOLDER: &str = "leases";
 
 /// A lease that was not finished for this long, or may not be looked at, is nobody's.
 const ABANDONED: Duration = Duration::from_secs(3_600);
 
-/// What a lease says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Claim {
-    /// Process id.
-    pub(crate) pid: u32,
-    /// Host name.
-    pub(crate) host: String,
-    /// Microseconds since 1970, UTC.
-    pub(crate) since_micros: i64,
-    /// The checkpoint of this position and the log after it are needed.
-    pub(crate) lsn: u64,
-}
-
 /// A lease, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(super) struct Lease {
     path: PathBuf,
     _file: File,
 }
@@ -47,7 +29,7 @@ pub(crate) struct Lease {
 impl Lease {
     /// Takes a lease on the checkpoint at `lsn` and the log after it. Only what is there after it
     /// was taken stays there. `None` where nothing can be written, and nobody can ask for more.
-    pub(crate) fn take(graph: &Path, lsn: u64) -> Result<Option<Self>, FileError> {
+    pub(super) fn take(graph: &Path, lsn: u64) -> Result<Option<Self>, FileError> {
         let folder = graph.join(FOLDER);
         match fs::create_dir(&folder) {
             Err(error) if refused(&error) => return Ok(None),
@@ -69,13 +51,7 @@ impl Lease {
             .map_err(failed("set the permissions of", file.path()))?;
         // Under its final name it is locked already.
         FileExt::lock_shared(file.as_file()).map_err(failed("lock", file.path()))?;
-        let (pid, host, since_micros) = lock::myself();
-        let claim = Claim {
-            pid,
-            host,
-            since_micros,
-            lsn,
-        };
+        let claim = Claim::on(lsn);
         let path = folder.join(Uuid::new_v4().simple().to_string());
         let text = serde_json::to_string(&claim).unwrap_or_default();
         file.as_file()
@@ -104,7 +80,7 @@ fn refused(error: &std::io::Error) -> bool {
 }
 
 /// The leases that somebody holds. With `sweep` the others are removed.
-pub(crate) fn live(graph: &Path, sweep: bool) -> Result<Vec<Claim>, FileError> {
+pub(super) fn live(graph: &Path, sweep: bool) -> Result<Vec<Claim>, FileError> {
     let folder = graph.join(FOLDER);
     let entries = match fs::read_dir(&folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
