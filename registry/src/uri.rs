@@ -235,6 +235,9 @@ fn remote_place(written: &str) -> Result<Option<PathBuf>, UriError> {
         return Ok(None);
     };
     let bad = |reason| Err(UriError::BadObjectUri { reason });
+    if !storage_engine::HAS_OBJECT_STORES {
+        return bad("this build of Trellis has no object stores (its feature `aws` is off)");
+    }
     let rest = rest.trim_start_matches("//");
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');

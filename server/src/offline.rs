@@ -18,7 +18,7 @@ use registry::config::ConfigFile;
 use registry::{PolicyFileError, Snapshot, read_policy, with_causes};
 use serde::Serialize;
 /// Is this graph's folder sound, and what can be saved of it?
-pub use storage_engine::doctor;
+pub use storage_engine::{Store, doctor};
 
 use crate::boot;
 

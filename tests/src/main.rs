@@ -6,7 +6,7 @@
 //! - [`authorization`] asks every operation as everybody, against a table.
 //! - [`bad_input`] sends every operation what it must refuse, and looks at the disk afterwards.
 //! - [`doctor`] examines and repairs a folder that a server left.
-//! - [`hostile`] sends what is meant to harm.
+//! - [`hostile`] sends what is meant to harm, [`siege`] while others are served.
 //! - [`servers`] runs two of them on one file.
 //! - [`single`] serves one graph alone.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
@@ -42,5 +42,6 @@ mod program;
 mod readme;
 mod second;
 mod servers;
+mod siege;
 mod single;
 mod streams;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use server::offline::Store;
 use server::offline::doctor::{self, Depth, Severity};
 use server::offline::{self, Grade};
 
@@ -13,7 +14,8 @@ use crate::table;
 /// Arguments of `trellis doctor`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The graph's folder, the one with graph.json in it
+    /// The graph's folder, the one with graph.json in it, or its place in an object store:
+    /// s3://bucket/prefix, with the server's AWS_* variables
     #[arg(required_unless_present = "config", conflicts_with = "config")]
     folder: Option<PathBuf>,
     /// Examine a server's config file instead: the file, its lock, permissions, disk, and every graph
@@ -40,6 +42,11 @@ enum Format {
     Json,
 }
 
+/// What the person wrote as a folder or as a place in an object store.
+pub(super) fn place(written: &Path) -> Result<Store, Failure> {
+    Store::at(&written.to_string_lossy()).map_err(|error| Failure::Usage(error.to_string()))
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let depth = if arguments.deep {
         Depth::Deep
@@ -61,8 +68,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn examine_graph(folder: &Path, depth: Depth, format: Format) -> Result<(), Failure> {
+    let place = place(folder)?;
     let diagnosis =
-        doctor::examine(folder, depth).map_err(|error| Failure::Usage(error.to_string()))?;
+        doctor::examine(place, depth).map_err(|error| Failure::Usage(error.to_string()))?;
     let lines = diagnosis.findings.iter().map(ToString::to_string);
     print(format, &diagnosis, lines)?;
     if diagnosis.sound {

@@ -14,9 +14,8 @@ pub(crate) async fn run(
     graph_id: String,
 ) -> Result<SchemaResponse, Error> {
     let permit = app.permit_graph(principal, Action::SchemaRead, Target::graph(&graph_id))?;
-    let registry = app.registry.clone();
+    let (reader, _) = app.reader(permit).await?;
     blocking(move || {
-        let reader = registry.reader(&permit)?;
         let schema = reader.schema();
         let (node_types, edge_types) = outcome::types(schema);
         Ok(SchemaResponse {

@@ -66,7 +66,7 @@ fn long<R: 'static>(
 impl Fixture {
     fn open_with(&mut self, options: Options) {
         self.graph = None;
-        self.graph = Some(Graph::open(&self.folder(), options).expect("opened"));
+        self.graph = Some(Graph::open(&self.store, options).expect("opened"));
     }
 
     /// Adds a person and notes when.

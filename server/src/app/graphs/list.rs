@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api_types::{GraphList, GraphState, GraphSummary, ListGraphsParameters};
 use policy::{Action, GraphRef, Principal};
-use registry::{Deleted, DeletedGraph, GraphId, Registration};
+use registry::{Deleted, DeletedGraph, GraphId};
 
 use crate::app::{App, Error, blocking, outcome};
 
@@ -19,16 +19,6 @@ pub(crate) async fn run(
     parameters: ListGraphsParameters,
 ) -> Result<GraphList, Error> {
     let _permit = app.permit_server(principal, Action::GraphList)?;
-    let (worker, principal) = (app.clone(), principal.clone());
-    // There may be ten thousand graphs to look at, and deleted ones are on the disk alone.
-    blocking(move || page(&worker, &principal, &parameters)).await
-}
-
-fn page(
-    app: &App,
-    principal: &Arc<Principal>,
-    parameters: &ListGraphsParameters,
-) -> Result<GraphList, Error> {
     let limit = parameters.limit.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Error::InvalidRequest(format!(
@@ -37,9 +27,11 @@ fn page(
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     if parameters.state == Some(GraphState::Deleted) {
-        deleted(app, principal, parameters, limit)
+        let (app, principal) = (app.clone(), principal.clone());
+        // They are on the disk alone.
+        blocking(move || deleted(&app, &principal, &parameters, limit)).await
     } else {
-        registered(app, principal, parameters, limit)
+        registered(app, principal, &parameters, limit).await
     }
 }
 
@@ -47,27 +39,26 @@ fn wrong_cursor() -> Error {
     Error::InvalidRequest("cursor must be the next_cursor of the page before".to_owned())
 }
 
-fn registered(
-    app: &App,
+async fn registered(
+    app: &Arc<App>,
     principal: &Arc<Principal>,
     parameters: &ListGraphsParameters,
     limit: usize,
 ) -> Result<GraphList, Error> {
     let after = parameters.cursor.as_deref().map(GraphId::parse);
     let after = after.transpose().map_err(|_| wrong_cursor())?;
-    let snapshot = app.registry.snapshot();
-    let mut visible: Vec<&Registration> = snapshot
-        .list(after.as_ref())
-        .map(Arc::as_ref)
-        .filter(|graph| wanted(graph.reference(), parameters))
-        .collect();
-    app.keep_visible(principal, &mut visible);
+    let visible = app.visible(principal).await?;
+    let from = after.map_or(0, |after| {
+        visible.partition_point(|graph| graph.graph_id <= after)
+    });
     let in_state = |graph: &GraphSummary| {
         let state = parameters.state;
         state.is_none_or(|state| state == graph.state)
     };
     let mut shown = visible
-        .into_iter()
+        .iter()
+        .skip(from)
+        .filter(|graph| wanted(graph.reference(), parameters))
         .map(|graph| super::summary(&app.registry, graph))
         .filter(in_state);
     let page: Vec<_> = shown.by_ref().take(limit).collect();
