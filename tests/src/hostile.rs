@@ -24,7 +24,7 @@ fn server() -> Harness {
 
 /// A zstd frame of blocks that repeat one byte 128 Ki times in four bytes each (RFC 8878, section
 /// 3.1.1.2).
-fn zstd_bomb(blocks: u32) -> Vec<u8> {
+pub(crate) fn zstd_bomb(blocks: u32) -> Vec<u8> {
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
     for block in 1..=blocks {
         let header = (128 << 10) << 3 | 1 << 1 | u32::from(block == blocks);
