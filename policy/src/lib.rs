@@ -55,6 +55,7 @@ pub use action::{Action, ActionGroup, ResourceKind, UnknownAction};
 pub use authorizer::{Authorizer, MAX_REFUSALS, NothingConfigured};
 pub use decision::{Authorized, Denial, Permit, Refusal, TypeDenial, TypeKind, TypeTouch};
 pub use finding::{Finding, Position};
+pub use listing::Visible;
 pub use policies::{GraphPolicy, MAX_POLICY_BYTES, PolicyDocument, PolicyError, PolicySource};
 pub use principal::{AttributeValue, Principal, PrincipalKind};
 pub use resource::{BranchRef, Context, GraphRef, Resource};

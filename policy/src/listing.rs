@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::action::Action;
 use crate::authorizer::Authorizer;
+use crate::policies::PolicyDocument;
 use crate::principal::{AttributeValue, Principal};
 use crate::request::{Asker, Hearing, Unaskable, graph_uid};
 use crate::resource::{Context, GraphRef};
@@ -46,15 +47,28 @@ struct Knowledge<'a> {
     of_request: HashSet<&'a str>,
 }
 
+/// Which of many graphs may be seen.
+#[derive(Debug)]
+pub struct Visible<'a> {
+    /// In the order in which they were given.
+    pub graphs: Vec<&'a GraphRef>,
+    /// Whether the same question gets the same answer at any other time: no policy that was asked looks
+    /// at the time, and none failed.
+    pub lasting: bool,
+}
+
 impl Authorizer {
-    /// Those of `graphs` that `principal` may see, in their order: exactly those for which
-    /// [`Authorizer::decide`] allows `graph_show`. Refusals are not recorded.
+    /// Those of `graphs` that `principal` may see: exactly those for which [`Authorizer::decide`] allows
+    /// `graph_show`. Refusals are not recorded.
     pub fn visible<'a>(
         &self,
         principal: &Principal,
         context: &Context,
         graphs: impl IntoIterator<Item = &'a GraphRef>,
-    ) -> Vec<&'a GraphRef> {
+    ) -> Visible<'a> {
+        let show = Action::GraphShow;
+        let looks_at_time = |document: &PolicyDocument| document.slices().look_at_time(show);
+        let mut lasting = !self.documents.iter().any(looks_at_time);
         let knowledge = Knowledge {
             of_server: self
                 .documents
@@ -67,9 +81,13 @@ impl Authorizer {
         let mut decided: HashMap<Kind<'a>, bool> = HashMap::new();
         let mut visible = Vec::new();
         for graph in graphs {
-            let shown = *decided
-                .entry(knowledge.kind(graph))
-                .or_insert_with(|| self.shows(principal, asker.as_ref(), graph));
+            let decide = || {
+                let verdict = self.shows(principal, asker.as_ref(), graph);
+                let own = graph.policy().map(|policy| policy.document());
+                lasting &= verdict.errors.is_empty() && !own.is_some_and(looks_at_time);
+                verdict.allowed()
+            };
+            let shown = *decided.entry(knowledge.kind(graph)).or_insert_with(decide);
             if shown {
                 visible.push(graph);
             }
@@ -79,7 +97,10 @@ impl Authorizer {
             kinds = decided.len(),
             "filtered the list of graphs"
         );
-        visible
+        Visible {
+            graphs: visible,
+            lasting,
+        }
     }
 
     fn shows(
@@ -87,7 +108,7 @@ impl Authorizer {
         principal: &Principal,
         asker: Result<&Asker, &Unaskable>,
         graph: &GraphRef,
-    ) -> bool {
+    ) -> Arc<Verdict> {
         let show = Action::GraphShow;
         let in_scope = show.in_scope(principal.scopes.as_deref());
         let own = graph.policy().map(Arc::as_ref);
@@ -102,7 +123,7 @@ impl Authorizer {
             Err(error) => Verdict::unaskable(error),
         };
         self.note_errors(&verdict, &principal.id, show, Uuid::now_v7());
-        verdict.allowed()
+        verdict
     }
 }
 

@@ -24,7 +24,7 @@ fn server() -> Harness {
 
 /// A zstd frame of blocks that repeat one byte 128 Ki times in four bytes each (RFC 8878, section
 /// 3.1.1.2).
-fn zstd_bomb(blocks: u32) -> Vec<u8> {
+pub(crate) fn zstd_bomb(blocks: u32) -> Vec<u8> {
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
     for block in 1..=blocks {
         let header = (128 << 10) << 3 | 1 << 1 | u32::from(block == blocks);
@@ -253,7 +253,7 @@ fn asked(address: &str, path: &str) -> std::io::Result<u16> {
     let mut stream = connect(address);
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
     )?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
@@ -279,7 +279,7 @@ fn slow_and_idle_connections_make_room_for_others() {
     slow.write_all(b"GET /healthz HTTP/1.1\r\nx-slow: ")
         .expect("written");
     let mut half = connect(&address);
-    half.write_all(b"POST /graphs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"gr")
+    half.write_all(b"POST /graphs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"gr")
         .expect("written");
     let begun = Instant::now();
     let idle: Vec<TcpStream> = (0..2_000).map(|_| connect(&address)).collect();

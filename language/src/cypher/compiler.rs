@@ -1,5 +1,6 @@
 //! What the parts of the compiler share: the text, the schema, and what was found out so far.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span};
@@ -46,6 +47,8 @@ pub(super) struct Compiler<'a> {
     slots: usize,
     depth: usize,
     copied: usize,
+    /// What is left of [`limits::MAX_EFFORT`].
+    effort: Cell<usize>,
 }
 
 impl<'a> Compiler<'a> {
@@ -76,7 +79,25 @@ impl<'a> Compiler<'a> {
             slots: 0,
             depth: 0,
             copied: 0,
+            effort: Cell::new(limits::MAX_EFFORT),
         }
+    }
+
+    /// Notes that so many types are looked at; whether there was enough left for that.
+    pub(super) fn spend(&self, types: usize) -> bool {
+        let left = self.effort.get().saturating_sub(types);
+        self.effort.set(left);
+        left > 0
+    }
+
+    /// Refuses to go on when nothing is left.
+    pub(super) fn check_effort(&self, span: Span) -> Checked<()> {
+        if self.effort.get() > 0 {
+            return Ok(());
+        }
+        let message = "the statement is too much for a schema of so many types: name the labels and \
+                       the types of relationships, or split it";
+        self.fail(Code::TextTooLong, span, message)
     }
 
     /// A slot that nothing has used.
@@ -131,6 +152,7 @@ impl<'a> Compiler<'a> {
         span: Span,
         inner: impl FnOnce(&mut Self) -> Checked<T>,
     ) -> Checked<T> {
+        self.check_effort(span)?;
         if self.depth >= limits::MAX_EXPRESSION_DEPTH {
             let message = format!(
                 "the expression is nested more than {} deep; split it with WITH",

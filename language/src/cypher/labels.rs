@@ -25,6 +25,7 @@ pub(super) enum Element {
 impl Compiler<'_> {
     /// Every type of this kind of element.
     pub(super) fn all_types(&self, element: Element) -> BTreeSet<TypeId> {
+        self.spend(self.schema.node_types.len() + self.schema.edge_types.len());
         let nodes = self.schema.node_types.iter().map(|node_type| node_type.id);
         let edges = self.schema.edge_types.iter().map(|edge_type| edge_type.id);
         match element {
@@ -55,6 +56,7 @@ impl Compiler<'_> {
         element: Element,
     ) -> Checked<BTreeSet<TypeId>> {
         let place = span(labels.span);
+        self.check_effort(place)?;
         match &labels.kind {
             LabelExpressionKind::Name(name) => self.named_types(name, element),
             LabelExpressionKind::Wildcard => Ok(self.all_types(element)),
@@ -88,6 +90,7 @@ impl Compiler<'_> {
     }
 
     fn named_types(&self, name: &Name, element: Element) -> Checked<BTreeSet<TypeId>> {
+        self.spend(self.schema.node_types.len() + self.schema.edge_types.len());
         let label = name.kind.text.as_str();
         let nodes = self
             .schema

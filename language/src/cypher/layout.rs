@@ -95,6 +95,7 @@ impl Compiler<'_> {
         node: &'q NodePattern,
         place: Span,
     ) -> Checked<Place<'q>> {
+        self.check_effort(place)?;
         let labelled = self.labelled(node.labels.as_ref(), Element::Node)?;
         let (index, slot, bound) = self.vertex(layout, node.variable.as_ref())?;
         let vertex = &mut layout.vertices[index];

@@ -36,19 +36,28 @@ struct Narrowed {
     right: BTreeSet<TypeId>,
 }
 
-/// Narrows everything as far as it goes. `Err` is the link that nothing can match although the
-/// user asked for it; vertices and link are then as they were before it was looked at.
+/// Is told how many types are about to be looked at, and says whether to go on.
+pub(super) type Spend<'a> = &'a mut dyn FnMut(usize) -> bool;
+
+/// Narrows everything as far as it goes, or as far as `spend` lets it. `Err` is the link that nothing can
+/// match although the user asked for it; vertices and link are then as they were before it was looked at.
 pub(super) fn narrow(
     schema: &Schema,
     vertices: &mut [Vertex],
     links: &mut [Link],
+    spend: Spend<'_>,
 ) -> Result<(), usize> {
     // To and fro, so that a long chain is done in a few passes from whichever end it is narrowed.
     let order: Vec<usize> = (0..links.len()).chain((0..links.len()).rev()).collect();
     loop {
         let mut changed = false;
         for index in &order {
-            changed |= narrow_link(schema, vertices, &mut links[*index]).ok_or(*index)?;
+            let link = &mut links[*index];
+            let sides = [link.left, link.right].map(|side| vertices[side].types.len());
+            if !spend(sides[0] + sides[1] + schema.edge_types.len()) {
+                return Ok(());
+            }
+            changed |= narrow_link(schema, vertices, link, spend).ok_or(*index)?;
         }
         if !changed {
             return Ok(());
@@ -57,12 +66,17 @@ pub(super) fn narrow(
 }
 
 /// Whether it changed anything; `None` when it can never match.
-fn narrow_link(schema: &Schema, vertices: &mut [Vertex], link: &mut Link) -> Option<bool> {
+fn narrow_link(
+    schema: &Schema,
+    vertices: &mut [Vertex],
+    link: &mut Link,
+    spend: Spend<'_>,
+) -> Option<bool> {
     let (left, right) = (vertices[link.left].clone(), vertices[link.right].clone());
     let was_possible = !left.types.is_empty()
         && !right.types.is_empty()
         && (!link.types.is_empty() || link.length.is_some_and(|length| length.min == 0));
-    let narrowed = through(schema, &left.types, link, &right.types);
+    let narrowed = through(schema, &left.types, link, &right.types, spend);
     let explicit = left.explicit || right.explicit || link.explicit;
     if was_possible && explicit && (narrowed.left.is_empty() || narrowed.right.is_empty()) {
         return None;
@@ -91,8 +105,9 @@ pub(super) fn possible(
     left: &BTreeSet<TypeId>,
     link: &Link,
     right: &BTreeSet<TypeId>,
+    spend: Spend<'_>,
 ) -> bool {
-    !through(schema, left, link, right).left.is_empty()
+    !through(schema, left, link, right, spend).left.is_empty()
 }
 
 fn through(
@@ -100,10 +115,11 @@ fn through(
     left: &BTreeSet<TypeId>,
     link: &Link,
     right: &BTreeSet<TypeId>,
+    spend: Spend<'_>,
 ) -> Narrowed {
     match link.length {
         None => one_step(schema, left, link, right),
-        Some(length) => many_steps(schema, left, link, right, length),
+        Some(length) => many_steps(schema, left, link, right, length, spend),
     }
 }
 
@@ -142,6 +158,7 @@ fn many_steps(
     link: &Link,
     right: &BTreeSet<TypeId>,
     length: Length,
+    spend: Spend<'_>,
 ) -> Narrowed {
     let edges: Vec<&EdgeType> = schema
         .edge_types
@@ -151,8 +168,8 @@ fn many_steps(
     let forward = steps(&edges, link.direction);
     let backward: Vec<(TypeId, TypeId)> = forward.iter().map(|(from, to)| (*to, *from)).collect();
     let limit = length.max.unwrap_or(u32::MAX);
-    let from_left = reached(left, &forward, limit);
-    let from_right = reached(right, &backward, limit);
+    let from_left = reached(left, &forward, limit, spend);
+    let from_right = reached(right, &backward, limit, spend);
     let mut narrowed = Narrowed {
         left: left & &from_right,
         edges: BTreeSet::new(),
@@ -177,11 +194,16 @@ fn many_steps(
 }
 
 /// What is reached from `start` by one to `limit` steps.
-fn reached(start: &BTreeSet<TypeId>, steps: &[(TypeId, TypeId)], limit: u32) -> BTreeSet<TypeId> {
+fn reached(
+    start: &BTreeSet<TypeId>,
+    steps: &[(TypeId, TypeId)],
+    limit: u32,
+    spend: Spend<'_>,
+) -> BTreeSet<TypeId> {
     let mut reached = BTreeSet::new();
     let mut frontier = start.clone();
     let mut taken = 0;
-    while taken < limit && !frontier.is_empty() {
+    while taken < limit && !frontier.is_empty() && spend(steps.len()) {
         let next: BTreeSet<TypeId> = steps
             .iter()
             .filter(|(from, _)| frontier.contains(from))

@@ -51,7 +51,10 @@ impl Compiler<'_> {
             .iter()
             .map(|part| self.lay_out(&mut layout, part)))?;
         self.no_new_names(layout.names.keys().copied(), span(pattern.span))?;
-        let narrowed = narrow::narrow(self.schema, &mut layout.vertices, &mut layout.links);
+        let mut spend = |types| self.spend(types);
+        let (vertices, links) = (&mut layout.vertices, &mut layout.links);
+        let narrowed = narrow::narrow(self.schema, vertices, links, &mut spend);
+        self.check_effort(span(pattern.span))?;
         // In an open graph nothing but an empty interval is impossible, and that is no mistake.
         if let Err(index) = narrowed
             && self.open.is_none()
@@ -330,7 +333,9 @@ impl Compiler<'_> {
             ..link.clone()
         };
         let suggestion = (link.direction != Direction::Either
-            && narrow::possible(self.schema, left, &other, right))
+            && narrow::possible(self.schema, left, &other, right, &mut |types| {
+                self.spend(types)
+            }))
         .then(|| self.turned(place, turned));
         let finding = self.finding(Code::WrongDirection, place, message);
         crate::Diagnostic {

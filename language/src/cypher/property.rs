@@ -40,6 +40,7 @@ impl<'a> Compiler<'a> {
 
     /// Resolves `name` on those of `types` that have it, which may be none.
     pub(super) fn find(&self, types: &BTreeSet<TypeId>, name: &str) -> Resolved {
+        self.spend(types.len());
         let properties = types.iter().filter_map(|type_id| {
             self.property_of(*type_id, name)
                 .map(|found| (*type_id, found))

@@ -169,6 +169,7 @@ fn the_list_is_what_single_decisions_give() {
         };
         let listed: Vec<_> = authorizer
             .visible(&principal, &context, &graphs)
+            .graphs
             .into_iter()
             .map(GraphRef::graph_id)
             .collect();
@@ -192,6 +193,7 @@ fn ten_thousand_tenants_cost_one_pass() {
     let started = Instant::now();
     let listed: Vec<_> = authorizer
         .visible(&rita, &Context::now(), &graphs)
+        .graphs
         .into_iter()
         .map(GraphRef::graph_id)
         .collect();
@@ -208,4 +210,30 @@ fn ten_thousand_tenants_cost_one_pass() {
         took * 5 < plain.max(Duration::from_millis(1)),
         "{took:?} against {plain:?}"
     );
+}
+
+#[test]
+fn a_list_lasts_unless_a_policy_looks_at_the_time_or_fails() {
+    let graphs = [graph("alpha", "acme"), graph("beta", "globex")];
+    let lasts = |text: &str, graphs: &[GraphRef]| {
+        let rita = who("rita", "acme", []);
+        let visible = authorizer(text).visible(&rita, &Context::now(), graphs);
+        visible.lasting
+    };
+    let everything = "permit (principal, action, resource);";
+    assert!(lasts(everything, &graphs));
+    let later =
+        r#"permit (principal, action, resource) when { context.time > datetime("2020-01-01") };"#;
+    assert!(!lasts(later, &graphs));
+    let of_another = r#"permit (principal, action == Action::"load", resource) when { context.time > datetime("2020-01-01") };"#;
+    assert!(lasts(of_another, &graphs));
+    let fails = r#"permit (principal, action, resource) when { (if resource.tenant == "acme" then 9223372036854775807 else 1) + 1 == 2 };"#;
+    let fails = fails.replace(
+        "(if resource.tenant",
+        "(if resource has tenant && resource.tenant",
+    );
+    assert!(!lasts(&fails, &graphs));
+    assert!(lasts(&fails, &graphs[1..]), "nothing failed");
+    let own = GraphRef::new("own", None, BTreeMap::new(), graph_policy(later));
+    assert!(!lasts(everything, &[own]));
 }

@@ -115,6 +115,20 @@ pub(crate) enum Error {
         /// When one of them will have been answered, about.
         retry_after: std::time::Duration,
     },
+    /// Too many wait for the graph to be opened.
+    #[error("the graph is being opened, and too many wait for that; nothing was done")]
+    Opening,
+    /// The principal has too many long statements waiting to be compiled.
+    #[error("too many long statements of yours are waiting to be compiled; nothing was changed")]
+    TooManyTexts {
+        /// When one of them will have been, about.
+        retry_after: std::time::Duration,
+    },
+    /// The principal holds as much memory as there is for it.
+    #[error(
+        "requests of yours that are under way take all the memory that there is for them; nothing was done"
+    )]
+    TooMuchHeld,
     /// The server is told to stop.
     #[error("the server is stopping; nothing was changed")]
     ShuttingDown,

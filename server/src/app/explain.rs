@@ -166,7 +166,7 @@ async fn explain(
     let at = past(request.at.as_deref())?;
     statement::refuse_zero("timeout_ms", request.timeout_ms)?;
     statement::refuse_zero("max_rows", request.max_rows)?;
-    let parameters = statement::parameters(request.params)?;
+    let parameters = statement::parameters_soon(request.params).await?;
     let deadline = statement::deadline(&app.limits(), request.timeout_ms);
     let slot = app.turn(&permit, deadline).await?;
     // Going away stops it.

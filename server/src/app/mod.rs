@@ -11,9 +11,12 @@ pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod graphs;
 mod idempotency;
+mod listing;
 pub(crate) mod load;
+pub(crate) mod memory;
 pub(crate) mod metrics;
 pub(crate) mod mutate;
+mod opening;
 pub(crate) mod outcome;
 mod plans;
 pub(crate) mod query;
@@ -25,7 +28,7 @@ pub(crate) mod stream;
 mod values;
 pub(crate) mod whoami;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
@@ -60,7 +63,12 @@ pub(crate) struct App {
     /// How the last reload ended; `None` before there was any.
     last_reload: Mutex<Option<LastReload>>,
     plans: plans::Plans,
+    listings: listing::Listings,
     admission: Arc<admission::Admission>,
+    openings: Arc<opening::Openings>,
+    /// Who compiles long statements that write.
+    compiling: Arc<admission::Admission>,
+    pub(crate) memory: Arc<memory::Memory>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) running: Cancellations,
     stopping: AtomicBool,
@@ -137,7 +145,11 @@ impl App {
             generation: RwLock::new(()),
             last_reload: Mutex::new(None),
             plans: plans::Plans::default(),
+            listings: listing::Listings::default(),
             admission: Arc::default(),
+            openings: Arc::default(),
+            compiling: Arc::default(),
+            memory: Arc::default(),
             metrics: Arc::default(),
             running: Cancellations::default(),
             stopping: AtomicBool::new(false),
@@ -195,19 +207,6 @@ impl App {
     /// From now on the server is not ready.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-    }
-
-    /// Leaves those that `principal` may see.
-    pub(crate) fn keep_visible(&self, principal: &Principal, graphs: &mut Vec<&Registration>) {
-        let access = self.access.load();
-        let references = graphs.iter().map(|graph| graph.reference());
-        let visible: HashSet<&str> = access
-            .authorizer
-            .visible(principal, &Context::now(), references)
-            .into_iter()
-            .map(GraphRef::graph_id)
-            .collect();
-        graphs.retain(|graph| visible.contains(graph.graph_id.as_str()));
     }
 
     /// May `principal` do `action` to the server?
@@ -307,6 +306,17 @@ impl App {
         }
     }
 
+    /// Whether `principal` may bring a deleted graph back.
+    pub(crate) fn may_restore(&self, principal: &Arc<Principal>, deleted: &DeletedGraph) -> bool {
+        let resource = Resource::Graph(deleted.registration.reference().clone());
+        let access = self.access.load();
+        let context = Context::now();
+        access
+            .authorizer
+            .decide(principal, Action::GraphRestore, &resource, &context)
+            .is_ok()
+    }
+
     /// A place among what runs for the principal and on the graph of the permit.
     pub(crate) async fn turn(
         &self,
@@ -319,6 +329,27 @@ impl App {
         self.admission
             .enter(principal, graph, shares, deadline)
             .await
+    }
+
+    /// The principal's turn to compile statements that may take long: one at once, so that no more than one
+    /// thread works on anybody's texts.
+    pub(crate) async fn turn_to_compile(
+        &self,
+        permit: &Permit,
+        deadline: Option<Instant>,
+    ) -> Result<admission::Slot, Error> {
+        let principal = permit.principal().id.as_str();
+        let graph = permit.graph_id().unwrap_or_default();
+        let shares = Shares {
+            per_principal: 1,
+            per_graph: usize::MAX,
+        };
+        let deadline = deadline.unwrap_or_else(|| statement::deadline(&self.limits(), None));
+        let entered = self.compiling.enter(principal, graph, shares, deadline);
+        entered.await.map_err(|error| match error {
+            Error::TooManyQueries { retry_after } => Error::TooManyTexts { retry_after },
+            error => error,
+        })
     }
 
     /// The graph of that name in any case; a name that no graph can have finds none.

@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use api_types::{Column, MutateRequest, MutateResponse, Row, Statement};
 use language::plan::Plan;
@@ -17,7 +19,7 @@ use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::{CommitId, IdempotencyKey, Transaction, Work, WriteRequest};
 
 use super::values::{Budget, TooLarge, Values};
-use super::{Answered, App, Error, Origin, Target, blocking, outcome, statement};
+use super::{Answered, App, Error, Key, Origin, Target, blocking, outcome, statement};
 
 /// The most statements in one request.
 const MAX_STATEMENTS: usize = 1000;
@@ -61,110 +63,179 @@ pub(crate) async fn run(
     let permit = app.permit_graph(&origin.principal, Action::Mutate, target)?;
     target.check_branch()?;
     app.refuse_when_stopping()?;
-    let several = request.statements.is_some();
-    let key = origin.key.map(|key| key.of("mutate", &request, &[]));
-    let key = key.transpose()?;
-    let limits = &app.limits();
     let (cancelled, _cancel) = app.running.begin();
+    let limits = &app.limits();
     let limits = Limits {
         deadline: Some(statement::deadline(limits, None)),
         max_rows: Some(statement::max_rows(limits, None)),
         max_bytes: usize::try_from(limits.query_memory_bytes).unwrap_or(usize::MAX),
         cancelled,
     };
+    let several = request.statements.is_some();
+    let key = origin.key;
+    let asked = match is_little(&request) {
+        true => Asked::new(request, key)?,
+        false => blocking(move || Asked::new(request, key)).await?,
+    };
     let write = WriteRequest {
-        message: message(request.message)?,
-        if_commit: request.if_commit.as_deref().map(commit_id).transpose()?,
         request: Some(origin.request_id),
         deadline: limits.deadline,
-        ..WriteRequest::default()
+        in_place: true,
+        ..asked.write
     };
-    let statements = statements(request.query, request.params, request.statements)?;
-    let write = WriteRequest {
-        bytes: statements.iter().map(weight).sum(),
-        ..write
-    };
-    let at_once = match app.registry.writer_at_once(&permit)? {
-        Some(writer) if are_brief(app, &writer, &statements) => Some(writer),
-        _ => None,
-    };
-    let Prepared {
-        writer,
-        steps,
-        columns,
-    } = match at_once {
-        Some(writer) => prepare(app, &permit, writer, statements, several)?,
-        None => {
-            let worker = app.clone();
-            blocking(move || {
-                let writer = worker.registry.writer(&permit)?;
-                prepare(&worker, &permit, writer, statements, several)
-            })
-            .await?
-        }
-    };
-    let touches = steps
-        .plan()
-        .iter()
-        .flat_map(|step| &step.plan.touches.types);
+    let prepared = prepared(app, permit, asked.texts, &limits).await?;
+    let touches = prepared.steps.plan().iter();
+    let touches = touches.flat_map(|step| &step.plan.touches.types);
     let carrying = Carrying {
         touched: touches.map(|(type_id, _)| *type_id).collect(),
         several,
-        columns,
+        columns: prepared.columns,
         limits,
     };
-    carrying.write(&writer, steps, write, key).await
+    carrying
+        .write(&prepared.writer, prepared.steps, write, asked.key)
+        .await
 }
 
-/// Whether the statements are compiled and decided in next to no time.
-fn are_brief(app: &App, writer: &Writer, statements: &[Statement]) -> bool {
-    let schema = writer.schema();
-    let is_brief = |statement: &Statement| {
-        let known = app.plans.known(&statement.query, &schema);
-        match known {
-            Some(known) => known.touches().nth(statement::FEW_TYPES).is_none(),
-            None => statement::is_short(&statement.query),
-        }
-    };
-    statements.len() <= FEW_STATEMENTS && statements.iter().all(is_brief)
+/// What is asked for, taken apart.
+struct Asked {
+    texts: Texts,
+    key: Option<IdempotencyKey>,
+    write: WriteRequest,
 }
 
-/// Compiles the statements and has their types decided.
-fn prepare(
-    app: &App,
-    permit: &Permit,
-    writer: Writer,
+/// What is to be compiled.
+struct Texts {
     statements: Vec<Statement>,
+    /// Errors say which.
     several: bool,
-) -> Result<Prepared, Error> {
-    let schema = writer.schema();
-    let mut compiled = Vec::with_capacity(statements.len());
-    let mut steps = Vec::with_capacity(statements.len());
-    for (index, Statement { query, params }) in statements.into_iter().enumerate() {
-        let statement = app
-            .plans
-            .prepare(&query, &schema, several.then_some(index))?;
-        steps.push(Step {
-            plan: Arc::clone(&statement.plan),
-            parameters: statement::parameters(params)?,
-        });
-        compiled.push(statement);
+    /// All of them and their parameters are short.
+    is_little: bool,
+}
+
+impl Asked {
+    fn new(request: MutateRequest, key: Option<Key>) -> Result<Self, Error> {
+        let (is_little, several) = (is_little(&request), request.statements.is_some());
+        let key = key.map(|key| key.of("mutate", &request, &[])).transpose()?;
+        let message = message(request.message)?;
+        let if_commit = request.if_commit.as_deref().map(commit_id).transpose()?;
+        let statements = statements(request.query, request.params, request.statements)?;
+        let write = WriteRequest {
+            message,
+            if_commit,
+            bytes: statements.iter().map(weight).sum(),
+            ..WriteRequest::default()
+        };
+        let texts = Texts {
+            statements,
+            several,
+            is_little,
+        };
+        Ok(Self { texts, key, write })
     }
-    let touches: Vec<_> = compiled
-        .iter()
-        .flat_map(|statement| statement.touches())
-        .collect();
-    let access = app.access.load();
-    let steps = access.authorizer.authorize_types(permit, steps, &touches)?;
-    let columns = compiled
-        .last()
-        .map(|statement| statement.columns.to_vec())
-        .unwrap_or_default();
-    Ok(Prepared {
+}
+
+/// Whether a request is taken apart in next to no time.
+fn is_little(request: &MutateRequest) -> bool {
+    let several = request.statements.iter().flatten();
+    let texts = request.query.iter().map(|query| (query, &request.params));
+    let mut texts = texts.chain(several.map(|one| (&one.query, &one.params)));
+    request.statements.as_ref().map_or(0, Vec::len) <= FEW_STATEMENTS
+        && texts.all(|(text, params)| statement::is_short(text) && statement::are_few(params))
+}
+
+/// The statements compiled and decided: here and now when that takes next to no time, else on a thread
+/// that may block, one such request of a principal after the other.
+async fn prepared(
+    app: &Arc<App>,
+    permit: Permit,
+    texts: Texts,
+    limits: &Limits,
+) -> Result<Prepared, Error> {
+    let (writer, permit) = app.writer(permit).await?;
+    let work = Preparing {
+        app: app.clone(),
+        permit,
         writer,
-        steps,
-        columns,
+        limits: limits.clone(),
+    };
+    if work.is_brief(&texts) {
+        return work.prepare(texts);
+    }
+    let turn = app.turn_to_compile(&work.permit, limits.deadline).await?;
+    blocking(move || {
+        let _turn = turn;
+        work.prepare(texts)
     })
+    .await
+}
+
+/// What statements are compiled with.
+struct Preparing {
+    app: Arc<App>,
+    permit: Permit,
+    writer: Writer,
+    limits: Limits,
+}
+
+impl Preparing {
+    /// Whether the statements are compiled and decided in next to no time.
+    fn is_brief(&self, texts: &Texts) -> bool {
+        let schema = self.writer.schema();
+        let is_brief = |statement: &Statement| {
+            let known = self.app.plans.known(&statement.query, &schema);
+            match known {
+                Some(known) => known.touches().nth(statement::FEW_TYPES).is_none(),
+                None => statement::is_cheap(&statement.query, &schema),
+            }
+        };
+        texts.is_little && texts.statements.iter().all(is_brief)
+    }
+
+    /// Compiles the statements and has their types decided. Stops when nobody waits for that any more.
+    fn prepare(self, texts: Texts) -> Result<Prepared, Error> {
+        let schema = self.writer.schema();
+        let mut compiled = Vec::with_capacity(texts.statements.len());
+        let mut steps = Vec::with_capacity(texts.statements.len());
+        for (index, Statement { query, params }) in texts.statements.into_iter().enumerate() {
+            self.go_on()?;
+            let index = texts.several.then_some(index);
+            let statement = self.app.plans.prepare(&query, &schema, index)?;
+            steps.push(Step {
+                plan: Arc::clone(&statement.plan),
+                parameters: statement::parameters(params)?,
+            });
+            compiled.push(statement);
+        }
+        let touches: Vec<_> = compiled
+            .iter()
+            .flat_map(|statement| statement.touches())
+            .collect();
+        let access = self.app.access.load();
+        let authorizer = &access.authorizer;
+        let steps = authorizer.authorize_types(&self.permit, steps, &touches)?;
+        let columns = compiled
+            .last()
+            .map(|statement| statement.columns.to_vec())
+            .unwrap_or_default();
+        Ok(Prepared {
+            writer: self.writer,
+            steps,
+            columns,
+        })
+    }
+
+    fn go_on(&self) -> Result<(), Error> {
+        if self.limits.cancelled.load(Ordering::Acquire) {
+            return Err(Error::ShuttingDown);
+        }
+        match self.limits.deadline {
+            Some(deadline) if Instant::now() >= deadline => {
+                Err(Error::Execute(ExecuteError::Deadline))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What a request that is sent again gets again, besides its commit.

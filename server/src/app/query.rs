@@ -75,7 +75,7 @@ pub(crate) async fn run(
         permit,
         at,
         text: text.into_owned(),
-        parameters: statement::parameters(request.params)?,
+        parameters: statement::parameters_soon(request.params).await?,
         layout,
         start,
         deadline: statement::deadline(&app.limits(), request.timeout_ms),
@@ -145,7 +145,7 @@ impl Work {
             return Ok(None);
         };
         let known = self.app.plans.known(&self.text, reader.schema());
-        if known.is_none() && !statement::is_short(&self.text) {
+        if known.is_none() && !statement::is_cheap(&self.text, reader.schema()) {
             return Ok(None);
         }
         let statement = match known {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use api_types::{ConfigReadiness, GraphsReadiness, QuarantinedGraph, Readiness};
 use policy::{Action, Principal};
+use registry::Standing;
 use registry::config::Drift;
-use registry::{Registration, Standing};
 
 use super::{App, Error, blocking, outcome};
 
@@ -35,17 +35,16 @@ pub(crate) async fn run(
 /// Of the graphs that the caller may see: how many others there are is nobody's business, except of
 /// those who may read the configuration, which names them all.
 fn graphs(app: &App, principal: &Arc<Principal>) -> GraphsReadiness {
-    let snapshot = app.registry.snapshot();
-    let mut graphs: Vec<&Registration> = snapshot.graphs.values().map(Arc::as_ref).collect();
-    if app.permit_server(principal, Action::ConfigRead).is_err() {
-        app.keep_visible(principal, &mut graphs);
-    }
+    let graphs = match app.permit_server(principal, Action::ConfigRead) {
+        Ok(_) => app.registry.snapshot().graphs.values().cloned().collect(),
+        Err(_) => app.visible_now(principal),
+    };
     let mut readiness = GraphsReadiness {
         open: 0,
         registered: graphs.len() as u64,
         quarantined: Vec::new(),
     };
-    for graph in graphs {
+    for graph in graphs.iter() {
         let reason = match (graph.broken_policy(), app.registry.standing(graph)) {
             (Some(reason), _) => reason.to_owned(),
             (None, Standing::Broken(reason)) => reason,

@@ -17,6 +17,8 @@ use super::{App, Error, Limits};
 
 /// The longest text that is compiled on a thread that must not block, in bytes: some 0.1 ms.
 const SHORT_TEXT: usize = 1 << 10;
+/// The most types of a schema that a text is compiled against on such a thread.
+const FEW_DECLARED: usize = 64;
 /// The most types that are decided on such a thread.
 pub(crate) const FEW_TYPES: usize = 16;
 /// The most elements of all parameters that a statement runs with on such a thread.
@@ -37,9 +39,38 @@ impl Prepared {
     }
 }
 
-/// Whether it is compiled in next to no time.
+/// Whether a text alone makes no work to speak of.
 pub(crate) fn is_short(text: &str) -> bool {
     text.len() <= SHORT_TEXT
+}
+
+/// Whether it is compiled in next to no time: what is not said in it may be any type of the schema.
+pub(crate) fn is_cheap(text: &str, schema: &Schema) -> bool {
+    is_short(text) && schema.node_types.len() + schema.edge_types.len() <= FEW_DECLARED
+}
+
+/// Whether there are only a few values in JSON parameters, and little text.
+pub(crate) fn are_few(parameters: &api_types::Parameters) -> bool {
+    use serde_json::Value as Json;
+    let (mut values, mut bytes) = (0, 0);
+    let mut open: Vec<&Json> = Vec::new();
+    for value in parameters.values() {
+        open.push(value);
+        while let Some(value) = open.pop() {
+            values += 1;
+            match value {
+                Json::String(text) => bytes += text.len(),
+                Json::Array(list) if list.len() <= FEW_VALUES => open.extend(list.iter()),
+                Json::Object(map) if map.len() <= FEW_VALUES => open.extend(map.values()),
+                Json::Array(_) | Json::Object(_) => return false,
+                Json::Null | Json::Bool(_) | Json::Number(_) => {}
+            }
+            if values + open.len() > FEW_VALUES || bytes > FEW_BYTES {
+                return false;
+            }
+        }
+    }
+    true
 }
 
 /// Whether a statement with these parameters cannot take long because of them.
@@ -184,6 +215,14 @@ pub(crate) fn max_rows(limits: &Limits, max_rows: Option<u64>) -> usize {
     usize::try_from(rows).unwrap_or(usize::MAX)
 }
 
+/// The same as [`parameters`], on a thread that may block when there are many.
+pub(crate) async fn parameters_soon(given: api_types::Parameters) -> Result<Parameters, Error> {
+    match are_few(&given) {
+        true => parameters(given),
+        false => super::blocking(move || parameters(given)).await,
+    }
+}
+
 /// Values as statements know them. Whether they suit their uses is the executor's to say.
 pub(crate) fn parameters(given: api_types::Parameters) -> Result<Parameters, Error> {
     given
@@ -252,6 +291,7 @@ mod tests {
     fn parameters_are_small_or_not() {
         let check = |given: serde_json::Value, expected: bool| {
             let given = serde_json::from_value(given).expect("an object");
+            assert_eq!(are_few(&given), expected);
             let values = parameters(given).expect("fits");
             assert_eq!(are_small(&values), expected);
         };

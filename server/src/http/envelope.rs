@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use policy::Principal;
 use tracing::Instrument;
 
+use super::body::Held;
 use super::failure::{Failure, Pending};
 use super::request_id::{self, RequestId};
 use crate::metrics::Metrics;
@@ -24,6 +25,11 @@ impl Asker {
     /// Notes the principal; the first one stays.
     pub(super) fn is(&self, principal: &Arc<Principal>) {
         let _ = self.0.set(Arc::clone(principal));
+    }
+
+    /// Its id; empty for nobody.
+    pub(super) fn principal(&self) -> &str {
+        self.0.get().map_or("", |principal| principal.id.as_str())
     }
 }
 
@@ -41,6 +47,8 @@ pub(super) async fn around(
     let id = RequestId::of(request.headers());
     let asker = Asker::default();
     request.extensions_mut().insert(asker.clone());
+    let held = Held::default();
+    request.extensions_mut().insert(held.clone());
     request.extensions_mut().insert(ThisRequest(id.clone()));
     let method = request.method().clone();
     let uri = request.uri().clone();
@@ -48,6 +56,8 @@ pub(super) async fn around(
     let span = tracing::info_span!("request", request_id = id.as_str());
 
     let response = next.run(request).instrument(span).await;
+    // What it was made of is gone, or has its own bounds by now.
+    drop(held);
     let response = named(response, uri.path());
     let mut response = with_problem_body(response, uri.path(), &id);
     response

@@ -23,6 +23,9 @@ use super::extract;
 use super::failure::Failure;
 use crate::app::{Credential, Error, StepError, UploadError, outcome};
 
+/// For what passes by itself, and nobody knows when.
+const SOON: HeaderValue = HeaderValue::from_static("1");
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let words = error.to_string();
@@ -66,6 +69,14 @@ impl From<Error> for Failure {
                     header::RETRY_AFTER,
                     HeaderValue::from(whole_seconds(retry_after)),
                 ),
+            Error::TooManyTexts { retry_after } => Self::new(ErrorCode::TooManyWrites, words)
+                .with_header(
+                    header::RETRY_AFTER,
+                    HeaderValue::from(whole_seconds(retry_after)),
+                ),
+            Error::TooMuchHeld | Error::Opening => {
+                Self::new(ErrorCode::Unavailable, words).with_header(header::RETRY_AFTER, SOON)
+            }
             Error::ShuttingDown => Self::new(ErrorCode::ShuttingDown, words),
             // The panic hook has logged what and where.
             Error::BrokenOff => defect(),
@@ -286,6 +297,8 @@ fn invalid_uri(error: &UriError) -> Failure {
             "the uri cannot be followed: something on its way is no folder".to_owned()
         }
         UriError::Empty
+        | UriError::Variable(_)
+        | UriError::NamesVariable
         | UriError::BadCharacter
         | UriError::UnsupportedScheme { .. }
         | UriError::BadFileUri { .. }

@@ -1,7 +1,6 @@
 //! What handlers take apart a request with. Every refusal is a [`Failure`].
 
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use api_types::ErrorCode;
@@ -13,25 +12,16 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::Limited;
 use policy::Principal;
 use registry::Condition;
 use serde::de::DeserializeOwned;
 
 use super::Site;
-use super::envelope::{Asker, ThisRequest, defect};
+use super::envelope::{Asker, ThisRequest};
 use super::failure::Failure;
 use crate::app::load::{RecordFormat, Upload};
 use crate::app::{App, Credential, UploadError};
-
-/// How long a JSON body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Bytes of JSON that are read in some milliseconds at most.
-const MUCH_JSON: usize = 256 << 10;
-
-/// How often a body is looked for before the clock is set.
-const LOOKS: u32 = 2;
 
 /// How long nothing of a streamed body may arrive.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -64,9 +54,6 @@ pub(super) struct Id(pub(super) String);
 
 /// On which version the caller wants it done.
 pub(super) struct IfMatch(pub(super) Condition);
-
-/// A JSON body.
-pub(super) struct Body<T>(pub(super) T);
 
 /// A file of records as it arrives.
 pub(super) struct Records(pub(super) Upload<BoxStream<'static, Result<bytes::Bytes, UploadError>>>);
@@ -218,37 +205,6 @@ impl FromRequestParts<Site> for NoParameters {
     }
 }
 
-impl<T: DeserializeOwned + Send + 'static> FromRequest<Site> for Body<T> {
-    type Rejection = Failure;
-
-    async fn from_request(request: Request, site: &Site) -> Result<Self, Failure> {
-        media_type(request.headers(), &["application/json"])?;
-        let limit = site.app.limits().json_body_bytes;
-        let bytes = soon_or_within(BODY_TIMEOUT, whole(request.into_body(), limit))
-            .await
-            .ok_or_else(|| {
-                let seconds = BODY_TIMEOUT.as_secs();
-                Failure::new(
-                    ErrorCode::RequestTimeout,
-                    format!("the body did not arrive within {seconds} seconds"),
-                )
-            })??;
-        parsed(bytes).await.map(Self)
-    }
-}
-
-/// Reads JSON: here and now, unless it is so much that others would wait for the thread.
-async fn parsed<T: DeserializeOwned + Send + 'static>(bytes: bytes::Bytes) -> Result<T, Failure> {
-    let parse =
-        |bytes: &[u8]| serde_json::from_slice(bytes).map_err(|error| not_as_expected(&error));
-    if bytes.len() <= MUCH_JSON {
-        return parse(&bytes);
-    }
-    let parsed = tokio::task::spawn_blocking(move || parse(&bytes));
-    // A panic is a defect, and its hook has logged it.
-    parsed.await.unwrap_or_else(|_| Err(defect()))
-}
-
 impl FromRequest<Site> for Records {
     type Rejection = Failure;
 
@@ -307,7 +263,10 @@ fn patience(elapsed: Duration, bytes: u64) -> Duration {
 }
 
 /// Refuses a body whose `Content-Type` is none of `accepted`, or that is encoded.
-fn media_type<'a>(headers: &HeaderMap, accepted: &[&'a str]) -> Result<&'a str, Failure> {
+pub(super) fn media_type<'a>(
+    headers: &HeaderMap,
+    accepted: &[&'a str],
+) -> Result<&'a str, Failure> {
     if let Some(coding) = headers.get(header::CONTENT_ENCODING)
         && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
     {
@@ -339,29 +298,6 @@ fn media_type<'a>(headers: &HeaderMap, accepted: &[&'a str]) -> Result<&'a str, 
     ))
 }
 
-/// The result of `work`, or `None` when it takes longer than `time`.
-///
-/// Most bodies came together with their head, and the connection hands them over as soon as they are
-/// asked for. So the clock is set only when that was in vain: setting it wakes the thread that waits
-/// for the network, each time.
-async fn soon_or_within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = std::pin::pin!(work);
-    let mut looks = 0;
-    let soon = std::future::poll_fn(|context| match work.as_mut().poll(context) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending if looks < LOOKS => {
-            looks += 1;
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
-        Poll::Pending => Poll::Ready(None),
-    });
-    match soon.await {
-        Some(done) => Some(done),
-        None => tokio::time::timeout(time, work).await.ok(),
-    }
-}
-
 /// The most bytes of a body as it comes, before it is decoded: what it is decoded to has limits of its
 /// own, but bytes that decode to nothing would have none.
 const MAX_ENCODED: usize = 1 << 30;
@@ -373,47 +309,6 @@ pub(super) async fn limit_encoded(request: Request, next: Next) -> Response {
     }
     next.run(request.map(|body| RawBody::new(Limited::new(body, MAX_ENCODED))))
         .await
-}
-
-/// Whether a limit is somewhere among the causes.
-fn is_over_a_limit(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.is::<LengthLimitError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-async fn whole(body: RawBody, limit: u64) -> Result<bytes::Bytes, Failure> {
-    let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
-    match limited.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if is_over_a_limit(error.as_ref()) => Err(too_large(limit)),
-        Err(error) => Err(Failure::new(
-            ErrorCode::InvalidRequest,
-            format!("the body broke off: {error}"),
-        )),
-    }
-}
-
-/// A body over the limit.
-fn too_large(limit: u64) -> Failure {
-    Failure::new(
-        ErrorCode::BodyTooLarge,
-        format!("the body is larger than the {limit} bytes that the server accepts here"),
-    )
-}
-
-fn not_as_expected(error: &serde_json::Error) -> Failure {
-    let code = match error.classify() {
-        serde_json::error::Category::Data => ErrorCode::InvalidRequest,
-        _ => ErrorCode::InvalidJson,
-    };
-    // serde_json ends its message with the position, in these very words.
-    Failure::new(code, format!("in the body: {error}"))
 }
 
 fn credential(headers: &HeaderMap) -> Credential<'_> {
@@ -482,18 +377,6 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn what_does_not_come_is_not_waited_for() {
-        let time = Duration::from_millis(60);
-        assert_eq!(soon_or_within(time, async { 7 }).await, Some(7));
-        let late = tokio::time::sleep(Duration::from_millis(5));
-        assert_eq!(soon_or_within(time, late).await, Some(()));
-        let begun = Instant::now();
-        let never = std::future::pending::<()>();
-        assert_eq!(soon_or_within(time, never).await, None);
-        assert!(begun.elapsed() >= time);
-    }
-
     #[test]
     fn an_entity_tag_is_quoted_and_strong() {
         let of = |text: &'static str| {
@@ -521,38 +404,5 @@ mod tests {
         assert_eq!(patience(seconds(50), 10), seconds(10));
         assert_eq!(patience(seconds(61), 61), Duration::ZERO);
         assert_eq!(patience(seconds(3600), 3600 * SLOWEST), CHUNK_TIMEOUT);
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_body_is_said_with_its_position() {
-        let check = |text: &str, code: ErrorCode, words: &[&str]| {
-            let error = serde_json::from_str::<api_types::QueryRequest>(text).expect_err(text);
-            let failure = not_as_expected(&error);
-            assert_eq!(failure.problem().code, code, "{text}");
-            for word in words {
-                assert!(
-                    failure.problem().detail.contains(word),
-                    "{}",
-                    failure.problem().detail
-                );
-            }
-        };
-        check(
-            "{\"query\": ",
-            ErrorCode::InvalidJson,
-            &["line 1 column 10"],
-        );
-        check("", ErrorCode::InvalidJson, &["EOF"]);
-        check(
-            "{\n\"quary\": \"\"}",
-            ErrorCode::InvalidRequest,
-            &["`quary`", "`query`", "line 2"],
-        );
-        check("{}", ErrorCode::InvalidRequest, &["missing field `query`"]);
-        check(
-            "{\"query\": 1}",
-            ErrorCode::InvalidRequest,
-            &["expected a string"],
-        );
     }
 }

@@ -4,6 +4,7 @@
 //! beats: take the request apart, call one use case of [`crate::app`], convert. It decides nothing.
 
 mod accept;
+mod body;
 mod config;
 mod document;
 mod envelope;
@@ -20,6 +21,7 @@ mod mutate;
 mod openapi;
 mod query;
 mod ready;
+mod rebinding;
 mod request_id;
 mod rows;
 mod schema;
@@ -89,17 +91,23 @@ pub(crate) fn router(app: Arc<App>, mount: Mount, security: Security) -> Router 
         // There is such a thing, but not here: no method will do.
         routes = routes.route("/graphs", any(envelope::no_such_method));
     }
-    enveloped(routes, metrics).with_state(site)
+    enveloped(routes, metrics, security).with_state(site)
 }
 
 /// With what is around every request.
 fn enveloped<S: Clone + Send + Sync + 'static>(
     routes: Router<S>,
     metrics: Arc<Metrics>,
+    security: Security,
 ) -> Router<S> {
-    routes
+    let routes = routes
         .fallback(envelope::no_such_path)
-        .method_not_allowed_fallback(envelope::no_such_method)
+        .method_not_allowed_fallback(envelope::no_such_method);
+    let routes = match security {
+        Security::Open => routes.layer(from_fn(rebinding::refuse)),
+        Security::Bearer => routes,
+    };
+    routes
         .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
         .layer(from_fn(extract::limit_encoded))
         .layer(CompressionLayer::new())

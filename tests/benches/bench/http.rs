@@ -50,6 +50,12 @@ pub(crate) fn post(path: &str, token: &str, body: &Json) -> Vec<u8> {
     request
 }
 
+/// A request without a body.
+pub(crate) fn bare(method: &str, path: &str, token: &str) -> Vec<u8> {
+    format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n")
+        .into_bytes()
+}
+
 /// All of a request but its body.
 pub(crate) fn head(path: &str, token: &str, media_type: &str, length: u64) -> Vec<u8> {
     format!(

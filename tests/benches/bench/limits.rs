@@ -61,6 +61,22 @@ impl Disk {
     }
 }
 
+/// Durable replacements of a file, each a new file written, synced and renamed, and its folder synced:
+/// how long so many of them take.
+#[expect(clippy::disallowed_methods, reason = "what it costs is measured")]
+pub(crate) fn replacements(folder: &Path, count: usize) -> Result<u64, Failure> {
+    let (new, old) = (folder.join("replacement.new"), folder.join("replacement"));
+    let begun = Instant::now();
+    for _ in 0..count {
+        let mut file = File::create(&new)?;
+        file.write_all(&BLOCK)?;
+        file.sync_all()?;
+        std::fs::rename(&new, &old)?;
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(u64::try_from(begun.elapsed().as_nanos())?)
+}
+
 /// Gigabytes a second that memory is copied at.
 #[expect(clippy::cast_precision_loss, reason = "a few digits of it are shown")]
 pub(crate) fn memory_copy() -> f64 {

@@ -15,9 +15,11 @@ mod memory;
 mod peers;
 mod queries;
 mod reads;
+mod registry;
 mod report;
 mod statistics;
 mod subject;
+mod tenants;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -90,6 +92,8 @@ const PARTS: &[(&str, Part)] = &[
     ("small", memory::small_graphs),
     ("load", bulk::load),
     ("query", queries::run),
+    ("registry", registry::run),
+    ("tenants", tenants::run),
 ];
 
 fn main() -> ExitCode {

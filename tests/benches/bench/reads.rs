@@ -9,7 +9,7 @@ use crate::statistics::Samples;
 use crate::subject::{TOKEN, Usage, times};
 use crate::{Bench, Failure, PEOPLE};
 
-const READ: &str = "MATCH (p:Person {id: $id}) RETURN p.name AS name, p.age AS age";
+pub(crate) const READ: &str = "MATCH (p:Person {id: $id}) RETURN p.name AS name, p.age AS age";
 /// Turns of no-op and both graphs, and reads in each.
 const ROUNDS: usize = 20;
 const READS: usize = 200;
@@ -23,7 +23,7 @@ const TO_NOOP: f64 = 3.0;
 const HISTORY: f64 = 1.1;
 const INSIDE_MS: f64 = 0.03;
 
-fn request(graph: &str, id: u64) -> Vec<u8> {
+pub(crate) fn request(graph: &str, id: u64) -> Vec<u8> {
     let body = json!({"query": READ, "params": {"id": id}});
     http::post(&format!("/graphs/{graph}/query"), TOKEN, &body)
 }

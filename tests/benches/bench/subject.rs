@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(10);
 /// The credential of the load generator, an administrator of the example policy.
 pub(crate) const TOKEN: &str = "token-of-the-benchmark";
+/// Credentials of writers of two tenants, which are called like them.
+pub(crate) const ACME: &str = "acme";
+pub(crate) const RIVAL: &str = "rival";
 
 /// Looks until there is something, or patience ends.
 #[expect(
@@ -159,19 +162,33 @@ pub(crate) struct Server {
 impl Server {
     /// Makes a config in `folder` and starts.
     pub(crate) fn start(folder: &Path) -> Result<Self, Failure> {
+        Self::start_with(folder, "")
+    }
+
+    /// The same with these lines at the end of the config.
+    pub(crate) fn start_with(folder: &Path, lines: &str) -> Result<Self, Failure> {
         let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/server.cedar");
         std::fs::create_dir_all(folder.join("data"))?;
         write(
             &folder.join("server.cedar"),
             &std::fs::read_to_string(policy)?,
         )?;
-        let digest = hex::encode(Sha256::digest(TOKEN.as_bytes()));
-        let tokens = format!("bench:\n  sha256: \"{digest}\"\n  groups: [admins]\n");
+        let digest = |token: &str| hex::encode(Sha256::digest(token.as_bytes()));
+        let mut tokens = format!(
+            "bench:\n  sha256: \"{}\"\n  groups: [admins]\n",
+            digest(TOKEN)
+        );
+        for tenant in [ACME, RIVAL] {
+            tokens += &format!(
+                "{tenant}:\n  sha256: \"{}\"\n  groups: [writers]\n  tenant: {tenant}\n",
+                digest(tenant)
+            );
+        }
         write(&folder.join("tokens.yaml"), &tokens)?;
-        write(
-            &folder.join("trellis.yaml"),
-            "version: 1\nserver:\n  bind: 127.0.0.1:0\n  storage: data\n  policy: { file: server.cedar }\n  limits: { query_timeout_ms: 600000 }\nauth:\n  tokens_file: tokens.yaml\n",
-        )?;
+        let config = format!(
+            "version: 1\nserver:\n  bind: 127.0.0.1:0\n  storage: data\n  policy: {{ file: server.cedar }}\n  limits: {{ query_timeout_ms: 600000 }}\nauth:\n  tokens_file: tokens.yaml\n{lines}"
+        );
+        write(&folder.join("trellis.yaml"), &config)?;
         Self::again(folder)
     }
 
@@ -226,7 +243,17 @@ impl Server {
     }
 
     pub(crate) fn create_graph(&self, graph: &str, schema: &str) -> Result<(), Failure> {
-        let body = json!({"graph_id": graph, "schema": {"source": schema}});
+        self.create_graph_of(graph, schema, None)
+    }
+
+    /// The same as a tenant's.
+    pub(crate) fn create_graph_of(
+        &self,
+        graph: &str,
+        schema: &str,
+        tenant: Option<&str>,
+    ) -> Result<(), Failure> {
+        let body = json!({"graph_id": graph, "schema": {"source": schema}, "tenant": tenant});
         let request = http::post("/graphs", TOKEN, &body);
         self.client()?.exchange(&request)?.success().map(drop)
     }

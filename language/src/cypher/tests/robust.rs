@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::schema;
 use crate::cypher::{compile, limits};
 use crate::diagnostic::Code;
+use crate::schema::Schema;
 
 /// Longest time that the mutated queries may take in the default run.
 const BUDGET: Duration = Duration::from_secs(4);
@@ -88,6 +89,53 @@ fn depth_is_refused_however_it_is_made() {
     for query in nests {
         assert_eq!(code(&query), Some(Code::NestingTooDeep), "{:.60}", query);
     }
+}
+
+/// Types in a ring, each related to the next, so that narrowing a walk removes one type at a time.
+fn ring(types: usize) -> Schema {
+    let mut text = String::new();
+    for number in 0..types {
+        let next = (number + 1) % types;
+        text += &format!(
+            "node N{number} {{ id: I64 @key, p: I64? }}\nedge E{number}: N{number} -> N{next}\n"
+        );
+    }
+    Schema::parse(&text).expect("a valid schema")
+}
+
+#[test]
+fn a_small_text_on_a_large_schema_is_compiled_or_refused_soon() {
+    let schema = ring(3_000);
+    let texts = [
+        format!("MATCH (a:N0){}() RETURN 1", "-->()".repeat(190)),
+        format!("MATCH (){}(a:N0) RETURN 1", "-->()".repeat(190)),
+        format!("MATCH {}() RETURN 1", "()--".repeat(240)),
+        "MATCH (a:N0)-[*]->(b:N2999) RETURN 1".to_owned(),
+        format!("MATCH (a:N0){}() RETURN 1", "-[*]->()".repeat(110)),
+        format!("MATCH (a:N0){}() RETURN 1", "-[*2..9]-()".repeat(80)),
+        format!("MATCH (n) RETURN n.p{}", ", n.p".repeat(190)),
+        format!("MATCH (n:!N0{}) RETURN 1", "&!N1".repeat(200)),
+        format!("MATCH {}() RETURN 1", "({p: 1})--".repeat(90)),
+    ];
+    for text in texts {
+        assert!(text.len() <= 1 << 10, "{}", text.len());
+        let begun = Instant::now();
+        let outcome = compile(&text, &schema);
+        let took = begun.elapsed();
+        println!(
+            "{:?} {:.40} {:?}",
+            took,
+            text,
+            outcome.as_ref().err().map(|found| found[0].code)
+        );
+        if let Err(findings) = outcome {
+            assert_eq!(findings[0].code, Code::TextTooLong, "{:.40}", text);
+        }
+        assert!(took < Duration::from_secs(8), "{took:?}: {:.40}", text);
+    }
+    // What people write compiles whatever the schema.
+    let fine = "MATCH (a:N0)-->(b)-->(c)<--(d), (e)-[:E7|E8]->(f) WHERE b.p = f.p RETURN a, d.p";
+    compile(fine, &schema).expect("it compiles");
 }
 
 #[test]

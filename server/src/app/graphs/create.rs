@@ -21,6 +21,30 @@ pub(crate) async fn run(
     let permit = app.permit_server(principal, Action::GraphCreate)?;
     app.refuse_when_stopping()?;
     let graph_id = GraphId::parse(&request.graph_id).map_err(registry::Error::from)?;
+    let registry = app.registry.clone();
+    // On a thread of its own, which nobody's going away ends. A schema may be long.
+    blocking(move || {
+        let created = registry.create(&permit, asked(graph_id, key, request)?)?;
+        let graph_id = created.registration.graph_id.as_str();
+        let replayed = created.replayed;
+        tracing::info!(graph_id, replayed, "created a graph");
+        let mut body = super::versioned(&registry, &created.registration);
+        // As it was when it was made, whatever it is by now.
+        body.body.state = GraphState::Closed;
+        Ok(Answered {
+            body,
+            repeated: created.replayed,
+        })
+    })
+    .await
+}
+
+/// What is asked for, its schema read.
+fn asked(
+    graph_id: GraphId,
+    key: Option<Key>,
+    request: CreateGraphRequest,
+) -> Result<NewGraph, Error> {
     let open = request.graph_type == Some(GraphType::Open);
     let source = &request.schema.source;
     let schema = if open {
@@ -29,8 +53,8 @@ pub(crate) async fn run(
         Schema::parse(source)
     };
     let schema = schema.map_err(|findings| match findings.as_slice() {
-        [only] if open && only.code == Code::Unsupported => {
-            Error::Unsupported(only.message.clone())
+        [first, ..] if open && first.code == Code::Unsupported => {
+            Error::Unsupported(first.message.clone())
         }
         _ => Error::InvalidSchema(findings),
     })?;
@@ -45,7 +69,7 @@ pub(crate) async fn run(
         }
         None => None,
     };
-    let new = NewGraph {
+    Ok(NewGraph {
         key,
         uri: request.uri,
         tenant: request.tenant,
@@ -53,21 +77,5 @@ pub(crate) async fn run(
         policy_file: request.policy.map(|policy| policy.file),
         graph_type: open.then_some(GraphKind::Open),
         ..NewGraph::new(graph_id, schema)
-    };
-    let registry = app.registry.clone();
-    // On a thread of its own, which nobody's going away ends.
-    blocking(move || {
-        let created = registry.create(&permit, new)?;
-        let graph_id = created.registration.graph_id.as_str();
-        let replayed = created.replayed;
-        tracing::info!(graph_id, replayed, "created a graph");
-        let mut body = super::versioned(&registry, &created.registration);
-        // As it was when it was made, whatever it is by now.
-        body.body.state = GraphState::Closed;
-        Ok(Answered {
-            body,
-            repeated: created.replayed,
-        })
     })
-    .await
 }

@@ -15,8 +15,9 @@ pub(crate) async fn run(
 ) -> Result<Versioned<GraphSummary>, Error> {
     let permit = app.permit_graph(principal, Action::GraphUpdate, Target::graph(&graph_id))?;
     app.refuse_when_stopping()?;
-    let registry = app.registry.clone();
+    let (wait, registry) = (app.openings.enter(&permit)?, app.registry.clone());
     blocking(move || {
+        let _wait = wait;
         let graph = registry.retry(&permit)?;
         Ok(super::versioned(&registry, &graph))
     })

@@ -15,9 +15,9 @@ pub(crate) async fn run(
     graph_id: String,
 ) -> Result<Versioned<GraphDetails>, Error> {
     let permit = app.permit_graph(principal, Action::GraphShow, Target::graph(&graph_id))?;
+    let (reader, permit) = app.reader(permit).await?;
     let worker = app.clone();
     blocking(move || {
-        let reader = worker.registry.reader(&permit)?;
         let registration = worker
             .find(&graph_id)
             .ok_or(Error::NoSuchGraph { graph_id })?;

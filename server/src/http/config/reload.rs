@@ -6,8 +6,9 @@ use axum::extract::State;
 
 use crate::app;
 use crate::http::Site;
+use crate::http::body::Body;
 use crate::http::document::problems;
-use crate::http::extract::{Body, Caller, NoParameters};
+use crate::http::extract::{Caller, NoParameters};
 use crate::http::failure::Failure;
 
 problems!(

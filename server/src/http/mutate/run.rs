@@ -5,8 +5,9 @@ use axum::extract::State;
 
 use crate::app;
 use crate::http::Site;
+use crate::http::body::Body;
 use crate::http::document::problems;
-use crate::http::extract::{Body, Caller, GraphName, Id, NoParameters};
+use crate::http::extract::{Caller, GraphName, Id, NoParameters};
 use crate::http::failure::Failure;
 use crate::http::idempotency::{MaybeKey, Replayable};
 

@@ -7,8 +7,9 @@ use axum::response::Response;
 use crate::app;
 use crate::http::Site;
 use crate::http::accept::RowFormat;
+use crate::http::body::Body;
 use crate::http::document::problems;
-use crate::http::extract::{Body, Caller, GraphName, NoParameters};
+use crate::http::extract::{Caller, GraphName, NoParameters};
 use crate::http::failure::Failure;
 use crate::http::rows;
 

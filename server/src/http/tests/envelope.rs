@@ -23,6 +23,7 @@ async fn a_panic_is_a_problem_and_the_request_id_is_kept() {
     let router = enveloped(
         Router::new().route("/panics", axum::routing::get(fails)),
         std::sync::Arc::default(),
+        Security::Bearer,
     );
     let request = Request::get("/panics")
         .header("x-request-id", "mine-1")

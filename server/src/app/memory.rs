@@ -1,0 +1,115 @@
+//! Memory that requests hold before anything runs for them: long bodies, as they are read and as the values
+//! that they are. What runs has limits of its own, and an answer never waits as a whole.
+//!
+//! Somebody may hold as much as is left free beside it: alone half of all, and nobody ever has all.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Error;
+
+/// Bytes that are not counted: there are no more of them than connections.
+pub(crate) const LITTLE: usize = 256 << 10;
+/// How much all requests may hold, in the memory of one statement.
+const STATEMENTS: u64 = 4;
+
+/// Who holds how much.
+#[derive(Debug, Default)]
+pub(crate) struct Memory(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    all: u64,
+    principals: HashMap<String, u64>,
+}
+
+/// What one request holds, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    memory: Arc<Memory>,
+    principal: String,
+    bytes: u64,
+}
+
+impl Memory {
+    /// Of a principal, and nothing yet.
+    pub(crate) fn holding(self: &Arc<Self>, principal: &str) -> Holding {
+        Holding {
+            memory: self.clone(),
+            principal: principal.to_owned(),
+            bytes: 0,
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Sums cannot be half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Holding {
+    /// Holds so many bytes from now on, if it held less; `statement` is what one statement may hold.
+    /// Refused when that is more than is left for this principal.
+    pub(crate) fn grow(&mut self, bytes: usize, statement: u64) -> Result<(), Error> {
+        let bytes = bytes as u64;
+        if bytes <= self.bytes || bytes <= LITTLE as u64 {
+            return Ok(());
+        }
+        let more = bytes - self.bytes;
+        let mut held = self.memory.held();
+        let mine = held.principals.get(&self.principal).copied();
+        let mine = mine.unwrap_or(0).saturating_add(more);
+        let all = held.all.saturating_add(more);
+        if mine > statement.saturating_mul(STATEMENTS).saturating_sub(all) {
+            return Err(Error::TooMuchHeld);
+        }
+        held.all = all;
+        held.principals.insert(self.principal.clone(), mine);
+        self.bytes = bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        if self.bytes == 0 {
+            return;
+        }
+        let mut held = self.memory.held();
+        held.all = held.all.saturating_sub(self.bytes);
+        if let Some(mine) = held.principals.get_mut(&self.principal) {
+            *mine = mine.saturating_sub(self.bytes);
+            if *mine == 0 {
+                held.principals.remove(&self.principal);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_others_whatever_one_holds() {
+        const MIB: usize = 1 << 20;
+        // 400 MiB in all.
+        let statement = 100 * MIB as u64;
+        let memory = Arc::<Memory>::default();
+        let mut first = memory.holding("a");
+        let mut second = memory.holding("a");
+        first.grow(100 * MIB, statement).expect("free");
+        second.grow(100 * MIB, statement).expect("half of all");
+        second.grow(50 * MIB, statement).expect("held already");
+        assert!(second.grow(101 * MIB, statement).is_err());
+        let mut other = memory.holding("b");
+        other.grow(100 * MIB, statement).expect("half of the rest");
+        assert!(other.grow(101 * MIB, statement).is_err());
+        memory.holding("c").grow(LITTLE, 0).expect("not counted");
+        drop(second);
+        other.grow(150 * MIB, statement).expect("free again");
+        drop((first, other));
+        let held = memory.held();
+        assert!(held.all == 0 && held.principals.is_empty(), "{held:?}");
+    }
+}
