@@ -114,7 +114,7 @@ pub struct PolicyFile {
 pub enum GraphType {
     /// Only what is declared.
     Closed,
-    /// Labels and properties appear as data arrives. Not supported yet.
+    /// Labels and properties appear as data arrives.
     Open,
 }
 
@@ -130,11 +130,17 @@ pub struct GraphSummary {
     pub tenant: Option<String>,
     /// Names and values of the operator's own.
     pub labels: BTreeMap<String, String>,
-    /// Whether it is in memory, on disk only, or set aside.
+    /// Whether it is in memory, on disk only, set aside, or deleted.
     pub state: GraphState,
+    /// When it was deleted (RFC 3339); only of a deleted graph.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<String>,
+    /// Until when it can be restored at least (RFC 3339); only of a deleted graph.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purge_after: Option<String>,
 }
 
-/// Whether a graph is in memory.
+/// How a graph stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GraphState {
@@ -144,6 +150,8 @@ pub enum GraphState {
     Open,
     /// Damaged, and set aside.
     Quarantined,
+    /// Deleted, its data still kept.
+    Deleted,
 }
 
 /// Which graphs to list.
@@ -164,6 +172,11 @@ pub struct ListGraphsParameters {
     /// Only graphs with this label: `name` or `name=value`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Only graphs that are in this state. Deleted graphs are listed when they are asked for: those that
+    /// the caller may restore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(inline)]
+    pub state: Option<GraphState>,
 }
 
 /// A page of graphs, sorted by id.

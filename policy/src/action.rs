@@ -109,8 +109,10 @@ actions! {
     MetricsRead = "metrics_read", Server, Administer;
     /// See that a graph exists, and its description. Without it, the graph does not exist.
     GraphShow = "graph_show", Graph, Read;
-    /// Change a graph's description: tenant, labels, policy.
+    /// Change a graph's description: tenant, labels.
     GraphUpdate = "graph_update", Graph, Manage;
+    /// Give a graph another policy of its own, or none.
+    PolicyUpdate = "policy_update", Graph, Administer;
     /// Delete a graph.
     GraphDelete = "graph_delete", Graph, Administer;
     /// Bring a deleted graph back.

@@ -28,7 +28,7 @@ use crate::refusal::WrongPermit;
 use crate::registration::{Graphs, Registration, Snapshot};
 use crate::registry::Registry;
 use crate::steps::Step;
-use crate::uri::{self, GraphUri, UriError};
+use crate::uri::{self, GraphUri, Roots, UriError};
 use crate::{Digest, Error, GraphId, StorageError, locate};
 
 /// A graph that somebody asks for.
@@ -200,25 +200,11 @@ impl Registry {
         request: &NewGraph,
         graph_uuid: Uuid,
         snapshot: &Snapshot,
-        roots: &[PathBuf],
+        roots: &Roots,
     ) -> Result<GraphUri, Error> {
         let folder = self.file().folder();
         let uri = match &request.uri {
-            Some(written) => {
-                let outside = || UriError::OutsideRoots {
-                    written: written.clone(),
-                };
-                let uri =
-                    GraphUri::parse(written, folder).map_err(|error| match error.place() {
-                        // What the disk says of places outside is not the caller's to know.
-                        Some(place) if !uri::is_inside(place, roots) => outside(),
-                        _ => error,
-                    })?;
-                if !uri.inside(roots) {
-                    return Err(outside().into());
-                }
-                uri
-            }
+            Some(written) => GraphUri::within(written, folder, roots)?,
             None => {
                 let storage = snapshot
                     .config

@@ -22,6 +22,9 @@ use crate::{Digest, GraphId};
 pub(crate) const DELETED: &str = "deleted";
 pub(crate) const PURGED: &str = "purged";
 
+/// Digits of a folder's mark.
+const MARK: usize = 16;
+
 /// How long it is remembered that a graph was purged.
 const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -75,14 +78,18 @@ pub(crate) fn now_micros() -> i64 {
     i64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(i64::MAX)
 }
 
-/// The file that stands while a graph's data is kept after its deletion.
-fn kept_path(state_folder: &Path, graph_id: &GraphId, folder: &Path) -> PathBuf {
+/// What tells a deleted graph whose data is kept from every other: its id, and a mark of its folder.
+fn kept_name(graph_id: &GraphId, folder: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     let hash = Digest::of(folder.as_os_str().as_bytes()).to_string();
-    let mark = hash.get(..16).unwrap_or(&hash);
-    state_folder
-        .join(DELETED)
-        .join(format!("{}.{mark}.json", graph_id.folded()))
+    let mark = hash.get(..MARK).unwrap_or(&hash);
+    format!("{}.{mark}", graph_id.folded())
+}
+
+/// The file that stands while a graph's data is kept after its deletion.
+fn kept_path(state_folder: &Path, graph_id: &GraphId, folder: &Path) -> PathBuf {
+    let name = kept_name(graph_id, folder);
+    state_folder.join(DELETED).join(format!("{name}.json"))
 }
 
 /// Whether the graph was deleted and not restored, on the disk now.
@@ -116,6 +123,22 @@ impl Deleted {
             deleted_by: by.to_owned(),
             stage: Stage::Kept,
         }
+    }
+
+    /// Its name among the deleted graphs whose data is kept: sorted by it they are sorted by id.
+    #[must_use]
+    pub fn name(&self) -> String {
+        kept_name(&self.graph_id, &self.folder)
+    }
+
+    /// Whether a text can be such a name.
+    #[must_use]
+    pub fn is_name(text: &str) -> bool {
+        text.split_once('.').is_some_and(|(graph_id, mark)| {
+            GraphId::parse(graph_id).is_ok()
+                && mark.len() == MARK
+                && mark.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
     }
 
     fn path(&self, file: &ConfigFile) -> PathBuf {

@@ -245,7 +245,11 @@ impl Handles {
         clippy::disallowed_methods,
         reason = "this is the one place that opens a graph, and its callers ask for a permit first"
     )]
-    fn open(&self, state: &mut State, registration: &Registration) -> Result<Source, HandleError> {
+    pub(crate) fn open(
+        &self,
+        state: &mut State,
+        registration: &Registration,
+    ) -> Result<Source, HandleError> {
         match state {
             State::Open(graph) if !graph.is_lost() => return Ok(Source::Written(graph.clone())),
             // Another process has taken over, or the store was out of reach: only opening it again

@@ -93,7 +93,7 @@ pub struct Creation {
 pub enum Found {
     /// Nothing.
     Absent,
-    /// An empty folder.
+    /// An empty folder, or one in which the engine was writing its very first file.
     Empty,
     /// A graph's folder with this uuid.
     Graph(Uuid),
@@ -166,11 +166,8 @@ pub fn look(folder: &Path) -> Result<Found, DiskError> {
         Ok(found) if !found.is_dir() => return Ok(Found::Other),
         Ok(_) => {}
     }
-    if fs::read_dir(folder)
-        .naming("list", folder)?
-        .next()
-        .is_none()
-    {
+    let mut items = fs::read_dir(folder).naming("list", folder)?;
+    if items.all(|item| item.is_ok_and(|item| is_unfinished(&item.file_name()))) {
         return Ok(Found::Empty);
     }
     match fs::read(folder.join(IDENTITY_FILE)) {
@@ -238,6 +235,15 @@ impl Creation {
     /// empty again.
     pub(crate) fn undo(&self, settlement: Settlement, options: &Options) -> Result<(), Error> {
         let mut folders = self.missing_above.as_slice();
+        if matches!(
+            settlement,
+            Settlement::RemoveEmpty | Settlement::NothingLeft
+        ) {
+            for path in unfinished(&self.folder)? {
+                durable::remove(&path)?;
+                options.after(Step::TemporaryRemoved)?;
+            }
+        }
         match settlement {
             Settlement::RemoveGraph => {
                 remove_files(&self.folder, self.graph_uuid)?;
@@ -287,6 +293,26 @@ impl Creation {
     }
 }
 
+fn is_unfinished(name: &std::ffi::OsStr) -> bool {
+    name.to_str()
+        .is_some_and(|name| name.starts_with(UNFINISHED))
+}
+
+/// Files in a folder that the engine was writing when its process died.
+fn unfinished(folder: &Path) -> Result<Vec<PathBuf>, DiskError> {
+    let mut found = Vec::new();
+    if uri::is_remote(folder) || !folder.is_dir() {
+        return Ok(found);
+    }
+    for item in fs::read_dir(folder).naming("list", folder)? {
+        let item = item.naming("list", folder)?;
+        if is_unfinished(&item.file_name()) {
+            found.push(item.path());
+        }
+    }
+    Ok(found)
+}
+
 /// Removes what the engine makes in a graph's folder, but for the file that says whose it is: that
 /// one goes last, so that a crash on the way leaves a folder that still says it.
 #[expect(
@@ -300,11 +326,11 @@ pub(crate) fn remove_files(folder: &Path, uuid: Uuid) -> Result<(), DiskError> {
         return erased.naming("remove", folder);
     }
     let mut ours: Vec<PathBuf> = OURS.map(|name| folder.join(name)).into();
+    ours.extend(unfinished(folder)?);
     for item in fs::read_dir(folder).naming("list", folder)? {
         let path = item.naming("list", folder)?.path();
         let name = path.file_name().and_then(std::ffi::OsStr::to_str);
-        let repaired = path.is_dir() && name.is_some_and(|name| name.starts_with(REPAIRED));
-        if repaired || name.is_some_and(|name| name.starts_with(UNFINISHED)) {
+        if path.is_dir() && name.is_some_and(|name| name.starts_with(REPAIRED)) {
             ours.push(path);
         }
     }

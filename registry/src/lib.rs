@@ -46,12 +46,14 @@
 
 mod answer;
 mod change;
+pub mod checkup;
 pub mod config;
 mod create;
 mod delete;
 mod deleted;
 mod digest;
 mod durable;
+pub mod environment;
 mod error;
 mod fence;
 mod graph_id;

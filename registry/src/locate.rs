@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 
 use crate::Error;
 use crate::intent::{self, Found};
 use crate::policy_file::read_policy;
 use crate::registration::{self, Snapshot};
 use crate::registry::Registry;
-use crate::uri::{self, GraphUri, UriError};
+use crate::uri::{self, GraphUri, Roots, UriError};
 
 /// What is said of every policy file outside, whatever is there.
 const OUTSIDE: &str = "is outside the folders that server.allow_roots names";
@@ -47,17 +46,14 @@ pub(crate) fn check_texts<'a>(
 }
 
 impl Registry {
-    /// The canonical folders where a location given over HTTP may point.
-    pub(crate) fn roots(&self, snapshot: &Snapshot) -> Result<Vec<PathBuf>, Error> {
+    /// The folders where a location given over HTTP may point.
+    pub(crate) fn roots(&self, snapshot: &Snapshot) -> Result<Roots, Error> {
         let server = &snapshot.config.server;
         let written: Vec<&String> = match &server.allow_roots {
             Some(roots) => roots.iter().collect(),
             None => server.storage.iter().collect(),
         };
-        let roots = written
-            .into_iter()
-            .map(|root| uri::root(root, self.file().folder()));
-        Ok(roots.collect::<Result<_, UriError>>()?)
+        Ok(Roots::new(written, self.file().folder())?)
     }
 
     /// Refuses a place that another graph has, within it or around it, and one that is not empty.
@@ -88,7 +84,7 @@ impl Registry {
 
     /// A policy file given over HTTP: within the roots, a file, readable, and a sound policy. Of one
     /// that is outside nothing is told, not even whether it is there.
-    pub(crate) fn check_policy_file(&self, written: &str, roots: &[PathBuf]) -> Result<(), Error> {
+    pub(crate) fn check_policy_file(&self, written: &str, roots: &Roots) -> Result<(), Error> {
         let refuse = |reason| Error::InvalidPolicyFile {
             written: written.to_owned(),
             reason,
@@ -96,16 +92,11 @@ impl Registry {
         if written.trim().is_empty() || written.chars().any(char::is_control) {
             return Err(refuse("is no file name"));
         }
-        let path = match uri::canonical(&self.file().resolve(written)) {
+        let path = match roots.canonical(written, &self.file().resolve(written)) {
             Ok(path) => path,
-            Err(error) if error.place().is_some_and(|at| uri::is_inside(at, roots)) => {
-                return Err(refuse("cannot be found"));
-            }
-            Err(_) => return Err(refuse(OUTSIDE)),
+            Err(UriError::OutsideRoots { .. }) => return Err(refuse(OUTSIDE)),
+            Err(_) => return Err(refuse("cannot be found")),
         };
-        if !uri::is_inside(&path, roots) {
-            return Err(refuse(OUTSIDE));
-        }
         match fs::metadata(&path) {
             Ok(found) if found.is_file() => {}
             Ok(_) => return Err(refuse("is no file")),

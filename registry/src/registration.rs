@@ -1,21 +1,26 @@
 //! The graphs that the config file declares, each with its place settled. Whether a graph is open,
 //! and its handle, are no concern of a registration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use policy::{GraphPolicy, GraphRef, PolicyDocument, PolicySource};
 
 use crate::config::store::ConfigText;
 use crate::config::{Config, ConfigFile, GraphEntry};
-use crate::policy_file::{PolicyFileError, read_policy};
+use crate::environment;
+use crate::policy_file::read_policy;
 use crate::refusal::with_causes;
 use crate::uri::GraphUri;
 use crate::{Digest, Error, GraphId};
 
 /// The own policy of a graph whose policy file cannot be used: a forbid wins over every permit.
 const CLOSED: &str = "@id(\"unreadable-policy\") forbid (principal, action, resource);";
+
+/// The fewest policy files that are worth a thread.
+const MIN_SHARE: usize = 8;
 
 /// One declared graph.
 #[derive(Debug)]
@@ -28,34 +33,46 @@ pub struct Registration {
     pub uri: GraphUri,
     /// Its own policy file, from the config's folder.
     pub policy_file: Option<PathBuf>,
-    /// Made on first use, for that reads the policy file.
-    facing: OnceLock<Facing>,
-}
-
-/// What a graph shows to policies.
-#[derive(Debug)]
-struct Facing {
     reference: GraphRef,
     broken_policy: Option<String>,
 }
 
-/// As the file has it; whether its policy was read yet makes no difference.
+/// As the file has it; what its policy file held when it was read makes no difference.
 impl PartialEq for Registration {
     fn eq(&self, other: &Self) -> bool {
-        let Self {
-            graph_id,
-            entry,
-            uri,
-            policy_file,
-            facing: _,
-        } = self;
-        graph_id.as_str() == other.graph_id.as_str()
-            && (entry, uri) == (&other.entry, &other.uri)
-            && *policy_file == other.policy_file
+        self.says(&other.graph_id, &other.entry, &other.uri)
     }
 }
 
 impl Eq for Registration {}
+
+/// A graph's own policy, as its file was read.
+#[derive(Debug, Clone, Default)]
+struct OwnPolicy {
+    policy: Option<Arc<GraphPolicy>>,
+    /// Why it cannot be used, without a word of what is in the file.
+    broken: Option<String>,
+}
+
+impl OwnPolicy {
+    fn read(path: &Path) -> Self {
+        match read_policy(path) {
+            Ok(document) => Self {
+                policy: Some(GraphPolicy::new(document)),
+                broken: None,
+            },
+            Err(error) => {
+                let causes = with_causes(&error);
+                let path = path.display();
+                tracing::error!(%path, error = causes, "graphs are closed: their policy cannot be used");
+                Self {
+                    policy: Some(closed()),
+                    broken: Some(error.summary()),
+                }
+            }
+        }
+    }
+}
 
 /// Graphs by id.
 pub type Graphs = BTreeMap<GraphId, Arc<Registration>>;
@@ -93,24 +110,39 @@ impl Snapshot {
 }
 
 impl Registration {
-    /// A graph of the file with its place.
+    /// A graph of the file with its place; its policy file is read.
     pub(crate) fn new(
         file: &ConfigFile,
         graph_id: GraphId,
         entry: GraphEntry,
         uri: GraphUri,
     ) -> Self {
-        let policy_file = entry
-            .policy
-            .as_ref()
-            .map(|policy| file.resolve(&policy.file));
+        let path = policy_file(file, &entry);
+        let own = path.as_deref().map(OwnPolicy::read).unwrap_or_default();
+        Self::with(graph_id, entry, uri, path, own)
+    }
+
+    fn with(
+        graph_id: GraphId,
+        entry: GraphEntry,
+        uri: GraphUri,
+        policy_file: Option<PathBuf>,
+        own: OwnPolicy,
+    ) -> Self {
+        let GraphEntry { tenant, labels, .. } = &entry;
+        let (name, tenant, labels) = (graph_id.as_str(), tenant.clone(), labels.clone());
         Self {
+            reference: GraphRef::new(name, tenant, labels, own.policy),
+            broken_policy: own.broken,
             graph_id,
             entry,
             uri,
             policy_file,
-            facing: OnceLock::new(),
         }
+    }
+
+    fn says(&self, graph_id: &GraphId, entry: &GraphEntry, uri: &GraphUri) -> bool {
+        self.graph_id.as_str() == graph_id.as_str() && (&self.entry, &self.uri) == (entry, uri)
     }
 
     /// The version of the registration: another one when anything in it is another, and the same in
@@ -128,42 +160,42 @@ impl Registration {
     /// server's permits.
     #[must_use]
     pub fn reference(&self) -> &GraphRef {
-        &self.facing().reference
+        &self.reference
     }
 
     /// Why its own policy cannot be used, without a word of what is in the file.
     #[must_use]
     pub fn broken_policy(&self) -> Option<&str> {
-        self.facing().broken_policy.as_deref()
+        self.broken_policy.as_deref()
     }
+}
 
-    fn facing(&self) -> &Facing {
-        self.facing.get_or_init(|| {
-            let graph_id = self.graph_id.as_str();
-            let (policy, broken_policy) = match self.own_policy() {
-                Ok(policy) => (policy, None),
-                Err(error) => {
-                    let causes = with_causes(&error);
-                    tracing::error!(
-                        graph_id,
-                        error = causes,
-                        "the graph is closed: its policy cannot be used"
-                    );
-                    (Some(closed()), Some(error.summary()))
-                }
-            };
-            let GraphEntry { tenant, labels, .. } = &self.entry;
-            Facing {
-                reference: GraphRef::new(graph_id, tenant.clone(), labels.clone(), policy),
-                broken_policy,
-            }
-        })
-    }
+/// From the config's folder.
+fn policy_file(file: &ConfigFile, entry: &GraphEntry) -> Option<PathBuf> {
+    let policy = entry.policy.as_ref()?;
+    Some(file.resolve(&policy.file))
+}
 
-    fn own_policy(&self) -> Result<Option<Arc<GraphPolicy>>, PolicyFileError> {
-        let document = self.policy_file.as_deref().map(read_policy).transpose()?;
-        Ok(document.map(GraphPolicy::new))
-    }
+/// Reads each file once, however many graphs have it, on as many threads as there are processors: each
+/// is checked against the Cedar schema, which takes its time.
+fn read_policies(paths: BTreeSet<PathBuf>) -> HashMap<PathBuf, OwnPolicy> {
+    let paths: Vec<PathBuf> = paths.into_iter().collect();
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let share = paths.len().div_ceil(threads).max(MIN_SHARE);
+    let read = |paths: &[PathBuf]| -> Vec<OwnPolicy> {
+        paths.iter().map(|path| OwnPolicy::read(path)).collect()
+    };
+    let read: Vec<OwnPolicy> = std::thread::scope(|scope| {
+        let workers: Vec<_> = paths
+            .chunks(share)
+            .map(|share| scope.spawn(move || read(share)))
+            .collect();
+        let ended = workers.into_iter().map(|worker| worker.join());
+        ended
+            .flat_map(|read| read.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    paths.into_iter().zip(read).collect()
 }
 
 fn closed() -> Arc<GraphPolicy> {
@@ -188,7 +220,7 @@ pub(crate) fn register(
     known: &Graphs,
 ) -> Result<Graphs, Findings> {
     let mut findings = Findings::new();
-    let mut registered = Graphs::new();
+    let mut settled = Vec::with_capacity(graphs.len());
     let mut places: BTreeMap<PathBuf, GraphId> = BTreeMap::new();
     for (graph_id, entry) in graphs {
         let path = || vec!["graphs".to_owned(), graph_id.to_string(), "uri".to_owned()];
@@ -201,7 +233,9 @@ pub(crate) fn register(
         let uri = match uri.and_then(|uri| uri.clear_of_config(file.path()).map(|()| uri)) {
             Ok(uri) => uri,
             Err(error) => {
-                findings.push((path(), with_causes(&error)));
+                // The value of a variable is nobody's business.
+                let told = environment::hide(&entry.uri, with_causes(&error));
+                findings.push((path(), told));
                 continue;
             }
         };
@@ -213,12 +247,7 @@ pub(crate) fn register(
             continue;
         }
         places.insert(uri.canonical().to_owned(), graph_id.clone());
-        let registration = Registration::new(file, graph_id.clone(), entry, uri);
-        let registration = match known.get(&graph_id) {
-            Some(known) if **known == registration => known.clone(),
-            _ => Arc::new(registration),
-        };
-        registered.insert(graph_id, registration);
+        settled.push((graph_id, entry, uri));
     }
     for (folder, graph_id) in &places {
         if let Some(outer) = folder
@@ -233,10 +262,43 @@ pub(crate) fn register(
         }
     }
     if findings.is_empty() {
-        Ok(registered)
+        Ok(with_policies(file, settled, known))
     } else {
         Err(findings)
     }
+}
+
+fn with_policies(
+    file: &ConfigFile,
+    settled: Vec<(GraphId, GraphEntry, GraphUri)>,
+    known: &Graphs,
+) -> Graphs {
+    let known = |graph_id: &GraphId, entry: &GraphEntry, uri: &GraphUri| {
+        let known = known.get(graph_id)?;
+        known.says(graph_id, entry, uri).then(|| known.clone())
+    };
+    let of_new = settled
+        .iter()
+        .filter(|(graph_id, entry, uri)| known(graph_id, entry, uri).is_none());
+    let policies = read_policies(
+        of_new
+            .filter_map(|(_, entry, _)| policy_file(file, entry))
+            .collect(),
+    );
+    let mut registered = Graphs::new();
+    for (graph_id, entry, uri) in settled {
+        let registration = known(&graph_id, &entry, &uri).unwrap_or_else(|| {
+            let path = policy_file(file, &entry);
+            let read = |path: &PathBuf| policies.get(path).cloned();
+            let own = path
+                .as_ref()
+                .map(|path| read(path).unwrap_or_else(|| OwnPolicy::read(path)));
+            let own = own.unwrap_or_default();
+            Arc::new(Registration::with(graph_id.clone(), entry, uri, path, own))
+        });
+        registered.insert(graph_id, registration);
+    }
+    registered
 }
 
 /// The graph that has this very folder.

@@ -116,6 +116,10 @@ impl Registry {
         })
     }
 
+    pub(crate) fn handles(&self) -> &Handles {
+        &self.handles
+    }
+
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use policy::Permit;
 use storage_engine::OpenError;
 
-use crate::Registration;
 use crate::handle::{Handles, State};
-use crate::refusal::{HandleError, WrongPermit};
+use crate::refusal::{HandleError, WrongPermit, with_causes};
+use crate::{GraphId, Registration, Registry};
 
 /// How long a graph is left alone after it could not be opened for the first time.
 const FIRST: Duration = Duration::from_secs(5);
@@ -71,7 +71,34 @@ impl SetAside {
     }
 }
 
+impl Registry {
+    /// Opens every graph, and says which cannot be used and why, by id. Nothing comes out of any, so that it
+    /// needs no permit. Blocks.
+    #[must_use]
+    pub fn open_all(&self) -> Vec<(GraphId, String)> {
+        let snapshot = self.snapshot();
+        let graphs = snapshot.graphs.values();
+        let reason = |graph: &Registration| match graph.broken_policy() {
+            Some(reason) => Some(reason.to_owned()),
+            None => self
+                .handles()
+                .attempt(graph)
+                .err()
+                .map(|error| with_causes(&error)),
+        };
+        graphs
+            .filter_map(|graph| Some((graph.graph_id.clone(), reason(graph)?)))
+            .collect()
+    }
+}
+
 impl Handles {
+    fn attempt(&self, registration: &Registration) -> Result<(), HandleError> {
+        let slot = self.slot_of(registration.uri.canonical());
+        let slot = slot.ok_or(HandleError::Closed)?;
+        self.open(&mut slot.state(), registration).map(|_| ())
+    }
+
     /// How many graphs are open, and how many were set aside.
     pub(crate) fn tally(&self) -> (usize, usize) {
         let slots: Vec<_> = match self.slots().as_ref() {

@@ -53,20 +53,30 @@ impl Registry {
         GraphRef::new(graph.graph_id.as_str(), entry.tenant, entry.labels, None)
     }
 
-    /// Changes the entry of the graph that the permit, one for `graph_update`, is for. What says
-    /// already what it is to say is no change.
+    /// Changes the entry of the graph that the permit, one for `graph_update`, is for. Another policy asks
+    /// for `of_policy`, a permit for `policy_update` on it, too. What says already what it is to say is no
+    /// change.
     pub fn update(
         &self,
         permit: &Permit,
+        of_policy: Option<&Permit>,
         update: &GraphUpdate,
         condition: &Condition,
     ) -> Result<Arc<Registration>, Error> {
         WrongPermit::unless(permit.action() == Action::GraphUpdate, permit)?;
+        if update.policy_file.is_some() {
+            let of_policy = of_policy.unwrap_or(permit);
+            WrongPermit::unless(of_policy.action() == Action::PolicyUpdate, of_policy)?;
+        }
         locate::check_texts(update.tenant.iter().flatten(), update.labels.iter())?;
         let _turn = self.take_turn();
         let _lock = self.lock()?;
         let (read, snapshot) = self.current()?;
         let graph = Self::still(permit, &snapshot)?;
+        if let Some(of_policy) = of_policy {
+            let same = Self::still(of_policy, &snapshot)?;
+            WrongPermit::unless(Arc::ptr_eq(&same, &graph), of_policy)?;
+        }
         condition.check(&graph)?;
         if let Some(Some(written)) = &update.policy_file {
             let roots = self.roots(&snapshot)?;

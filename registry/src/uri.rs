@@ -14,14 +14,16 @@
 //! assert_eq!(one.canonical(), two.canonical());
 //! ```
 
+mod walk;
+
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-/// How many links one location may pass through before it is taken for a loop.
-const MAX_LINKS: usize = 40;
+use crate::environment::{self, VariableError};
+
+pub use walk::{Roots, canonical};
 
 /// The folder that the registry keeps beside the config file.
 pub const STATE_FOLDER: &str = ".trellis";
@@ -39,6 +41,12 @@ pub enum UriError {
     /// Nothing, or only blanks.
     #[error("a graph's uri must not be empty")]
     Empty,
+    /// A variable of the environment that has no value.
+    #[error(transparent)]
+    Variable(#[from] VariableError),
+    /// One in a uri that was given over HTTP: what the server's environment holds is not for callers to use.
+    #[error("only the config file may name environment variables")]
+    NamesVariable,
     /// A control character, or a blank at either end.
     #[error("a uri must not begin or end with a blank nor contain a control character")]
     BadCharacter,
@@ -121,6 +129,8 @@ impl UriError {
                 Some(path)
             }
             Self::Empty
+            | Self::Variable(_)
+            | Self::NamesVariable
             | Self::BadCharacter
             | Self::UnsupportedScheme { .. }
             | Self::BadFileUri { .. }
@@ -138,13 +148,14 @@ impl GraphUri {
     ///
     /// Looks at the disk, to follow links, but asks for nothing to exist.
     pub fn parse(written: &str, folder: &Path) -> Result<Self, UriError> {
-        let canonical = match remote_place(written)? {
+        let expanded = environment::expand(written)?;
+        let canonical = match remote_place(&expanded)? {
             Some(place) if place.components().count() > ROOT_PARTS => place,
             Some(_) => {
                 let reason = "the uri names a whole bucket";
                 return Err(UriError::BadObjectUri { reason });
             }
-            None => canonical(&folder.join(local_path(written)?))?,
+            None => canonical(&folder.join(local_path(&expanded)?))?,
         };
         Ok(Self {
             written: written.to_owned(),
@@ -170,13 +181,6 @@ impl GraphUri {
     #[must_use]
     pub fn canonical(&self) -> &Path {
         &self.canonical
-    }
-
-    /// Whether the folder lies below one of `roots` (canonical folders themselves). A link that
-    /// leads out of a root is outside.
-    #[must_use]
-    pub fn inside(&self, roots: &[PathBuf]) -> bool {
-        is_inside(&self.canonical, roots)
     }
 
     /// Refuses the config file, its folder, whatever holds it, and the registry's own folder.
@@ -223,14 +227,6 @@ pub fn is_remote(canonical: &Path) -> bool {
     canonical.starts_with("s3:")
 }
 
-/// The canonical form of a root, which may also be a whole bucket; a folder is taken from `folder`.
-pub fn root(written: &str, folder: &Path) -> Result<PathBuf, UriError> {
-    match remote_place(written)? {
-        Some(place) => Ok(place),
-        None => canonical(&folder.join(written)),
-    }
-}
-
 /// The canonical form of `s3://bucket/prefix`; `None` for what has another scheme or none.
 fn remote_place(written: &str) -> Result<Option<PathBuf>, UriError> {
     let Some((_, rest)) =
@@ -239,6 +235,9 @@ fn remote_place(written: &str) -> Result<Option<PathBuf>, UriError> {
         return Ok(None);
     };
     let bad = |reason| Err(UriError::BadObjectUri { reason });
+    if !storage_engine::HAS_OBJECT_STORES {
+        return bad("this build of Trellis has no object stores (its feature `aws` is off)");
+    }
     let rest = rest.trim_start_matches("//");
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
@@ -266,8 +265,7 @@ fn remote_place(written: &str) -> Result<Option<PathBuf>, UriError> {
 }
 
 /// Whether a canonical path lies below (not at) one of the canonical `roots`.
-#[must_use]
-pub fn is_inside(path: &Path, roots: &[PathBuf]) -> bool {
+fn is_inside(path: &Path, roots: &[PathBuf]) -> bool {
     roots
         .iter()
         .any(|root| path != root && path.starts_with(root))
@@ -351,55 +349,12 @@ fn percent_decode(path: &str) -> Result<PathBuf, UriError> {
     Ok(PathBuf::from(OsString::from_vec(bytes)))
 }
 
-/// The one name of a place, whether it exists or not: links of the existing part are followed, the
-/// rest is taken as written. `..` is resolved after links, as the system would.
-pub fn canonical(path: &Path) -> Result<PathBuf, UriError> {
-    let absolute = std::path::absolute(path).map_err(|source| UriError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
-    let mut budget = MAX_LINKS;
-    follow(PathBuf::from("/"), &absolute, &mut budget)
-}
-
-fn follow(mut real: PathBuf, path: &Path, budget: &mut usize) -> Result<PathBuf, UriError> {
-    for component in path.components() {
-        match component {
-            Component::RootDir => real = PathBuf::from("/"),
-            Component::CurDir | Component::Prefix(_) => {}
-            Component::ParentDir => {
-                real.pop();
-            }
-            Component::Normal(name) => {
-                let next = real.join(name);
-                match fs::symlink_metadata(&next) {
-                    Ok(found) if found.is_symlink() => {
-                        *budget = budget
-                            .checked_sub(1)
-                            .ok_or_else(|| UriError::BrokenLink { path: next.clone() })?;
-                        let target = fs::read_link(&next).map_err(|source| UriError::Io {
-                            path: next.clone(),
-                            source,
-                        })?;
-                        real = follow(real, &target, budget)?;
-                    }
-                    Ok(_) => real = next,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => real = next,
-                    Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                        return Err(UriError::NotAFolder { path: real });
-                    }
-                    Err(source) => return Err(UriError::Io { path: next, source }),
-                }
-            }
-        }
-    }
-    Ok(real)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
     use std::os::unix::fs::symlink;
+
+    use super::*;
 
     #[test]
     fn spellings_of_one_folder_are_equal() {
@@ -494,9 +449,8 @@ mod tests {
             );
             assert_eq!(place(written).written(), written);
         }
-        let roots = ["s3://bucket/graphs", "S3://other/", "data"];
-        let roots = roots.map(|written| root(written, config).expect("a root"));
-        assert!(is_remote(&roots[0]) && is_remote(&roots[1]) && !is_remote(&roots[2]));
+        let roots = ["s3://bucket/graphs", "S3://other/", "data"].map(str::to_owned);
+        let roots = Roots::new(&roots, config).expect("roots");
         for (written, expect) in [
             ("s3://bucket/graphs/alpha", true),
             ("s3://bucket/graphs", false),
@@ -508,7 +462,8 @@ mod tests {
             ("data/s3:/bucket/graphs/alpha", true),
             ("s3:/bucket/graphs/alpha", false),
         ] {
-            assert_eq!(place(written).inside(&roots), expect, "{written}");
+            let inside = GraphUri::within(written, config, &roots).is_ok();
+            assert_eq!(inside, expect, "{written}");
         }
         let alpha = place("s3://bucket/graphs/alpha");
         assert_eq!(
@@ -532,7 +487,7 @@ mod tests {
         symlink("/nowhere/at-all", base.join("data/dangling")).expect("linked");
         symlink("loop-b", base.join("data/loop-a")).expect("linked");
         symlink("loop-a", base.join("data/loop-b")).expect("linked");
-        let roots = vec![base.join("data")];
+        let roots = Roots::new(&["data".to_owned()], &base).expect("roots");
         let cases = [
             ("data/alpha", true),
             ("data/deep/er/alpha", true),
@@ -547,8 +502,9 @@ mod tests {
             ("/etc", false),
         ];
         for (written, expect) in cases {
-            let uri = GraphUri::parse(written, &base).expect("a location");
-            assert_eq!(uri.inside(&roots), expect, "{written}");
+            GraphUri::parse(written, &base).expect("a location");
+            let inside = GraphUri::within(written, &base, &roots).is_ok();
+            assert_eq!(inside, expect, "{written}");
         }
         let looped = GraphUri::parse("data/loop-a/x", &base).expect_err("a loop");
         assert!(matches!(looped, UriError::BrokenLink { .. }), "{looped}");

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use policy::{Authorizer, NothingConfigured, Principal, TokenError, Tokens};
 use registry::config::{Config, ConfigFile, Drift};
-use registry::{Options, Registry, read_policy, with_causes};
+use registry::{Options, Registry, environment, read_policy, with_causes};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -83,6 +83,21 @@ pub enum BootError {
     /// The config file or a graph's place.
     #[error("cannot use the config file")]
     Registry(#[from] registry::Error),
+    /// A variable of the environment that the config file names.
+    #[error("cannot use the config file")]
+    Variable(#[from] environment::VariableError),
+    /// `server.require_all_graphs` is set, and not all of them can be opened.
+    #[error(
+        "server.require_all_graphs is set, and {failed} of {graphs} graphs cannot be opened: {reasons}"
+    )]
+    GraphsRequired {
+        /// How many cannot.
+        failed: usize,
+        /// Of how many.
+        graphs: usize,
+        /// Each with its id and why.
+        reasons: String,
+    },
     /// Neither a config file nor a graph was named.
     #[error("name a config file with --config, or a graph with --graph")]
     NothingToServe,
@@ -133,6 +148,9 @@ pub enum AccessError {
     /// The tokens file cannot be read.
     #[error(transparent)]
     TokensFile(#[from] registry::config::tokens::TokensError),
+    /// A variable of the environment that the tokens file's path names.
+    #[error(transparent)]
+    Variable(#[from] environment::VariableError),
     /// The variable with tokens cannot be read.
     #[error("TRELLIS_TOKENS_JSON is not UTF-8")]
     NotUnicode,
@@ -174,7 +192,13 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
     };
     let config = registry.snapshot().config.clone();
     let (access, security) = access(&config, registry.file(), options.unauthenticated)?;
-    let bind = options.bind.unwrap_or_else(|| config.server.bind.clone());
+    if config.server.require_all_graphs {
+        require_all(&registry)?;
+    }
+    let bind = match options.bind {
+        Some(bind) => bind,
+        None => environment::expand(&config.server.bind)?.into_owned(),
+    };
     let address = resolve(&bind).await?;
     if security == Security::Open && !address.ip().is_loopback() {
         return Err(BootError::NotLoopback { address });
@@ -210,6 +234,23 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
         following,
         cleaning: tokio::spawn(clean(app_registry)),
         _gate: gate,
+    })
+}
+
+/// Opens every graph, for a server that is not to start without one of them. They stay open.
+fn require_all(registry: &Registry) -> Result<(), BootError> {
+    let graphs = registry.snapshot().graphs.len();
+    let failed = registry.open_all();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let each = failed
+        .iter()
+        .map(|(graph_id, reason)| format!("{graph_id}: {reason}"));
+    Err(BootError::GraphsRequired {
+        failed: failed.len(),
+        graphs,
+        reasons: each.collect::<Vec<_>>().join("; "),
     })
 }
 
@@ -448,7 +489,7 @@ fn tokens(config: &Config, file: &ConfigFile) -> Result<Tokens, AccessError> {
     );
     let of_file = match &config.auth.tokens_file {
         Some(written) => {
-            let path = file.resolve(written);
+            let path = file.resolve(&environment::expand(written)?);
             let entries = registry::config::tokens::read_as::<policy::TokenEntry>(&path)?;
             Tokens::from_file(policy::Unique(entries), &groups)?
         }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Weak};
 
-use registry::{Finding, Gate, Install, Snapshot, with_causes};
+use registry::{Finding, Gate, Install, Snapshot, environment, with_causes};
 
 use crate::app::App;
 use crate::boot::{self, AccessError};
@@ -33,8 +33,13 @@ impl Gate for ServerGate {
             return Ok(Box::new(|publish| publish()));
         };
         let file = app.registry.file();
-        let (mut access, _) = boot::access(&next.config, file, self.unauthenticated)
-            .map_err(|error| vec![(path(&error), with_causes(&error))])?;
+        let (mut access, _) =
+            boot::access(&next.config, file, self.unauthenticated).map_err(|error| {
+                // The value of a variable is nobody's business.
+                let written = next.config.auth.tokens_file.as_deref();
+                let told = environment::hide(written.unwrap_or_default(), with_causes(&error));
+                vec![(path(&error), told)]
+            })?;
         // A refusal can still be asked about, and counts only grow.
         access.authorizer = access.authorizer.succeeding(&app.access.load().authorizer);
         let limits = boot::limits(&next.config);
@@ -47,7 +52,9 @@ impl Gate for ServerGate {
 /// Where in the file the matter stands.
 fn path(error: &AccessError) -> Vec<String> {
     let path: &[&str] = match error {
-        AccessError::TokensFile(_) | AccessError::Tokens(_) => &["auth", "tokens_file"],
+        AccessError::TokensFile(_) | AccessError::Tokens(_) | AccessError::Variable(_) => {
+            &["auth", "tokens_file"]
+        }
         AccessError::Policy(_) => &["server", "policy"],
         AccessError::NotUnicode | AccessError::NothingConfigured(_) => &[],
     };

@@ -11,10 +11,14 @@
 use std::path::{Path, PathBuf};
 
 use policy::{PolicyDocument, PolicySource};
+use registry::checkup;
+/// What a checkup finds.
+pub use registry::checkup::{Finding, Grade};
 use registry::config::ConfigFile;
 use registry::{PolicyFileError, Snapshot, read_policy, with_causes};
+use serde::Serialize;
 /// Is this graph's folder sound, and what can be saved of it?
-pub use storage_engine::doctor;
+pub use storage_engine::{Store, doctor};
 
 use crate::boot;
 
@@ -86,6 +90,53 @@ pub fn check_config(path: &Path) -> Report {
         }
     }
     report
+}
+
+/// What was found around a config file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Checkup {
+    /// The config file.
+    pub config: PathBuf,
+    /// Whether there is no finding that is an error.
+    pub sound: bool,
+    /// By part: the file, its lock, who may write what, what crashes left, the disk, each graph.
+    pub findings: Vec<Finding>,
+}
+
+/// Looks at a config file and everything that it names, as far as that goes without a server: the file, its
+/// lock, permissions, the registry's own folder, the disk, and each graph with its own doctor. Changes
+/// nothing. Blocks.
+#[must_use]
+pub fn check_up(path: &Path, depth: doctor::Depth) -> Checkup {
+    let report = check_config(path);
+    let told = |grade| move |what: String| Finding::new(grade, "config", what);
+    let is_sound = report.is_sound();
+    let mut findings: Vec<_> = report
+        .findings
+        .into_iter()
+        .map(told(Grade::Error))
+        .collect();
+    findings.extend(report.warnings.into_iter().map(told(Grade::Warning)));
+    if is_sound {
+        let what = format!(
+            "sound, with its tokens and policies; graphs: {}",
+            report.count
+        );
+        findings.push(Finding::new(Grade::Ok, "config", what));
+    }
+    // When it is not there, the report has said so.
+    if let Ok((file, read)) = ConfigFile::find(path).and_then(|file| {
+        let read = file.read()?;
+        Ok((file, read))
+    }) {
+        let snapshot = Snapshot::of(&file, &read).ok();
+        findings.extend(checkup::examine(&file, &read, snapshot.as_ref(), depth));
+    }
+    Checkup {
+        config: path.to_owned(),
+        sound: findings.iter().all(|finding| finding.grade < Grade::Error),
+        findings,
+    }
 }
 
 /// Checks policy files, each by itself.

@@ -67,10 +67,9 @@ impl Transaction {
             let change = match (before, after) {
                 (None, None) => continue,
                 (None, Some(after)) => {
-                    *(if edge {
-                        &mut counts.edges_created
-                    } else {
-                        &mut counts.nodes_created
+                    *(match edge {
+                        true => &mut counts.edges_created,
+                        false => &mut counts.nodes_created,
                     }) += 1;
                     RowChange::Insert {
                         values: present(&table.layout, &after),
@@ -79,10 +78,9 @@ impl Transaction {
                     }
                 }
                 (Some(before), None) => {
-                    *(if edge {
-                        &mut counts.edges_deleted
-                    } else {
-                        &mut counts.nodes_deleted
+                    *(match edge {
+                        true => &mut counts.edges_deleted,
+                        false => &mut counts.nodes_deleted,
                     }) += 1;
                     RowChange::Delete {
                         values: present(&table.layout, before),

@@ -79,6 +79,9 @@ pub use snapshot::{Neighbour, Snapshot};
 pub use store::{Contents, PlaceError, Store};
 pub use transaction::{Transaction, WriteError};
 
+/// Whether this program was built with object stores.
+pub const HAS_OBJECT_STORES: bool = cfg!(feature = "aws");
+
 #[cfg(test)]
 #[allow(
     clippy::disallowed_methods,

@@ -34,7 +34,7 @@ use crate::rows::Unwritten;
 use crate::store::Store;
 
 pub(crate) use compaction::{compact, urgency};
-pub(crate) use contents::{DETACHED, FOLDERS, contents};
+pub(crate) use contents::{DETACHED, FOLDERS, contents, has_half_a_manifest};
 
 /// All graphs share one small Lance session: its caches only serve folding and opening.
 const SESSION_CACHE_BYTES: usize = 16 << 20;

@@ -16,7 +16,9 @@ mod transfer;
 mod turns;
 mod writing;
 
+use std::cell::RefCell;
 use std::path::Path;
+use std::rc::Rc;
 
 use language::schema::{PropertyId, Schema, TypeId};
 use language::value::{NodeRef, Value};
@@ -42,10 +44,34 @@ struct Fixture {
     schema: Schema,
 }
 
+/// Makes a place for a graph.
+type Somewhere = Rc<dyn Fn() -> (TempDir, Store)>;
+
+thread_local! {
+    static ELSEWHERE: RefCell<Option<Somewhere>> = const { RefCell::new(None) };
+}
+
+/// A new place for a graph: in a folder, unless the test is run [`elsewhere`].
+fn somewhere() -> (TempDir, Store) {
+    let elsewhere = ELSEWHERE.with_borrow(Clone::clone);
+    if let Some(elsewhere) = elsewhere {
+        return elsewhere();
+    }
+    let home = TempDir::new().expect("a temporary folder");
+    let store = Store::from(home.path().join("g"));
+    (home, store)
+}
+
+/// Runs a test on graphs in other places.
+fn elsewhere(places: impl Fn() -> (TempDir, Store) + 'static, test: impl FnOnce()) {
+    ELSEWHERE.set(Some(Rc::new(places)));
+    test();
+    ELSEWHERE.set(None);
+}
+
 impl Fixture {
     fn new() -> Self {
-        let home = TempDir::new().expect("a temporary folder");
-        let store = Store::from(home.path().join("g"));
+        let (home, store) = somewhere();
         Self::at(home, store)
     }
 

@@ -1,8 +1,8 @@
 //! The server process is killed in the middle of a stream of writes, again and again: every
 //! acknowledged write is there afterwards, and none is half there.
 //!
-//! In two rounds of three, one more statement changes as many rows as make a fold due, so that kills
-//! fall into it and into the fold of its rows.
+//! In two rounds of four, one more statement changes as many rows as make a fold due, so that kills
+//! fall into it and into the fold of its rows; in another one a load goes on.
 //!
 //! 30 rounds, 1,000 with `TRELLIS_LONG`. The moments of the kills follow from a seed, which a failure
 //! prints and `TRELLIS_SEED` sets.
@@ -26,9 +26,12 @@ const HALVES: &str = "
 node Half { id: String @key, round: I64 @index }
 edge Twin: Half -> Half
 node Bulk { id: I64 @key, round: I64 }
+node Loaded { id: String @key, round: I64 }
 ";
 /// As many rows as make a fold due (docs/architecture.md).
 const BULK_ROWS: usize = 50_000;
+/// As many lines as are loaded as columns: more than a megabyte of them.
+const LOADED_ROWS: usize = 20_000;
 const SET: &str = "MATCH (b:Bulk) SET b.round = $round";
 const CREATE: &str =
     "CREATE (:Half {id: $left, round: $round})-[:Twin]->(:Half {id: $right, round: $round})";
@@ -100,28 +103,52 @@ enum Bulk {
     Killed,
     /// The same, and the kill comes after it was acknowledged, while its rows are folded.
     Acknowledged,
+    /// [`LOADED_ROWS`] are loaded, and the kill may come at any time.
+    Load,
 }
 
 impl Bulk {
     fn of(round: u64) -> Self {
-        match round % 3 {
+        match round % 4 {
             0 => Self::Acknowledged,
             1 => Self::Killed,
-            _ => Self::None,
+            2 => Self::None,
+            _ => Self::Load,
         }
     }
 
     /// The longest that the round goes on, in milliseconds.
     fn longest(self) -> u64 {
         match self {
-            Self::Acknowledged => 4 * LONGEST,
+            Self::Acknowledged | Self::Load => 4 * LONGEST,
             Self::Killed | Self::None => LONGEST,
         }
     }
 }
 
-/// Starts a server, lets it take writes, kills it; gives back what it acknowledged.
-fn killed_while_writing(config: &std::path::Path, round: u64, delay: Duration) -> Vec<String> {
+/// Loads rows of the round; says whether that was acknowledged.
+fn load(http: &Client, server: &str, round: u64) -> bool {
+    let line = |at| {
+        let data = json!({"id": format!("{round}-{at}"), "round": round});
+        format!("{}\n", json!({"type": "Loaded", "data": data}))
+    };
+    let lines: String = (0..LOADED_ROWS).map(line).collect();
+    let answer = http
+        .post(format!("{server}/graphs/halves/load"))
+        .header("content-type", "application/x-ndjson")
+        .body(lines)
+        .send();
+    answer.is_ok_and(|answer| answer.status().as_u16() == 200)
+}
+
+/// What a round's server acknowledged.
+struct Acknowledged {
+    names: Vec<String>,
+    load: bool,
+}
+
+/// Starts a server, lets it take writes, kills it.
+fn killed_while_writing(config: &std::path::Path, round: u64, delay: Duration) -> Acknowledged {
     let kind = Bulk::of(round);
     let server = Server::start(config, &["--unauthenticated"]);
     let address = server.address().to_owned();
@@ -135,12 +162,13 @@ fn killed_while_writing(config: &std::path::Path, round: u64, delay: Duration) -
             })
             .collect();
         let bulk = scope.spawn(|| match kind {
-            Bulk::None => None,
+            Bulk::None | Bulk::Load => None,
             Bulk::Killed | Bulk::Acknowledged => {
                 let body = json!({"query": SET, "params": {"round": round}});
                 post(&http, &address, "/graphs/halves/mutate", &body)
             }
         });
+        let load = scope.spawn(|| kind == Bulk::Load && load(&http, &address, round));
         if kind == Bulk::Acknowledged {
             let answer = bulk.join().expect("the bulk ends");
             assert!(matches!(answer, Some((200, _))), "{answer:?}");
@@ -148,10 +176,13 @@ fn killed_while_writing(config: &std::path::Path, round: u64, delay: Duration) -
         std::thread::sleep(delay);
         server.kill();
         killed.store(true, Ordering::Release);
-        writers
+        let names = writers
             .into_iter()
-            .flat_map(|writer| writer.join().expect("a writer ends"))
-            .collect()
+            .flat_map(|writer| writer.join().expect("a writer ends"));
+        Acknowledged {
+            names: names.collect(),
+            load: load.join().expect("the load ends"),
+        }
     })
 }
 
@@ -166,7 +197,7 @@ fn rows(http: &Client, server: &str, query: &str, round: u64) -> Vec<Value> {
     }
 }
 
-fn check(config: &std::path::Path, round: u64, acknowledged: &[String]) {
+fn check(config: &std::path::Path, round: u64, acknowledged: &Acknowledged) {
     let server = Server::start(config, &["--unauthenticated"]);
     let http = client();
     let ask = |query: &str| rows(&http, server.address(), query, round);
@@ -185,7 +216,7 @@ fn check(config: &std::path::Path, round: u64, acknowledged: &[String]) {
             left
         })
         .collect();
-    for name in acknowledged {
+    for name in &acknowledged.names {
         assert!(found.contains(name), "{name} was acknowledged and is gone");
     }
     let halves = ask("MATCH (h:Half {round: $round}) RETURN count(*) AS halves");
@@ -204,6 +235,13 @@ fn check(config: &std::path::Path, round: u64, acknowledged: &[String]) {
     if Bulk::of(round) == Bulk::Acknowledged {
         assert_eq!(bulk[0]["round"], json!(round), "the bulk was acknowledged");
     }
+    let loaded = ask("MATCH (l:Loaded {round: $round}) RETURN count(*) AS rows");
+    let loaded = loaded[0]["rows"].as_u64().expect("a count");
+    assert!(
+        loaded == LOADED_ROWS as u64 || (loaded == 0 && !acknowledged.load),
+        "{loaded} rows of a load are there; acknowledged: {}",
+        acknowledged.load
+    );
     assert!(server.terminate().success(), "an orderly end after a crash");
 }
 
@@ -247,7 +285,7 @@ fn nothing_that_was_acknowledged_is_lost_and_nothing_is_half_there() {
         let delay = Duration::from_millis(next(&mut state) % Bulk::of(round).longest());
         let acknowledged = killed_while_writing(&config, round, delay);
         check(&config, round, &acknowledged);
-        total += acknowledged.len();
+        total += acknowledged.names.len();
     }
     assert!(
         total > 100,

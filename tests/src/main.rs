@@ -10,7 +10,10 @@
 //! - [`servers`] runs two of them on one file.
 //! - [`single`] serves one graph alone.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
+//! - [`killed`] kills it after each durable effect of each change of the registry, fills its disk and takes
+//!   its config's folder away.
 //! - [`object_store`] runs the real program on graphs in an object store.
+//! - [`operators`] does what operators do around a server: its environment, its doctor, its command line.
 //! - [`second`] has two of them on one config.
 //! - [`streams`] asks it for more than fits its memory.
 //! - [`readme`] and [`demo`] run what is promised to users.
@@ -31,8 +34,10 @@ mod harness;
 mod hostile;
 mod house;
 mod http;
+mod killed;
 mod listing;
 mod object_store;
+mod operators;
 mod program;
 mod readme;
 mod second;

@@ -29,7 +29,10 @@ pub(crate) fn path() -> PathBuf {
 
 /// A command that runs it, with nothing of this process's own settings.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(path());
+    without_settings(Command::new(path()))
+}
+
+fn without_settings(mut command: Command) -> Command {
     command.stdin(Stdio::null());
     for name in [
         "TRELLIS_SERVER",
@@ -56,11 +59,48 @@ impl Server {
 
     /// The same with variables of the environment.
     pub(crate) fn start_with(config: &Path, more: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = command()
+        Self::try_start(config, more, variables)
+            .unwrap_or_else(|status| panic!("the server ended before it listened: {status}"))
+    }
+
+    /// The same; how it ended when it has ended before it listened.
+    pub(crate) fn try_start(
+        config: &Path,
+        more: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Self, ExitStatus> {
+        let mut command = command();
+        command
             .envs(variables.iter().copied())
             .args(["serve", "--bind", "127.0.0.1:0", "--config"])
             .arg(config)
-            .args(more)
+            .args(more);
+        Self::listening(command)
+    }
+
+    /// The same, open to everybody, run by another program: its arguments are followed by the folder of
+    /// the config's folder and the command to run.
+    pub(crate) fn start_in(runner: &[&str], folder: &Path) -> Self {
+        let (program, arguments) = runner.split_first().expect("a program");
+        let mut command = without_settings(Command::new(program));
+        command
+            .args(arguments)
+            .arg(folder)
+            .arg(path())
+            .args([
+                "serve",
+                "--unauthenticated",
+                "--bind",
+                "127.0.0.1:0",
+                "--config",
+            ])
+            .arg(folder.join("config/trellis.yaml"));
+        Self::listening(command)
+            .unwrap_or_else(|status| panic!("the server ended before it listened: {status}"))
+    }
+
+    fn listening(mut command: Command) -> Result<Self, ExitStatus> {
+        let mut child = command
             .stdout(Stdio::piped())
             .spawn()
             .expect("the server starts");
@@ -70,11 +110,10 @@ impl Server {
             Some(Ok(line)) => line.strip_prefix("listening on ").map(str::to_owned),
             _ => None,
         };
-        let Some(address) = address else {
-            let status = child.wait().expect("an exit status");
-            panic!("the server ended before it listened: {status}");
-        };
-        Self { child, address }
+        match address {
+            Some(address) => Ok(Self { child, address }),
+            None => Err(child.wait().expect("an exit status")),
+        }
     }
 
     /// `http://127.0.0.1:<port>`
@@ -91,6 +130,13 @@ impl Server {
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it ends");
+    }
+
+    /// It dies of SIGKILL by itself.
+    pub(crate) fn wait_killed(mut self) {
+        use std::os::unix::process::ExitStatusExt;
+        let killed = rustix::process::Signal::KILL.as_raw();
+        assert_eq!(ended(&mut self.child).signal(), Some(killed));
     }
 
     /// SIGTERM, and how it ended.

@@ -49,7 +49,7 @@ pub(crate) enum Command {
     /// Check policies without a server
     #[command(subcommand)]
     Policy(policy::Command),
-    /// Examine one graph's folder without a server, and change nothing
+    /// Examine a graph's folder, or a config file and all that it names, without a server; change nothing
     Doctor(doctor::Arguments),
     /// Make a damaged graph's folder open again, after a copy of what is changed
     Repair(repair::Arguments),

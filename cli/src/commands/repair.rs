@@ -28,7 +28,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     } else {
         Depth::Usual
     };
-    let prescription = doctor::prescribe(&arguments.folder, depth).map_err(failure)?;
+    let place = super::doctor::place(&arguments.folder)?;
+    let prescription = doctor::prescribe(&place, depth).map_err(failure)?;
     if prescription.is_empty() {
         let diagnosis = &prescription.diagnosis;
         if !diagnosis.sound {
@@ -45,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "nothing was changed: say --yes to have this done".to_owned(),
         ));
     }
-    let repaired = doctor::repair(&arguments.folder, depth).map_err(failure)?;
+    let repaired = doctor::repair(&place, depth).map_err(failure)?;
     table::print(repaired.before.to_string().trim_end())?;
     if let Some(copies) = &repaired.copies {
         table::print(&format!("copies are kept in {}", copies.display()))?;

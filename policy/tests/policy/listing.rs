@@ -234,6 +234,6 @@ fn a_list_lasts_unless_a_policy_looks_at_the_time_or_fails() {
     );
     assert!(!lasts(&fails, &graphs));
     assert!(lasts(&fails, &graphs[1..]), "nothing failed");
-    let own = GraphRef::new("own", None, BTreeMap::new(), Some(graph_policy(later)));
+    let own = GraphRef::new("own", None, BTreeMap::new(), graph_policy(later));
     assert!(!lasts(everything, &[own]));
 }

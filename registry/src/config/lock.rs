@@ -83,7 +83,7 @@ impl ConfigLock {
         while let Err(error) =
             fault::check(fault::Kind::Lock).and_then(|()| FileExt::try_lock_exclusive(&file))
         {
-            if error.kind() == io::ErrorKind::Unsupported || is_without_locks(&error) {
+            if is_without_locks(&error) {
                 return Err(LockError::Unsupported {
                     path,
                     source: error,
@@ -100,7 +100,7 @@ impl ConfigLock {
             let waited = started.elapsed();
             let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else {
                 return Err(LockError::Timeout {
-                    holder: holder(&mut file),
+                    holder: holder(&file),
                     path,
                     waited,
                 });
@@ -120,15 +120,17 @@ impl ConfigLock {
     }
 }
 
-fn is_without_locks(error: &io::Error) -> bool {
+/// Whether the file system has no locks at all.
+pub(crate) fn is_without_locks(error: &io::Error) -> bool {
     let code = error.raw_os_error();
-    [
-        rustix::io::Errno::NOLCK,
-        rustix::io::Errno::NOTSUP,
-        rustix::io::Errno::NOSYS,
-    ]
-    .iter()
-    .any(|errno| code == Some(errno.raw_os_error()))
+    error.kind() == io::ErrorKind::Unsupported
+        || [
+            rustix::io::Errno::NOLCK,
+            rustix::io::Errno::NOTSUP,
+            rustix::io::Errno::NOSYS,
+        ]
+        .iter()
+        .any(|errno| code == Some(errno.raw_os_error()))
 }
 
 fn sign(file: &mut File) -> io::Result<()> {
@@ -137,7 +139,8 @@ fn sign(file: &mut File) -> io::Result<()> {
     writeln!(file, "{}", std::process::id())
 }
 
-fn holder(file: &mut File) -> Option<u32> {
+/// The process that has written its id into the lock file.
+pub(crate) fn holder(mut file: &File) -> Option<u32> {
     let mut text = String::new();
     file.rewind().ok()?;
     file.take(32).read_to_string(&mut text).ok()?;

@@ -32,11 +32,13 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
-    /// Address and port to listen on.
+    /// Address and port to listen on. `${NAME}` stands for the environment variable NAME, which must be set.
     pub bind: String,
-    /// Where graphs without a uri are put.
+    /// Where graphs without a uri are put. `${NAME}` stands for the environment variable NAME, which must be
+    /// set.
     pub storage: Option<String>,
-    /// Folders where a uri or a policy file given over HTTP may point; `storage` when not set.
+    /// Folders where a uri or a policy file given over HTTP may point; `storage` when not set. `${NAME}` in
+    /// one stands for the environment variable NAME, which must be set.
     pub allow_roots: Option<Vec<String>>,
     /// The server's Cedar policy.
     pub policy: Option<PolicyFile>,
@@ -47,6 +49,9 @@ pub struct Server {
     pub history_retention: Span,
     /// Whether `/metrics` is given to everybody, without a credential.
     pub metrics_open: bool,
+    /// Whether every graph must open for the server to start. Without it, a graph that cannot be opened
+    /// is set aside, and the others are served.
+    pub require_all_graphs: bool,
     /// What one request may take.
     pub limits: Limits,
     /// What is logged, and how.
@@ -63,6 +68,7 @@ impl Default for Server {
             deleted_retention: Span::days(7),
             history_retention: Span::days(7),
             metrics_open: false,
+            require_all_graphs: false,
             limits: Limits::default(),
             log: Log::default(),
         }
@@ -147,7 +153,8 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
-    /// The file of principals and the SHA-256 of their tokens.
+    /// The file of principals and the SHA-256 of their tokens. `${NAME}` stands for the environment variable
+    /// NAME, which must be set.
     pub tokens_file: Option<String>,
     /// JWT issuers; always empty, for a file that names one is refused until they are supported.
     #[schemars(with = "Vec<serde_json::Value>", length(max = 0))]
@@ -166,7 +173,8 @@ pub struct PolicyFile {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GraphEntry {
-    /// Where it is kept, as written.
+    /// Where it is kept, as written: a path, `file:///` or `s3://`. `${NAME}` stands for the environment
+    /// variable NAME, which must be set.
     pub uri: String,
     /// Whose it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! Text of the config file -> what it says, or everything that is wrong with it.
 //!
 //! Values only: no disk is touched, so that uris are judged later, by
-//! [`crate::registration`].
+//! [`crate::registration`]. Variables of the environment must be set ([`crate::environment`]).
 //!
 //! ```
 //! use registry::config::parse;
@@ -22,7 +22,7 @@ use super::model::{Auth, Config, GraphEntry, GraphKind, PolicyFile, Server, VERS
 use super::position::Positions;
 use super::shape::{self, Shape};
 use super::yaml;
-use crate::GraphId;
+use crate::{GraphId, environment};
 
 /// A sound file: as YAML (what an edit is proven against) and typed.
 #[derive(Debug, Clone)]
@@ -347,39 +347,16 @@ fn graph_entry(value: &Value, path: &[&str], findings: &mut Findings) -> Option<
 }
 
 fn check_server(server: &Server, findings: &mut Findings) {
-    let port = server
-        .bind
-        .rsplit_once(':')
-        .map(|(host, port)| (host, port.parse::<u16>()));
-    if !matches!(port, Some((host, Ok(_))) if !host.is_empty()) {
-        findings.add(
-            &["server", "bind"],
-            format!(
-                "{:?} is no address and port, such as 127.0.0.1:8080",
-                server.bind
-            ),
-        );
-    }
-    if server
-        .storage
-        .as_ref()
-        .is_some_and(|path| path.trim().is_empty())
-    {
-        findings.add(
-            &["server", "storage"],
-            "must not be empty; leave the key out instead",
-        );
-    }
-    if server
-        .allow_roots
-        .iter()
-        .flatten()
-        .any(|path| path.trim().is_empty())
-    {
-        findings.add(
-            &["server", "allow_roots"],
-            "a folder in this list must not be empty",
-        );
+    check_bind(&server.bind, findings);
+    let storage = server.storage.as_deref();
+    check_place(&["server", "storage"], storage, findings);
+    for root in server.allow_roots.iter().flatten() {
+        if root.trim().is_empty() {
+            let message = "a folder in this list must not be empty";
+            findings.add(&["server", "allow_roots"], message);
+        } else {
+            check_place(&["server", "allow_roots"], Some(root), findings);
+        }
     }
     if server
         .policy
@@ -393,6 +370,29 @@ fn check_server(server: &Server, findings: &mut Findings) {
     }
 }
 
+fn check_bind(bind: &str, findings: &mut Findings) {
+    let expanded = match environment::expand(bind) {
+        Ok(expanded) => expanded,
+        Err(error) => return findings.add(&["server", "bind"], error.to_string()),
+    };
+    let port = expanded
+        .rsplit_once(':')
+        .map(|(host, port)| (host, port.parse::<u16>()));
+    if !matches!(port, Some((host, Ok(_))) if !host.is_empty()) {
+        let message = format!("{bind:?} is no address and port, such as 127.0.0.1:8080");
+        findings.add(&["server", "bind"], message);
+    }
+}
+
+/// A path that may be left out, and may name variables.
+fn check_place(path: &[&str], written: Option<&str>, findings: &mut Findings) {
+    match written.map(|written| (written.trim().is_empty(), environment::expand(written))) {
+        Some((true, _)) => findings.add(path, "must not be empty; leave the key out instead"),
+        Some((false, Err(error))) => findings.add(path, error.to_string()),
+        Some((false, Ok(_))) | None => {}
+    }
+}
+
 fn check_auth(auth: &Auth, findings: &mut Findings) {
     if !auth.issuers.is_empty() {
         findings.add(
@@ -400,14 +400,6 @@ fn check_auth(auth: &Auth, findings: &mut Findings) {
             "JWT issuers are not supported yet; remove them, for leaving them unread would be a hole",
         );
     }
-    if auth
-        .tokens_file
-        .as_ref()
-        .is_some_and(|path| path.trim().is_empty())
-    {
-        findings.add(
-            &["auth", "tokens_file"],
-            "must not be empty; leave the key out instead",
-        );
-    }
+    let tokens_file = auth.tokens_file.as_deref();
+    check_place(&["auth", "tokens_file"], tokens_file, findings);
 }

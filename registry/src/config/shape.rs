@@ -32,6 +32,7 @@ pub(super) const ROOT: Shape = Shape::Keys(&[
             ("policy", POLICY),
             ("deleted_retention", Shape::Leaf),
             ("metrics_open", Shape::Leaf),
+            ("require_all_graphs", Shape::Leaf),
             ("history_retention", Shape::Leaf),
             (
                 "limits",

@@ -41,8 +41,9 @@ pub(crate) fn update(
     update: &GraphUpdate,
 ) -> Result<(), Error> {
     let permit = permit_on(registry, Action::GraphUpdate, graph_id);
+    let of_policy = permit_on(registry, Action::PolicyUpdate, graph_id);
     registry
-        .update(&permit, update, &Condition::Any)
+        .update(&permit, Some(&of_policy), update, &Condition::Any)
         .map(|_| ())
 }
 
@@ -110,7 +111,7 @@ fn a_change_touches_its_fields_alone() {
     // On another version than was seen: refused.
     let permit = permit_on(&registry, Action::GraphUpdate, "one");
     let error = registry
-        .update(&permit, &change, &Condition::OneOf(vec![before]))
+        .update(&permit, None, &change, &Condition::OneOf(vec![before]))
         .expect_err("moved on");
     assert!(matches!(error, Error::OtherVersion(_)), "{error}");
     let error = update(
@@ -124,6 +125,27 @@ fn a_change_touches_its_fields_alone() {
     .expect_err("outside");
     assert!(matches!(error, Error::InvalidPolicyFile { .. }), "{error}");
     assert_eq!(place.text(), expect);
+}
+
+/// Whoever may describe a graph may not replace its policy: that takes a permit of its own, for this graph.
+#[test]
+fn another_policy_asks_for_a_permit_of_its_own() {
+    let place = Place::new(CONFIG);
+    let registry = with_one(&place);
+    let text = place.text();
+    let permit = permit_on(&registry, Action::GraphUpdate, "one");
+    let elsewhere = permit_on(&registry, Action::PolicyUpdate, "alpha");
+    let none = GraphUpdate {
+        policy_file: Some(None),
+        ..GraphUpdate::default()
+    };
+    for of_policy in [None, Some(&permit), Some(&elsewhere)] {
+        let error = registry
+            .update(&permit, of_policy, &none, &Condition::Any)
+            .expect_err("refused");
+        assert!(matches!(error, Error::WrongPermit(_)), "{error}");
+    }
+    assert_eq!(place.text(), text);
 }
 
 #[test]

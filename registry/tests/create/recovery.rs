@@ -176,6 +176,28 @@ fn a_graph_that_others_may_have_used_survives_a_recovery() {
     drop(hold);
 }
 
+/// The engine was writing the file that says whose folder it is: nothing of it stays, neither in a new
+/// folder nor in one that was there.
+#[test]
+fn a_crash_before_the_mark_leaves_nothing() {
+    for existed in [false, true] {
+        let place = Place::new(CONFIG);
+        let folder = place.base.join("data/one");
+        if existed {
+            fs::create_dir(&folder).expect("created");
+        }
+        place
+            .halting(Step::FolderMade)
+            .create(&permit(), named("one"))
+            .expect_err("halted");
+        fs::write(folder.join(".unfinished-x1y2"), "{\"uu").expect("written");
+        let registry = place.open();
+        assert_eq!(folder.exists(), existed);
+        let again = registry.create(&permit(), named("one")).expect("created");
+        assert_eq!(again.registration.uri.written(), "../data/one");
+    }
+}
+
 /// Another graph that comes into the attempt's new folder is not undone with the attempt.
 #[test]
 fn who_was_quicker_in_the_same_folder_keeps_it() {

@@ -59,6 +59,19 @@ fn five_hundred_manners_are_edited_exactly_or_refused() {
     assert!(exact >= 480, "only {exact} of them were edited");
 }
 
+/// How long the entry `a` is: from its key to the next line at its margin or above.
+fn entry_lines(text: &str) -> usize {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let is_key = |line: &&str| line.trim_start().trim_start_matches('"').starts_with("a");
+    let start = lines
+        .iter()
+        .position(|line| line.starts_with("  ") && !line.starts_with("   ") && is_key(&line))
+        .expect("the entry");
+    let inside = |line: &&&str| line.starts_with("   ") || line.trim().is_empty();
+    let rest = lines[start + 1..].iter().take_while(inside);
+    lines[start].len() + rest.map(|line| line.len()).sum::<usize>()
+}
+
 fn one_manner(text: &str) -> Result<(), EditError> {
     let read = |text: &str| {
         let parsed = parse(text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
@@ -92,6 +105,21 @@ fn one_manner(text: &str) -> Result<(), EditError> {
     assert_eq!(read(&new)[0].1, bare, "{new}");
     let gone = remove_graph(text, &a)?;
     assert_eq!(read(&gone), before[1..], "{gone}");
+    // Only the entry's own lines go, in one piece, with the blank line that set it off.
+    let same = text
+        .bytes()
+        .zip(gone.bytes())
+        .take_while(|(old, new)| old == new);
+    let (from, removed) = (same.count(), text.len() - gone.len());
+    assert!(
+        text[from + removed..].ends_with(&gone[from..]),
+        "{text}\n---\n{gone}"
+    );
+    let entry = entry_lines(text);
+    assert!(
+        removed <= entry + 2,
+        "{removed} and not {entry}: {text}\n---\n{gone}"
+    );
     let back = add_graph(&gone, &a, &old)?;
     assert_eq!(
         read(&back).last().map(|(_, entry)| entry),
@@ -99,4 +127,52 @@ fn one_manner(text: &str) -> Result<(), EditError> {
         "{back}"
     );
     Ok(())
+}
+
+/// Among ten thousand entries with comments, a change or a removal at the beginning, in the middle and at
+/// the end leaves every byte outside the entry as it is.
+#[test]
+fn ten_thousand_entries_keep_every_other_byte() {
+    let entry = |number: usize| {
+        format!(
+            "  # graph {number}\n  g{number}:\n    uri: ../data/g{number} # disk\n    tenant: t   # whose\n"
+        )
+    };
+    let all: Vec<String> = (0..10_000).map(entry).collect();
+    let text = format!(
+        "version: 1\ngraphs:\n{}\ngroups: {{}} # nobody\n",
+        all.concat()
+    );
+    for number in [0, 5_000, 9_999] {
+        let graph = id(&format!("g{number}"));
+        let old = &all[number];
+        let update = GraphEntry {
+            uri: format!("../data/g{number}"),
+            tenant: Some("rival".into()),
+            labels: [("env".to_owned(), "prod".to_owned())].into(),
+            ..GraphEntry::default()
+        };
+        let begun = std::time::Instant::now();
+        let new = update_graph(&text, &graph, &update).expect("changed");
+        let changed = begun.elapsed();
+        let expect = old.replace(
+            "tenant: t   # whose\n",
+            "tenant: rival   # whose\n    labels: { env: prod }\n",
+        );
+        assert!(
+            new == text.replace(old.as_str(), &expect),
+            "g{number} was not changed exactly"
+        );
+        let begun = std::time::Instant::now();
+        let gone = remove_graph(&text, &graph).expect("removed");
+        eprintln!(
+            "g{number}: changed in {changed:?}, removed in {:?}",
+            begun.elapsed()
+        );
+        let comment = format!("  # graph {number}\n");
+        assert!(
+            gone == text.replace(old.as_str(), &comment),
+            "g{number} was not removed exactly"
+        );
+    }
 }

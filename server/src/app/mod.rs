@@ -306,6 +306,17 @@ impl App {
         }
     }
 
+    /// Whether `principal` may bring a deleted graph back.
+    pub(crate) fn may_restore(&self, principal: &Arc<Principal>, deleted: &DeletedGraph) -> bool {
+        let resource = Resource::Graph(deleted.registration.reference().clone());
+        let access = self.access.load();
+        let context = Context::now();
+        access
+            .authorizer
+            .decide(principal, Action::GraphRestore, &resource, &context)
+            .is_ok()
+    }
+
     /// A place among what runs for the principal and on the graph of the permit.
     pub(crate) async fn turn(
         &self,

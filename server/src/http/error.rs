@@ -297,6 +297,8 @@ fn invalid_uri(error: &UriError) -> Failure {
             "the uri cannot be followed: something on its way is no folder".to_owned()
         }
         UriError::Empty
+        | UriError::Variable(_)
+        | UriError::NamesVariable
         | UriError::BadCharacter
         | UriError::UnsupportedScheme { .. }
         | UriError::BadFileUri { .. }

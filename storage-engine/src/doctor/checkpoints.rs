@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::doctor::Chart;
-use crate::doctor::finding::{Finding, told, within};
+use crate::doctor::finding::{Finding, within};
 use crate::doctor::reading::Reading;
 use crate::graph;
 use crate::reach::is_out_of_reach;
@@ -30,7 +30,7 @@ pub(super) fn examine(chart: &mut Chart) -> Vec<Candidate> {
     let paths = match checkpoint::list(&folder) {
         Ok(paths) => paths,
         Err(error) => {
-            let finding = Finding::damage(PART, told(&chart.folder, &error));
+            let finding = Finding::damage(PART, chart.told(&error));
             chart.findings.push(
                 finding
                     .means("the graph does not open")
@@ -51,8 +51,7 @@ fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
             // A writer at work removes old ones.
             if !(error.is_missing() && chart.held) {
                 chart.findings.push(
-                    Finding::damage(PART, told(&chart.folder, &error))
-                        .at(within(&chart.folder, &path)),
+                    Finding::damage(PART, chart.told(&error)).at(within(&chart.folder, &path)),
                 );
                 chart.block("a checkpoint cannot be read");
             }
@@ -69,9 +68,7 @@ fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
         chart.findings.push(finding.means(PASSED_OVER));
         return None;
     }
-    let named = path
-        .file_stem()
-        .is_some_and(|stem| stem.to_str() == Some(format!("{:020}", checkpoint.lsn).as_str()));
+    let named = name(&path) == checkpoint.name();
     let Some(digest) = checkpoint.digest().filter(|_| named) else {
         let what = format!(
             "its name or digest does not fit what it says, lsn {}",
@@ -84,14 +81,14 @@ fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
         lsn: journal::Lsn(checkpoint.lsn),
         digest,
     };
-    match graph::load(&chart.store(), checkpoint.graph, &name(&path)) {
+    match graph::load(&chart.store, checkpoint.graph, &name(&path)) {
         Ok(_) => Some(Candidate {
             path,
             checkpoint,
             point,
         }),
         Err(error) if is_out_of_reach(&error) => {
-            let what = format!("it cannot be tried: {}", told(&chart.folder, &error));
+            let what = format!("it cannot be tried: {}", chart.told(&error));
             let finding = Finding::warning(PART, what).at(within(&chart.folder, &path));
             chart
                 .findings
@@ -102,7 +99,7 @@ fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
         Err(error) => {
             let what = format!(
                 "a table that it names cannot be used: {}",
-                told(&chart.folder, &error)
+                chart.told(&error)
             );
             chart.unusable(&path, &what);
             None

@@ -160,8 +160,8 @@ pub(super) fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// An error with its causes, each told once, with paths as seen from the graph's folder.
-pub(super) fn told(folder: &Path, error: &dyn std::error::Error) -> String {
+/// An error with its causes, each told once, with paths as seen from the graph's folders.
+pub(super) fn told(folders: &[&Path], error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -172,9 +172,11 @@ pub(super) fn told(folder: &Path, error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
-    let folder = format!("{}/", folder.display());
-    let text = text.replace(&folder, "");
-    // Lance writes paths without the slash, and says which line of its source an error came from.
-    let text = text.replace(folder.trim_start_matches('/'), "");
+    for folder in folders {
+        let folder = format!("{}/", folder.display());
+        text = text.replace(&folder, "");
+        // Lance writes paths without the slash, and says which line of its source an error came from.
+        text = text.replace(folder.trim_start_matches('/'), "");
+    }
     text.split(", /").next().unwrap_or_default().to_owned()
 }

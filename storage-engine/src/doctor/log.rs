@@ -6,7 +6,7 @@ use journal::{End, Lsn, Point, Reason, Stop};
 
 use crate::doctor::Chart;
 use crate::doctor::checkpoints::Candidate;
-use crate::doctor::finding::{CommitMark, Finding, counted, told, within};
+use crate::doctor::finding::{CommitMark, Finding, counted, within};
 use crate::doctor::reading::{Reading, Refusal};
 use crate::graph::{self, EntryError};
 use crate::record::{Record, RecordError};
@@ -35,7 +35,7 @@ pub(super) fn conclude(
         Err(error) => {
             chart
                 .findings
-                .push(Finding::damage(PART, told(&chart.folder, error)));
+                .push(Finding::damage(PART, chart.told(error)));
             if !matches!(error, journal::Error::Missing { .. }) {
                 chart.block("the log cannot be read");
             }
@@ -55,7 +55,9 @@ pub(super) fn conclude(
         (None, None) => 0,
     };
     let last = last_commit(history, tail, checkpoint, by_log, by_checkpoint);
+    let torn = chart.is_remote() && torn(chart, history);
     let complete = by_log > 0
+        && !torn
         && history.is_some_and(Reading::is_complete)
         && tail.is_none_or(Reading::is_complete);
     if complete {
@@ -65,6 +67,23 @@ pub(super) fn conclude(
         plan(chart, history, tail, checkpoint, last.as_ref());
     }
     last
+}
+
+/// In an object store no crash leaves half a frame: the newest object is not what was stored.
+fn torn(chart: &mut Chart, history: Option<&Reading>) -> bool {
+    let Some(Stop::End(End::Torn { offset, reason, .. })) = history.map(|it| &it.followed.stop)
+    else {
+        return false;
+    };
+    let newest = journal::segments(&chart.folder.join("log"));
+    let newest = newest.ok().and_then(|mut segments| segments.pop());
+    let first = newest.map_or(Lsn::ZERO, |newest| newest.first);
+    let finding = Finding::damage(PART, format!("the newest object is not whole: {reason}"));
+    let finding = finding.at(format!("log/{:020}.seg", first.0)).byte(*offset);
+    chart
+        .findings
+        .push(finding.means("the graph does not open"));
+    true
 }
 
 /// How far the log gives the graph: one that begins later needs a checkpoint to begin from.
@@ -174,7 +193,7 @@ fn refusals(chart: &mut Chart, history: Option<&Reading>, tail: Option<&Reading>
                 let what = format!(
                     "the commit at lsn {} needs it: {}",
                     refusal.lsn,
-                    told(&chart.folder, &refusal.error)
+                    chart.told(&refusal.error)
                 );
                 Finding::damage("files", what).at(PathBuf::from("files").join(name))
             }
@@ -182,7 +201,7 @@ fn refusals(chart: &mut Chart, history: Option<&Reading>, tail: Option<&Reading>
                 let what = format!(
                     "the commit at lsn {}: {}",
                     refusal.lsn,
-                    told(&chart.folder, &refusal.error)
+                    chart.told(&refusal.error)
                 );
                 Finding::damage(PART, what)
             }
@@ -258,6 +277,8 @@ fn ending(chart: &mut Chart, history: Option<&Reading>, last: Option<&CommitMark
     let state = match followed.stop {
         Stop::End(End::Clean) => ", closed cleanly",
         _ if chart.held => ", open",
+        // An object is there whole or not at all.
+        Stop::End(End::Open) if chart.is_remote() => "",
         Stop::End(End::Open) => ", not closed: its writer was killed, which loses nothing",
         _ => "",
     };
@@ -301,8 +322,8 @@ fn nothing(chart: &mut Chart, history: Option<&Reading>) {
     };
     chart.findings.push(
         Finding::damage(PART, what)
-            .means("nothing of the graph can be had from this folder")
-            .saved_by("restore the folder from a backup"),
+            .means("nothing of the graph can be had from here")
+            .saved_by("restore it from a backup"),
     );
     chart.block("no commit can be read");
 }

@@ -1,4 +1,5 @@
-//! Examines one graph's folder without changing it, and says what is wrong and what can be saved.
+//! Examines one graph without changing it, and says what is wrong and what can be saved. Of one in an
+//! object store the log and the checkpoints are fetched first ([`desk`]), everything else is read there.
 //!
 //! It decodes nothing by itself: the log is walked by `journal`, records, side files, checkpoints and
 //! tables are read by what opens a graph. So what the doctor calls sound opens, and what does not
@@ -16,6 +17,7 @@
 //! ```
 
 mod checkpoints;
+mod desk;
 mod finding;
 mod log;
 mod reading;
@@ -27,7 +29,7 @@ mod strays;
 mod tests;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use journal::Stop;
 use serde::Serialize;
@@ -40,9 +42,10 @@ use crate::doctor::checkpoints::Candidate;
 use crate::doctor::finding::{counted, told, within};
 use crate::doctor::log::LogStep;
 use crate::doctor::reading::Reading;
+use crate::files::FileError;
 use crate::graph::{self, OpenError, Replay};
 use crate::lock;
-use crate::store::Store;
+use crate::store::{Store, claim};
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,10 +58,10 @@ pub enum Depth {
     Deep,
 }
 
-/// What was found in a graph's folder.
+/// What was found in a graph's folder or place.
 #[derive(Clone, Debug, Serialize)]
 pub struct Diagnosis {
-    /// The folder.
+    /// The folder, or the place in an object store.
     pub folder: PathBuf,
     /// Whether there is no damage.
     pub sound: bool,
@@ -91,11 +94,28 @@ pub enum ExamineError {
         /// What was given.
         folder: PathBuf,
     },
+    /// There is nothing at the place in the object store.
+    #[error("there is nothing at {}", place.display())]
+    Nothing {
+        /// What was given.
+        place: PathBuf,
+    },
+    /// The object store cannot be reached, or what is read cannot be kept here meanwhile.
+    #[error("{} cannot be examined now", place.display())]
+    OutOfReach {
+        /// What was given.
+        place: PathBuf,
+        /// Why.
+        #[source]
+        source: FileError,
+    },
 }
 
 /// What is noted while the examination goes on.
 #[derive(Debug)]
 struct Chart {
+    store: Store,
+    /// The graph's folder, or one with the log and the checkpoints of a graph in an object store.
     folder: PathBuf,
     findings: Vec<Finding>,
     treatment: Treatment,
@@ -106,8 +126,14 @@ struct Chart {
 }
 
 impl Chart {
-    fn store(&self) -> Store {
-        self.folder.as_path().into()
+    /// It is in an object store.
+    fn is_remote(&self) -> bool {
+        self.store.bucket().is_some()
+    }
+
+    /// An error with its causes, without the folder that everything is in.
+    fn told(&self, error: &dyn std::error::Error) -> String {
+        told(&[&self.folder, &self.store.place("")], error)
     }
 
     fn block(&mut self, why: &str) {
@@ -117,18 +143,17 @@ impl Chart {
     }
 }
 
-/// Examines the folder of one graph. Blocks; not to be called from an async context.
+/// Examines one graph. Blocks; not to be called from an async context.
 ///
 /// # Errors
-/// When there is no such folder; everything else is a finding.
-pub fn examine(folder: &Path, depth: Depth) -> Result<Diagnosis, ExamineError> {
-    if !folder.is_dir() {
-        let folder = folder.to_owned();
-        return Err(ExamineError::NotAFolder { folder });
-    }
+/// When there is no such folder, or the object store cannot be reached; everything else is a finding.
+pub fn examine(place: impl Into<Store>, depth: Depth) -> Result<Diagnosis, ExamineError> {
+    let store = place.into();
+    let desk = desk::Desk::of(&store)?;
     let mut chart = Chart {
-        folder: folder.to_owned(),
-        findings: Vec::new(),
+        folder: desk.folder().to_owned(),
+        store,
+        findings: desk.findings(),
         treatment: Treatment::default(),
         held: false,
         mistaken: false,
@@ -174,12 +199,15 @@ pub fn examine(folder: &Path, depth: Depth) -> Result<Diagnosis, ExamineError> {
         compare(&mut chart, history.as_ref().ok(), tail.as_ref(), &usable);
     }
     strays::strangers(&mut chart);
+    if chart.is_remote() {
+        chart.findings.iter_mut().for_each(desk::not_by_repair);
+    }
     let sound = chart
         .findings
         .iter()
         .all(|finding| finding.severity < Severity::Damage);
     Ok(Diagnosis {
-        folder: chart.folder,
+        folder: chart.store.place(""),
         sound,
         last_commit,
         findings: chart.findings,
@@ -190,7 +218,7 @@ pub fn examine(folder: &Path, depth: Depth) -> Result<Diagnosis, ExamineError> {
 /// What `graph.json` says.
 fn identity(chart: &mut Chart) -> Option<Uuid> {
     let rescue = "take it from a backup: it is one line, the format and the graph's uuid";
-    match graph::identity(&chart.store()) {
+    match graph::identity(&chart.store) {
         Ok(identity) => {
             let what = format!("format {}, graph {}", identity.format, identity.uuid);
             chart.findings.push(Finding::ok("graph.json", what));
@@ -198,9 +226,16 @@ fn identity(chart: &mut Chart) -> Option<Uuid> {
         }
         Err(error) => {
             let what = match &error {
-                OpenError::Missing { source, .. } => told(&chart.folder, source.as_ref()),
-                other => told(&chart.folder, other),
+                OpenError::Missing { source, .. } => chart.told(source.as_ref()),
+                other => chart.told(other),
             };
+            if error.is_passing() {
+                let finding = Finding::warning("graph.json", what).at("graph.json");
+                let meaning = "nothing says that it is damaged";
+                chart.findings.push(finding.means(meaning));
+                chart.block("graph.json cannot be read");
+                return None;
+            }
             let finding = Finding::damage("graph.json", what).at("graph.json");
             let newer = matches!(error, OpenError::Format { .. });
             chart
@@ -217,7 +252,11 @@ fn identity(chart: &mut Chart) -> Option<Uuid> {
 }
 
 fn holder(chart: &mut Chart) {
-    match lock::holder(&chart.folder) {
+    let (part, holder) = match chart.store.bucket() {
+        None => ("writer.lock", lock::holder(&chart.folder)),
+        Some(bucket) => ("epochs", claim::holder(bucket)),
+    };
+    match holder {
         Ok(None) => {}
         Ok(Some(holder)) => {
             let since = jiff::Timestamp::from_microsecond(holder.since_micros).unwrap_or_default();
@@ -225,16 +264,15 @@ fn holder(chart: &mut Chart) {
                 "process {} on {} holds the graph for writing since {since}",
                 holder.pid, holder.host
             );
-            let finding = Finding::note("writer.lock", what);
+            let finding = Finding::note(part, what);
             chart.findings.push(finding.means(
                 "what it writes meanwhile may look unfinished here; ask again after it has closed",
             ));
             chart.held = true;
         }
         Err(error) => {
-            chart
-                .findings
-                .push(Finding::warning("writer.lock", told(&chart.folder, &error)));
+            let what = chart.told(&error);
+            chart.findings.push(Finding::warning(part, what));
         }
     }
 }
@@ -247,8 +285,8 @@ fn history(
     lsns: &[u64],
 ) -> Result<Reading, journal::Error> {
     let graph = identity.unwrap_or_default();
-    let replay = replay.then(|| Replay::from(&chart.store(), graph, None));
-    Reading::new(&chart.folder, None, replay, lsns.iter().copied())
+    let replay = replay.then(|| Replay::from(&chart.store, graph, None));
+    Reading::new(chart, None, replay, lsns.iter().copied())
 }
 
 /// What opening does: the state at the newest checkpoint, and the records after it. One that turns
@@ -258,10 +296,9 @@ fn tail(chart: &mut Chart, usable: &mut Vec<Candidate>) -> Option<Reading> {
         let candidate = usable.first()?;
         let (graph, from) = (candidate.checkpoint.graph, candidate.point);
         let (_, snapshot) =
-            graph::load(&chart.store(), graph, &checkpoints::name(&candidate.path)).ok()?;
-        let replay = Replay::from(&chart.store(), graph, Some(snapshot));
-        let tail =
-            Reading::new(&chart.folder, Some(from), Some(replay), std::iter::empty()).ok()?;
+            graph::load(&chart.store, graph, &checkpoints::name(&candidate.path)).ok()?;
+        let replay = Replay::from(&chart.store, graph, Some(snapshot));
+        let tail = Reading::new(chart, Some(from), Some(replay), std::iter::empty()).ok()?;
         if !matches!(tail.followed.stop, Stop::Contradicted) {
             return Some(tail);
         }

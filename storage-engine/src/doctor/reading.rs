@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
-use std::path::Path;
 
 use journal::{Digest, Entry, Followed, Lsn, Point, Stop};
 use language::schema::TypeId;
 
 use crate::column_file;
+use crate::doctor::Chart;
 use crate::doctor::finding::CommitMark;
 use crate::graph::{self, Effects, EntryError, Replay};
 use crate::record::{Change, ColumnFile, CommitId, CommitInfo, Header, Record, RowChange};
@@ -59,7 +59,7 @@ pub(super) struct Reading {
 impl Reading {
     /// Reads from `from`, or from the beginning of the log.
     pub(super) fn new(
-        folder: &Path,
+        chart: &Chart,
         from: Option<Point>,
         replay: Option<Replay>,
         points: impl Iterator<Item = u64>,
@@ -69,7 +69,7 @@ impl Reading {
             digest: Digest::ZERO,
         });
         let mut reader = Reader {
-            store: folder.into(),
+            store: chart.store.clone(),
             replay,
             points: points.map(|lsn| (lsn, None)).collect(),
             refusals: Vec::new(),
@@ -82,7 +82,7 @@ impl Reading {
             before: start,
             frame: start,
         };
-        let followed = journal::follow(&folder.join("log"), from, &mut |entry| {
+        let followed = journal::follow(&chart.folder.join("log"), from, &mut |entry| {
             reader.visit(entry);
         })?;
         Ok(Self { followed, reader })

@@ -15,6 +15,7 @@ use crate::files::{self, FileError, failed};
 use crate::graph::LOCAL_EPOCH;
 use crate::lock::{self, Holder, LockError, WriterLock};
 use crate::record::SideFile;
+use crate::store::Store;
 
 /// Why nothing was repaired. Nothing was changed, unless it says so.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,13 @@ pub enum RepairError {
         /// Who.
         holder: Holder,
     },
+    /// It is in an object store.
+    #[error(
+        "a graph in an object store is not repaired in place: put back earlier versions of the objects \
+         that `trellis doctor` names, if the store keeps them, or load an export into a new graph; \
+         nothing was changed"
+    )]
+    Remote,
     /// What is wrong is not to be mended by dropping things.
     #[error("this cannot be repaired: {}; nothing was changed", reasons.join(", "))]
     Beyond {
@@ -182,7 +190,9 @@ impl LogStep {
 ///
 /// # Errors
 /// [`RepairError`] when a process holds the graph, or when nothing may be done.
-pub fn prescribe(folder: &Path, depth: Depth) -> Result<Prescription, RepairError> {
+pub fn prescribe(place: impl Into<Store>, depth: Depth) -> Result<Prescription, RepairError> {
+    let store = place.into();
+    let folder = store.folder().ok_or(RepairError::Remote)?;
     let diagnosis = examine(folder, depth)?;
     if let Some(holder) = lock::holder(folder)? {
         return Err(RepairError::Locked { holder });
@@ -194,8 +204,9 @@ pub fn prescribe(folder: &Path, depth: Depth) -> Result<Prescription, RepairErro
 ///
 /// # Errors
 /// [`RepairError`]; it says whether anything was changed.
-pub fn repair(folder: &Path, depth: Depth) -> Result<Repaired, RepairError> {
-    repair_with(folder, depth, None)
+pub fn repair(place: impl Into<Store>, depth: Depth) -> Result<Repaired, RepairError> {
+    let store = place.into();
+    repair_with(store.folder().ok_or(RepairError::Remote)?, depth, None)
 }
 
 /// As [`repair`]; `faults` are asked before each change, so that a test can stop it there.

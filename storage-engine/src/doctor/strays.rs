@@ -6,11 +6,11 @@ use std::fs;
 use std::path::Path;
 
 use crate::doctor::Chart;
-use crate::doctor::finding::{Finding, counted, told};
+use crate::doctor::finding::{Finding, counted};
 use crate::files::{FileError, UNFINISHED, failed};
 
 /// What a graph's folder holds by itself.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "graph.json",
     "writer.lock",
     "log",
@@ -19,10 +19,19 @@ const OURS: [&str; 8] = [
     "checkpoints",
     "leases",
     "published",
+    "epochs",
 ];
 
 /// The names in a folder, sorted; those that are no text are shown as well as can be.
-fn names(folder: &Path) -> Result<Vec<String>, FileError> {
+fn names(chart: &Chart, part: &str) -> Result<Vec<String>, FileError> {
+    if chart.is_remote() {
+        let mut names = chart.store.folders(part)?;
+        let listed = chart.store.list(part)?.into_iter();
+        names.extend(listed.map(|it| it.name));
+        names.sort_unstable();
+        return Ok(names);
+    }
+    let folder = &chart.store.place(part);
     let entries = fs::read_dir(folder).map_err(failed("list", folder))?;
     let mut names = entries
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
@@ -38,14 +47,21 @@ fn orphans(
     part: &'static str,
     named: &HashSet<String>,
 ) -> Option<(usize, Vec<String>)> {
-    match names(&chart.folder.join(part)) {
+    match names(chart, part) {
         Ok(mut names) => {
             let all = names.len();
             names.retain(|name| !named.contains(name));
             Some((all, names))
         }
+        Err(error) if chart.is_remote() => {
+            let finding = Finding::warning(part, chart.told(&error));
+            chart
+                .findings
+                .push(finding.means("nothing says that it is damaged"));
+            None
+        }
         Err(error) => {
-            let finding = Finding::damage(part, told(&chart.folder, &error));
+            let finding = Finding::damage(part, chart.told(&error));
             let meaning = "the next large commit or fold fails";
             let rescue = "make the folder again; what is missing of its files is said of each";
             chart.findings.push(finding.means(meaning).saved_by(rescue));
@@ -110,14 +126,14 @@ pub(super) fn strangers(chart: &mut Chart) {
     let ours = |name: &str| OURS.contains(&name);
     let mut strange: Vec<String> = Vec::new();
     let mut copies = 0;
-    for name in names(&chart.folder).unwrap_or_default() {
+    for name in names(chart, "").unwrap_or_default() {
         if name.starts_with("repair-") {
             copies += 1;
         } else if !ours(&name) && !name.starts_with(UNFINISHED) {
             strange.push(name);
         }
     }
-    for name in names(&chart.folder.join("log")).unwrap_or_default() {
+    for name in names(chart, "log").unwrap_or_default() {
         let extension = Path::new(&name)
             .extension()
             .and_then(OsStr::to_str)

@@ -253,9 +253,8 @@ impl Log {
 
 /// Says that this writer is at work, when that was said some time ago. Nobody waits for it.
 pub(super) fn renew_if_due(claim: &Arc<Claim>) {
-    if claim.is_to_be_renewed() {
-        let claim = claim.clone();
-        in_background(move || claim.renew());
+    if let Some(renewal) = claim.renewal() {
+        in_background(move || renewal.make());
     }
 }
 

@@ -203,9 +203,10 @@ fn is_cut_short(store: &Store, name: &str) -> bool {
     let found = Checkpoint::read(store, name);
     found.is_ok_and(|checkpoint| {
         let mut versions = checkpoint.tables.values();
-        versions.any(|version| {
-            let contents = tables::contents(store, version);
-            matches!(contents, Err(TableError::Mismatch { .. }))
+        versions.any(|version| match tables::contents(store, version) {
+            Ok(_) => false,
+            Err(TableError::Mismatch { .. }) => true,
+            Err(_) => tables::has_half_a_manifest(store, version),
         })
     })
 }

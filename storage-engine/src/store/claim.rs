@@ -16,7 +16,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use object_store::Error;
@@ -204,6 +204,22 @@ impl Moment {
     }
 }
 
+/// A renewal that is to be made; the next may be when this is gone, made or not.
+#[derive(Debug)]
+pub(crate) struct Renewal(Arc<Claim>);
+
+impl Renewal {
+    pub(crate) fn make(self) {
+        self.0.renew();
+    }
+}
+
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        self.0.renewing.store(false, Ordering::Release);
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         self.said
@@ -324,15 +340,16 @@ impl Claim {
         renewed.is_some_and(|renewed| renewed.elapsed() < self.lease / 3 * 2)
     }
 
-    /// Whether it is time to say again that this writer is at work. Whoever is told so does that.
-    pub(crate) fn is_to_be_renewed(&self) -> bool {
+    /// What is to be done when it is time to say again that this writer is at work, unless somebody does.
+    pub(crate) fn renewal(self: &Arc<Self>) -> Option<Renewal> {
         let due = self.times().tried.elapsed() >= self.lease / 3;
-        due && !self.renewing.swap(true, Ordering::AcqRel)
+        let mine = due && !self.renewing.swap(true, Ordering::AcqRel);
+        mine.then(|| Renewal(self.clone()))
     }
 
     /// Says again that this writer is at work. It does no harm when it fails, or comes late: others
     /// take over then, and this one does not count on it.
-    pub(crate) fn renew(&self) {
+    fn renew(&self) {
         let begun = Moment::now();
         self.times().tried = begun;
         let mut said = self.said();
@@ -341,8 +358,6 @@ impl Claim {
         if stored && self.is_valid() {
             self.times().renewed = Some(begun);
         }
-        drop(said);
-        self.renewing.store(false, Ordering::Release);
     }
 
     /// Claims the next epoch as well, after the lease was over. [`ClaimError::Held`] when another has
@@ -370,12 +385,8 @@ impl Claim {
             tried: begun,
             renewed: Some(begun),
         };
-        drop(times);
-        // It says nothing that the new one does not say.
-        if let Err(error) = self.bucket.delete(&name(before.epoch)) {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "an earlier claim stays");
-        }
+        drop((times, said));
+        self.forget_others();
         Ok(())
     }
 

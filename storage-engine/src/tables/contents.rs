@@ -17,6 +17,9 @@ pub(crate) const FOLDERS: [&str; 4] = ["data", "_deletions", "_versions", "_tran
 /// which is never collected.
 pub(crate) const DETACHED: &str = "d";
 
+/// The last bytes of each of Lance's files.
+const END: &[u8] = b"LANC";
+
 /// The files of a version, within its table's folder. Each was seen to be there.
 ///
 /// # Errors
@@ -56,6 +59,13 @@ pub(crate) fn contents(
         }
     }
     Ok(files)
+}
+
+/// Whether the manifest of a version is there and does not end as Lance ends each file.
+pub(crate) fn has_half_a_manifest(store: &Store, version: &TableVersion) -> bool {
+    let file = format!("{DETACHED}{}.manifest", version.version);
+    let found = store.get(&format!("tables/{}/_versions/{file}", version.folder));
+    found.is_ok_and(|bytes| !bytes.ends_with(END))
 }
 
 /// Names of files, and the sizes of those of which they are known.

@@ -1,6 +1,5 @@
 //! Loads by columns: every format, what others do meanwhile, crashes, memory.
 
-use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use tempfile::TempDir;
 
 use super::transfer::{by_columns, export, load_from};
 use crate::load::{self, Format, Input, LineError, Loaded, Mode, Source};
-use crate::{CommitError, Graph, NewGraph, Options, Transaction, WriteRequest, Written};
+use crate::{CommitError, Graph, NewGraph, Options, Store, Transaction, WriteRequest, Written};
 
 const SCHEMA: &str = r#"
 node Person {
@@ -28,24 +27,28 @@ edge Lives: Person -> Place
 "#;
 
 struct Place {
-    home: TempDir,
+    _home: TempDir,
+    store: Store,
     graph: Option<Graph>,
 }
 
 impl Place {
     fn new() -> Self {
-        let home = TempDir::new().expect("a temporary folder");
+        let (_home, store) = super::somewhere();
         let schema = Schema::parse(SCHEMA).expect("a valid schema");
-        Graph::create(&home.path().join("g"), NewGraph::new(schema, "test")).expect("created");
-        let mut place = Self { home, graph: None };
+        Graph::create(&store, NewGraph::new(schema, "test")).expect("created");
+        let mut place = Self {
+            _home,
+            store,
+            graph: None,
+        };
         place.reopen();
         place
     }
 
     fn reopen(&mut self) {
         self.graph = None;
-        let folder = self.home.path().join("g");
-        self.graph = Some(Graph::open(&folder, Options::default()).expect("opened"));
+        self.graph = Some(Graph::open(&self.store, Options::default()).expect("opened"));
     }
 
     fn graph(&self) -> &Graph {
@@ -173,7 +176,7 @@ c,150,,1969-12-31,\"1970-01-01T00:00:00Z\",,b
 ";
 
 #[test]
-fn every_format_brings_the_same() {
+pub(super) fn every_format_brings_the_same() {
     let knows = batch(vec![
         ("from", Arc::new(StringArray::from(vec!["a", "é"]))),
         ("dst", Arc::new(StringArray::from(vec!["c", "a"]))),
@@ -329,7 +332,7 @@ fn what_is_wrong_with_a_row_is_told_with_its_number() {
 
 /// Whatever is committed between reading and loading.
 #[test]
-fn a_load_gives_way_to_those_who_were_faster() {
+pub(super) fn a_load_gives_way_to_those_who_were_faster() {
     let person =
         |name: &str| format!("{{\"type\":\"Person\",\"data\":{{\"email\":\"{name}\"}}}}\n");
     let place = Place::new();
@@ -443,7 +446,7 @@ fn a_key_that_is_free_again_is_found_where_it_was_loaded() {
 
 /// Whether it was put row by row or taken in as columns.
 #[test]
-fn a_load_that_is_sent_again_gets_its_first_answer() {
+pub(super) fn a_load_that_is_sent_again_gets_its_first_answer() {
     for by_row in [0, 1 << 20] {
         let place = Place::new();
         let send = |lines: &str, digest: u8| {
@@ -474,15 +477,14 @@ fn a_load_that_is_sent_again_gets_its_first_answer() {
 
 /// Files of `files/`.
 fn side_files(place: &Place) -> Vec<String> {
-    let entries = fs::read_dir(place.home.path().join("g/files")).expect("listed");
-    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    let listed = place.store.list("files").expect("listed").into_iter();
+    let mut names: Vec<String> = listed.map(|it| it.name).collect();
+    names.sort_unstable();
     names
-        .map(|name| name.into_string().expect("text"))
-        .collect()
 }
 
 #[test]
-fn a_load_is_replayed_folded_and_undone_by_nobody() {
+pub(super) fn a_load_is_replayed_folded_and_undone_by_nobody() {
     let mut place = Place::new();
     let people: String = (0..500)
         .map(|number| {
@@ -551,7 +553,7 @@ fn a_load_is_replayed_folded_and_undone_by_nobody() {
 }
 
 #[test]
-fn nothing_is_left_of_a_load_that_does_not_come_to_its_end() {
+pub(super) fn nothing_is_left_of_a_load_that_does_not_come_to_its_end() {
     let mut place = Place::new();
     place.columns(PEOPLE, Mode::Append).expect("loaded");
     let exported = place.export();
@@ -559,25 +561,25 @@ fn nothing_is_left_of_a_load_that_does_not_come_to_its_end() {
     place.columns(PEOPLE, Mode::Append).expect_err("taken");
     assert_eq!(side_files(&place), named);
     // What a killed process leaves: a file without a name.
-    let left = place.home.path().join("g/files/.unfinished-x");
-    fs::write(&left, b"half").expect("written");
+    let left = "files/.unfinished-x";
+    place.store.put(left, &[b"half"]).expect("written");
     place.reopen();
-    assert!(!left.exists());
+    assert!(place.store.get(left).expect_err("gone").is_missing());
     assert_eq!(place.export(), exported);
     // A file that is not what the log says is damage, and is said to be.
-    let file = place.home.path().join("g/files").join(&named[0]);
-    let whole = fs::read(&file).expect("read");
-    let folder = place.home.path().join("g");
+    let file = format!("files/{}", named[0]);
+    let whole = place.store.get(&file).expect("read");
+    let put = |bytes: &[u8]| place.store.put(&file, &[bytes]).expect("written");
     place.graph = None;
     for damage in [0, whole.len() / 2, whole.len() - 1] {
         let mut bytes = whole.clone();
         bytes[damage] ^= 1;
-        fs::write(&file, &bytes).expect("written");
-        Graph::open(&folder, Options::default()).expect_err("damaged");
+        put(&bytes);
+        Graph::open(&place.store, Options::default()).expect_err("damaged");
     }
-    File::create(&file).expect("emptied");
-    Graph::open(&folder, Options::default()).expect_err("damaged");
-    fs::write(&file, &whole).expect("written");
+    put(b"");
+    Graph::open(&place.store, Options::default()).expect_err("damaged");
+    put(&whole);
     place.reopen();
     assert_eq!(place.export(), exported);
 }

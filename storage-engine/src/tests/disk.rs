@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use journal::{Effect, Faults, Verdict};
 
@@ -54,6 +54,7 @@ const ENOSPC: i32 = 28;
 pub(super) struct Disk {
     root: PathBuf,
     state: Mutex<State>,
+    gate: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +69,9 @@ struct State {
     fault: Option<Fault>,
     dead: bool,
     effects: usize,
+    /// After so many more effects of its own, a fold waits.
+    hold: Option<usize>,
+    held: bool,
 }
 
 impl Disk {
@@ -76,6 +80,7 @@ impl Disk {
         let disk = Arc::new(Self {
             root: root.to_owned(),
             state: Mutex::default(),
+            gate: Condvar::new(),
         });
         disk.adopt();
         let watch = watch(root, disk.clone());
@@ -108,6 +113,35 @@ impl Disk {
     /// How many effects there were.
     pub(super) fn effects(&self) -> usize {
         self.state().effects
+    }
+
+    /// The next fold waits after so many effects.
+    pub(super) fn hold(&self, after: usize) {
+        self.state().hold = Some(after);
+    }
+
+    /// Whether a fold waits.
+    pub(super) fn holds(&self) -> bool {
+        self.state().held
+    }
+
+    /// It goes on.
+    pub(super) fn release(&self) {
+        let mut state = self.state();
+        (state.hold, state.held) = (None, false);
+        self.gate.notify_all();
+    }
+
+    fn wait(&self, effect: &Effect<'_>) {
+        let mut state = self.state();
+        let Some(left) = state.hold.filter(|_| is_of_fold(effect)) else {
+            return;
+        };
+        state.hold = left.checked_sub(1);
+        state.held = state.hold.is_none();
+        while state.held {
+            state = self.gate.wait(state).expect("sound");
+        }
     }
 
     fn adopt(&self) {
@@ -166,6 +200,19 @@ impl Disk {
         }
         self.adopt();
     }
+}
+
+/// Whether it is the fold itself that does it, and neither Lance nor a writer.
+fn is_of_fold(effect: &Effect<'_>) -> bool {
+    let (Effect::SyncFile { path }
+    | Effect::SyncFolder { path }
+    | Effect::Create { path }
+    | Effect::Rename { from: path, .. }) = effect
+    else {
+        return false;
+    };
+    let within = |name: &str| path.ancestors().any(|it| it.ends_with(name));
+    within("checkpoints") || within("tables") && !matches!(effect, Effect::Create { .. })
 }
 
 /// Whether a file is meant to outlive its process.
@@ -265,6 +312,7 @@ fn mix(random: &mut Random, durable: &[u8], live: &[u8]) -> Vec<u8> {
 
 impl Faults for Disk {
     fn before(&self, effect: &Effect<'_>) -> Verdict {
+        self.wait(effect);
         let mut state = self.state();
         let fail = |code| Verdict::Fail(io::Error::from_raw_os_error(code));
         if state.dead {

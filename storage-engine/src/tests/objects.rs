@@ -2,6 +2,7 @@
 //! another has overtaken. `on_every_store` runs the engine's common tests there too.
 
 mod deleting;
+mod everywhere;
 pub(crate) mod memory;
 pub(crate) mod moto;
 mod reach;

@@ -90,7 +90,7 @@ fn check(fixture: &Fixture, at: At, (head, expected): &(CommitInfo, String)) {
 }
 
 #[test]
-fn every_commit_can_be_read_again() {
+pub(super) fn every_commit_can_be_read_again() {
     let mut fixture = Fixture::new();
     let states = lived(&mut fixture, kept());
     for round in 0..3 {
@@ -119,7 +119,7 @@ fn every_commit_can_be_read_again() {
 }
 
 #[test]
-fn what_never_was_and_what_is_gone_are_told_apart() {
+pub(super) fn what_never_was_and_what_is_gone_are_told_apart() {
     let mut fixture = Fixture::new();
     let states = lived(&mut fixture, kept());
     let limits = PastLimits::default();
@@ -170,7 +170,7 @@ fn what_never_was_and_what_is_gone_are_told_apart() {
 }
 
 #[test]
-fn the_past_has_its_limits() {
+pub(super) fn the_past_has_its_limits() {
     let mut fixture = Fixture::new();
     lived(&mut fixture, kept());
     let read = |limits: PastLimits| {
@@ -242,7 +242,7 @@ fn the_way_back_has_its_limits() {
 }
 
 #[test]
-fn the_way_forward_gives_the_same() {
+pub(super) fn the_way_forward_gives_the_same() {
     let mut fixture = Fixture::new();
     let states = lived(&mut fixture, kept());
     // Far from the newest state, and near a checkpoint: much of the log lies in between.

@@ -17,6 +17,7 @@ use super::Fixture;
 use crate::executor::{self, ExecuteError, Limits, Parameters};
 use crate::{CommitError, Graph, Options, Transaction, Work, WriteError, WriteRequest, Written};
 
+mod in_place;
 mod reserved;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -66,7 +67,7 @@ fn long<R: 'static>(
 impl Fixture {
     fn open_with(&mut self, options: Options) {
         self.graph = None;
-        self.graph = Some(Graph::open(&self.folder(), options).expect("opened"));
+        self.graph = Some(Graph::open(&self.store, options).expect("opened"));
     }
 
     /// Adds a person and notes when.

@@ -92,7 +92,7 @@ impl Fixture {
 }
 
 #[test]
-fn what_fits_alone_does_not_fail_together() {
+pub(super) fn what_fits_alone_does_not_fail_together() {
     let mut fixture = Fixture::new();
     let (note, text) = (fixture.type_id("Note"), fixture.property("Note", "text"));
     let writes = (0..150).map(|_| {
@@ -290,7 +290,7 @@ fn side_files_go_with_the_write_that_failed() {
 }
 
 #[test]
-fn a_write_that_changes_nothing_makes_no_commit() {
+pub(super) fn a_write_that_changes_nothing_makes_no_commit() {
     let fixture = Fixture::new();
     let ann = fixture.add_person("ann@x", 30);
     let bob = fixture.add_person("bob@x", 31);
@@ -323,7 +323,7 @@ fn a_write_that_changes_nothing_makes_no_commit() {
 }
 
 #[test]
-fn a_runtime_that_goes_away_does_not_wedge_the_graph() {
+pub(super) fn a_runtime_that_goes_away_does_not_wedge_the_graph() {
     let fixture = Fixture::new();
     let graph = fixture.graph().clone();
     let leaving = tokio::runtime::Builder::new_multi_thread()
@@ -376,7 +376,7 @@ fn a_quick_write_waits_for_one_slow_one_at_most() {
 
 /// Neither as many rows as make a fold nor all rows of a table are too many to take out.
 #[test]
-fn many_rows_are_replaced_in_one_fold() {
+pub(super) fn many_rows_are_replaced_in_one_fold() {
     let mut fixture = Fixture::new();
     fixture.reopen_with(Options {
         fold_rows: usize::MAX,

@@ -22,10 +22,18 @@ pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure>
         Format::Ndjson => return table::print_ndjson(&drift.changes),
         Format::Table => {}
     }
-    if drift.changes.is_empty() && drift.problems.is_empty() {
-        return table::print("the server serves what stands in the file");
+    match (drift.drifted, drift.changes.is_empty()) {
+        (_, false) => super::print(&drift.changes)?,
+        // Of what cannot be read it is not known what differs.
+        (true, true) if !drift.problems.is_empty() => {}
+        (true, true) => table::print("only comments and spacing differ")?,
+        (false, true) => table::print("the server serves what stands in the file")?,
     }
-    super::print(&drift.changes)?;
+    if drift.drifted && drift.problems.is_empty() {
+        eprintln!(
+            "until `trellis config reload` takes the file over, the server changes nothing in it"
+        );
+    }
     for problem in &drift.problems {
         let place = match (problem.line, problem.column) {
             (Some(line), Some(column)) => format!("{line}:{column}: "),

@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
     /// Only graphs with this label: `name` or `name=value`
     #[arg(long)]
     label: Option<String>,
+    /// The deleted graphs that you may restore, instead of those that there are
+    #[arg(long)]
+    deleted: bool,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -27,28 +30,39 @@ pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure>
     match arguments.format {
         Format::Json => table::print_json(&graphs),
         Format::Ndjson => table::print_ndjson(&graphs),
-        Format::Table => {
-            let number = u64::try_from(graphs.len()).unwrap_or(u64::MAX);
-            let header = ["graph", "state", "tenant", "labels", "uri"];
-            table::print_lines(header, graphs.into_iter().map(line))?;
-            eprintln!("{}", table::counted(number, "graph"));
-            Ok(())
-        }
+        Format::Table => print(graphs, arguments.deleted),
     }
+}
+
+fn print(graphs: Vec<GraphSummary>, deleted: bool) -> Result<(), Failure> {
+    let number = u64::try_from(graphs.len()).unwrap_or(u64::MAX);
+    let noun = if deleted {
+        let header = ["graph", "deleted", "kept until", "tenant", "labels", "uri"];
+        table::print_lines(header, graphs.into_iter().map(line_of_deleted))?;
+        "deleted graph"
+    } else {
+        let header = ["graph", "state", "tenant", "labels", "uri"];
+        table::print_lines(header, graphs.into_iter().map(line))?;
+        "graph"
+    };
+    eprintln!("{}", table::counted(number, noun));
+    Ok(())
 }
 
 /// Every page, one after the other.
 fn all(arguments: &Arguments, client: &Client) -> Result<Vec<GraphSummary>, Failure> {
     let mut graphs = Vec::new();
+    let state = arguments.deleted.then_some("deleted");
     let mut cursor: Option<String> = None;
     loop {
         let mut parameters = vec![("limit", "1000")];
         for (name, value) in [
-            ("tenant", &arguments.tenant),
-            ("label", &arguments.label),
-            ("cursor", &cursor),
+            ("tenant", arguments.tenant.as_deref()),
+            ("label", arguments.label.as_deref()),
+            ("state", state),
+            ("cursor", cursor.as_deref()),
         ] {
-            parameters.extend(value.as_deref().map(|value| (name, value)));
+            parameters.extend(value.map(|value| (name, value)));
         }
         let page: GraphList = client.get(&["graphs"], &parameters)?;
         graphs.extend(page.graphs);
@@ -59,19 +73,35 @@ fn all(arguments: &Arguments, client: &Client) -> Result<Vec<GraphSummary>, Fail
     }
 }
 
-fn line(graph: GraphSummary) -> [String; 5] {
-    let labels: Vec<_> = graph
-        .labels
-        .iter()
+fn labels(graph: &GraphSummary) -> String {
+    let labels = graph.labels.iter();
+    let labels: Vec<_> = labels
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
+    labels.join(" ")
+}
+
+fn line_of_deleted(graph: GraphSummary) -> [String; 6] {
+    let labels = labels(&graph);
+    [
+        graph.graph_id,
+        graph.deleted_at.unwrap_or_default(),
+        graph.purge_after.unwrap_or_default(),
+        graph.tenant.unwrap_or_default(),
+        labels,
+        graph.uri,
+    ]
+}
+
+fn line(graph: GraphSummary) -> [String; 5] {
+    let labels = labels(&graph);
     let state =
         serde_json::to_value(graph.state).map_or_else(|_| String::new(), |state| cell(&state));
     [
         graph.graph_id,
         state,
         graph.tenant.unwrap_or_default(),
-        labels.join(" "),
+        labels,
         graph.uri,
     ]
 }

@@ -5,6 +5,7 @@ mod delete;
 mod list;
 mod purge;
 mod restore;
+mod retry;
 mod show;
 mod update;
 
@@ -18,7 +19,7 @@ use crate::failure::Failure;
 pub(crate) enum Command {
     /// Create a graph from a schema
     Create(create::Arguments),
-    /// List the graphs that you may see
+    /// List the graphs that you may see, or the deleted ones that you may restore
     List(list::Arguments),
     /// Show one graph: what it holds and where
     Show(show::Arguments),
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Restore(restore::Arguments),
     /// Remove the data of a deleted graph for good
     Purge(purge::Arguments),
+    /// Open a graph again that was set aside, without waiting for its turn
+    Retry(retry::Arguments),
 }
 
 impl Command {
@@ -42,6 +45,7 @@ impl Command {
             Self::Delete(arguments) => delete::run(&arguments, client),
             Self::Restore(arguments) => restore::run(&arguments, client),
             Self::Purge(arguments) => purge::run(&arguments, client),
+            Self::Retry(arguments) => retry::run(&arguments, client),
         }
     }
 }

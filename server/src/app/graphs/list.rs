@@ -1,12 +1,13 @@
-//! The graphs that the caller may see, a page at a time.
+//! The graphs that the caller may see, a page at a time; or the deleted ones that the caller may restore.
 
 use std::sync::Arc;
 
-use api_types::{GraphList, ListGraphsParameters};
+use api_types::{GraphList, GraphState, GraphSummary, ListGraphsParameters};
 use policy::{Action, GraphRef, Principal};
-use registry::GraphId;
+use registry::{Deleted, DeletedGraph, GraphId};
 
-use crate::app::{App, Error};
+use crate::app::listing::Graphs;
+use crate::app::{App, Error, blocking, outcome};
 
 /// Graphs in a page when the caller names no number.
 const DEFAULT_PAGE: u64 = 100;
@@ -26,32 +27,106 @@ pub(crate) async fn run(
         )));
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if parameters.state == Some(GraphState::Deleted) {
+        let (app, principal) = (app.clone(), principal.clone());
+        // They are on the disk alone.
+        blocking(move || deleted(&app, &principal, &parameters, limit)).await
+    } else {
+        registered(app, principal, parameters, limit).await
+    }
+}
+
+fn wrong_cursor() -> Error {
+    Error::InvalidRequest("cursor must be the next_cursor of the page before".to_owned())
+}
+
+async fn registered(
+    app: &Arc<App>,
+    principal: &Arc<Principal>,
+    parameters: ListGraphsParameters,
+    limit: usize,
+) -> Result<GraphList, Error> {
     let after = parameters.cursor.as_deref().map(GraphId::parse);
-    let after = after.transpose().map_err(|_| {
-        Error::InvalidRequest("cursor must be the next_cursor of the page before".to_owned())
-    })?;
+    let after = after.transpose().map_err(|_| wrong_cursor())?;
     let visible = app.visible(principal).await?;
     let from = after.map_or(0, |after| {
         visible.partition_point(|graph| graph.graph_id <= after)
     });
+    if parameters.state.is_none() {
+        return Ok(page(app, &visible, &parameters, from, limit));
+    }
+    // Of graphs in a state there may be few among many, each of which is looked at.
+    let app = app.clone();
+    blocking(move || Ok(page(&app, &visible, &parameters, from, limit))).await
+}
+
+fn page(
+    app: &App,
+    visible: &Graphs,
+    parameters: &ListGraphsParameters,
+    from: usize,
+    limit: usize,
+) -> GraphList {
+    let in_state = |graph: &GraphSummary| {
+        let state = parameters.state;
+        state.is_none_or(|state| state == graph.state)
+    };
     let mut shown = visible
         .iter()
         .skip(from)
-        .filter(|graph| wanted(graph.reference(), &parameters));
-    let page: Vec<_> = shown
-        .by_ref()
-        .take(limit)
+        .filter(|graph| wanted(graph.reference(), parameters))
         .map(|graph| super::summary(&app.registry, graph))
-        .collect();
+        .filter(in_state);
+    let page: Vec<_> = shown.by_ref().take(limit).collect();
     let more = shown.next().is_some();
     let next_cursor = page
         .last()
         .filter(|_| more)
         .map(|last| last.graph_id.clone());
-    Ok(GraphList {
+    GraphList {
         graphs: page,
         next_cursor,
+    }
+}
+
+/// Each is decided by itself: of one id there may be several, of different tenants.
+fn deleted(
+    app: &App,
+    principal: &Arc<Principal>,
+    parameters: &ListGraphsParameters,
+    limit: usize,
+) -> Result<GraphList, Error> {
+    let after = parameters.cursor.as_deref();
+    if after.is_some_and(|after| !Deleted::is_name(after)) {
+        return Err(wrong_cursor());
+    }
+    let found = app.registry.all_deleted()?;
+    let mut shown = found
+        .iter()
+        .map(|graph| (graph.record.name(), graph))
+        .filter(|(name, _)| after.is_none_or(|after| name.as_str() > after))
+        .filter(|(_, graph)| wanted(graph.registration.reference(), parameters))
+        .filter(|(_, graph)| app.may_restore(principal, graph));
+    let page: Vec<_> = shown.by_ref().take(limit).collect();
+    let more = shown.next().is_some();
+    let last = page.last().filter(|_| more);
+    Ok(GraphList {
+        next_cursor: last.map(|(name, _)| name.clone()),
+        graphs: page.into_iter().map(|(_, graph)| told(graph)).collect(),
     })
+}
+
+fn told(graph: &DeletedGraph) -> GraphSummary {
+    let record = &graph.record;
+    GraphSummary {
+        graph_id: record.graph_id.to_string(),
+        uri: record.entry.uri.clone(),
+        tenant: record.entry.tenant.clone(),
+        labels: record.entry.labels.clone(),
+        state: GraphState::Deleted,
+        deleted_at: Some(outcome::time(record.deleted_micros)),
+        purge_after: Some(outcome::time(record.purge_after_micros)),
+    }
 }
 
 fn wanted(reference: &GraphRef, parameters: &ListGraphsParameters) -> bool {

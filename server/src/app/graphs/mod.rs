@@ -42,5 +42,7 @@ fn summary(registry: &Registry, registration: &Registration) -> GraphSummary {
             Standing::Open => GraphState::Open,
             Standing::Closed => GraphState::Closed,
         },
+        deleted_at: None,
+        purge_after: None,
     }
 }

@@ -16,7 +16,13 @@ pub(crate) async fn run(
     condition: Condition,
     request: UpdateGraphRequest,
 ) -> Result<Versioned<GraphSummary>, Error> {
-    let permit = app.permit_graph(principal, Action::GraphUpdate, Target::graph(&graph_id))?;
+    let target = Target::graph(&graph_id);
+    let permit = app.permit_graph(principal, Action::GraphUpdate, target)?;
+    // Whoever replaces the policy decides who may do the rest: more than a description.
+    let of_policy = request.policy.as_ref();
+    let of_policy = of_policy
+        .map(|_| app.permit_graph(principal, Action::PolicyUpdate, target))
+        .transpose()?;
     app.refuse_when_stopping()?;
     let update = GraphUpdate {
         tenant: request.tenant,
@@ -28,7 +34,7 @@ pub(crate) async fn run(
     refuse_giving_away(app, principal, &graph_id, &update)?;
     let registry = app.registry.clone();
     blocking(move || {
-        let graph = registry.update(&permit, &update, &condition)?;
+        let graph = registry.update(&permit, of_policy.as_ref(), &update, &condition)?;
         tracing::info!(
             graph_id = graph.graph_id.as_str(),
             "changed a graph's registration"

@@ -10,7 +10,7 @@ use crate::http::document::problems;
 use crate::http::extract::{Caller, Parameters};
 use crate::http::failure::Failure;
 
-problems!(Problems: InvalidRequest, Unauthenticated, Forbidden, Internal);
+problems!(Problems: InvalidRequest, Unauthenticated, Forbidden, Internal, Unavailable);
 
 /// Lists the graphs that the caller may see.
 #[utoipa::path(
@@ -19,7 +19,8 @@ problems!(Problems: InvalidRequest, Unauthenticated, Forbidden, Internal);
     operation_id = "graphs_list",
     tag = "graphs",
     summary = "The graphs that the caller may see",
-    description = "Sorted by id, a page at a time.",
+    description = "Sorted by id, a page at a time. With `state=deleted` the deleted graphs whose data is kept, \
+        of those that the caller may restore (`graph_restore`); of one id there may be several.",
     params(ListGraphsParameters),
     responses((status = 200, description = "A page of graphs.", body = GraphList), Problems),
     security(("bearer" = [])),

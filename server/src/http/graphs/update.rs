@@ -24,7 +24,8 @@ problems!(
     tag = "graphs",
     summary = "Change a graph's tenant, labels or policy",
     description = "What is left out stays. The operator's file keeps every other word of the operator's. Who changes \
-        a graph must be allowed to change it also as it will be.",
+        a graph must be allowed to change it also as it will be. Another policy, or none, asks for `policy_update` on \
+        the graph besides.",
     params(
         ("graph_id" = String, Path, description = "The id of the graph, in any case."),
         (

@@ -306,7 +306,7 @@ fn a_folder_that_is_none() {
         &[
             "damage   graph.json: cannot read graph.json: No such file or directory (os error 2); the graph does not open; take it from a backup: it is one line, the format and the graph's uuid",
             "damage   log: log holds no journal (no `<first lsn>.seg` file)",
-            "damage   log: no commit can be read from the graph's beginning, nor from a checkpoint on; nothing of the graph can be had from this folder; restore the folder from a backup",
+            "damage   log: no commit can be read from the graph's beginning, nor from a checkpoint on; nothing of the graph can be had from here; restore it from a backup",
             "damage   checkpoints: cannot list checkpoints: No such file or directory (os error 2); the graph does not open; make the folder again, empty: checkpoints only save time",
             "damage   tables: cannot list tables: No such file or directory (os error 2); the next large commit or fold fails; make the folder again; what is missing of its files is said of each",
         ],

@@ -228,7 +228,7 @@ fn a_log_that_is_gone() {
         &fixture.examine(),
         &[
             "damage   log: log holds no journal (no `<first lsn>.seg` file)",
-            "damage   log: no commit can be read from the graph's beginning, nor from a checkpoint on; nothing of the graph can be had from this folder; restore the folder from a backup",
+            "damage   log: no commit can be read from the graph's beginning, nor from a checkpoint on; nothing of the graph can be had from here; restore it from a backup",
         ],
     );
     fixture.cannot_repair("no commit can be read");

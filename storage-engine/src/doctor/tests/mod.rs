@@ -2,6 +2,7 @@
 
 mod folder;
 mod log;
+mod remote;
 mod stopped;
 
 use std::collections::BTreeMap;

@@ -12,20 +12,17 @@ pub(super) fn note(what: impl Into<String>) {
 }
 
 /// What hundred lives have for certain.
-const USUAL: [&str; 17] = [
+const USUAL: [&str; 14] = [
     "write",
     "repeated",
-    "write failed",
     "write unknown",
-    "unknown is there",
     "load Append",
     "load Merge",
     "load Overwrite",
     "load refused",
-    "load failed",
     "fold",
+    "during a fold",
     "fold failed",
-    "collected",
     "past",
     "past gone",
     "follow",

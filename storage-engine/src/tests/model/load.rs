@@ -274,8 +274,13 @@ impl Prepared {
             }
         };
         let declared = edge_type.property("id");
+        let nulls = matches!(load.way, Way::Parquet | Way::Arrow);
+        if declared.is_some() && nulls && load.mode == Mode::Merge && id.is_none() {
+            // It would take the name away from the edge that is there.
+            return;
+        }
         if let Some(declared) = declared {
-            let nothing = matches!(load.way, Way::Parquet | Way::Arrow).then_some(Value::Null);
+            let nothing = nulls.then_some(Value::Null);
             values.remove(&declared.id);
             values.extend(id.clone().or(nothing).map(|id| (declared.id, id)));
         }

@@ -119,6 +119,18 @@ impl Run {
     }
 
     pub(super) fn step(&mut self, step: Step) {
+        self.act(step);
+        self.bury();
+        self.compare();
+    }
+
+    fn compare(&self) {
+        let snapshot = self.graph().snapshot();
+        assert_eq!(*snapshot.head(), self.head);
+        compare(&snapshot, &self.model);
+    }
+
+    fn act(&mut self, step: Step) {
         self.steps = self.steps.wrapping_add(1);
         if self.past.last().is_none_or(|(last, _)| *last != self.head) {
             self.past.push((self.head.clone(), self.model.clone()));
@@ -137,6 +149,7 @@ impl Run {
                     self.excuses(&error);
                 }
             },
+            Step::During(after, steps) => self.during(after, steps),
             Step::Collect => self.collect(),
             Step::Past(at, how) => {
                 let at = usize::from(at) % self.past.len();
@@ -156,10 +169,34 @@ impl Run {
             }
             Step::Fault(fault) => self.arm(fault),
         }
-        self.bury();
-        let snapshot = self.graph().snapshot();
-        assert_eq!(*snapshot.head(), self.head);
-        compare(&snapshot, &self.model);
+    }
+
+    /// A fold begins, others go on while it waits, and it comes to its end on what they have made.
+    fn during(&mut self, after: usize, steps: Vec<Step>) {
+        let Some((disk, _)) = &self.disk else {
+            return steps.into_iter().for_each(|step| self.act(step));
+        };
+        let disk = disk.clone();
+        disk.hold(after);
+        let graph = self.graph().clone();
+        let fold = std::thread::spawn(move || graph.fold());
+        while !disk.holds() && !fold.is_finished() {
+            std::thread::yield_now();
+        }
+        if disk.holds() {
+            note("during a fold");
+        }
+        for step in steps {
+            if !disk.is_dead() {
+                self.act(step);
+                self.compare();
+            }
+        }
+        disk.release();
+        if let Err(error) = fold.join().expect("a fold ends") {
+            note("fold failed");
+            self.excuses(&error);
+        }
     }
 
     fn collect(&self) {
@@ -229,6 +266,22 @@ impl Run {
         compare(&seen, &self.model);
     }
 
+    /// Nothing is left that nothing needs, and the doctor has nothing to say.
+    pub(super) fn is_sound(&mut self) {
+        self.graph().collect().expect("collected");
+        let again = self.graph().collect().expect("collected");
+        assert_eq!(again, crate::Collected::default());
+        let Some(folder) = self.store.folder().map(std::path::Path::to_owned) else {
+            return;
+        };
+        self.graph = None;
+        self.until_nobody_has_it();
+        let diagnosis = crate::doctor::examine(&folder, crate::doctor::Depth::Usual);
+        let diagnosis = diagnosis.expect("examined");
+        assert!(diagnosis.sound, "{:#?}", diagnosis.findings);
+        self.open();
+    }
+
     /// Exports, loads that elsewhere and merges it back.
     pub(super) fn transfer(&self) {
         let exported = transfer::export(&self.graph().snapshot());
@@ -268,6 +321,9 @@ impl After {
 impl Drop for Run {
     /// Folds in the background end before their folder is gone.
     fn drop(&mut self) {
+        if let Some((disk, _)) = &self.disk {
+            disk.release();
+        }
         self.graph = None;
         if !std::thread::panicking() && self.store.folder().is_some() {
             self.until_nobody_has_it();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use object_store::aws::AmazonS3Builder;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::Store;
 use crate::tests::Fixture;
@@ -84,6 +85,13 @@ impl Moto {
         crate::store::lend(&bucket, Arc::new(memory.clone()));
         let store = Store::at(&format!("s3://{bucket}/graphs/{name}")).expect("a place");
         (store, memory)
+    }
+
+    /// A new place.
+    pub(super) fn place(&self) -> (TempDir, Store) {
+        let name = Uuid::new_v4().simple();
+        let store = Store::at(&format!("s3://{BUCKET}/places/{name}")).expect("a place");
+        (TempDir::new().expect("a folder"), store)
     }
 
     pub(in crate::tests) fn fixture(&self, name: &str) -> Fixture {

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::delete::delete;
 use crate::harness::{Harness, PEOPLE, Who};
 
 fn ids(answer: &crate::harness::Answer) -> Vec<String> {
@@ -49,6 +50,65 @@ fn pages_follow_each_other_to_the_end() {
     let second = server.get(Who::Reader, &format!("/graphs?limit=2&cursor={cursor}"));
     assert_eq!(ids(&second), ["charlie"]);
     assert_eq!(second.body["next_cursor"], json!(null));
+}
+
+/// Deleted graphs are shown to those who may bring them back, and several of one id are told apart.
+#[test]
+fn deleted_graphs_are_for_those_who_may_restore_them() {
+    let server = server();
+    let deleted = |who, more: &str| server.get(who, &format!("/graphs?state=deleted{more}"));
+    assert!(ids(&deleted(Who::ServerAdmin, "")).is_empty());
+    for id in ["bravo", "alpha"] {
+        assert_eq!(delete(&server, Who::ServerAdmin, id).status, 200);
+    }
+    server.create_graph("alpha", PEOPLE);
+    assert_eq!(delete(&server, Who::ServerAdmin, "alpha").status, 200);
+    let all = deleted(Who::ServerAdmin, "");
+    assert_eq!(ids(&all), ["alpha", "alpha", "bravo"]);
+    for graph in all.body["graphs"].as_array().expect("a list") {
+        assert_eq!(graph["state"], "deleted");
+        assert!(
+            graph["deleted_at"].as_str() < graph["purge_after"].as_str(),
+            "{graph}"
+        );
+    }
+    let (mut seen, mut more) = (Vec::new(), String::new());
+    loop {
+        let page = deleted(Who::ServerAdmin, &format!("&limit=1{more}"));
+        seen.extend(ids(&page));
+        match page.body["next_cursor"].as_str() {
+            Some(cursor) => more = format!("&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, ["alpha", "alpha", "bravo"]);
+    assert_eq!(ids(&deleted(Who::ServerAdmin, "&tenant=acme")).len(), 3);
+    assert!(ids(&deleted(Who::ServerAdmin, "&tenant=rival")).is_empty());
+    for who in [Who::Reader, Who::GraphAdmin, Who::OtherTenant] {
+        assert!(ids(&deleted(who, "")).is_empty(), "{who:?}");
+    }
+    deleted(Who::Nobody, "").assert_problem(401, "unauthenticated");
+    deleted(Who::ServerAdmin, "&cursor=alpha").assert_problem(400, "invalid_request");
+    assert_eq!(ids(&server.get(Who::Reader, "/graphs")), ["charlie"]);
+}
+
+#[test]
+fn a_list_can_be_of_one_state() {
+    let server = server();
+    server.rows("bravo", "MATCH (p:Person) RETURN count(*)");
+    assert_eq!(
+        ids(&server.get(Who::Reader, "/graphs?state=open")),
+        ["bravo"]
+    );
+    let closed = server.get(Who::Reader, "/graphs?state=closed&limit=1");
+    assert_eq!(ids(&closed), ["alpha"]);
+    let cursor = closed.body["next_cursor"].as_str().expect("another page");
+    let path = format!("/graphs?state=closed&limit=1&cursor={cursor}");
+    assert_eq!(ids(&server.get(Who::Reader, &path)), ["charlie"]);
+    assert!(ids(&server.get(Who::Reader, "/graphs?state=quarantined")).is_empty());
+    server
+        .get(Who::Reader, "/graphs?state=gone")
+        .assert_problem(400, "invalid_request");
 }
 
 #[test]

@@ -98,6 +98,31 @@ fn an_own_policy_is_one_in_the_roots_that_is_sound() {
     );
 }
 
+/// A graph's own policy may forbid what the server's permits: who only describes the graph does not take it
+/// away.
+#[test]
+fn describing_a_graph_does_not_replace_its_policy() {
+    let server = Harness::start();
+    server.create_graph("people", PEOPLE);
+    let file = server.folder().join("policies/open.cedar");
+    fs::write(&file, "permit (principal, action, resource);").expect("a file");
+    let open = json!({"policy": {"file": "../policies/open.cedar"}});
+    let before = server.listing();
+    for body in [
+        &open,
+        &json!({"policy": null}),
+        &json!({"policy": null, "labels": {}}),
+    ] {
+        patch(&server, Who::GraphAdmin, "people", body).assert_problem(403, "forbidden");
+        patch(&server, Who::OtherTenant, "people", body).assert_problem(404, "graph_not_found");
+    }
+    server.assert_unchanged(&before, "a policy that was not replaced");
+    assert_eq!(
+        patch(&server, Who::ServerAdmin, "people", &open).status,
+        200
+    );
+}
+
 #[test]
 fn nobody_overwrites_what_they_have_not_seen() {
     let server = Harness::start();
