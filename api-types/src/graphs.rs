@@ -140,7 +140,7 @@ pub struct GraphSummary {
     pub purge_after: Option<String>,
 }
 
-/// Whether a graph is in memory.
+/// How a graph stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GraphState {

@@ -14,6 +14,7 @@ mod shape;
 mod span;
 pub mod store;
 pub mod tokens;
+pub(crate) mod yaml;
 mod yaml_text;
 
 use std::fmt;

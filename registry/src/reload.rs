@@ -202,7 +202,7 @@ pub fn changes(before: &str, after: &str) -> Vec<ConfigChange> {
 }
 
 fn document(text: &str) -> Option<Yaml> {
-    serde_yaml::from_str(config::parse::without_mark(text)).ok()
+    config::yaml::read(text).ok()
 }
 
 fn compare(

@@ -50,7 +50,7 @@ pub(crate) async fn serve(site: Site, stop: impl Future<Output = ()>) -> io::Res
         connections: limit,
         threads,
     } = site;
-    let mut lanes = Lanes::start(&router, threads)?;
+    let mut lanes = Lanes::start(&router, threads, limit + SLACK)?;
     let crowd = Arc::new(Crowd::default());
     let mut stop = pin!(stop);
     loop {

@@ -75,7 +75,7 @@ async fn a_connection_that_never_ends_does_not_keep_the_server() {
     let mut connection = TcpStream::connect(running.address())
         .await
         .expect("connects");
-    let half = b"POST /graphs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
+    let half = b"POST /graphs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
     connection.write_all(half).await.expect("written");
     tokio::time::sleep(Duration::from_millis(100)).await;
     let start = Instant::now();
@@ -101,7 +101,7 @@ async fn an_open_server_serves_anonymous_and_refuses_a_wrong_credential() {
             .await
             .expect("connects");
         let request =
-            format!("GET /whoami HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{header}\r\n");
+            format!("GET /whoami HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{header}\r\n");
         connection
             .write_all(request.as_bytes())
             .await

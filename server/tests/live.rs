@@ -44,7 +44,7 @@ async fn connect(server: &Running) -> TcpStream {
 /// As bytes, so that tests may send half of it.
 fn post(path: &str, media_type: &str, body: &str) -> Vec<u8> {
     format!(
-        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {media_type}\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {media_type}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()
@@ -221,7 +221,7 @@ async fn a_body_with_a_wrong_length_or_in_chunks_is_read_as_it_is() {
     let server = serve(&config(&folder)).await;
     let body = graph("alpha").to_string();
     let chunked = format!(
-        "POST /graphs HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+        "POST /graphs HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
         body.len()
     );
     assert_eq!(send(&server, chunked.as_bytes()).await.0, 201);
@@ -338,7 +338,7 @@ async fn of_creates_that_race_one_wins() {
     // Each server comes to know what the other has made.
     for server in &servers {
         let known = async || {
-            let request = b"GET /graphs HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+            let request = b"GET /graphs HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
             let (_, list) = send(server, request).await;
             list["graphs"].as_array().map_or(0, Vec::len)
         };

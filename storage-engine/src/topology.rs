@@ -189,9 +189,14 @@ impl Adjacency {
     /// How many links of a node are of edges that are there: as many steps as there are levels.
     pub(crate) fn degree(&self, from: u64) -> u64 {
         let levels = self.levels.iter().map(|held| held.level.range(from).len());
-        let added = self.added.get(&from).map_or(0, VectorSync::len);
-        let gone = self.gone.get(&from).copied().unwrap_or_default();
-        (levels.sum::<usize>() + added) as u64 - gone
+        let mut degree = levels.sum::<usize>() as u64;
+        if !self.added.is_empty() {
+            degree += self.added.get(&from).map_or(0, VectorSync::len) as u64;
+        }
+        if self.all_gone > 0 {
+            degree -= self.gone.get(&from).copied().unwrap_or_default();
+        }
+        degree
     }
 
     /// The same links, with those added as a level. `there` says which edges are.

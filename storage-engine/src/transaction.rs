@@ -4,9 +4,10 @@
 //! so that later statements see it; dropping the transaction undoes all. Values are checked one by
 //! one, keys and both ends of edges at once, required properties when a statement ends.
 
+mod declared;
 mod error;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -36,6 +37,8 @@ pub struct Transaction {
     pub(crate) before: BTreeMap<(TypeId, u64), Option<Arc<Row>>>,
     /// Rows whose required properties have not been checked yet.
     unchecked: Vec<(TypeId, u64)>,
+    /// Nodes of an open graph that have other labels than when the statement began.
+    relabelled: BTreeSet<u64>,
     pub(crate) properties_set: u64,
     /// About how many bytes the changes take in the log, and how many they may.
     pub(crate) bytes: usize,
@@ -53,6 +56,7 @@ impl Transaction {
             bulk: None,
             before: BTreeMap::new(),
             unchecked: Vec::new(),
+            relabelled: BTreeSet::new(),
             properties_set: 0,
             bytes: 0,
             max_bytes: usize::MAX,
@@ -253,6 +257,7 @@ impl Transaction {
     /// # Errors
     /// [`WriteError::MissingProperty`] for a row that lacks a required property.
     pub fn end_statement(&mut self) -> Result<(), WriteError> {
+        let relabelled = std::mem::take(&mut self.relabelled);
         for (type_id, id) in std::mem::take(&mut self.unchecked) {
             let Some(rows) = self.snapshot.rows(type_id) else {
                 continue;
@@ -265,6 +270,7 @@ impl Transaction {
                     return Err(missing(&rows.layout, position));
                 }
             }
+            self.hold_to_declarations(type_id, id, relabelled.contains(&id))?;
         }
         Ok(())
     }
@@ -405,6 +411,12 @@ impl Transaction {
         }
         if layout.ends.is_some() {
             self.name_edge(&layout, EdgeRef { type_id, id }, &mut row);
+        }
+        if let Some(open) = self.snapshot.open().filter(|open| open.node == type_id)
+            && let Some(labels) = layout.position(open.labels)
+            && row.values.get(labels) != old.values.get(labels)
+        {
+            self.relabelled.insert(id);
         }
         if row.values.iter().zip(&old.values).all(|(a, b)| same(a, b)) {
             // The row stays as it is, down to the commit that it names.

@@ -253,7 +253,7 @@ fn asked(address: &str, path: &str) -> std::io::Result<u16> {
     let mut stream = connect(address);
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
     )?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
@@ -279,7 +279,7 @@ fn slow_and_idle_connections_make_room_for_others() {
     slow.write_all(b"GET /healthz HTTP/1.1\r\nx-slow: ")
         .expect("written");
     let mut half = connect(&address);
-    half.write_all(b"POST /graphs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"gr")
+    half.write_all(b"POST /graphs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"gr")
         .expect("written");
     let begun = Instant::now();
     let idle: Vec<TcpStream> = (0..2_000).map(|_| connect(&address)).collect();

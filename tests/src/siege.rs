@@ -395,7 +395,7 @@ fn without_body(siege: &Siege, route: &str, token: Option<&str>) -> String {
     });
     write!(
         stream,
-        "{route} HTTP/1.1\r\nhost: x\r\n{credential}content-type: application/json\r\ncontent-length: 30000000\r\n\r\n{{"
+        "{route} HTTP/1.1\r\nhost: localhost\r\n{credential}content-type: application/json\r\ncontent-length: 30000000\r\n\r\n{{"
     )
     .expect("written");
     let mut head = [0; 12];
@@ -439,7 +439,7 @@ fn bodies_and_answers_that_do_not_go_on() {
             let mut stream = connect(&siege);
             write!(
                 stream,
-                "POST {QUERY} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{big}",
+                "POST {QUERY} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{big}",
                 big.len()
             )
             .expect("written");
@@ -467,7 +467,7 @@ fn bodies_and_answers_that_do_not_go_on() {
         let mut slow = connect(&siege);
         write!(
             slow,
-            "POST {QUERY} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
+            "POST {QUERY} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
         )
         .expect("written");
         slow.set_read_timeout(Some(Duration::from_secs(1))).expect("set");

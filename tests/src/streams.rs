@@ -5,8 +5,8 @@ use std::io::Read;
 use reqwest::blocking::Client;
 use serde_json::json;
 
-use crate::harness::Setup;
-use crate::program::Server;
+use crate::harness::{PEOPLE, Setup};
+use crate::program::{self, Server};
 
 /// Bytes of text in a row.
 const TEXT: usize = 500;
@@ -23,19 +23,81 @@ fn most_memory(server: &Server) -> u64 {
     kilobytes.parse::<u64>().expect("a number") << 10
 }
 
+fn without_tokens() -> Setup {
+    let setup = Setup::default();
+    let config = setup
+        .config
+        .replace("  policy: { file: ../policies/server.cedar }\n", "")
+        .replace("auth:\n  tokens_file: tokens.yaml\n", "");
+    Setup { config, ..setup }
+}
+
+/// What the program prints, as bytes; it must succeed.
+fn trellis(server: &Server, arguments: &[&str]) -> Vec<u8> {
+    let mut command = program::command();
+    let output = command
+        .env("TRELLIS_SERVER", server.address())
+        .args(arguments)
+        .output()
+        .expect("it runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    output.stdout
+}
+
+#[test]
+fn the_command_line_has_every_format() {
+    let folder = without_tokens().write();
+    let config = folder.path().join("config/trellis.yaml");
+    let server = Server::start(&config, &["--unauthenticated"]);
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    std::fs::write(path("schema"), PEOPLE).expect("written");
+    let create =
+        "UNWIND range(1, 3) AS n CREATE (:Person {email: 'p' + toString(n), name: 'P', age: n})";
+    for graph in ["one", "parquet", "arrow"] {
+        trellis(
+            &server,
+            &["graph", "create", graph, "--schema", &path("schema")],
+        );
+    }
+    trellis(&server, &["mutate", "one", create]);
+    for format in ["parquet", "arrow"] {
+        let file = path(&format!("people.{format}"));
+        trellis(&server, &["export", "one", "--type", "Person", "-o", &file]);
+        trellis(&server, &["load", format, "--type", "Person", &file]);
+    }
+    let ask = |graph: &str, format: &str| {
+        let query = "MATCH (p:Person) RETURN p.email AS email, p.age AS age ORDER BY email";
+        trellis(&server, &["query", graph, query, "--format", format])
+    };
+    let lines = ask("one", "ndjson");
+    let expected = "{\"email\":\"p1\",\"age\":1}\n{\"email\":\"p2\",\"age\":2}\n{\"email\":\"p3\",\"age\":3}\n";
+    assert_eq!(String::from_utf8_lossy(&lines), expected);
+    for graph in ["parquet", "arrow"] {
+        assert_eq!(ask(graph, "ndjson"), lines);
+    }
+    assert!(ask("one", "arrow").starts_with(&[255; 4]));
+    let json: serde_json::Value = serde_json::from_slice(&ask("one", "json")).expect("JSON");
+    assert_eq!(json["rows"][2], json!({"email": "p3", "age": 3}));
+    let tree = trellis(
+        &server,
+        &["query", "one", "EXPLAIN MATCH (p:Person) RETURN p.age"],
+    );
+    let tree = String::from_utf8_lossy(&tree).into_owned();
+    assert!(
+        tree.contains("└ NodeScan") && tree.contains("(p:Person)"),
+        "{tree}"
+    );
+}
+
 #[test]
 fn many_rows_do_not_build_up_in_memory() {
-    let setup = Setup::default();
+    let setup = without_tokens();
     let config = setup.config.replace(
         "  storage: ../data",
         "  limits: { max_rows: 1000000, query_memory_bytes: 16777216 }\n  storage: ../data",
     );
-    let setup = Setup {
-        config: config
-            .replace("  policy: { file: ../policies/server.cedar }\n", "")
-            .replace("auth:\n  tokens_file: tokens.yaml\n", ""),
-        ..setup
-    };
+    let setup = Setup { config, ..setup };
     let folder = setup.write();
     let config = folder.path().join("config/trellis.yaml");
     let server = Server::start(&config, &["--unauthenticated"]);

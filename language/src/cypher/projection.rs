@@ -7,7 +7,7 @@ use open_cypher::ast::{
     ProjectionItemKind, SetQuantifier, SortDirection,
 };
 
-use crate::diagnostic::{Code, Span};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span};
 use crate::plan::{
     Aggregate, Aggregation, Column, Expr, ExprKind, Item, Projection, Slot, SortKey, Type,
 };
@@ -30,6 +30,8 @@ pub(super) enum Kind {
 struct Named {
     name: String,
     expr: Expr,
+    /// What is wrong with it, if it has no name where it needs one.
+    nameless: Option<Diagnostic>,
 }
 
 /// The items in their slots.
@@ -71,7 +73,14 @@ impl Compiler<'_> {
             Some(outer) => outer.overlaid(&placed.scope),
             None => placed.scope,
         };
-        let ((order, filter), (skip, limit)) = both(both(order, filter), both(skip, limit))?;
+        let settled = both(both(order, filter), both(skip, limit));
+        // Told together with what is wrong behind the items: neither is the reason for the other.
+        let nameless: Diagnostics = named.iter().filter_map(|it| it.nameless.clone()).collect();
+        let ((order, filter), (skip, limit)) = match settled {
+            Ok(settled) if nameless.is_empty() => settled,
+            Ok(_) => return Err(nameless),
+            Err(findings) => return Err(nameless.into_iter().chain(findings).collect()),
+        };
 
         let columns = named
             .into_iter()
@@ -104,7 +113,7 @@ impl Compiler<'_> {
         let lists = all(items.iter().map(|item| {
             let place = span(item.span);
             let named = self.item(item, kind)?;
-            for named in &named {
+            for named in named.iter().filter(|named| named.nameless.is_none()) {
                 if !seen.insert(named.name.clone()) {
                     let message = format!(
                         "two columns are called `{}`: rename one with AS",
@@ -125,19 +134,22 @@ impl Compiler<'_> {
             ProjectionItemKind::Expression { expression, alias } => (expression, alias),
             _ => return self.unsupported(place, "this kind of item"),
         };
+        let mut nameless = None;
         let name = match (alias, &syntax.kind) {
             (Some(alias), _) => alias.kind.text.clone(),
             (None, SyntaxKind::Variable(name)) => name.kind.text.clone(),
             (None, _) if kind == Kind::With => {
                 let text = self.source(span(syntax.span));
                 let message = format!("`{text}` needs a name in WITH: write `{text} AS name`");
-                return self.fail(Code::Syntax, place, message);
+                nameless = Some(self.finding(Code::Syntax, place, message));
+                text.to_owned()
             }
             (None, _) => self.source(span(syntax.span)).to_owned(),
         };
         Ok(vec![Named {
             name,
             expr: self.expression(syntax)?,
+            nameless,
         }])
     }
 
@@ -153,6 +165,7 @@ impl Compiler<'_> {
                     value_type: variable.value_type.clone(),
                     span: place,
                 },
+                nameless: None,
             })
             .collect();
         if all.is_empty() && kind == Kind::Return {

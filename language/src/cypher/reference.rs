@@ -65,7 +65,7 @@ pub(super) const CLAUSES: &[Line] = &[
     yes(
         "RETURN",
         "RETURN DISTINCT 1 AS x ORDER BY x SKIP 0 LIMIT 1",
-        "",
+        "null is last, and first with DESC",
     ),
     yes("UNWIND", "UNWIND [1, 2] AS x RETURN x", ""),
     yes(

@@ -23,9 +23,15 @@ struct Positions {
     edge_names: FxHashMap<String, usize>,
     properties: FxHashMap<PropertyId, (TypeId, usize)>,
     property_names: FxHashMap<TypeId, FxHashMap<String, usize>>,
+    /// What the text of an open graph declares.
+    declared: Option<Box<Schema>>,
 }
 
 impl Index {
+    pub(super) fn declared<'s>(&'s self, schema: &'s Schema) -> Option<&'s Schema> {
+        self.positions(schema).declared.as_deref()
+    }
+
     pub(super) fn node_type(&self, schema: &Schema, id: TypeId) -> Option<usize> {
         let found = self.positions(schema).node_types.get(&id).copied();
         believe(&schema.node_types, found, |node_type| node_type.id == id)
@@ -96,6 +102,7 @@ impl Positions {
             }
             positions.property_names.insert(type_id, names);
         }
+        positions.declared = super::open::declared(schema).map(Box::new);
         positions
     }
 }

@@ -68,24 +68,24 @@ impl Schema {
         Ok(schema)
     }
 
-    /// The schema of a graph of [`GraphType::Open`]: it declares nothing, everything appears as
-    /// data arrives.
+    /// The schema of a graph of [`GraphType::Open`]: labels, types and properties appear as data
+    /// arrives. What the text declares, holds for the labels and relationship types of these names
+    /// ([`Schema::declared`]); it may be empty.
     ///
     /// # Errors
-    /// As for [`Schema::parse`]; and a declaration is [`Code::Unsupported`] in an open graph.
+    /// As for [`Schema::parse`]; a key or a default is [`Code::Unsupported`] in an open graph.
     pub fn parse_open(text: &str) -> Result<Self, Diagnostics> {
-        let schema = Self::parse_any(text)?;
-        if schema.interfaces.is_empty() && schema.node_types.is_empty() {
-            return Ok(schema.opened());
+        let declared = Self::parse_any(text)?;
+        let findings = open::refused(text, &declared);
+        if !findings.is_empty() {
+            return Err(findings);
         }
-        let message = "declarations in an open graph are not supported yet: leave the schema empty";
-        let place = Span::new(0, 0);
-        Err(vec![Diagnostic::new(
-            Code::Unsupported,
-            text,
-            place,
-            message,
-        )])
+        let nothing = Self::parse_any("")?;
+        Ok(Self {
+            source: declared.source,
+            ..nothing
+        }
+        .opened())
     }
 
     fn parse_any(text: &str) -> Result<Self, Diagnostics> {

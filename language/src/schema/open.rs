@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::index::Index;
 use super::model::{EdgeType, NodeType, Property, PropertyId, PropertyType, Schema, TypeId};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span};
 
 /// The name of the node type that holds the nodes of an open graph.
 pub const OPEN_NODE: &str = "_Node";
@@ -63,6 +64,13 @@ impl Schema {
         })
     }
 
+    /// What the text of an open graph declares of labels and relationship types, as the schema that it
+    /// would be of a closed graph; `None` where it declares nothing, and for a closed graph.
+    #[must_use]
+    pub fn declared(&self) -> Option<&Self> {
+        self.index.declared(self)
+    }
+
     /// This schema for an open graph.
     pub(super) fn opened(mut self) -> Self {
         let mut property = |name: &str, value_type, nullable| {
@@ -112,6 +120,43 @@ impl Schema {
     }
 }
 
+/// See [`Schema::declared`]; parsed from the text.
+pub(super) fn declared(schema: &Schema) -> Option<Schema> {
+    let is_open = |node_type: &NodeType| node_type.name == OPEN_NODE;
+    if schema.source.is_empty() || !schema.node_types.iter().any(is_open) {
+        return None;
+    }
+    let declared = Schema::parse_any(&schema.source).ok()?;
+    (!declared.node_types.is_empty()).then_some(declared)
+}
+
+/// What no open graph can keep to, of what is declared.
+pub(super) fn refused(text: &str, declared: &Schema) -> Diagnostics {
+    let finding =
+        |message: String| Diagnostic::new(Code::Unsupported, text, Span::new(0, 0), message);
+    let keys = declared.node_types.iter().filter(|it| !it.key.is_empty());
+    let keys = keys.map(|node_type| {
+        let name = &node_type.name;
+        finding(format!(
+            "{name}: keys in an open graph are not supported yet: leave @key out"
+        ))
+    });
+    let nodes = declared.node_types.iter();
+    let nodes = nodes.map(|it| (&it.name, &it.properties));
+    let edges = declared.edge_types.iter();
+    let types = nodes.chain(edges.map(|it| (&it.name, &it.properties)));
+    let defaults = types.flat_map(|(name, properties)| {
+        let properties = properties.iter().filter(|it| it.default.is_some());
+        properties.map(move |property| (name, &property.name))
+    });
+    let defaults = defaults.map(|(name, property)| {
+        finding(format!(
+            "{name}.{property}: defaults in an open graph are not supported yet: leave @default out"
+        ))
+    });
+    keys.chain(defaults).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,5 +169,49 @@ mod tests {
         let closed = Schema::parse("node A { k: String @key }").expect("a valid schema");
         assert_eq!(closed.open(), None);
         assert!(Schema::parse("node _Node { k: String @key }").is_err());
+        assert_eq!(open.declared(), None);
+    }
+
+    #[test]
+    fn an_open_schema_keeps_what_it_declares_beside_its_tables() {
+        let text =
+            "node Person { name: String, age: I32? } edge KNOWS: Person -> Person { since: Date }";
+        let schema = Schema::parse_open(text).expect("declarations");
+        let names: Vec<_> = schema
+            .node_types
+            .iter()
+            .map(|it| it.name.as_str())
+            .collect();
+        assert_eq!(names, [OPEN_NODE]);
+        assert_eq!(
+            (schema.source.as_str(), schema.open().is_some()),
+            (text, true)
+        );
+        let declared = schema.declared().expect("some");
+        assert!(declared.node_type_named("Person").is_some());
+        assert!(declared.edge_type_named("KNOWS").is_some());
+        assert_eq!(declared.declared(), None);
+        // As it comes back from a log: from the text alone.
+        let stored = postcard_like(&schema);
+        assert_eq!(stored.declared(), schema.declared());
+        let empty = Schema::parse_open("// nothing").expect("a comment");
+        assert_eq!(empty.declared(), None);
+        let refused = |text: &str| {
+            let findings = Schema::parse_open(text).expect_err("refused");
+            findings[0].to_string()
+        };
+        assert_eq!(
+            refused("node A { k: String @key }"),
+            "1:1: unsupported: A: keys in an open graph are not supported yet: leave @key out"
+        );
+        assert_eq!(
+            refused("node A { k: String } edge E: A -> A { x: I64 @default(1) }"),
+            "1:1: unsupported: E.x: defaults in an open graph are not supported yet: leave @default out"
+        );
+    }
+
+    fn postcard_like(schema: &Schema) -> Schema {
+        let json = serde_json::to_string(schema).expect("stored");
+        serde_json::from_str(&json).expect("read")
     }
 }

@@ -77,7 +77,7 @@ fn every_problem_is_found_at_once_in_the_order_of_the_file() {
         ),
         @r#"
 policy file `a.cedar` does not fit the schema of Trellis:
-a.cedar:1:56: attribute `drafts` in context for Action::"audit_read" not found, and 22 more of the kind here (in a.cedar#one); did you mean `draft`?
+a.cedar:1:56: attribute `drafts` in context for Action::"audit_read" not found, and 23 more of the kind here (in a.cedar#one); did you mean `draft`?
 a.cedar:2:1: another policy of this file, at 1:1, has the id `one` too (in a.cedar#one)
 a.cedar:3:1: this is a template (it has `?principal` or `?resource`), which nothing here would fill; write a policy for a group instead
 a.cedar:4:63: attribute `size` on entity type `Graph` not found (in a.cedar#4); did you mean `tenant`?

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use storage_engine::Store;
 use storage_engine::doctor::{self, Depth, Severity};
 use uuid::Uuid;
 
@@ -64,11 +65,14 @@ pub(super) fn examine(file: &ConfigFile, snapshot: &Snapshot, depth: Depth) -> V
 
 fn diagnosed(graph: &Registration, uuid: Uuid, depth: Depth, part: &str) -> Finding {
     let place = graph.uri.canonical();
-    if uri::is_remote(place) {
-        let what = format!("it is reached, with the uuid {uuid}");
-        return Finding::new(Grade::Ok, part, what);
-    }
-    let diagnosis = match doctor::examine(place, depth) {
+    let store = match uri::is_remote(place) {
+        true => match Store::at(&place.to_string_lossy()) {
+            Ok(store) => store,
+            Err(error) => return Finding::new(Grade::Error, part, with_causes(&error)),
+        },
+        false => place.into(),
+    };
+    let diagnosis = match doctor::examine(store, depth) {
         Ok(diagnosis) => diagnosis,
         Err(error) => return Finding::new(Grade::Error, part, with_causes(&error)),
     };

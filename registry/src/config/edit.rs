@@ -23,7 +23,7 @@ mod prove;
 use serde_yaml::Value;
 
 use super::model::GraphEntry;
-use super::parse::without_mark;
+use super::yaml;
 use crate::GraphId;
 
 /// Why the text was left alone.
@@ -73,7 +73,7 @@ type Placement = Vec<Piece>;
 
 /// The text with the graph added, or why it cannot be.
 pub fn add_graph(text: &str, graph_id: &GraphId, entry: &GraphEntry) -> Result<String, EditError> {
-    let old: Value = serde_yaml::from_str(without_mark(text)).map_err(EditError::Unreadable)?;
+    let old = yaml::read(text).map_err(EditError::Unreadable)?;
     add_graph_to(text, &old, graph_id, entry)
 }
 
@@ -101,7 +101,7 @@ pub fn add_graph_to(
 
 /// The text with the graph's entry taken out, or why it cannot be. Comments above the entry stay.
 pub fn remove_graph(text: &str, graph_id: &GraphId) -> Result<String, EditError> {
-    let old: Value = serde_yaml::from_str(without_mark(text)).map_err(EditError::Unreadable)?;
+    let old = yaml::read(text).map_err(EditError::Unreadable)?;
     if !prove::names(&old, graph_id)? {
         return Err(EditError::Absent(graph_id.to_string()));
     }
@@ -126,7 +126,7 @@ pub fn update_graph(
     let before = stands(text).ok_or_else(|| EditError::Absent(graph_id.to_string()))?;
     let mut new = text.to_owned();
     for change in field::changes(&before, entry) {
-        let old: Value = serde_yaml::from_str(without_mark(&new)).map_err(EditError::Unreadable)?;
+        let old = yaml::read(&new).map_err(EditError::Unreadable)?;
         let intended = change.on(&old, graph_id)?;
         let placements = change.placements(&new, graph_id)?;
         new = first_proven(&new, &placements, |value| prove::equal(value, &intended))?;
@@ -149,7 +149,7 @@ fn first_proven(
         let Some(new) = apply(text, placement) else {
             continue;
         };
-        if serde_yaml::from_str::<Value>(without_mark(&new)).is_ok_and(|value| intended(&value)) {
+        if yaml::read(&new).is_ok_and(|value| intended(&value)) {
             return Ok(new);
         }
     }

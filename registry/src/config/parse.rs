@@ -21,6 +21,7 @@ use super::Problem;
 use super::model::{Auth, Config, GraphEntry, GraphKind, PolicyFile, Server, VERSION};
 use super::position::Positions;
 use super::shape::{self, Shape};
+use super::yaml;
 use crate::{GraphId, environment};
 
 /// A sound file: as YAML (what an edit is proven against) and typed.
@@ -35,19 +36,13 @@ pub struct Parsed {
 /// Reads the file's text; an error holds every problem found, in the order of the file where the
 /// place is known.
 pub fn parse(text: &str) -> Result<Parsed, Vec<Problem>> {
-    let value: Value =
-        serde_yaml::from_str(without_mark(text)).map_err(|error| vec![syntax(&error)])?;
+    let value = yaml::read(text).map_err(|error| vec![syntax(&error)])?;
     let mut findings = Findings::default();
     let config = read(&value, &mut findings);
     match (config, findings.0.is_empty()) {
         (Some(config), true) => Ok(Parsed { value, config }),
         _ => Err(findings.placed(text)),
     }
-}
-
-/// The text after a byte order mark, which the reader would count as a column of the first line.
-pub(crate) fn without_mark(text: &str) -> &str {
-    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// Problems found in a sound text later on, placed in it. Paths are segments.

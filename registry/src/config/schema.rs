@@ -91,6 +91,26 @@ mod tests {
         assert_eq!(schema["additionalProperties"], false);
     }
 
+    /// Editors say of the keys that may name variables that they may, and of no others.
+    #[test]
+    fn the_schema_says_where_variables_stand() {
+        let schema: Value = serde_json::from_str(&json_schema()).expect("JSON");
+        let definitions = schema["$defs"].as_object().expect("definitions");
+        let properties = definitions
+            .values()
+            .filter_map(|it| it["properties"].as_object());
+        let mut told: Vec<&str> = properties
+            .flatten()
+            .filter(|(_, property)| property.to_string().contains("${NAME}"))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let keys = crate::environment::KEYS.iter();
+        let mut expect: Vec<&str> = keys.filter_map(|key| key.rsplit('.').next()).collect();
+        told.sort_unstable();
+        expect.sort_unstable();
+        assert_eq!(told, expect);
+    }
+
     #[test]
     fn the_example_explains_every_key() {
         let example = concat!(

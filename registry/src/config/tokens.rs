@@ -44,7 +44,7 @@ pub fn read_as<T: DeserializeOwned>(path: &Path) -> Result<BTreeMap<String, T>, 
     };
     // JSON is YAML, so that one reader takes both. A map type would let the last of two entries
     // win; a YAML value refuses the second.
-    let document: serde_yaml::Value = serde_yaml::from_str(&text).map_err(malformed)?;
+    let document = super::yaml::read(&text).map_err(malformed)?;
     let entries: Option<BTreeMap<String, T>> =
         serde_yaml::from_value(document).map_err(malformed)?;
     Ok(entries.unwrap_or_default())

@@ -186,6 +186,49 @@ fn duplicates_and_bad_places_change_nothing() {
     }
 }
 
+/// Of what lies outside the roots nothing is told: a uri or a policy file there, or one that leads there and
+/// back, is refused in the same words whether anything is there or not.
+#[test]
+fn no_answer_tells_what_is_outside_the_roots() {
+    let place = Place::new(CONFIG);
+    fs::create_dir_all(place.base.join("secret/deep")).expect("created");
+    fs::write(place.base.join("secret/file"), "").expect("written");
+    symlink("../secret", place.base.join("data/escape")).expect("linked");
+    fs::write(
+        place.base.join("data/own.cedar"),
+        "permit (principal, action, resource);",
+    )
+    .expect("written");
+    let registry = place.open();
+    let told = |there: &str, back: &str| {
+        let path = there.to_owned() + back;
+        let policy = NewGraph {
+            policy_file: Some(path.clone()),
+            ..at("b", "../data/b")
+        };
+        [policy, at("b", &path)].map(|request| {
+            let error = registry.create(&permit(), request).expect_err("refused");
+            error.to_string().replace(there, "...")
+        })
+    };
+    for (there, not_there) in [
+        ("../secret/file", "../secret/none"),
+        ("../secret/deep", "../secret/none"),
+        ("../data/escape/file", "../data/escape/none"),
+        ("/etc/passwd", "/etc/none"),
+    ] {
+        for back in [
+            "",
+            "/x",
+            "/../../data/own.cedar",
+            "/x/../../../data/own.cedar",
+        ] {
+            assert_eq!(told(there, back), told(not_there, back), "{there}{back}");
+        }
+    }
+    assert_eq!(place.text(), CONFIG);
+}
+
 #[test]
 fn a_file_edited_by_hand_is_drift_and_stays() {
     let place = Place::new(CONFIG);

@@ -80,6 +80,7 @@ pub(crate) async fn run(
     let write = WriteRequest {
         request: Some(origin.request_id),
         deadline: limits.deadline,
+        in_place: true,
         ..asked.write
     };
     let prepared = prepared(app, permit, asked.texts, &limits).await?;

@@ -17,7 +17,13 @@ pub(crate) async fn run(
     let (reader, _) = app.reader(permit).await?;
     blocking(move || {
         let schema = reader.schema();
-        let (node_types, edge_types) = outcome::types(schema);
+        let (mut node_types, mut edge_types) = outcome::types(schema);
+        // Of an open graph: beside its two tables, what is declared of some labels and types.
+        if let Some(declared) = schema.declared() {
+            let (nodes, edges) = outcome::types(declared);
+            node_types.extend(nodes);
+            edge_types.extend(edges);
+        }
         Ok(SchemaResponse {
             source: schema.source.clone(),
             digest: hex::encode(Sha256::digest(schema.source.as_bytes())),

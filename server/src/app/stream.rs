@@ -36,8 +36,9 @@ pub(crate) struct Outlet<T> {
     pieces: mpsc::Sender<Result<Bytes, Error>>,
     end: oneshot::Sender<T>,
     cancelled: Arc<AtomicBool>,
-    /// The maker's place among those that run.
-    _slot: Arc<Slot>,
+    /// The maker's place among those that run. The few pieces that wait to be taken when it has ended keep
+    /// nobody from running.
+    _slot: Slot,
 }
 
 /// The answer's side. Dropping it stops the making.
@@ -45,11 +46,9 @@ pub(crate) struct Pieces<T> {
     pieces: mpsc::Receiver<Result<Bytes, Error>>,
     end: Option<oneshot::Receiver<T>>,
     _cancel: CancelOnDrop,
-    /// Held until the answer has been taken too: what waits to be taken is memory.
-    _slot: Arc<Slot>,
 }
 
-/// Both sides. `cancelled` is the flag that `cancel` sets; the place is given up with the last of them.
+/// Both sides. `cancelled` is the flag that `cancel` sets; the place is given up with the maker's.
 pub(crate) fn channel<T>(
     cancelled: Arc<AtomicBool>,
     cancel: CancelOnDrop,
@@ -57,18 +56,16 @@ pub(crate) fn channel<T>(
 ) -> (Outlet<T>, Pieces<T>) {
     let (sender, receiver) = mpsc::channel(WAITING);
     let (end, ended) = oneshot::channel();
-    let slot = Arc::new(slot);
     let outlet = Outlet {
         pieces: sender,
         end,
         cancelled,
-        _slot: slot.clone(),
+        _slot: slot,
     };
     let pieces = Pieces {
         pieces: receiver,
         end: Some(ended),
         _cancel: cancel,
-        _slot: slot,
     };
     (outlet, pieces)
 }
@@ -146,13 +143,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_place_is_kept_until_the_answer_is_taken() {
+    async fn the_place_is_given_up_when_the_answer_is_made() {
         let admission = Arc::default();
         let (outlet, pieces) = both_in(&admission).await;
         drop(outlet);
-        assert_eq!(admission.tally().0, 1);
-        drop(pieces);
         assert_eq!(admission.tally().0, 0);
+        drop(pieces);
         let (outlet, pieces) = both_in(&admission).await;
         drop(pieces);
         assert_eq!(admission.tally().0, 1);

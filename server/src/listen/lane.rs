@@ -1,12 +1,11 @@
-//! Threads that answer: each has a runtime of its own, and a connection stays with the one it was given
-//! to.
+//! Runtimes that answer, of one thread each: a connection stays with the one it was given to.
 //!
 //! On a runtime of several threads one that finds work wakes another to look for more, and whoever is
 //! free next goes on with a connection: a request of microseconds is on a core two or three times then,
-//! and each time may have to wake one that sleeps. Here its thread wakes once. The price is that nobody
-//! else answers while a thread is busy: what takes longer than a moment goes to a blocking thread.
+//! and each time may have to wake one that sleeps. Here one thread wakes, once. The price is that nobody
+//! else answers while it is busy: what takes longer than a moment goes to a blocking thread, or is done
+//! in place after another thread has taken over ([`tokio::task::block_in_place`]).
 
-use std::future::pending;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::pin::pin;
@@ -21,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::NO_ROOM;
 use super::crowd::Seat;
@@ -33,10 +32,12 @@ const HEAD_TIME: Duration = Duration::from_secs(30);
 const MAX_HEADERS: usize = 100;
 /// The most bytes of a request's head.
 const MAX_HEAD: usize = 64 << 10;
-/// Connections that wait until their thread takes them.
+/// Connections that wait until their runtime takes them.
 const ARRIVALS: usize = 256;
+/// Blocking threads for work that no connection waits for, such as folds.
+const BACKGROUND: usize = 64;
 
-/// A connection on its way to its thread.
+/// A connection on its way to its runtime.
 struct Arrival {
     stream: std::net::TcpStream,
     seat: Seat,
@@ -46,33 +47,48 @@ struct Arrival {
 /// One of a lane's connections, until dropped: how many there are is how many know of it.
 type Share = Arc<()>;
 
-/// A thread, as it is seen from outside.
+/// A runtime and its connections.
 struct Lane {
     arrivals: mpsc::Sender<Arrival>,
     share: Share,
+    serving: JoinHandle<()>,
+    runtime: Running,
 }
 
-/// All threads. When this is dropped every connection is cut.
+/// A runtime that ends without waiting. What still runs on its blocking threads is waited for by
+/// whoever closes the graphs.
+struct Running(Option<Runtime>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// All of them. When this is dropped every connection is cut.
 pub(super) struct Lanes {
     lanes: Vec<Lane>,
     /// Where the search for the least busy one begins.
     turn: usize,
     /// Says `true` when nobody comes any more and everybody is to leave.
     leaving: watch::Sender<bool>,
-    /// Closed when the last connection has ended.
-    working: mpsc::Receiver<()>,
 }
 
 impl Lanes {
-    pub(super) fn start(router: &Router, threads: NonZeroUsize) -> io::Result<Self> {
+    /// So many runtimes, for so many connections in all.
+    pub(super) fn start(
+        router: &Router,
+        threads: NonZeroUsize,
+        connections: usize,
+    ) -> io::Result<Self> {
         let (leaving, left) = watch::channel(false);
-        let (works, working) = mpsc::channel(1);
-        let lane = |number| start(number, router.clone(), left.clone(), works.clone());
+        let lane = |number| Lane::start(number, connections, router.clone(), left.clone());
         Ok(Self {
             lanes: (0..threads.get()).map(lane).collect::<io::Result<_>>()?,
             turn: 0,
             leaving,
-            working,
         })
     }
 
@@ -81,8 +97,8 @@ impl Lanes {
         self.lanes.iter().map(Lane::connections).sum()
     }
 
-    /// Gives a connection to the thread that has the fewest. An error when a thread has ended, which
-    /// only a defect can bring about.
+    /// Gives a connection to the runtime that has the fewest. An error when one has ended, which only
+    /// a defect can bring about.
     pub(super) fn admit(&mut self, stream: TcpStream, seat: Seat) -> io::Result<()> {
         let count = self.lanes.len();
         let in_turn = self.lanes.iter().cycle().skip(self.turn).take(count);
@@ -109,91 +125,71 @@ impl Lanes {
                 let _ = (&arrival.stream).write(NO_ROOM);
                 Ok(())
             }
-            Err(TrySendError::Closed(_)) => Err(io::Error::other("a thread has ended")),
+            Err(TrySendError::Closed(_)) => Err(io::Error::other("a runtime has ended")),
         }
     }
 
     /// Lets what has begun end.
-    pub(super) async fn end(mut self) {
-        self.lanes.clear();
-        // Nobody hears it when there is no thread.
+    pub(super) async fn end(self) {
+        // Nobody hears it when nobody is connected.
         let _ = self.leaving.send(true);
-        let _: Option<()> = self.working.recv().await;
+        let (mut ends, mut runtimes) = (Vec::new(), Vec::new());
+        for lane in self.lanes {
+            ends.push(lane.serving);
+            // Until all have ended: one may be carrying out the write of another's connection.
+            runtimes.push(lane.runtime);
+        }
+        for end in ends {
+            if let Err(error) = end.await {
+                tracing::error!(%error, "connections were cut by a defect");
+            }
+        }
     }
 }
 
 impl Lane {
+    fn start(
+        number: usize,
+        connections: usize,
+        router: Router,
+        left: watch::Receiver<bool>,
+    ) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            // Each connection keeps one at most: who takes over from a thread that blocks never waits.
+            .max_blocking_threads(connections + BACKGROUND)
+            .thread_name(format!("http-{number}"))
+            .enable_all()
+            .build()?;
+        let (arrivals, arriving) = mpsc::channel(ARRIVALS);
+        Ok(Self {
+            arrivals,
+            share: Share::default(),
+            serving: runtime.spawn(serve(arriving, router, left)),
+            runtime: Running(Some(runtime)),
+        })
+    }
+
     fn connections(&self) -> usize {
         Arc::strong_count(&self.share) - 1
     }
 }
 
-/// Starts one thread.
-fn start(
-    number: usize,
-    router: Router,
-    left: watch::Receiver<bool>,
-    works: mpsc::Sender<()>,
-) -> io::Result<Lane> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .thread_name(format!("http-{number}-blocking"))
-        .build()?;
-    let (arrivals, arriving) = mpsc::channel(ARRIVALS);
-    let thread = Thread {
-        arriving,
-        router,
-        left,
-    };
-    std::thread::Builder::new()
-        .name(format!("http-{number}"))
-        .spawn(move || thread.run(runtime, works))?;
-    Ok(Lane {
-        arrivals,
-        share: Share::default(),
-    })
-}
-
-/// A thread, as it sees itself.
-struct Thread {
-    arriving: mpsc::Receiver<Arrival>,
-    router: Router,
-    left: watch::Receiver<bool>,
-}
-
-impl Thread {
-    fn run(self, runtime: Runtime, works: mpsc::Sender<()>) {
-        let mut left = self.left.clone();
-        runtime.block_on(async {
-            tokio::select! {
-                () = self.serve(works) => {}
-                // There is nobody any more who would wait for the end.
-                () = async { while left.changed().await.is_ok() {} } => {}
-            }
-        });
-        // What still runs on its blocking threads is waited for by whoever closes the graphs.
-        runtime.shutdown_background();
-    }
-
-    /// Serves until nobody comes any more and everybody has left; never ends, for blocking threads
-    /// of this runtime may still carry out writes of other connections.
-    async fn serve(mut self, works: mpsc::Sender<()>) {
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                arrival = self.arriving.recv() => match arrival {
-                    Some(arrival) => {
-                        connections.spawn(connection(arrival, self.router.clone(), self.left.clone()));
-                    }
-                    None => break,
-                },
-            }
+/// Serves until nobody comes any more and everybody has left.
+async fn serve(mut arriving: mpsc::Receiver<Arrival>, router: Router, left: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            arrival = arriving.recv() => match arrival {
+                Some(arrival) => {
+                    connections.spawn(connection(arrival, router.clone(), left.clone()));
+                }
+                None => break,
+            },
         }
-        while connections.join_next().await.is_some() {}
-        drop(works);
-        pending().await
     }
+    while connections.join_next().await.is_some() {}
 }
 
 async fn connection(arrival: Arrival, router: Router, mut left: watch::Receiver<bool>) {

@@ -13,6 +13,7 @@ use super::Row;
 use super::context::{Context, size_of_value};
 use super::error::{ArithmeticProblem, ExecuteError};
 use super::functions::temporal;
+use super::grouping::{self, ByNodes};
 use super::operator::{Operator, variable};
 use super::operators;
 use super::pipeline::{Flow, MORE, Next, Stage};
@@ -32,6 +33,7 @@ pub(crate) enum Tally {
 pub(crate) struct AggregateStage<'a> {
     context: Context<'a>,
     aggregation: &'a Aggregation,
+    by_nodes: Option<ByNodes>,
     by_key: FxHashMap<GroupKey, usize>,
     groups: Vec<Group>,
     bytes: usize,
@@ -47,6 +49,7 @@ impl<'a> AggregateStage<'a> {
         let mut stage = Self {
             context,
             aggregation,
+            by_nodes: ByNodes::new(aggregation),
             by_key: FxHashMap::default(),
             groups: Vec::new(),
             bytes: 0,
@@ -147,6 +150,22 @@ impl<'a> AggregateStage<'a> {
         if self.aggregation.keys.is_empty() {
             return Ok(0);
         }
+        let by_nodes = self.by_nodes.as_ref();
+        let nodes = by_nodes.and_then(|by_nodes| by_nodes.nodes(row));
+        if let (Some(by_nodes), Some(nodes)) = (by_nodes, &nodes)
+            && let Some(place) = by_nodes.place(nodes)
+        {
+            return Ok(place);
+        }
+        let place = self.group_by_key(row)?;
+        if let (Some(by_nodes), Some(nodes)) = (&mut self.by_nodes, nodes) {
+            by_nodes.remember(nodes, place);
+            self.charge(grouping::ENTRY_BYTES)?;
+        }
+        Ok(place)
+    }
+
+    fn group_by_key(&mut self, row: &Row) -> Result<usize, ExecuteError> {
         let mut keys = Vec::with_capacity(self.aggregation.keys.len());
         for key in &self.aggregation.keys {
             keys.push(self.context.evaluate(&key.expr, row)?);
@@ -173,6 +192,7 @@ impl Stage for AggregateStage<'_> {
     }
 
     fn finish(&mut self, next: &mut Next<'_>) -> Result<(), ExecuteError> {
+        self.by_nodes = None;
         self.by_key = FxHashMap::default();
         let mut row = self.context.empty_row();
         for group in std::mem::take(&mut self.groups) {

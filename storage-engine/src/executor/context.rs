@@ -146,20 +146,14 @@ impl<'a> Statement<'a> {
 
     /// Looks at the clock and the cancel flag now.
     pub(crate) fn check(&self) -> Result<(), ExecuteError> {
-        if self.limits.cancelled.load(Ordering::Relaxed) {
-            return Err(ExecuteError::Cancelled);
-        }
-        if self.limits.deadline.is_none() && self.budget.is_none() {
-            return Ok(());
-        }
-        let now = Instant::now();
-        let over = |end: Option<Instant>| end.is_some_and(|end| now >= end);
-        if over(self.limits.deadline) {
-            Err(ExecuteError::Deadline)
-        } else if over(self.budget) {
-            Err(ExecuteError::OverBudget)
-        } else {
-            Ok(())
+        self.pace().check()
+    }
+
+    /// What tells any thread when to stop.
+    pub(crate) const fn pace(&self) -> Pace<'a> {
+        Pace {
+            limits: self.limits,
+            budget: self.budget,
         }
     }
 
@@ -182,6 +176,34 @@ impl<'a> Statement<'a> {
             return Err(ExecuteError::MemoryLimit { limit });
         }
         Ok(())
+    }
+}
+
+/// When a statement must stop: several threads may look at it.
+#[derive(Clone, Copy)]
+pub(crate) struct Pace<'a> {
+    limits: &'a Limits,
+    budget: Option<Instant>,
+}
+
+impl Pace<'_> {
+    /// Looks at the clock and the cancel flag now.
+    pub(crate) fn check(&self) -> Result<(), ExecuteError> {
+        if self.limits.cancelled.load(Ordering::Relaxed) {
+            return Err(ExecuteError::Cancelled);
+        }
+        if self.limits.deadline.is_none() && self.budget.is_none() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let over = |end: Option<Instant>| end.is_some_and(|end| now >= end);
+        if over(self.limits.deadline) {
+            Err(ExecuteError::Deadline)
+        } else if over(self.budget) {
+            Err(ExecuteError::OverBudget)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -29,6 +29,7 @@ mod evaluate;
 mod explain;
 mod fold;
 mod functions;
+mod grouping;
 mod matching;
 mod nested;
 mod operator;

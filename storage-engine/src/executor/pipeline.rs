@@ -68,8 +68,12 @@ pub(crate) struct Running<'a> {
 
 impl<'a> Running<'a> {
     fn new(stage: impl Stage + 'a) -> Self {
+        Self::boxed(Box::new(stage))
+    }
+
+    fn boxed(stage: Box<dyn Stage + 'a>) -> Self {
         Self {
-            stage: Box::new(stage),
+            stage,
             rows: 0,
             time: Duration::ZERO,
         }
@@ -117,7 +121,7 @@ pub(crate) fn stages<'a>(
                 if let Some((stage, matchings)) =
                     counting::stage(context, &clauses[place..], one_row && place == 0)?
                 {
-                    stages.push(Running::new(stage));
+                    stages.push(Running::boxed(stage));
                     grouped = place + matchings;
                     continue;
                 }

@@ -168,6 +168,16 @@ pub(crate) fn variables(expr: &Expr, out: &mut SlotSet) {
     }
 }
 
+/// Whether its value can be another one for the same variables, as far as is looked into.
+pub(crate) fn varies(expr: &Expr) -> bool {
+    let here = match &expr.kind {
+        ExprKind::Call { function, .. } => function.is_random(),
+        ExprKind::Subquery(_) => true,
+        _ => false,
+    };
+    here || expr.children().into_iter().any(varies)
+}
+
 /// Calls `visit` with each outermost expression of a clause.
 pub(crate) fn expressions(clause: &Clause, visit: &mut dyn FnMut(&Expr)) {
     match clause {

@@ -1,8 +1,8 @@
 //! The one way in: writes take turns, are checked in order, share one durable write.
 //!
-//! Of the callers that wait, one leads: on a blocking thread it takes write after write, runs each
-//! on the state that the writes before it leave (or takes over what was run ahead and still holds,
-//! see [`super::ahead`]), appends all their records as one frame of the log, publishes the snapshot,
+//! Of the callers that wait, one leads: on a thread that may block it takes write after write, runs
+//! each on the state that the writes before it leave (or takes over what was run ahead and still
+//! holds, see [`super::ahead`]), appends all their records as one frame of the log, publishes the snapshot,
 //! and only then answers. So the effect of a write equals that of running alone at its place in the
 //! log. One that fails leaves nothing: its working snapshot is dropped. Its answer waits with the
 //! others all the same: what it failed on may be the work of a neighbour that is not durable yet.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use journal::AppendError;
 use language::schema::TypeId;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -36,6 +37,11 @@ pub struct WriteRequest {
     pub deadline: Option<Instant>,
     /// About how many bytes of memory it holds while it waits.
     pub bytes: usize,
+    /// When nobody else leads, the caller's own thread carries it out, after another has taken over
+    /// what else that thread had to do: so nobody waits for a thread to wake. For a caller that is a
+    /// task by itself on a runtime of several threads, or of one that others take over from; anywhere
+    /// else it has no effect.
+    pub in_place: bool,
 }
 
 impl WriteRequest {
@@ -206,6 +212,14 @@ struct Waiting<'a, R, E: std::error::Error + 'static> {
     deadline: Option<Instant>,
     /// Nobody leads: the caller is to see to it.
     leads: bool,
+    /// And may do so by itself.
+    in_place: bool,
+}
+
+/// Whether this thread may block, because another goes on with what it has to do.
+fn others_take_over() -> bool {
+    Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
 /// A place in a line; taken out of it when the caller goes away.
@@ -311,21 +325,32 @@ impl Graph {
         E: std::error::Error + Send + 'static,
     {
         let mut waiting = self.enter(request, None, work)?;
-        if waiting.leads {
-            let answer = &mut waiting.answer;
-            let mut own = None;
-            Lead::new(self.inner.clone()).run_until(&mut || {
-                own = own.take().or_else(|| answer.try_recv().ok());
-                own.is_some()
-            });
-            if let Some(answer) = own {
-                waiting.turn.answered = true;
-                return answer;
-            }
+        if waiting.leads
+            && let Some(answer) = self.lead_until_answered(&mut waiting)
+        {
+            return answer;
         }
         let answer = waiting.answer.blocking_recv();
         waiting.turn.answered = true;
         answer.unwrap_or(Err(CommitError::Panicked))
+    }
+
+    /// Leads until the write is answered; `None` when it went to a thread beside this one.
+    fn lead_until_answered<R, E>(
+        &self,
+        waiting: &mut Waiting<'_, R, E>,
+    ) -> Option<Result<Written<R>, CommitError<E>>>
+    where
+        E: std::error::Error + Send + 'static,
+    {
+        let answer = &mut waiting.answer;
+        let mut own = None;
+        Lead::new(self.inner.clone()).run_until(&mut || {
+            own = own.take().or_else(|| answer.try_recv().ok());
+            own.is_some()
+        });
+        waiting.turn.answered = own.is_some();
+        own
     }
 
     /// Puts a write in its line.
@@ -353,6 +378,7 @@ impl Graph {
             reply,
         };
         let (principal, deadline) = (place.principal.clone(), request.deadline);
+        let in_place = request.in_place;
         let job = Job {
             request,
             key,
@@ -372,24 +398,32 @@ impl Graph {
             answer,
             deadline,
             leads,
+            in_place,
         })
     }
 
-    async fn wait<R, E>(&self, waiting: Waiting<'_, R, E>) -> Result<Written<R>, CommitError<E>>
+    async fn wait<R, E>(&self, mut waiting: Waiting<'_, R, E>) -> Result<Written<R>, CommitError<E>>
     where
         E: std::error::Error + Send + 'static,
     {
+        if waiting.leads {
+            if waiting.in_place && others_take_over() {
+                let lead = || self.lead_until_answered(&mut waiting);
+                if let Some(answer) = tokio::task::block_in_place(lead) {
+                    return answer;
+                }
+            } else {
+                // A runtime that is shutting down drops it here and now, and it tells those who wait.
+                let lead = Lead::new(self.inner.clone());
+                super::ahead::in_background(move || lead.run());
+            }
+        }
         let Waiting {
             mut turn,
             answer,
             deadline,
-            leads,
+            ..
         } = waiting;
-        if leads {
-            // A runtime that is shutting down drops it here and now, and it tells those who wait.
-            let lead = Lead::new(self.inner.clone());
-            super::ahead::in_background(move || lead.run());
-        }
         let mut answer = pin!(answer);
         if let Some(deadline) = deadline {
             let in_time = tokio::time::timeout_at(deadline.into(), &mut answer).await;

@@ -352,7 +352,9 @@ pub fn parse(
     }
     let present: u64 = snapshot.tables().map(|rows| rows.count).sum();
     let emptied = mode == Mode::Overwrite && present > EMPTIED_BY_ROW;
-    let by_row = mode == Mode::Merge || head.len() <= source.by_row && !emptied;
+    // What an open graph declares is looked at row by row.
+    let declared = snapshot.schema().declared().is_some();
+    let by_row = mode == Mode::Merge || declared || head.len() <= source.by_row && !emptied;
     let whole = Cursor::new(head).chain(input);
     if by_row {
         let rows = parse_rows(BufReader::new(whole), snapshot.schema())?;

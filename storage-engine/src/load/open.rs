@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use language::schema::{OpenTypes, PropertyType};
+use language::schema::{OpenTypes, Property, PropertyType, Schema};
 use language::value::{EdgeRef, Value};
 use serde_json::{Map, Value as Json};
 
@@ -17,9 +17,15 @@ use crate::identity::ID;
 use crate::snapshot::Snapshot;
 
 /// Reads a line, or says what is wrong with it.
-pub(super) fn read(record: Line, line: u64, open: OpenTypes) -> Result<Record, String> {
+pub(super) fn read(
+    record: Line,
+    line: u64,
+    open: OpenTypes,
+    declared: Option<&Schema>,
+) -> Result<Record, String> {
     let given = given(&record)?;
-    let properties = properties(record.data)?;
+    let declared = declarations(&record, declared);
+    let properties = properties(record.data, &declared)?;
     match (record.edge, record.from, record.to) {
         (None, None, None) => {
             let labels = match (record.node, record.labels) {
@@ -82,10 +88,47 @@ fn given(record: &Line) -> Result<Option<Arc<str>>, String> {
         .transpose()
 }
 
-fn properties(data: Map<String, Json>) -> Result<Value, String> {
-    PropertyType::Map
-        .parse_json(&Json::Object(data))
-        .map_err(|error| error.to_string())
+/// What is declared of an element, by its labels or its type.
+fn declarations<'d>(record: &Line, declared: Option<&'d Schema>) -> Vec<&'d Property> {
+    let Some(declared) = declared else {
+        return Vec::new();
+    };
+    let labels = record.node.iter().chain(record.labels.iter().flatten());
+    let nodes = labels.filter_map(|label| Some(&declared.node_type_named(label)?.properties));
+    let edge = record.edge.iter();
+    let edge = edge.filter_map(|name| Some(&declared.edge_type_named(name)?.properties));
+    nodes.chain(edge).flatten().collect()
+}
+
+/// The properties as a map. A declared one is read as in a closed graph, unless it is an object: then it
+/// says itself what it is.
+fn properties(data: Map<String, Json>, declared: &[&Property]) -> Result<Value, String> {
+    let mut typed = Vec::new();
+    let mut rest = Map::new();
+    for (name, json) in data {
+        let known = declared.iter().find(|property| property.name == name);
+        match known.filter(|_| !json.is_null() && !json.is_object()) {
+            Some(property) => {
+                let value = property.accept_json(&json);
+                typed.push((
+                    name,
+                    value.map_err(|error| format!("{}: {error}", property.name))?,
+                ));
+            }
+            None => drop(rest.insert(name, json)),
+        }
+    }
+    let rest = PropertyType::Map
+        .parse_json(&Json::Object(rest))
+        .map_err(|error| error.to_string())?;
+    match rest {
+        Value::Map(map) if !typed.is_empty() => {
+            let mut map = Arc::unwrap_or_clone(map);
+            map.extend(typed);
+            Ok(Value::Map(Arc::new(map)))
+        }
+        rest => Ok(rest),
+    }
 }
 
 /// Whether an edge has the type that a record names; edges of a closed graph always do.

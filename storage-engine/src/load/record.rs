@@ -48,7 +48,7 @@ impl Record {
 pub(super) fn read(bytes: &[u8], line: u64, schema: &Schema) -> Result<Record, String> {
     let record: Line = serde_json::from_slice(bytes).map_err(|error| describe(&error))?;
     if let Some(open) = schema.open() {
-        return super::open::read(record, line, open);
+        return super::open::read(record, line, open, schema.declared());
     }
     if record.labels.is_some() || record.id.is_some() {
         return Err("`labels` and `id` beside `data` belong to open graphs".to_owned());

@@ -2,6 +2,7 @@
 
 use std::io::{BufReader, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use arrow_array::builder::LargeStringBuilder;
@@ -16,12 +17,16 @@ use super::gather::{Block, Gathered, Gatherer};
 use super::index::NodeIndexes;
 use super::part::{Given, PartBuilder};
 use super::{
-    EdgeRecord, End, Errors, Format, Input, LineError, MAX_ERRORS, NodeRecord, Rows, pipeline,
+    EdgeRecord, End, Errors, Format, Input, LineError, MAX_ERRORS, MAX_LINE, NodeRecord, Rows,
+    pipeline,
 };
 use crate::keys;
 
 /// Rows of a batch.
 const ROWS: usize = 16 << 10;
+
+/// Bytes of text of a batch, more or less: rows may be long.
+const BATCH: usize = 16 << 20;
 
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 20;
@@ -90,7 +95,13 @@ fn arrow(input: Input) -> Result<Batches, String> {
 }
 
 fn csv(input: Input) -> Result<Batches, String> {
-    let mut reader = csv::ReaderBuilder::new().from_reader(BufReader::with_capacity(BUFFER, input));
+    let since = Arc::<AtomicU64>::default();
+    let counted = Counted {
+        input,
+        since: since.clone(),
+    };
+    let counted = BufReader::with_capacity(BUFFER, counted);
+    let mut reader = csv::ReaderBuilder::new().from_reader(counted);
     let header = reader.headers().map_err(|error| unreadable_csv(&error))?;
     let fields = header
         .iter()
@@ -98,6 +109,7 @@ fn csv(input: Input) -> Result<Batches, String> {
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let rows = CsvRows {
         reader,
+        since,
         schema: schema.clone(),
     };
     Ok(Batches {
@@ -111,9 +123,30 @@ fn unreadable_csv(error: &csv::Error) -> String {
     format!("not readable as CSV: {error}")
 }
 
+/// An input that ends with an error when a row does not end.
+struct Counted<R> {
+    input: R,
+    since: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        let since = self.since.fetch_add(read as u64, Ordering::Relaxed);
+        // What is read ahead of a row counts as its own.
+        if since > MAX_LINE {
+            let words = format!("a row is longer than {MAX_LINE} bytes");
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, words));
+        }
+        Ok(read)
+    }
+}
+
 /// The rows of a CSV file, as text.
 struct CsvRows<R> {
     reader: csv::Reader<R>,
+    /// Bytes that were read since the row before.
+    since: Arc<AtomicU64>,
     schema: SchemaRef,
 }
 
@@ -124,13 +157,15 @@ impl<R: Read> Iterator for CsvRows<R> {
         let fields = self.schema.fields().iter();
         let mut columns: Vec<_> = fields.map(|_| LargeStringBuilder::new()).collect();
         let mut record = csv::StringRecord::new();
-        let mut rows = 0;
-        while rows < ROWS {
+        let (mut rows, mut bytes) = (0, 0);
+        while rows < ROWS && bytes < BATCH {
+            self.since.store(0, Ordering::Relaxed);
             match self.reader.read_record(&mut record) {
                 Ok(true) => rows += 1,
                 Ok(false) => break,
                 Err(error) => return Some(Err(unreadable_csv(&error))),
             }
+            bytes += record.as_slice().len();
             for (column, text) in columns.iter_mut().zip(&record) {
                 column.append_value(text);
             }

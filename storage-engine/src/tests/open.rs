@@ -7,9 +7,9 @@ use language::schema::Schema;
 use language::value::Value;
 use tempfile::TempDir;
 
-use super::transfer::{export, load};
+use super::transfer::{by_columns, export, load, load_from};
 use crate::executor::{self, ExecuteError, Limits, Parameters};
-use crate::load::Mode;
+use crate::load::{Mode, Source};
 use crate::{Graph, NewGraph, Options, Snapshot, Transaction, WriteRequest};
 
 fn graph(folder: &Path) -> Graph {
@@ -187,4 +187,133 @@ fn a_change_counts_the_properties_that_it_sets() {
     );
     assert_eq!(counted("MATCH (n:A) SET n.x = 3, n:C"), 1);
     assert_eq!(counted("MATCH (n:A) SET n = {y: 5}"), 2);
+}
+
+const DECLARED: &str = "node Person { name: String, age: F64? }
+    node Admin { level: I32 }
+    edge KNOWS: Person -> Person { since: Date? }";
+
+fn declared(folder: &Path) -> Graph {
+    let schema = Schema::parse_open(DECLARED).expect("declarations");
+    Graph::create(folder, NewGraph::new(schema, "test")).expect("created");
+    Graph::open(folder, Options::default()).expect("opened")
+}
+
+/// What a write is refused with; nothing of it is there afterwards.
+fn refused(graph: &Graph, text: &str) -> String {
+    let before = export(&graph.snapshot());
+    let plan = cypher::compile(text, graph.snapshot().schema()).expect(text);
+    let work = move |transaction: &mut Transaction| -> Result<(), ExecuteError> {
+        let (parameters, limits) = (Parameters::new(), Limits::default());
+        let mut sink = |_: &[Value]| std::ops::ControlFlow::Continue(());
+        executor::write(&plan, &parameters, transaction, &limits, &mut sink)?;
+        transaction.end_statement().map_err(ExecuteError::from)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let written = runtime
+        .expect("a runtime")
+        .block_on(graph.write(WriteRequest::by("test"), work));
+    assert_eq!(export(&graph.snapshot()), before, "{text}");
+    match written.expect_err(text) {
+        crate::CommitError::Work(error) => error.to_string(),
+        other => panic!("{text}: {other}"),
+    }
+}
+
+#[test]
+fn declared_labels_and_types_are_kept_to() {
+    let home = TempDir::new().expect("a temporary folder");
+    let folder = home.path().join("g");
+    let graph = declared(&folder);
+    write(
+        &graph,
+        "CREATE (a:Person {name: 'Ada', age: 36, other: [1]}), (b:Robot {name: 1}),
+         (a)-[:KNOWS {since: date('2020-01-01')}]->(:Person:Admin {name: 'Bob', level: 1}),
+         (a)-[:LIKES {since: 'ever'}]->(b)",
+    );
+    // A whole number where a float is declared is one.
+    let ages = rows(&graph.snapshot(), "MATCH (n {name: 'Ada'}) RETURN n.age");
+    assert_eq!(ages, [[Value::Float(36.0)]]);
+    // Within a statement it may be otherwise.
+    write(&graph, "CREATE (c:Person) SET c.name = 'Cy'");
+    let cases = [
+        ("CREATE (:Person {age: 1.0})", "Person.name is required"),
+        ("CREATE (:Person {name: 1})", "Person.name"),
+        (
+            "CREATE (:Person:Admin {name: 'x', level: 5000000000})",
+            "Admin.level",
+        ),
+        ("MATCH (n:Robot) SET n:Person", "Person.name"),
+        ("MATCH (n:Person) SET n.age = 'old'", "Person.age"),
+        ("MATCH (n:Person) REMOVE n.name", "Person.name is required"),
+        ("MATCH (n:Person) SET n = {}", "Person.name is required"),
+        (
+            "MATCH (n:Robot), (m:Person) CREATE (m)-[:KNOWS]->(n)",
+            "KNOWS",
+        ),
+        ("MATCH ()-[k:KNOWS]->() SET k.since = 1", "KNOWS.since"),
+        ("MATCH (n:Admin) REMOVE n:Person", "KNOWS"),
+        ("MERGE (:Person {age: 2.0})", "Person.name is required"),
+    ];
+    for (text, expected) in cases {
+        let words = refused(&graph, text);
+        assert!(words.contains(expected), "{text}: {words}");
+    }
+    // Without the edge the label may go.
+    write(
+        &graph,
+        "MATCH (n:Admin)<-[k:KNOWS]-() DELETE k REMOVE n:Person",
+    );
+    // Export, load, a fold and another process have the same.
+    let exported = export(&graph.snapshot());
+    graph.fold().expect("folded");
+    drop(graph);
+    let graph = Graph::open(&folder, Options::default()).expect("opened");
+    assert_eq!(export(&graph.snapshot()), exported);
+    assert!(refused(&graph, "CREATE (:Person)").contains("Person.name is required"));
+    let copy = declared(&home.path().join("copy"));
+    load(&copy, &exported, Mode::Append).expect("loaded");
+    assert_eq!(export(&copy.snapshot()), exported);
+}
+
+#[test]
+fn a_load_is_held_to_declarations_by_line() {
+    let home = TempDir::new().expect("a temporary folder");
+    let graph = declared(&home.path().join("g"));
+    let lines = r#"
+{"type":"Person","data":{"id":"a","name":"A"}}
+{"type":"Person","data":{"id":"b"}}
+{"labels":["Person","Admin"],"data":{"id":"c","name":"C","level":"high"}}
+{"type":"Robot","data":{"id":"r"}}
+{"edge":"KNOWS","from":"a","to":"r"}
+{"edge":"KNOWS","from":"a","to":"a","data":{"since":"2020-13-01"}}"#;
+    for source in [
+        Source::lines(Mode::Append),
+        by_columns(Mode::Append),
+        Source::lines(Mode::Merge),
+    ] {
+        let errors = load_from(&graph, lines, &source).expect_err("wrong");
+        let lines: Vec<u64> = errors.iter().map(|error| error.line).collect();
+        // What is wrong with lines by themselves is told before anything is put.
+        assert_eq!(lines, [4, 7], "{errors:?}");
+    }
+    let some: Vec<&str> = lines
+        .lines()
+        .filter(|line| !line.contains("high") && !line.contains("13-01"))
+        .collect();
+    let some = some.join("\n");
+    for source in [Source::lines(Mode::Append), by_columns(Mode::Append)] {
+        let errors = load_from(&graph, some.as_str(), &source).expect_err("wrong");
+        let lines: Vec<u64> = errors.iter().map(|error| error.line).collect();
+        assert_eq!(lines, [3, 5], "{errors:?}");
+    }
+    assert_eq!(export(&graph.snapshot()), "");
+    let fine = r#"{"type":"Person","data":{"id":"a","name":"A","age":1}}
+{"edge":"KNOWS","from":"a","to":"a","data":{"since":"2020-12-01"}}"#;
+    load_from(&graph, fine, &by_columns(Mode::Append)).expect("loaded");
+    let found = rows(
+        &graph.snapshot(),
+        "MATCH (n)-[k]->() RETURN n.age, k.since.year",
+    );
+    assert_eq!(found, [[Value::Float(1.0), Value::Int(2020)]]);
 }

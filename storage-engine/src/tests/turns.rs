@@ -17,6 +17,7 @@ use super::Fixture;
 use crate::executor::{self, ExecuteError, Limits, Parameters};
 use crate::{CommitError, Graph, Options, Transaction, Work, WriteError, WriteRequest, Written};
 
+mod in_place;
 mod reserved;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;

@@ -21,6 +21,12 @@ impl Weight for u8 {
     }
 }
 
+impl Weight for u32 {
+    fn number(self) -> u64 {
+        u64::from(self)
+    }
+}
+
 impl Weight for u64 {
     fn number(self) -> u64 {
         self
@@ -70,6 +76,55 @@ impl Adjacency {
         })
     }
 
+    /// Calls `visit` with the far ends of a regular node's links.
+    pub(crate) fn each_far(&self, from: u64, mut visit: impl FnMut(u64)) {
+        for held in self.levels.iter() {
+            let level = &*held.level;
+            let range = level.range(from);
+            match &level.far {
+                Numbers::Narrow { base, offsets } => {
+                    let far = offsets.get(range).unwrap_or_default();
+                    far.iter()
+                        .for_each(|offset| visit(base + u64::from(*offset)));
+                }
+                far => range
+                    .filter_map(|index| far.get(index))
+                    .for_each(&mut visit),
+            }
+        }
+    }
+
+    /// The sum, over all nodes, of the product of how many links each has here and in `other`, when both
+    /// are one level that can be read as it lies. Right but for irregular nodes of either.
+    pub(crate) fn product(&self, other: &Self) -> Option<u64> {
+        let ([one], [other]) = (&*self.levels, &*other.levels) else {
+            return None;
+        };
+        let (first, offsets) = one.level.dense()?;
+        let (other_first, others) = other.level.dense()?;
+        let begin = first.max(other_first);
+        let offsets = offsets.get(usize::try_from(begin - first).ok()?..)?;
+        let others = others.get(usize::try_from(begin - other_first).ok()?..)?;
+        let count = offsets.len().min(others.len());
+        let (offsets, others) = (offsets.get(..count)?, others.get(..count)?);
+        let starts = offsets.iter().zip(others);
+        let ends = offsets.iter().skip(1).zip(others.iter().skip(1));
+        // At most 2^32 links here, each times at most 2^32 there.
+        Some(
+            starts
+                .zip(ends)
+                .fold(0, |sum, ((start, other_start), (end, other_end))| {
+                    sum + u64::from(end - start) * u64::from(other_end - other_start)
+                }),
+        )
+    }
+
+    /// How many links of a node stand in the levels.
+    pub(crate) fn degree_in_levels(&self, from: u64) -> u64 {
+        let levels = self.levels.iter();
+        levels.map(|held| held.level.range(from).len() as u64).sum()
+    }
+
     /// Links from a node to itself, those of edges that are gone included. Only of a type whose ends
     /// are of one type: else a node and itself are two.
     pub(crate) fn loops(&self) -> impl Iterator<Item = Link> + '_ {
@@ -80,6 +135,14 @@ impl Adjacency {
 }
 
 impl Level {
+    /// The first node and the offsets, when nodes are without holes and offsets of four bytes.
+    fn dense(&self) -> Option<(u64, &[u32])> {
+        match (&self.nodes, &self.offsets) {
+            (Nodes::Dense(first), Numbers::Narrow { offsets, .. }) => Some((*first, offsets)),
+            _ => None,
+        }
+    }
+
     fn add_degrees(&self, first: u64, degrees: &mut [u32]) {
         match &self.nodes {
             Nodes::Dense(base) => {
@@ -192,6 +255,11 @@ mod tests {
             };
             assert_eq!(adjacency.sum(5, weights), 2);
 
+            let mut far = Vec::new();
+            adjacency.each_far(5, |node| far.push(node));
+            assert_eq!(far, [7, 5, 6]);
+            assert_eq!(adjacency.degree_in_levels(5), 3);
+
             assert!(adjacency.is_regular(6) && adjacency.irregular().next().is_none());
             adjacency.add(6, Link { edge: 8, node: 6 });
             adjacency.lose(5);
@@ -208,5 +276,27 @@ mod tests {
             loops.retain(|edge| *edge != 2);
             assert_eq!(loops, [5, 7, 8]);
         }
+    }
+
+    #[test]
+    fn the_product_of_degrees_is_that_of_all_nodes() {
+        let edges = [
+            (1, 5, 7),
+            (2, 5, 5),
+            (3, 6, 5),
+            (4, 8, 9),
+            (5, 9, 4),
+            (6, 5, 8),
+        ];
+        let outgoing = Adjacency::build(edges.into_iter());
+        let incoming = Adjacency::build(edges.into_iter().map(|(edge, from, to)| (edge, to, from)));
+        let expected: u64 = (0..20)
+            .map(|id| outgoing.degree(id) * incoming.degree(id))
+            .sum();
+        assert_eq!(outgoing.product(&incoming), Some(expected));
+        assert_eq!(incoming.product(&outgoing), Some(expected));
+        assert!(expected > 0);
+        let far = [(1, 5, 7), (2, 1_000_000, 7)];
+        assert_eq!(Adjacency::build(far.into_iter()).product(&incoming), None);
     }
 }

@@ -7,7 +7,7 @@ Times are nanoseconds around the call of the peer's Python binding. Queries are 
 queries.rs, in each peer's own words, with keys as integers; parameters are bound where that is not
 slower for the peer (kuzu 0.11.3 scans a table whose key is a parameter).
 """
-import json, os, subprocess, sys, time, warnings
+import json, os, subprocess, sys, threading, time, warnings
 
 warnings.simplefilter("ignore")
 NAME, FOLDER = sys.argv[1], sys.argv[2]
@@ -43,6 +43,9 @@ class Cypher:
         "all_2walks": "MATCH (a:Person)-[:Follows]->(b:Person)-[:Follows]->(c:Person) RETURN count(*)",
         "all_2walks_filtered": "MATCH (a:Person)-[:Follows]->(b:Person)-[:Follows]->(c:Person) WHERE b.age < 50 AND c.age > 25 RETURN count(*)",
         "interest_city_top5": "MATCH (p:Person)-[:HasInterest]->(i:Interest) WHERE i.name = 'Tennis' AND p.gender = 'female' WITH p MATCH (p)-[:LivesIn]->(c:City) RETURN c.id, count(p.id) AS n ORDER BY n DESC, c.id LIMIT 5",
+        "triangles": "MATCH (a:Person)-[:Follows]->(b:Person)-[:Follows]->(c:Person)-[:Follows]->(a) RETURN count(*)",
+        "reach_1_to_4": "MATCH (p:Person {id: $k})-[:Follows*1..4]->(f:Person) RETURN count(DISTINCT f.id)",
+        "city_average": "MATCH (p:Person)-[:LivesIn]->(c:City) WHERE p.age >= $k RETURN c.id, avg(p.age) AS a, count(p.id) AS n ORDER BY n DESC, c.id LIMIT 5",
         "shortest_path": "MATCH p = (a:Person {id: $a})-[:Follows* SHORTEST 1..8]->(b:Person {id: $b}) RETURN length(p)",
     }
 
@@ -55,6 +58,7 @@ class Cypher:
     def open(self):
         self.database = self.module.Database(self.path)
         self.connection = self.module.Connection(self.database)
+        self.connection.set_query_timeout(PATIENCE_S * 1000)
         self.prepared = {}
 
     def run(self, text, parameters=None):
@@ -154,6 +158,10 @@ class Sql:
         "all_2walks": "SELECT count(*) FROM follows a JOIN follows b ON a.dst = b.src",
         "all_2walks_filtered": "SELECT count(*) FROM follows f1 JOIN person b ON b.id = f1.dst JOIN follows f2 ON f2.src = b.id JOIN person c ON c.id = f2.dst WHERE b.age < 50 AND c.age > 25",
         "interest_city_top5": "SELECT l.dst, count(*) n FROM person p JOIN has_interest h ON h.src = p.id JOIN interest i ON i.id = h.dst JOIN lives_in l ON l.src = p.id WHERE i.name = 'Tennis' AND p.gender = 'female' GROUP BY l.dst ORDER BY n DESC, l.dst LIMIT 5",
+        "triangles": "SELECT count(*) FROM follows a JOIN follows b ON b.src = a.dst JOIN follows c ON c.src = b.dst AND c.dst = a.src",
+        # A step at a time, each node once a step: not every walk.
+        "reach_1_to_4": "WITH RECURSIVE b(n, d) AS (SELECT dst, 1 FROM follows WHERE src = ? UNION SELECT f.dst, b.d + 1 FROM b JOIN follows f ON f.src = b.n WHERE b.d < 4) SELECT count(DISTINCT n) FROM b",
+        "city_average": "SELECT l.dst, avg(p.age), count(*) n FROM person p JOIN lives_in l ON l.src = p.id WHERE p.age >= ? GROUP BY l.dst ORDER BY n DESC, l.dst LIMIT 5",
     }
     TABLES = ("person", "city", "interest"), ("follows", "lives_in", "has_interest")
 
@@ -176,8 +184,15 @@ class Sql:
         return self.connection.execute(text, parameters).fetchall()
 
     def patiently(self, text, parameters):
-        self.deadline = now() + PATIENCE_S * 1_000_000_000
-        return self.run(text, parameters)
+        if NAME == "sqlite":
+            self.deadline = now() + PATIENCE_S * 1_000_000_000
+            return self.run(text, parameters)
+        bell = threading.Timer(PATIENCE_S, self.connection.interrupt)
+        bell.start()
+        try:
+            return self.run(text, parameters)
+        finally:
+            bell.cancel()
 
     def crowd(self, command):
         self.run("CREATE TABLE person(id INTEGER PRIMARY KEY, name TEXT, age INT)")

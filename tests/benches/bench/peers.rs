@@ -43,19 +43,31 @@ impl Peers {
     pub(crate) fn data(&self, shared: &Path, persons: usize) -> Result<PathBuf, Failure> {
         let folder = self.cache.join(format!("data-{persons}"));
         // The last that is written.
-        if folder.join("manifest.json").is_file() {
-            return Ok(folder);
+        if !folder.join("manifest.json").is_file() {
+            self.generate(shared, &folder, persons)?;
         }
+        if !folder.join("answers.json").is_file() {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/bench/answers.py");
+            succeed(self.python()?.arg(script).arg(&folder))?;
+        }
+        Ok(folder)
+    }
+
+    fn generate(&self, shared: &Path, folder: &Path, persons: usize) -> Result<(), Failure> {
         let generator = shared.join("gen.py");
         if !generator.is_file() {
             return Err(format!("there is no {}", generator.display()).into());
         }
         let mut command = self.python()?;
-        command.arg(generator).arg("--out").arg(&folder);
-        let status = command.args(["--persons", &persons.to_string()]).status()?;
-        match status.success() {
-            true => Ok(folder),
-            false => Err(format!("the generator ended with {status}").into()),
-        }
+        command.arg(generator).arg("--out").arg(folder);
+        succeed(command.args(["--persons", &persons.to_string()]))
+    }
+}
+
+fn succeed(command: &mut Command) -> Result<(), Failure> {
+    let status = command.status()?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("{command:?} ended with {status}").into()),
     }
 }

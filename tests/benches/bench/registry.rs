@@ -192,8 +192,8 @@ fn creates_among_many(bench: &mut Bench, many: &Server) -> Result<(), Failure> {
     let alone = others(many, Instant::now() + ALONE, &never)?;
     let mut ours = Samples::default();
     let done = AtomicBool::new(false);
+    let patience = Instant::now() + 60 * ALONE;
     let meanwhile = std::thread::scope(|scope| {
-        let patience = Instant::now() + 60 * ALONE;
         let others = scope.spawn(|| others(many, patience, &done));
         let made = (0..bench.count(CREATES_AMONG_MANY, CREATES_AMONG_MANY / 3))
             .try_for_each(|number| create(&mut client, &format!("more-{number}"), &mut ours));

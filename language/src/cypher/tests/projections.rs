@@ -166,6 +166,10 @@ fn projections_that_are_refused() {
     check!("MATCH (p:Person) WITH p.name AS n RETURN p.age", @"1:42: unknown_variable: there is no variable `p` here");
     check!("MATCH (n:Person) RETURN n.name, n.name", @"1:33: duplicate_name: two columns are called `n.name`: rename one with AS");
     check!("MATCH (n:Person) WITH n.name RETURN 1", @"1:23: syntax: `n.name` needs a name in WITH: write `n.name AS name`");
+    check!("MATCH (n:Person) WITH n.name, count(*) AS c ORDER BY n.age + count(*) RETURN 1", @r#"
+    1:23: syntax: `n.name` needs a name in WITH: write `n.name AS name`
+    1:54: misplaced_aggregate: `n.age` is neither aggregated nor grouped by: make it an item of its own, in a WITH before if need be
+    "#);
     check!("RETURN *", @"1:8: unknown_variable: there is no variable that `*` could stand for");
     check!("MATCH (n:Person) RETURN sum(n.name), avg(n.active)", @r#"
     1:29: type_mismatch: the argument of sum() must be a number, not a string

@@ -53,8 +53,8 @@ fn asked(
         Schema::parse(source)
     };
     let schema = schema.map_err(|findings| match findings.as_slice() {
-        [only] if open && only.code == Code::Unsupported => {
-            Error::Unsupported(only.message.clone())
+        [first, ..] if open && first.code == Code::Unsupported => {
+            Error::Unsupported(first.message.clone())
         }
         _ => Error::InvalidSchema(findings),
     })?;

@@ -6,6 +6,7 @@ use api_types::{GraphList, GraphState, GraphSummary, ListGraphsParameters};
 use policy::{Action, GraphRef, Principal};
 use registry::{Deleted, DeletedGraph, GraphId};
 
+use crate::app::listing::Graphs;
 use crate::app::{App, Error, blocking, outcome};
 
 /// Graphs in a page when the caller names no number.
@@ -31,7 +32,7 @@ pub(crate) async fn run(
         // They are on the disk alone.
         blocking(move || deleted(&app, &principal, &parameters, limit)).await
     } else {
-        registered(app, principal, &parameters, limit).await
+        registered(app, principal, parameters, limit).await
     }
 }
 
@@ -42,7 +43,7 @@ fn wrong_cursor() -> Error {
 async fn registered(
     app: &Arc<App>,
     principal: &Arc<Principal>,
-    parameters: &ListGraphsParameters,
+    parameters: ListGraphsParameters,
     limit: usize,
 ) -> Result<GraphList, Error> {
     let after = parameters.cursor.as_deref().map(GraphId::parse);
@@ -51,6 +52,21 @@ async fn registered(
     let from = after.map_or(0, |after| {
         visible.partition_point(|graph| graph.graph_id <= after)
     });
+    if parameters.state.is_none() {
+        return Ok(page(app, &visible, &parameters, from, limit));
+    }
+    // Of graphs in a state there may be few among many, each of which is looked at.
+    let app = app.clone();
+    blocking(move || Ok(page(&app, &visible, &parameters, from, limit))).await
+}
+
+fn page(
+    app: &App,
+    visible: &Graphs,
+    parameters: &ListGraphsParameters,
+    from: usize,
+    limit: usize,
+) -> GraphList {
     let in_state = |graph: &GraphSummary| {
         let state = parameters.state;
         state.is_none_or(|state| state == graph.state)
@@ -67,10 +83,10 @@ async fn registered(
         .last()
         .filter(|_| more)
         .map(|last| last.graph_id.clone());
-    Ok(GraphList {
+    GraphList {
         graphs: page,
         next_cursor,
-    })
+    }
 }
 
 /// Each is decided by itself: of one id there may be several, of different tenants.

@@ -8,7 +8,7 @@ use language::schema::TypeId;
 use language::value::NodeRef;
 
 use super::marks::Marker;
-use super::tree::{Known, Sums, Vertex};
+use super::tree::{Found, Known, Sums, Vertex};
 use super::weigh::Weigher;
 use crate::executor::Row;
 use crate::executor::error::ExecuteError;
@@ -47,18 +47,24 @@ impl Total {
 }
 
 /// The ids of a type as one range.
-struct Range {
-    first: u64,
-    len: usize,
+pub(super) struct Range {
+    pub(super) first: u64,
+    pub(super) len: usize,
 }
 
 impl Range {
     /// `None` when there are no rows, or far fewer than the range would have places.
-    fn of(rows: &Rows) -> Option<Self> {
+    pub(super) fn of(rows: &Rows) -> Option<Self> {
         let (first, last) = rows.bounds()?;
         let len = usize::try_from(last - first).ok()?.checked_add(1)?;
         let count = usize::try_from(rows.count).unwrap_or(usize::MAX);
         (len / 4 <= count.saturating_add(BLOCK)).then_some(Self { first, len })
+    }
+
+    /// The place of an id.
+    pub(super) fn place(&self, id: u64) -> Option<usize> {
+        let place = usize::try_from(id.checked_sub(self.first)?).ok()?;
+        (place < self.len).then_some(place)
     }
 }
 
@@ -189,6 +195,42 @@ impl<'a> Weigher<'a> {
             start += weights.len();
         }
         MORE
+    }
+
+    /// The sum over all nodes of a root of how many relationships it has on either branch, when that is
+    /// all there is to it and it lies in memory so. How many nodes there are is not said.
+    pub(super) fn product(
+        &self,
+        root: &Vertex<'a>,
+        row: &mut Row,
+    ) -> Result<Option<u128>, ExecuteError> {
+        let ([one, other], [type_id]) = (root.branches.as_slice(), root.types.as_slice()) else {
+            return Ok(None);
+        };
+        let plain = matches!(root.found, Found::Anywhere) && root.conditions.is_empty();
+        let ([one_hop], [other_hop]) = (one.hops.as_slice(), other.hops.as_slice()) else {
+            return Ok(None);
+        };
+        let degrees = [one, other].iter().all(|branch| branch.is_degree());
+        let through = root.pairs.iter().all(|pair| pair.through);
+        let loops = one_hop.loops.is_some() || other_hop.loops.is_some();
+        if !plain || !degrees || !through || loops {
+            return Ok(None);
+        }
+        let (one, other) = (one_hop.adjacency(), other_hop.adjacency());
+        let Some(product) = one.product(other) else {
+            return Ok(None);
+        };
+        let mut sum = i128::from(product);
+        for id in self.irregular(root, *type_id) {
+            let type_id = *type_id;
+            let counted = one
+                .degree_in_levels(id)
+                .saturating_mul(other.degree_in_levels(id));
+            let weight = self.weigh(root, NodeRef { type_id, id }, row)?;
+            sum += i128::from(weight) - i128::from(counted);
+        }
+        Ok(Some(u128::try_from(sum).unwrap_or(0)))
     }
 
     fn one_by_one(

@@ -11,25 +11,27 @@
 //! Example: `MATCH (a)-[:Follows]->(b)-[:Follows]->(c) RETURN count(*)` is, over all `b`, the number of
 //! relationships that arrive times the number of those that leave, less the loops.
 
+mod asked;
 mod blocks;
 mod marks;
 mod plan;
 mod rank;
+mod reach;
 mod tree;
+mod triangle;
 mod weigh;
 
 use std::ops::ControlFlow;
 
-use language::plan::{
-    Aggregate, AggregateFunction, Aggregation, Clause, Expr, ExprKind, Match, Projection, Slot,
-    Type,
-};
+use language::plan::{Aggregation, Clause, Match, Projection};
 use language::value::{NodeRef, Value};
 
+use self::asked::Asked;
 use self::blocks::Total;
 use self::plan::{Pattern, Patterns};
 use self::rank::Rank;
 use self::tree::{Known, Vertex};
+use self::triangle::TriangleStage;
 use self::weigh::{Few, Weigher};
 use super::Row;
 use super::aggregate::{AggregateStage, Tally};
@@ -39,7 +41,6 @@ use super::matching::condition;
 use super::operator::{self, Operator};
 use super::pipeline::{ENOUGH, Flow, MORE, Next, Stage};
 use super::project;
-use super::walk::{self, SlotSet};
 
 /// `MATCH` clauses and the grouping after them, while they run.
 pub(crate) struct CountStage<'a> {
@@ -60,7 +61,7 @@ pub(crate) fn stage<'a>(
     context: Context<'a>,
     clauses: &'a [Clause],
     first: bool,
-) -> Result<Option<(CountStage<'a>, usize)>, ExecuteError> {
+) -> Result<Option<(Box<dyn Stage + 'a>, usize)>, ExecuteError> {
     let matchings: Vec<&Match> = clauses
         .iter()
         .map_while(|clause| match clause {
@@ -72,67 +73,47 @@ pub(crate) fn stage<'a>(
     let Some(Clause::Project(projection)) = clauses.get(count).filter(|_| count > 0) else {
         return Ok(None);
     };
-    let wanted = project::wanted(context, projection)?;
-    Ok(CountStage::new(
-        context,
-        matchings,
-        projection,
-        wanted.filter(|_| first),
-        first,
-    )
-    .map(|stage| (stage, count)))
+    let Some(aggregation) = &projection.aggregation else {
+        return Ok(None);
+    };
+    let wanted = project::wanted(context, projection)?.filter(|_| first);
+    let stage = || -> Option<Box<dyn Stage + 'a>> {
+        let patterns = Patterns::gather(context, matchings)?;
+        let asked = Asked::new(context, aggregation, &patterns, first)?;
+        if asked.is_count(aggregation)
+            && let Some((triangle, guards)) = patterns.triangle()
+        {
+            let stage = TriangleStage::new(context, triangle, guards, aggregation);
+            return Some(Box::new(stage));
+        }
+        let grouping = (projection, aggregation);
+        let stage = CountStage::new(context, patterns, asked, grouping, wanted)?;
+        Some(Box::new(stage))
+    };
+    Ok(stage().map(|stage| (stage, count)))
 }
 
 impl<'a> CountStage<'a> {
     fn new(
         context: Context<'a>,
-        matchings: Vec<&'a Match>,
-        projection: &'a Projection,
+        patterns: Patterns<'a>,
+        asked: Asked,
+        (projection, aggregation): (&'a Projection, &'a Aggregation),
         wanted: Option<usize>,
-        first: bool,
     ) -> Option<Self> {
-        let aggregation = projection.aggregation.as_ref()?;
-        if aggregation.aggregates.iter().any(|it| !is_countable(it)) {
-            return None;
-        }
-        let patterns = Patterns::gather(context, matchings)?;
-        let mut subjects = SlotSet::new(0);
-        let mut tallies = Vec::new();
-        for key in &aggregation.keys {
-            subjects_of(&key.expr, &patterns, &mut subjects)?;
-        }
-        for aggregate in &aggregation.aggregates {
-            let tally = tally_of(aggregate, &patterns, first);
-            if tally != Tally::Rows
-                && let Some(argument) = &aggregate.argument
-            {
-                subjects_of(argument, &patterns, &mut subjects)?;
-            }
-            tallies.push(tally);
-        }
-        let mut subjects = subjects.iter();
-        let (root, None) = (subjects.next(), subjects.next()) else {
-            return None;
-        };
-        if root.is_some_and(|root| !patterns.is_node(root)) {
-            return None;
-        }
-        let by_node = first
-            && root.is_some_and(|root| is_node_by_node(context, aggregation, &patterns, root));
         let harmless = aggregation.keys.iter().map(|key| &key.expr);
         let harmless = harmless.chain(projection.items.iter().map(|item| &item.expr));
-        let harmless = by_node && harmless.into_iter().all(condition::is_infallible);
-        let rank = wanted
-            .filter(|_| harmless)
-            .and_then(|wanted| Rank::new(projection, wanted));
+        let harmless = asked.by_node && harmless.into_iter().all(condition::is_infallible);
+        let rank = wanted.filter(|_| harmless);
+        let rank = rank.and_then(|wanted| Rank::new(projection, wanted));
         Some(Self {
             context,
-            pattern: patterns.trees(root)?,
+            pattern: patterns.trees(asked.root)?,
             aggregation,
             groups: AggregateStage::new(context, aggregation),
-            rank: rank.filter(|rank| tallies[rank.aggregate] == Tally::Rows),
-            tallies,
-            by_node,
+            rank: rank.filter(|rank| asked.tallies[rank.aggregate] == Tally::Rows),
+            tallies: asked.tallies,
+            by_node: asked.by_node,
         })
     }
 
@@ -140,7 +121,7 @@ impl<'a> CountStage<'a> {
     fn factor(&mut self, weigher: &Weigher<'a>, row: &mut Row) -> Result<u64, ExecuteError> {
         let mut factor = 1_u128;
         for tree in self.pattern.trees.iter_mut().skip(1) {
-            factor = factor.saturating_mul(weigher.total(tree, row)?.weight);
+            factor = factor.saturating_mul(weigher.total(tree, false, row)?.weight);
         }
         Ok(u64::try_from(factor).unwrap_or(u64::MAX))
     }
@@ -155,7 +136,8 @@ impl<'a> CountStage<'a> {
         let Some(tree) = self.pattern.trees.first_mut().filter(|_| factor > 0) else {
             return MORE;
         };
-        let total = weigher.total(tree, row)?;
+        let with_nodes = self.tallies.contains(&Tally::Once);
+        let total = weigher.total(tree, with_nodes, row)?;
         let weight = total.weight.saturating_mul(u128::from(factor));
         let weight = u64::try_from(weight).unwrap_or(u64::MAX);
         self.groups.add_counts(weight, total.nodes, &self.tallies);
@@ -306,10 +288,25 @@ fn link(schema: &language::schema::Schema, branch: &tree::Branch<'_>, node: &str
 }
 
 impl<'a> Weigher<'a> {
-    /// What the nodes of a root count for together.
-    fn total(&self, root: &mut Vertex<'a>, row: &mut Row) -> Result<Total, ExecuteError> {
+    /// What the nodes of a root count for together; `with_nodes` also how many those are.
+    fn total(
+        &self,
+        root: &mut Vertex<'a>,
+        with_nodes: bool,
+        row: &mut Row,
+    ) -> Result<Total, ExecuteError> {
         let mut total = Total::default();
-        match self.prepare_branches(root, row, f64::INFINITY)? {
+        let few = self.prepare_branches(root, row, f64::INFINITY)?;
+        if let Some(sums) = root.lone_sums() {
+            let weights = sums.iter().flat_map(|(_, sums)| sums.values());
+            weights.for_each(|weight| total.add(&[*weight]));
+            return Ok(total);
+        }
+        if !with_nodes && let Some(weight) = self.product(root, row)? {
+            total.weight = weight;
+            return Ok(total);
+        }
+        match few {
             Some(few) => {
                 for known in self.known_few(root, &few, row)? {
                     if let Known::Some(sums) = known {
@@ -381,92 +378,6 @@ impl<'a> Weigher<'a> {
 
 /// What [`Weigher::each`] calls.
 type EachNode<'v> = dyn FnMut(&mut Row, NodeRef, u64) -> Flow + 'v;
-
-/// Whether an aggregate can be had from values and how often each is there.
-fn is_countable(aggregate: &Aggregate) -> bool {
-    let number = |argument: &Expr| {
-        matches!(
-            argument.value_type,
-            Type::Integer | Type::Float | Type::Number
-        )
-    };
-    match aggregate.function {
-        AggregateFunction::Count | AggregateFunction::Min | AggregateFunction::Max => true,
-        AggregateFunction::Sum | AggregateFunction::Avg => {
-            aggregate.argument.as_ref().is_some_and(number)
-        }
-        _ => false,
-    }
-}
-
-/// What is added to an aggregate for a node that counts for many rows.
-fn tally_of(aggregate: &Aggregate, patterns: &Patterns<'_>, first: bool) -> Tally {
-    let Some(argument) = &aggregate.argument else {
-        return Tally::Rows;
-    };
-    // Of what is found, nothing is null.
-    let found = matches!(&argument.kind, ExprKind::Variable(slot) if patterns.holds(*slot));
-    match (aggregate.function, aggregate.distinct) {
-        (AggregateFunction::Count, false) if found => Tally::Rows,
-        // When one row comes in, each root node comes once.
-        (AggregateFunction::Count, true) if found && first => Tally::Once,
-        _ => Tally::Value,
-    }
-}
-
-/// Adds the elements of the patterns that an expression looks at; `None` when its value is another each
-/// time.
-fn subjects_of(expr: &Expr, patterns: &Patterns<'_>, subjects: &mut SlotSet) -> Option<()> {
-    if is_random(expr) {
-        return None;
-    }
-    let mut mentioned = SlotSet::new(0);
-    walk::variables(expr, &mut mentioned);
-    let of_patterns = mentioned.iter().filter(|slot| patterns.holds(*slot));
-    of_patterns.for_each(|slot| subjects.insert(slot));
-    Some(())
-}
-
-fn is_random(expr: &Expr) -> bool {
-    let here = match &expr.kind {
-        ExprKind::Call { function, .. } => function.is_random(),
-        // What it computes is not looked into.
-        ExprKind::Subquery(_) => true,
-        _ => false,
-    };
-    here || expr.children().into_iter().any(is_random)
-}
-
-/// Whether the keys differ for different nodes: the node itself is one, or they are its type's key.
-fn is_node_by_node(
-    context: Context<'_>,
-    aggregation: &Aggregation,
-    patterns: &Patterns<'_>,
-    root: Slot,
-) -> bool {
-    let is_root = |expr: &Expr| matches!(expr.kind, ExprKind::Variable(slot) if slot == root);
-    let keys = || aggregation.keys.iter().map(|key| &key.expr);
-    if keys().any(is_root) {
-        return true;
-    }
-    let types = patterns.node_types(root);
-    let mut types = types.iter();
-    let (Some(only), None) = (types.next(), types.next()) else {
-        return false;
-    };
-    let schema = context.snapshot.schema();
-    let Some(node_type) = schema.node_type(*only).filter(|it| !it.key.is_empty()) else {
-        return false;
-    };
-    node_type.key.iter().all(|part| {
-        keys().any(|key| match &key.kind {
-            ExprKind::Property { object, ids, .. } => {
-                is_root(object) && ids.get(only) == Some(part)
-            }
-            _ => false,
-        })
-    })
-}
 
 fn too_many(aggregation: &Aggregation) -> ExecuteError {
     let argument = aggregation

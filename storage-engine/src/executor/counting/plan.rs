@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use language::plan::{Direction, Match, Slot};
+use language::plan::{Direction, Length, Match, Slot};
 use language::schema::TypeId;
 
 use super::tree::{Branch, Found, Hop, Pair, Vertex, loops};
+use super::triangle::Triangle;
 use crate::executor::context::Context;
 use crate::executor::matching::condition::Condition;
 use crate::executor::matching::planning::{Link, Planner};
@@ -57,8 +58,11 @@ impl<'a> Patterns<'a> {
             return None;
         }
         let planner = Planner::new(context, matchings, &SlotSet::new(0));
-        let plain = |link: &Link<'_>| link.edge.length.is_none() && !link.edge.bound;
-        if !planner.last.is_empty() || !planner.links.iter().all(plain) {
+        let plain = |link: &Link<'_>| {
+            let length = link.edge.length;
+            !link.edge.bound && length.is_none_or(|length| may_reach(context, link, length))
+        };
+        if planner.is_impossible() || !planner.last.is_empty() || !planner.links.iter().all(plain) {
             return None;
         }
         let mut patterns = Self {
@@ -69,7 +73,6 @@ impl<'a> Patterns<'a> {
             planner,
         };
         patterns.sort_conditions()?;
-        patterns.pair()?;
         Some(patterns)
     }
 
@@ -104,6 +107,9 @@ impl<'a> Patterns<'a> {
                 if !self.may_coincide(one, other) {
                     continue;
                 }
+                if one.edge.length.is_some() || other.edge.length.is_some() {
+                    return None;
+                }
                 let at = [one.left, one.right]
                     .into_iter()
                     .find(|slot| [other.left, other.right].contains(slot))?;
@@ -132,7 +138,11 @@ impl<'a> Patterns<'a> {
         let (names, others) = (&one.edge.names, &other.edge.names);
         let named =
             names.is_empty() || others.is_empty() || names.iter().any(|name| others.contains(name));
-        let meet = |a: Slot, b: Slot| !self.types(a).is_disjoint(&self.types(b));
+        let types = |slot: Slot| self.planner.nodes.get(&slot).map(|facts| &facts.types);
+        let meet = |a: Slot, b: Slot| match (types(a), types(b)) {
+            (Some(a), Some(b)) => !a.is_disjoint(b),
+            _ => false,
+        };
         let straight = meet(one.left, other.left) && meet(one.right, other.right);
         let crossed = meet(one.left, other.right) && meet(one.right, other.left);
         one.clause == other.clause
@@ -156,6 +166,54 @@ impl<'a> Patterns<'a> {
         tables.into_iter().any(|table| !loops(table).is_empty())
     }
 
+    /// Whether there are walks of which only the ends can be told.
+    pub(super) fn has_reach(&self) -> bool {
+        self.planner
+            .links
+            .iter()
+            .any(|link| link.edge.length.is_some())
+    }
+
+    /// The patterns as three nodes that are joined with one another, when they are.
+    pub(super) fn triangle(&self) -> Option<(Triangle<'a>, Vec<Condition<'a>>)> {
+        let links = self.planner.links.as_slice();
+        let mut slots: Vec<Slot> = self.planner.nodes.keys().copied().collect();
+        // Who is found by key comes first.
+        slots.sort_by_key(|slot| match self.found(*slot) {
+            Some(Found::Anywhere) | None => 1,
+            Some(_) => 0,
+        });
+        let (&[first, second, third], [_, _, _]) = (slots.as_slice(), links) else {
+            return None;
+        };
+        let plain = |link: &Link<'_>| {
+            link.edge.length.is_none()
+                && link.edge.names.is_empty()
+                && !self.conditions.contains_key(&link.edge.slot)
+                && !self.has_loops(link)
+        };
+        if !links.iter().all(plain) {
+            return None;
+        }
+        let side = |near: Slot, far: Slot| {
+            let joins = |link: &&Link<'_>| {
+                (link.left, link.right) == (near, far) || (link.left, link.right) == (far, near)
+            };
+            links.iter().find(joins).map(|link| self.hops(link, near))
+        };
+        let corner = |slot: Slot| {
+            let corner = self.vertex(slot, Vec::new(), Vec::new())?;
+            (corner.types.len() == 1).then_some(corner)
+        };
+        let corners = [corner(first)?, corner(second)?, corner(third)?];
+        let sides = [
+            side(first, second)?,
+            side(second, third)?,
+            side(first, third)?,
+        ];
+        Some((Triangle { corners, sides }, self.guards.clone()))
+    }
+
     /// Whether a slot is a node of the patterns.
     pub(super) fn is_node(&self, slot: Slot) -> bool {
         self.planner.nodes.contains_key(&slot)
@@ -173,6 +231,7 @@ impl<'a> Patterns<'a> {
 
     /// The trees, the first with the given root, or else with the cheapest.
     pub(super) fn trees(mut self, root: Option<Slot>) -> Option<Pattern<'a>> {
+        self.pair()?;
         let mut trees = Vec::new();
         let mut left: BTreeSet<Slot> = self.planner.nodes.keys().copied().collect();
         let mut wanted = root;
@@ -244,23 +303,33 @@ impl<'a> Patterns<'a> {
             })
         });
         let pairs = pairs.collect();
-        let facts = self.planner.nodes.get(&slot)?;
-        let found = if self.planner.bound.contains(slot) {
-            Found::Bound
-        } else {
-            let lookups = self.planner.lookups(slot, facts);
-            let some = lookups.filter(|lookups| !lookups.is_empty());
-            some.map_or(Found::Anywhere, Found::ByKey)
-        };
-        is_tree.then(|| Vertex {
+        self.vertex(slot, branches, pairs).filter(|_| is_tree)
+    }
+
+    fn vertex(
+        &self,
+        slot: Slot,
+        branches: Vec<Branch<'a>>,
+        pairs: Vec<Pair>,
+    ) -> Option<Vertex<'a>> {
+        Some(Vertex {
             slot,
-            types: facts.types.iter().copied().collect(),
-            found,
+            types: self.types(slot).into_iter().collect(),
+            found: self.found(slot)?,
             conditions: self.conditions.get(&slot).cloned().unwrap_or_default(),
             branches,
             pairs,
             known: Vec::new(),
         })
+    }
+
+    fn found(&self, slot: Slot) -> Option<Found<'a>> {
+        if self.planner.bound.contains(slot) {
+            return Some(Found::Bound);
+        }
+        let lookups = self.planner.lookups(slot, self.planner.nodes.get(&slot)?);
+        let some = lookups.filter(|lookups| !lookups.is_empty());
+        Some(some.map_or(Found::Anywhere, Found::ByKey))
     }
 
     fn branch(&self, near: Slot, at: usize, seen: &mut BTreeSet<Slot>) -> Option<Branch<'a>> {
@@ -275,6 +344,12 @@ impl<'a> Patterns<'a> {
         let turns_back = here.any(|twins| twins.first == at || twins.second == at);
         // With more branches, what is taken away would have to be multiplied too.
         if turns_back && child.branches.len() != 1 {
+            return None;
+        }
+        let reach = link.edge.length;
+        if reach.is_some()
+            && (!child.is_anchored() || self.conditions.contains_key(&link.edge.slot))
+        {
             return None;
         }
         let hops = self.hops(link, near);
@@ -292,6 +367,7 @@ impl<'a> Patterns<'a> {
                 .cloned()
                 .unwrap_or_default(),
             turns_back,
+            reach,
             degrees: (average(&self.types(near)), average(&self.types(far))),
             child,
             sums: None,
@@ -368,7 +444,9 @@ impl<'a> Patterns<'a> {
         for branch in &vertex.branches {
             let child = self.estimate(&branch.child);
             let (out, back) = branch.degrees;
-            if branch.child.is_anchored() {
+            if branch.reach.is_some() {
+                estimate.cost += child.cost + all * out;
+            } else if branch.child.is_anchored() {
                 estimate.cost += child.cost + child.nodes * back;
                 estimate.nodes = estimate.nodes.min(child.nodes * back * part);
             } else if branch.child.is_free() {
@@ -389,6 +467,20 @@ struct Estimate {
     /// Nodes that count for anything.
     nodes: f64,
     cost: f64,
+}
+
+/// Whether the ends of a walk of variable length are the nodes within reach: one step is enough, and a
+/// shortest walk leads along one type of relationship, one way, within one type of nodes.
+fn may_reach(context: Context<'_>, link: &Link<'_>, length: Length) -> bool {
+    let mut types = link.edge.types.iter();
+    let (Some(only), None) = (types.next(), types.next()) else {
+        return false;
+    };
+    let edge_type = context.snapshot.schema().edge_type(*only);
+    length.min <= 1
+        && link.edge.direction != Direction::Either
+        && link.edge.properties.is_empty()
+        && edge_type.is_some_and(|edge_type| edge_type.source == edge_type.target)
 }
 
 /// Whether a relationship leaves a node at its end (`true`) or arrives there; `None` for either.

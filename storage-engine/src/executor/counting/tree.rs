@@ -1,6 +1,6 @@
 //! A pattern as a tree: a node and, below it, what hangs on its relationships.
 
-use language::plan::Slot;
+use language::plan::{Length, Slot};
 use language::schema::TypeId;
 use language::value::{EdgeRef, NodeRef};
 use rustc_hash::FxHashMap;
@@ -46,6 +46,8 @@ pub(super) struct Branch<'a> {
     pub(super) child: Vertex<'a>,
     /// The only branch of the child must not take the relationship that led there.
     pub(super) turns_back: bool,
+    /// It is a walk of this length, of which only the ends are asked for.
+    pub(super) reach: Option<Length>,
     /// How many relationships a node is expected to have at the near end and at the far one.
     pub(super) degrees: (f64, f64),
     /// For near nodes, by type: what is at the far ends, when it was worked out from there.
@@ -102,6 +104,15 @@ impl<'a> Vertex<'a> {
                 .branches
                 .iter()
                 .any(|branch| branch.child.is_anchored())
+    }
+
+    /// The sums of its only branch, when they are all that its nodes count for.
+    pub(super) fn lone_sums(&self) -> Option<&[(TypeId, Sums)]> {
+        let [branch] = self.branches.as_slice() else {
+            return None;
+        };
+        let free = matches!(self.found, Found::Anywhere) && self.conditions.is_empty();
+        branch.sums.as_deref().filter(|_| free)
     }
 
     /// What is known of the nodes of a type.

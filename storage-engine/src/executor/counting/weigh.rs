@@ -20,7 +20,10 @@ use crate::executor::matching::search::key_of;
 use crate::topology::{Link, Weights};
 
 /// What an entry of [`Sums`] takes, with the room that a map keeps free.
-const ENTRY_BYTES: usize = 32;
+pub(super) const ENTRY_BYTES: usize = 32;
+
+/// Room for so many sums may be made before they are known to differ.
+const MOST_RESERVED: usize = 1_024;
 
 /// Ids of nodes, by the place of their type.
 pub(super) type Few = Vec<Vec<u64>>;
@@ -51,7 +54,7 @@ impl<'a> Weigher<'a> {
     }
 
     /// Makes a vertex and all below it ready to be asked about `visits` nodes.
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         vertex: &mut Vertex<'a>,
         row: &mut Row,
@@ -98,13 +101,14 @@ impl<'a> Weigher<'a> {
                 continue;
             }
             self.prepare(&mut branch.child, row, 0.0)?;
-            let sums = self.push(&vertex.types, branch, row)?;
-            let fewer: Few = sums
-                .iter()
-                .map(|sums| sums.keys().copied().collect())
-                .collect();
-            if few.as_ref().is_none_or(|few| count(&fewer) < count(few)) {
-                few = Some(fewer);
+            let sums = match branch.reach {
+                Some(length) => self.reach(&vertex.types, branch, length)?,
+                None => self.push(&vertex.types, branch, row)?,
+            };
+            let fewer: usize = sums.iter().map(Sums::len).sum();
+            if few.as_ref().is_none_or(|few| fewer < count(few)) {
+                let keys = sums.iter().map(|sums| sums.keys().copied().collect());
+                few = Some(keys.collect());
             }
             branch.sums = Some(vertex.types.iter().copied().zip(sums).collect());
         }
@@ -154,6 +158,10 @@ impl<'a> Weigher<'a> {
         few: &Few,
         row: &mut Row,
     ) -> Result<Vec<Known>, ExecuteError> {
+        if let Some(sums) = vertex.lone_sums() {
+            let known = sums.iter().map(|(_, sums)| Known::Some(sums.clone()));
+            return Ok(known.collect());
+        }
         let mut known = Vec::with_capacity(few.len());
         for (type_id, ids) in vertex.types.iter().zip(few) {
             let mut sums = Sums::default();
@@ -193,6 +201,20 @@ impl<'a> Weigher<'a> {
                 };
                 for (far, weight) in weights {
                     let before = sums[place].len();
+                    let back = hop.table.adjacency(!hop.outgoing);
+                    if branch.is_plain() && hop.loops.is_none() && back.is_regular(*far) {
+                        let count = back.degree_in_levels(*far);
+                        let count = usize::try_from(count).unwrap_or(usize::MAX);
+                        self.context.statement.steps(count)?;
+                        let sums = &mut sums[place];
+                        sums.reserve(count.min(MOST_RESERVED));
+                        back.each_far(*far, |near| {
+                            let sum = sums.entry(near).or_default();
+                            *sum = sum.saturating_add(*weight);
+                        });
+                        self.charge((sums.len() - before) * ENTRY_BYTES)?;
+                        continue;
+                    }
                     for back in hop.links_back(*far) {
                         self.context.step()?;
                         let link = Link {

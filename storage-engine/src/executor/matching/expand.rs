@@ -161,6 +161,8 @@ pub(crate) struct Expand {
     pub(crate) from: Slot,
     pub(crate) to: Slot,
     pub(crate) to_bound: bool,
+    /// Another relationship of the clause may be the same one.
+    pub(crate) shared: bool,
     pub(crate) ways: Ways,
     /// The same relationships seen from the far end.
     pub(crate) back: Ways,
@@ -210,7 +212,9 @@ impl Expand {
         let mark = search.used.len();
         for neighbour in ways.neighbours(search.context.snapshot, from) {
             search.context.step()?;
-            if to.is_some_and(|to| to != neighbour.node) || !search.used.insert(neighbour.edge) {
+            if to.is_some_and(|to| to != neighbour.node)
+                || (self.shared && !search.used.insert(neighbour.edge))
+            {
                 continue;
             }
             row[self.edge.0] = Value::Relationship(neighbour.edge);
@@ -218,7 +222,9 @@ impl Expand {
                 row[self.to.0] = Value::Node(neighbour.node);
             }
             let flow = search.proceed(at, row)?;
-            search.used.truncate(mark);
+            if self.shared {
+                search.used.truncate(mark);
+            }
             if flow.is_break() {
                 return ENOUGH;
             }

@@ -41,6 +41,7 @@ impl<'a> Planner<'a> {
                     edge,
                     right,
                     shortest: path.shortest,
+                    shared: false,
                     list_wanted,
                 });
                 left = right;
@@ -61,6 +62,23 @@ impl<'a> Planner<'a> {
         });
         facts.types.retain(|type_id| node.types.contains(type_id));
         facts.occurrences.push(node);
+    }
+
+    /// Notes which links may be the same relationship as another of their clause.
+    pub(super) fn share(&mut self) {
+        let shared = |place: usize| {
+            let link = &self.links[place];
+            let mut others = self.links.iter().enumerate();
+            others.any(|(other, it)| {
+                other != place
+                    && it.clause == link.clause
+                    && !it.edge.types.is_disjoint(&link.edge.types)
+            })
+        };
+        let shared: Vec<bool> = (0..self.links.len()).map(shared).collect();
+        for (link, shared) in self.links.iter_mut().zip(shared) {
+            link.shared = shared;
+        }
     }
 
     /// Whether nothing can match, whatever the graph holds.

@@ -47,6 +47,8 @@ pub(crate) struct Link<'a> {
     pub(crate) edge: &'a EdgePattern,
     pub(crate) right: Slot,
     pub(super) shortest: Option<Shortest>,
+    /// Another relationship of its clause may be the same one.
+    pub(super) shared: bool,
     pub(super) list_wanted: bool,
 }
 
@@ -120,6 +122,7 @@ impl<'a> Planner<'a> {
             steps: Vec::new(),
         };
         planner.collect(wanted);
+        planner.share();
         planner.narrow();
         planner.collect_conditions();
         planner
@@ -213,6 +216,21 @@ impl<'a> Planner<'a> {
         link.edge.bound && !self.own.contains(link.edge.slot)
     }
 
+    fn expand(&self, link: &Link<'a>, reversed: bool, (from, to): (Slot, Slot)) -> Expand {
+        let (edge, snapshot) = (link.edge, self.context.snapshot);
+        let far = self.nodes.get(&to).map(|facts| &facts.types);
+        let near = self.nodes.get(&from).map(|facts| &facts.types);
+        Expand {
+            edge: edge.slot,
+            from,
+            to,
+            to_bound: self.bound.contains(to),
+            shared: link.shared,
+            ways: Ways::new(snapshot, edge, reversed, far),
+            back: Ways::new(snapshot, edge, !reversed, near),
+        }
+    }
+
     fn emit_link(&mut self, link: Link<'a>) {
         // Also when the same variable stands twice in the clause: a relationship is used once.
         let bound_edge = self.bound.contains(link.edge.slot);
@@ -240,16 +258,7 @@ impl<'a> Planner<'a> {
             return self.emit(Operation::BoundEdge(step), &binds, 1.0);
         }
         if edge.length.is_none() {
-            let far = self.nodes.get(&to).map(|facts| &facts.types);
-            let near = self.nodes.get(&from).map(|facts| &facts.types);
-            let step = Expand {
-                edge: edge.slot,
-                from,
-                to,
-                to_bound,
-                ways: Ways::new(snapshot, edge, reversed, far),
-                back: Ways::new(snapshot, edge, !reversed, near),
-            };
+            let step = self.expand(&link, reversed, (from, to));
             return self.emit(Operation::Expand(step), &binds, growth);
         }
         let mut tests = Vec::new();

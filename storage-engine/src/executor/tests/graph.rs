@@ -88,6 +88,7 @@ pub(super) fn run(
             end: span.end,
         }
     })?;
+    super::streamed::check(&plan.columns, &rows);
     let ordered = matches!(
         plan.clauses.last(),
         Some(language::plan::Clause::Project(projection)) if !projection.order.is_empty()

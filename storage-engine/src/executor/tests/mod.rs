@@ -11,5 +11,6 @@ mod naive_value;
 mod query;
 mod random;
 mod render;
+mod streamed;
 mod tck;
 mod temporal;

@@ -442,8 +442,64 @@ fn an_open_graph_takes_whatever_comes_and_gives_it_back() {
         lines
     );
 
-    let declared = json!({"graph_id": "half", "schema": {"source": PEOPLE}, "graph_type": "open"});
+    let keys = json!({"graph_id": "half", "schema": {"source": PEOPLE}, "graph_type": "open"});
     server
-        .post(Who::ServerAdmin, "/graphs", &declared)
+        .post(Who::ServerAdmin, "/graphs", &keys)
         .assert_problem(400, "unsupported");
+}
+
+#[test]
+fn an_open_graph_keeps_to_what_it_declares() {
+    let server = Harness::start();
+    let source =
+        "node Person { name: String, born: Date? } edge KNOWS: Person -> Person { since: I64 }";
+    let body = json!({"graph_id": "half", "schema": {"source": source}, "graph_type": "open", "tenant": TENANT});
+    let made = server.post(Who::ServerAdmin, "/graphs", &body);
+    assert_eq!(made.status, 201, "{made:?}");
+    let schema = server.get(Who::Reader, "/graphs/half/schema");
+    assert_eq!(schema.body["source"], source, "{schema:?}");
+    let names = |list: &str| -> Vec<Value> {
+        let types = schema.body[list].as_array().expect("types");
+        types.iter().map(|it| it["name"].clone()).collect()
+    };
+    assert_eq!(names("node_types"), ["_Node", "Person"]);
+    assert_eq!(names("edge_types"), ["_Edge", "KNOWS"]);
+    let mutate = |query: &str| {
+        let body = json!({"query": query});
+        server.post(Who::Writer, "/graphs/half/mutate", &body)
+    };
+    let fine = "CREATE (:Person {name: 'Ada', more: 1})-[:KNOWS {since: 1}]->(:Person:Admin {name: 'Bob'}), (:Robot {name: 1})";
+    assert_eq!(mutate(fine).status, 200);
+    let wrong = [
+        ("CREATE (:Person)", "missing_property"),
+        ("CREATE (:Person {name: 1})", "invalid_value"),
+        ("MATCH (n:Robot) SET n:Person", "invalid_value"),
+        (
+            "MATCH (n:Person {name: 'Ada'}) REMOVE n.name",
+            "missing_property",
+        ),
+        (
+            "MATCH (n:Robot) CREATE (n)-[:KNOWS {since: 1}]->(n)",
+            "invalid_value",
+        ),
+        ("MATCH (n:Person) REMOVE n:Person", "invalid_value"),
+    ];
+    for (query, code) in wrong {
+        let answer = mutate(query);
+        assert_eq!(answer.body["code"], code, "{query}: {answer:?}");
+    }
+    let lines = "{\"type\":\"Person\",\"data\":{\"name\":\"Cy\",\"born\":\"2000-01-01\"}}\n{\"type\":\"Person\",\"data\":{}}\n";
+    let refused = server.load(Who::Writer, "half", "append", lines);
+    refused.assert_problem(400, "invalid_rows");
+    assert_eq!(refused.body["errors"][0]["line"], 2, "{refused:?}");
+    let first = lines.lines().next().unwrap_or_default();
+    assert_eq!(
+        server.load(Who::Writer, "half", "append", first).status,
+        200
+    );
+    let born = server.rows(
+        "half",
+        "MATCH (n:Person {name: 'Cy'}) RETURN n.born.year, labels(n)",
+    );
+    assert_eq!(born, [[json!(2000), json!(["Person"])]]);
 }

@@ -4,17 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow_ipc::reader::StreamReader;
 use language::cypher::{self, Procedures};
-use language::plan::Column;
 use language::schema::Schema;
 use language::value::Value;
 use uuid::Uuid;
 
+use super::super::streamed;
 use super::value::Shown;
 use crate::executor::{self, ExecuteError, Limits, Parameters};
 use crate::record::{CommitId, CommitInfo, MAIN};
-use crate::results::{ArrowRows, RowError};
 use crate::snapshot::{Bases, Snapshot};
 use crate::transaction::Transaction;
 
@@ -112,7 +110,7 @@ impl World {
                     .collect()
             })
             .collect();
-        stream(&plan.columns, &values);
+        streamed::check(&plan.columns, &values);
         let effects = before.effects(&Graph::of(&snapshot));
         self.snapshot = snapshot;
         let columns = plan.columns.into_iter().map(|column| column.name).collect();
@@ -122,32 +120,6 @@ impl World {
             effects,
         })
     }
-}
-
-/// Every result can be an Arrow stream too: its types are what the plan says.
-fn stream(columns: &[Column], rows: &[Vec<Value>]) {
-    let mut stream = ArrowRows::new(columns, "").expect("columns");
-    for row in rows {
-        let values = row.iter().enumerate().map(|(position, value)| {
-            if stream.is_json(position) && !value.is_null() {
-                Value::string("{}")
-            } else {
-                value.clone()
-            }
-        });
-        let values: Vec<_> = values.collect();
-        match stream.push(values.into_iter(), usize::MAX) {
-            Ok(()) => {}
-            Err(RowError::OutOfRange { .. }) => return,
-            Err(error) => panic!("{error:?}: {columns:?} {row:?}"),
-        }
-    }
-    let bytes = stream
-        .finish()
-        .unwrap_or_else(|error| panic!("{error:?}: {columns:?} {rows:?}"));
-    let reader = StreamReader::try_new(bytes.as_slice(), None).expect("a stream");
-    let found: usize = reader.map(|batch| batch.expect("whole").num_rows()).sum();
-    assert_eq!(found, rows.len());
 }
 
 /// What the TCK counts, by name: `+nodes` and its kin.
