@@ -73,7 +73,7 @@ fn listed(prefix: Option<&Path>) -> String {
 
 fn lost() -> Error {
     Error::Generic {
-        store: "memory",
+        store: "away",
         source: "timed out".into(),
     }
 }
