@@ -68,6 +68,35 @@ impl Range {
     }
 }
 
+/// What nodes count for by themselves, before their branches.
+enum Own {
+    /// One each: the branches say which nodes there are.
+    One,
+    /// One or nothing.
+    Marks(Vec<u8>),
+    /// What was measured.
+    Numbers(Vec<u64>),
+}
+
+impl Own {
+    /// Those of a block from a place on.
+    fn fill(&self, start: usize, weights: &mut [u64]) {
+        match self {
+            Self::One => weights.fill(1),
+            Self::Marks(marks) => {
+                let marks = marks.get(start..).unwrap_or_default();
+                let both = weights.iter_mut().zip(marks);
+                both.for_each(|(weight, mark)| *weight = u64::from(*mark));
+            }
+            Self::Numbers(numbers) => {
+                let numbers = numbers.get(start..).unwrap_or_default();
+                let both = weights.iter_mut().zip(numbers);
+                both.for_each(|(weight, number)| *weight = *number);
+            }
+        }
+    }
+}
+
 impl<'a> Weigher<'a> {
     /// What all nodes of one of the vertex's types count for.
     pub(super) fn known_all(
@@ -148,21 +177,7 @@ impl<'a> Weigher<'a> {
         let Some(range) = Range::of(&table.rows) else {
             return self.one_by_one(vertex, type_id, row, take);
         };
-        // Without conditions the branches say which nodes there are.
-        let all = vertex.conditions.is_empty() && !vertex.branches.is_empty();
-        let marks = if all && vertex.measure.is_none() {
-            None
-        } else {
-            Some(self.marks(vertex, type_id, &table.rows, &range, row)?)
-        };
-        let measured = match (&marks, vertex.measure) {
-            (Some(marks), Some(_)) => {
-                self.charge(range.len * size_of::<u64>())?;
-                let rows = (type_id, &table.rows);
-                Some(self.measure_all(vertex, rows, &range, marks, row)?)
-            }
-            _ => None,
-        };
+        let own = self.own(vertex, (type_id, &table.rows), &range, row)?;
         let singly = vertex.pairs.iter().any(|pair| !pair.through);
         let irregular = self.irregular(vertex, type_id);
         let mut irregular = irregular.iter().copied().peekable();
@@ -172,19 +187,7 @@ impl<'a> Weigher<'a> {
             let weights = &mut weights[..BLOCK.min(range.len - start)];
             let first = range.first + start as u64;
             self.context.statement.steps(weights.len() / 16)?;
-            let marks = marks.as_deref().and_then(|marks| marks.get(start..));
-            let measured = measured.as_deref().and_then(|it| it.get(start..));
-            match (marks, measured) {
-                (_, Some(measured)) => {
-                    let both = weights.iter_mut().zip(measured);
-                    both.for_each(|(weight, measured)| *weight = *measured);
-                }
-                (None, None) => weights.fill(1),
-                (Some(marks), None) => {
-                    let both = weights.iter_mut().zip(marks);
-                    both.for_each(|(weight, mark)| *weight = u64::from(*mark));
-                }
-            }
+            own.fill(start, weights);
             let node = |id| NodeRef { type_id, id };
             if singly {
                 for (id, weight) in (first..).zip(weights.iter_mut()) {
@@ -248,6 +251,28 @@ impl<'a> Weigher<'a> {
             sum += i128::from(weight) - i128::from(counted);
         }
         Ok(Some(u128::try_from(sum).unwrap_or(0)))
+    }
+
+    /// What the nodes of a range count for by themselves.
+    fn own(
+        &self,
+        vertex: &Vertex<'a>,
+        (type_id, rows): (TypeId, &Rows),
+        range: &Range,
+        row: &mut Row,
+    ) -> Result<Own, ExecuteError> {
+        let measured = vertex.measure.is_some();
+        if vertex.conditions.is_empty() && !vertex.branches.is_empty() && !measured {
+            return Ok(Own::One);
+        }
+        self.charge(range.len)?;
+        let marks = self.marks(vertex, type_id, rows, range, row)?;
+        if !measured {
+            return Ok(Own::Marks(marks));
+        }
+        self.charge(range.len * size_of::<u64>())?;
+        let numbers = self.measure_all(vertex, (type_id, rows), range, &marks, row)?;
+        Ok(Own::Numbers(numbers))
     }
 
     fn one_by_one(
