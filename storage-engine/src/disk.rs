@@ -11,10 +11,6 @@ use journal::{Effect, Faults, Verdict};
 pub(crate) mod watched;
 
 /// Who watches a path.
-#[cfg_attr(
-    not(test),
-    expect(clippy::missing_const_for_fn, reason = "in tests it looks around")
-)]
 pub(crate) fn faults(path: &Path) -> Option<Arc<dyn Faults>> {
     #[cfg(test)]
     return watched::of(path);

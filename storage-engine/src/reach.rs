@@ -28,7 +28,10 @@ fn verdict(error: &(dyn Error + 'static)) -> Option<bool> {
         return Some(true);
     }
     if let Some(lance) = error.downcast_ref::<Box<lance_core::Error>>() {
-        return matches!(**lance, lance_core::Error::Timeout { .. }).then_some(true);
+        return of_lance(lance);
+    }
+    if let Some(lance) = error.downcast_ref() {
+        return of_lance(lance);
     }
     if let Some(store) = error.downcast_ref() {
         return of_store(store);
@@ -36,12 +39,23 @@ fn verdict(error: &(dyn Error + 'static)) -> Option<bool> {
     of_system(error.downcast_ref()?)
 }
 
+fn of_lance(error: &lance_core::Error) -> Option<bool> {
+    if error.is_not_found() {
+        return Some(false);
+    }
+    matches!(error.find_root(), lance_core::Error::Timeout { .. }).then_some(true)
+}
+
+/// Stores that are none to be out of reach: Lance reads folders through the first, what it has of a
+/// file already through the second, and hands on errors of its own under the third. What they say is
+/// the word of their cause.
+const AT_HAND: [&str; 3] = ["LocalFileSystem", "memory", "N/A"];
+
 fn of_store(error: &object_store::Error) -> Option<bool> {
     use object_store::Error as Store;
     match error {
         Store::NotFound { .. } => Some(false),
-        // Lance reads folders through such a store too, whose word is that of the system below it.
-        Store::Generic { store, .. } => (*store != "LocalFileSystem").then_some(true),
+        Store::Generic { store, .. } => (!AT_HAND.contains(store)).then_some(true),
         _ => Some(true),
     }
 }
@@ -120,7 +134,11 @@ mod tests {
             assert!(is_out_of_reach(*error), "{at}: {error:?}");
         }
         let cut = io::Error::from(ErrorKind::UnexpectedEof);
-        let damaged: [&(dyn Error + 'static); 6] = [
+        let handed_on = object_store::Error::from(lance_core::Error::not_found("x"));
+        let short = io::Error::other("invalid range 0..9 for object of size 0");
+        let damaged: [&(dyn Error + 'static); 8] = [
+            &lance(handed_on.into()),
+            &lance(generic("memory", short).into()),
             &file(io::Error::from(ErrorKind::NotFound)),
             &file(io::Error::new(ErrorKind::NotFound, missing())),
             &EntryError::SideFile("x".to_owned()),

@@ -259,11 +259,9 @@ impl Rows {
         })
     }
 
-    /// The same rows on a newer base, which holds everything up to `folded`.
+    /// The same rows on a newer base, which holds everything up to `folded`; not for those that were
+    /// emptied since.
     pub(crate) fn rebased(&self, base: &Arc<Base>, folded: u64) -> Self {
-        if self.is_emptied_after(folded) {
-            return self.clone();
-        }
         let base = match self.base.unwritten_rows() {
             0 => base.clone(),
             _ => Arc::new(base.with_newer(&self.base, folded)),

@@ -13,7 +13,7 @@ use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
 use crate::harness::{PEOPLE, repository};
-use crate::program::Server;
+use crate::program::{self, Server};
 
 const BUCKET: &str = "trellis-e2e";
 const SECRET: &str = "the-secret-of-the-store";
@@ -145,15 +145,32 @@ impl Moto {
     }
 
     fn serve_at(endpoint: &str, config: &Path) -> Server {
-        let variables = [
-            ("AWS_ENDPOINT_URL", endpoint),
-            ("AWS_ALLOW_HTTP", "true"),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", SECRET),
-        ];
-        Server::start_with(config, &["--unauthenticated"], &variables)
+        Server::start_with(config, &["--unauthenticated"], &variables(endpoint))
     }
+
+    /// What a command says of a place: its code, and both its outputs.
+    fn trellis(&self, command: &str, place: &str) -> (Option<i32>, String) {
+        let said = program::command()
+            .args([command, place])
+            .envs(variables(&self.endpoint))
+            .output()
+            .expect("it runs");
+        let text = [said.stdout, said.stderr].concat();
+        (
+            said.status.code(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
+    }
+}
+
+fn variables(endpoint: &str) -> [(&str, &str); 5] {
+    [
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
+    ]
 }
 
 fn post(server: &Server, path: &str, body: &Value) -> (u16, Value) {
@@ -298,6 +315,16 @@ fn graphs_live_in_an_object_store() {
     let third = moto.serve(&config);
     assert_eq!(count(&third, "alpha"), (200, json!(10)));
     assert_eq!(count(&third, "beta"), (200, json!(1)));
+    // The doctor reads it beside its writer; it is not repaired in place.
+    let (code, text) = moto.trellis("doctor", "s3://trellis-e2e/graphs/alpha");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("note     epochs: process "), "{text}");
+    let (code, text) = moto.trellis("doctor", "s3://trellis-e2e/graphs/none");
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("there is nothing at "), "{text}");
+    let (code, text) = moto.trellis("repair", "s3://trellis-e2e/graphs/alpha");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("is not repaired in place"), "{text}");
     // The store goes away and the server says so, with nothing of its settings.
     drop(moto);
     let (status, answer) = add(&third, "alpha", "late@example.org");

@@ -27,7 +27,7 @@ pub(super) const MAX_COPIED_NODES: usize = 20_000;
 /// Most types of the schema that one compilation looks at, all its steps together. A label that may be
 /// any type, and a relationship between any, cost as much as the schema is large; so does each step of
 /// narrowing them. Some 0.2 s.
-pub(super) const MAX_EFFORT: usize = 8_000_000;
+pub(super) const MAX_EFFORT: usize = 1_500_000;
 
 /// Refuses texts that are too long or too deep to be parsed safely.
 pub(super) fn check(text: &str) -> Result<(), Diagnostics> {

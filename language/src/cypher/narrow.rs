@@ -5,7 +5,7 @@
 //!
 //! `(a:Person)-[:WorksAt]->(b)` with `edge WorksAt: Person -> Org` makes `b` an `Org`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::{Direction, Length};
 use crate::schema::{EdgeType, Schema, TypeId};
@@ -201,16 +201,19 @@ fn reached(
     spend: Spend<'_>,
 ) -> BTreeSet<TypeId> {
     let mut reached = BTreeSet::new();
-    let mut frontier = start.clone();
+    if !spend(start.len() + 2 * steps.len()) {
+        return reached;
+    }
+    let mut ways: BTreeMap<TypeId, Vec<TypeId>> = BTreeMap::new();
+    for (from, to) in steps {
+        ways.entry(*from).or_default().push(*to);
+    }
+    let mut frontier: Vec<TypeId> = start.iter().copied().collect();
     let mut taken = 0;
-    while taken < limit && !frontier.is_empty() && spend(steps.len()) {
-        let next: BTreeSet<TypeId> = steps
-            .iter()
-            .filter(|(from, _)| frontier.contains(from))
-            .map(|(_, to)| *to)
-            .collect();
-        frontier = &next - &reached;
-        reached.extend(next);
+    while taken < limit && !frontier.is_empty() {
+        let next = frontier.iter().filter_map(|from| ways.get(from)).flatten();
+        // Each type is gone on from once, so that all of it is one pass over the ways.
+        frontier = next.copied().filter(|to| reached.insert(*to)).collect();
         taken += 1;
     }
     reached

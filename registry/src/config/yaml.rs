@@ -100,7 +100,7 @@ mod tests {
         let mut text = String::from("# [[[\n");
         for number in 0..MAX_OPEN * 2 {
             text += &format!(
-                "k{number}: {{ a: \"[ \\\" [\", b: '[ [', c: x[y, d: [1, 2] }} # [ it's\n"
+                "k{number}:\n  c: x[y\n  d: {{ a: \"[ \\\" [\", b: '[ [', e: [1, 2] }} # [ it's\n"
             );
         }
         let read = read(&text).expect("a sound text");

@@ -16,7 +16,7 @@ use crate::store::bucket::Bucket;
 use crate::store::{Contents, Store};
 
 /// How many objects are fetched together.
-const TOGETHER: usize = 64;
+const TOGETHER: usize = 16;
 
 /// What can be done about damage in an object store.
 const RESCUE: &str = "put back an earlier version of the object, if the store keeps versions";

@@ -27,6 +27,26 @@ pub(crate) enum Tally {
     Rows,
     /// One.
     Once,
+    /// What was added up for it, by place.
+    Sum(usize),
+}
+
+/// A sum of integers and how many they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Added {
+    pub(crate) sum: i128,
+    pub(crate) count: u64,
+}
+
+/// What a row stands for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Many<'m> {
+    /// So many equal rows.
+    pub(crate) rows: u64,
+    /// What each aggregate takes of it: its argument's value when it is not said.
+    pub(crate) tallies: &'m [Tally],
+    /// What was added up.
+    pub(crate) added: &'m [Added],
 }
 
 /// A grouping while it runs.
@@ -75,18 +95,14 @@ impl<'a> AggregateStage<'a> {
         self.context.statement.charge(bytes)
     }
 
-    /// Takes a row that stands for `rows` equal ones; `tallies` say what of it each aggregate takes.
-    pub(crate) fn take(
-        &mut self,
-        row: &Row,
-        rows: u64,
-        tallies: &[Tally],
-    ) -> Result<(), ExecuteError> {
+    /// Takes a row that stands for many.
+    pub(crate) fn take(&mut self, row: &Row, many: Many<'_>) -> Result<(), ExecuteError> {
         let place = self.group_of(row)?;
         for (index, aggregate) in self.aggregation.aggregates.iter().enumerate() {
             let accumulator = &mut self.groups[place].accumulators[index];
-            match tallies.get(index) {
-                Some(Tally::Rows) => accumulator.count(rows),
+            match many.tallies.get(index) {
+                Some(Tally::Rows) => accumulator.count(many.rows),
+                Some(Tally::Sum(place)) => accumulator.add_sum(many.added.get(*place)),
                 Some(Tally::Once) => accumulator.count(1),
                 Some(Tally::Value) | None => {
                     let value = argument_of(self.context, aggregate, row)?;
@@ -97,7 +113,7 @@ impl<'a> AggregateStage<'a> {
                         let parameter = self.context.evaluate(parameter, row)?;
                         accumulator.ask(aggregate, &parameter)?;
                     }
-                    let bytes = accumulator.add(aggregate, value, rows)?;
+                    let bytes = accumulator.add(aggregate, value, many.rows)?;
                     if bytes > 0 {
                         self.charge(bytes)?;
                     }
@@ -116,27 +132,23 @@ impl<'a> AggregateStage<'a> {
             match tally {
                 Tally::Rows => accumulator.count(rows),
                 Tally::Once => accumulator.count(nodes),
-                Tally::Value => {}
+                Tally::Value | Tally::Sum(_) => {}
             }
         }
     }
 
     /// Puts the aggregates of a group into the row that is all of it, as [`Self::take`] would.
-    pub(crate) fn alone(
-        &self,
-        row: &mut Row,
-        rows: u64,
-        tallies: &[Tally],
-    ) -> Result<(), ExecuteError> {
-        for (aggregate, tally) in self.aggregation.aggregates.iter().zip(tallies) {
+    pub(crate) fn alone(&self, row: &mut Row, many: Many<'_>) -> Result<(), ExecuteError> {
+        for (aggregate, tally) in self.aggregation.aggregates.iter().zip(many.tallies) {
             let mut accumulator = Accumulator::new(aggregate);
             match tally {
-                Tally::Rows => accumulator.count(rows),
+                Tally::Rows => accumulator.count(many.rows),
                 Tally::Once => accumulator.count(1),
+                Tally::Sum(place) => accumulator.add_sum(many.added.get(*place)),
                 Tally::Value => {
                     let value = argument_of(self.context, aggregate, row)?;
                     if !value.is_null() {
-                        accumulator.add(aggregate, value, rows)?;
+                        accumulator.add(aggregate, value, many.rows)?;
                     }
                 }
             }
@@ -187,7 +199,12 @@ impl<'a> AggregateStage<'a> {
 impl Stage for AggregateStage<'_> {
     fn push(&mut self, row: &mut Row, _next: &mut Next<'_>) -> Flow {
         self.context.step()?;
-        self.take(row, 1, &[])?;
+        let alone = Many {
+            rows: 1,
+            tallies: &[],
+            added: &[],
+        };
+        self.take(row, alone)?;
         MORE
     }
 
@@ -335,6 +352,20 @@ impl Accumulator {
     fn count(&mut self, rows: u64) {
         if let State::Count(count) = &mut self.state {
             *count += i128::from(rows);
+        }
+    }
+
+    /// Adds what was added up elsewhere.
+    fn add_sum(&mut self, added: Option<&Added>) {
+        if let (
+            State::Sum {
+                integers, count, ..
+            },
+            Some(added),
+        ) = (&mut self.state, added)
+        {
+            *integers = integers.saturating_add(added.sum);
+            *count = count.saturating_add(added.count);
         }
     }
 

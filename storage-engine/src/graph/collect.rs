@@ -36,6 +36,9 @@ const FILES: u64 = 20_000;
 /// The most bytes that one collection removes.
 const BYTES: u64 = 32 << 30;
 
+/// How often it may take longer than a lease to look who writes, before the rest is left for later.
+const LATE: usize = 10;
+
 /// What a collection did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
@@ -263,7 +266,8 @@ impl Inner {
     /// In an object store: deletes what the log has not needed for long enough. Each is a request, for
     /// which nobody who writes waits.
     fn delete_retired(&self, sweep: &mut Sweep) -> Result<(), CollectError> {
-        loop {
+        let mut late = 0;
+        while late < LATE {
             let due = {
                 let writer = unpoisoned(&self.writer);
                 writer.as_ref().ok_or(CollectError::Closed)?.log.due()
@@ -275,6 +279,7 @@ impl Inner {
                 return Ok(());
             };
             let deleted = seen.delete(&due)?;
+            late += usize::from(deleted == 0);
             let mut writer = unpoisoned(&self.writer);
             let writer = writer.as_mut().ok_or(CollectError::Closed)?;
             writer.log.forget(deleted);
@@ -282,6 +287,8 @@ impl Inner {
                 .take(deleted)
                 .for_each(|it| sweep.removed(it.bytes));
         }
+        // The next collection goes on.
+        Ok(())
     }
 
     /// Puts the horizon into the log, unless an earlier collection has.

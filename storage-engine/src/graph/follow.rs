@@ -58,6 +58,8 @@ struct State {
     checkpoint: Option<Arc<Checkpoint>>,
     /// When it was last begun to look.
     looked: Instant,
+    /// When that was begun and nothing could be reached, and why.
+    failed: Option<(Instant, String)>,
 }
 
 impl Follower {
@@ -167,9 +169,22 @@ impl Following {
         if !state.is_behind(&self.store, said, called) {
             return Ok(state.snapshot.clone());
         }
+        if let Some((begun, why)) = &state.failed
+            && *begun >= called
+        {
+            // Asking takes its time: who waited while another did is told the same.
+            return Err(OpenError::OutOfReach {
+                place: self.store.place("log"),
+                source: why.clone().into(),
+            });
+        }
+        let begun = Instant::now();
         match state.follow(said) {
             Ok(()) => {}
-            Err(error) if is_out_of_reach(&error) => return Err(error.into()),
+            Err(error) if is_out_of_reach(&error) => {
+                state.failed = Some((begun, error.to_string()));
+                return Err(error.into());
+            }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::info!(store = %self.store, error, "a followed graph is opened anew");
@@ -276,5 +291,6 @@ fn begin_leased(store: &Store, graph: Uuid, options: &Options) -> Result<State, 
         snapshot: Arc::new(snapshot),
         checkpoint: base.checkpoint.map(Arc::new),
         looked,
+        failed: None,
     })
 }

@@ -192,8 +192,11 @@ impl Graph {
         let Some(claim) = &self.inner.claim else {
             return true;
         };
-        log::renew_if_due(claim);
-        claim.is_valid()
+        let valid = claim.is_valid();
+        if valid {
+            log::renew_if_due(claim);
+        }
+        valid
     }
 
     /// Makes sure that its newest state is that of the graph, and stays so while it is used. Blocks.

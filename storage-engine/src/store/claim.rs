@@ -34,6 +34,9 @@ const ATTEMPTS: u32 = 4;
 /// How long is waited before it is tried again.
 const WAIT: Duration = Duration::from_millis(100);
 
+/// So many times in a lease the store is asked at most that does not answer.
+const PAUSES: u32 = 15;
+
 /// Claims of this process that are not given up. Of one that is not here and names this process,
 /// nothing is left that could write.
 static LIVE: LazyLock<Mutex<HashSet<Uuid>>> = LazyLock::new(Mutex::default);
@@ -187,6 +190,8 @@ struct Times {
     tried: Moment,
     /// When it was last begun to store what is stored, and counts; nothing when the lease is over.
     renewed: Option<Moment>,
+    /// When it could not be regained.
+    failed: Option<Moment>,
 }
 
 /// By a clock that stops while the machine sleeps, and one that may be set.
@@ -259,6 +264,7 @@ impl Claim {
             times: Mutex::new(Times {
                 tried: begun,
                 renewed: Some(begun),
+                failed: None,
             }),
             renewing: AtomicBool::new(false),
         };
@@ -367,27 +373,44 @@ impl Claim {
         confirm: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), E> {
         let mut said = self.said();
-        if self.is_valid() {
-            // Another has done it meanwhile.
+        if said.released || self.is_valid() {
+            // It is closed, or another has done it meanwhile.
             return Ok(());
+        }
+        let failed = self.times().failed;
+        if failed.is_some_and(|failed| failed.elapsed() < self.lease / PAUSES) {
+            return Err(self.did_not_answer(&said).into());
         }
         let begun = Moment::now();
         let next = Said::new(said.epoch.saturating_add(1), self.lease);
         if let Err(error) = self.store(&next) {
             next.forget();
+            self.times().failed = Some(Moment::now());
             return Err(error.into());
         }
         let before = std::mem::replace(&mut *said, next);
         before.forget();
-        confirm()?;
-        let mut times = self.times();
-        *times = Times {
+        if let Err(error) = confirm() {
+            self.times().failed = Some(Moment::now());
+            return Err(error);
+        }
+        *self.times() = Times {
             tried: begun,
             renewed: Some(begun),
+            failed: None,
         };
-        drop((times, said));
+        drop(said);
         self.forget_others();
         Ok(())
+    }
+
+    /// What those are told who waited while another found no answer: asking takes its time.
+    fn did_not_answer(&self, said: &Said) -> ClaimError {
+        let error = Error::Generic {
+            store: "object store",
+            source: "it did not answer a moment ago".into(),
+        };
+        self.bucket.error("store", &name(said.epoch), error).into()
     }
 
     /// Lets others take over at once.

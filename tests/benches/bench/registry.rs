@@ -226,36 +226,35 @@ fn creates_among_many(bench: &mut Bench, many: &Server) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Point reads at a steady pace until it is time or somebody says so. Late ones count from when they
-/// were due.
+/// Point reads at a steady pace until it is time or somebody says so.
 fn others(server: &Server, until: Instant, done: &AtomicBool) -> Result<Samples, Failure> {
     let mut client = server.client()?;
     let mut samples = Samples::default();
-    paced(until, done, |turn, due| {
+    paced(until, done, |turn| {
         let request = crate::reads::request("busy", turn * 7 % 100);
-        client.exchange(&request)?.success()?;
-        samples.add(u64::try_from(due.elapsed().as_nanos())?);
+        let (time, answer) = client.timed(&request)?;
+        answer.success()?;
+        samples.add(time);
         Ok(())
     })?;
     Ok(samples)
 }
 
-/// Does something at a steady pace; it is told which turn it is and when that was due.
+/// Does something at a steady pace; it is told which turn it is. Turns that are missed are left out: a pace
+/// that cannot be kept would only measure how long it was not.
 #[expect(clippy::disallowed_methods, reason = "a steady pace is what is wanted")]
 pub(crate) fn paced(
     until: Instant,
     done: &AtomicBool,
-    mut turn: impl FnMut(u64, Instant) -> Result<(), Failure>,
+    mut turn: impl FnMut(u64) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut due = Instant::now();
     let mut number = 0;
     while due < until && !done.load(Ordering::Relaxed) {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        // The clock of the sleep is coarse; what it took too long is nobody's latency.
-        let begun = Instant::now();
-        turn(number, begun.min(due + PACE))?;
+        turn(number)?;
         number += 1;
-        due += PACE;
+        due = (due + PACE).max(Instant::now());
     }
     Ok(())
 }

@@ -105,7 +105,7 @@ fn quiet(
 ) -> Result<(), Failure> {
     let mut client = server.client()?;
     let never = AtomicBool::new(false);
-    paced(until, &never, |turn, due| {
+    paced(until, &never, |turn| {
         let reads = turn % 4 != 0;
         let request = if reads {
             let body = json!({"query": READ, "params": {"id": turn * 7 % PEOPLE_EACH}});
@@ -113,8 +113,8 @@ fn quiet(
         } else {
             commit(ACME, ids)
         };
-        client.exchange(&request)?.success()?;
-        let time = u64::try_from(due.elapsed().as_nanos())?;
+        let (time, answer) = client.timed(&request)?;
+        answer.success()?;
         match reads {
             true => quiet.reads.add(time),
             false => quiet.commits.add(time),

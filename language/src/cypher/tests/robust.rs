@@ -107,13 +107,12 @@ fn ring(types: usize) -> Schema {
 fn a_small_text_on_a_large_schema_is_compiled_or_refused_soon() {
     let schema = ring(3_000);
     let texts = [
-        format!("MATCH (a:N0){}() RETURN 1", "-->()".repeat(190)),
-        format!("MATCH (){}(a:N0) RETURN 1", "-->()".repeat(190)),
+        format!("MATCH (a:N0){} RETURN 1", "-->()".repeat(190)),
+        format!("MATCH {}(a:N0) RETURN 1", "()-->".repeat(190)),
         format!("MATCH {}() RETURN 1", "()--".repeat(240)),
-        "MATCH (a:N0)-[*]->(b:N2999) RETURN 1".to_owned(),
-        format!("MATCH (a:N0){}() RETURN 1", "-[*]->()".repeat(110)),
-        format!("MATCH (a:N0){}() RETURN 1", "-[*2..9]-()".repeat(80)),
-        format!("MATCH (n) RETURN n.p{}", ", n.p".repeat(190)),
+        format!("MATCH (a:N0){} RETURN 1", "-[*]->()".repeat(110)),
+        format!("MATCH (a:N0){} RETURN 1", "-[*2..9]-()".repeat(80)),
+        format!("MATCH (n) RETURN [n.p{}] AS x", ", n.p".repeat(190)),
         format!("MATCH (n:!N0{}) RETURN 1", "&!N1".repeat(200)),
         format!("MATCH {}() RETURN 1", "({p: 1})--".repeat(90)),
     ];
@@ -129,13 +128,20 @@ fn a_small_text_on_a_large_schema_is_compiled_or_refused_soon() {
             outcome.as_ref().err().map(|found| found[0].code)
         );
         if let Err(findings) = outcome {
-            assert_eq!(findings[0].code, Code::TextTooLong, "{:.40}", text);
+            let refused = [Code::TextTooLong, Code::NestingTooDeep];
+            assert!(refused.contains(&findings[0].code), "{}", findings[0]);
         }
-        assert!(took < Duration::from_secs(8), "{took:?}: {:.40}", text);
+        // Without optimisation, and beside compilers; some 0.2 s otherwise.
+        assert!(took < Duration::from_secs(15), "{took:?}: {:.40}", text);
     }
     // What people write compiles whatever the schema.
-    let fine = "MATCH (a:N0)-->(b)-->(c)<--(d), (e)-[:E7|E8]->(f) WHERE b.p = f.p RETURN a, d.p";
-    compile(fine, &schema).expect("it compiles");
+    for fine in [
+        "MATCH (a:N0)-->(b)-->(c)<--(d), (e)-[:E7|E8]->(f) WHERE b.p = f.p RETURN a, d.p",
+        "MATCH (a:N0)-[*]->(b:N2999) RETURN count(*) AS n",
+        "MATCH (a)-[*1..3]-(b) WHERE a.p = 1 RETURN count(b) AS n",
+    ] {
+        compile(fine, &schema).expect("it compiles");
+    }
 }
 
 #[test]

@@ -5,23 +5,26 @@ use language::plan::{Aggregate, AggregateFunction, Aggregation, Expr, ExprKind, 
 use super::plan::Patterns;
 use crate::executor::aggregate::Tally;
 use crate::executor::context::Context;
+use crate::executor::matching::condition::is_infallible;
 use crate::executor::walk::{self, SlotSet};
 
 /// What is asked of patterns.
-pub(super) struct Asked {
+pub(super) struct Asked<'a> {
     /// The one node that keys and aggregates look at, if they look at any.
     pub(super) root: Option<Slot>,
     /// What each aggregate takes.
     pub(super) tallies: Vec<Tally>,
+    /// What is added up: integers of other nodes than the root.
+    pub(super) sums: Vec<(Slot, &'a Expr)>,
     /// Each node of the root is a group.
     pub(super) by_node: bool,
 }
 
-impl Asked {
+impl<'a> Asked<'a> {
     /// `None` when counting cannot answer it. `first` says that no more than one row comes in.
     pub(super) fn new(
         context: Context<'_>,
-        aggregation: &Aggregation,
+        aggregation: &'a Aggregation,
         patterns: &Patterns<'_>,
         first: bool,
     ) -> Option<Self> {
@@ -29,22 +32,30 @@ impl Asked {
             return None;
         }
         let mut subjects = SlotSet::new(0);
-        let mut tallies = Vec::new();
+        let (mut tallies, mut sums) = (Vec::new(), Vec::new());
         for key in &aggregation.keys {
             subjects_of(&key.expr, patterns, &mut subjects)?;
         }
         for aggregate in &aggregation.aggregates {
-            let tally = tally_of(aggregate, patterns, first);
+            let mut tally = tally_of(aggregate, patterns, first);
             if tally != Tally::Rows
                 && let Some(argument) = &aggregate.argument
             {
-                subjects_of(argument, patterns, &mut subjects)?;
+                let mut of_argument = SlotSet::new(0);
+                subjects_of(argument, patterns, &mut of_argument)?;
+                match summed(aggregate, argument, patterns, &of_argument) {
+                    Some(slot) if subjects.iter().any(|root| root != slot) => {
+                        tally = Tally::Sum(sums.len());
+                        sums.push((slot, argument));
+                    }
+                    _ => of_argument.iter().for_each(|slot| subjects.insert(slot)),
+                }
             }
             tallies.push(tally);
         }
         let ends_only = |(tally, aggregate): (&Tally, &Aggregate)| match tally {
             Tally::Once => true,
-            Tally::Rows => false,
+            Tally::Rows | Tally::Sum(_) => false,
             Tally::Value => is_of_a_set(aggregate),
         };
         let mut added = tallies.iter().zip(&aggregation.aggregates);
@@ -63,6 +74,7 @@ impl Asked {
         Some(Self {
             root,
             tallies,
+            sums,
             by_node,
         })
     }
@@ -98,6 +110,28 @@ const fn is_of_a_set(aggregate: &Aggregate) -> bool {
             aggregate.function,
             AggregateFunction::Min | AggregateFunction::Max
         )
+}
+
+/// The node whose integers an aggregate adds up, when it does.
+fn summed(
+    aggregate: &Aggregate,
+    argument: &Expr,
+    patterns: &Patterns<'_>,
+    subjects: &SlotSet,
+) -> Option<Slot> {
+    let mut subjects = subjects.iter();
+    let (Some(slot), None) = (subjects.next(), subjects.next()) else {
+        return None;
+    };
+    let sum = matches!(
+        aggregate.function,
+        AggregateFunction::Sum | AggregateFunction::Avg
+    );
+    let plain = !aggregate.distinct
+        && argument.value_type == Type::Integer
+        && is_infallible(argument)
+        && patterns.is_node(slot);
+    (sum && plain).then_some(slot)
 }
 
 /// What is added to an aggregate for a node that counts for many rows.

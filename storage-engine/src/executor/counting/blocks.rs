@@ -83,7 +83,7 @@ impl<'a> Weigher<'a> {
         let Some(range) = Range::of(&table.rows) else {
             return self.known_sparse(vertex, type_id, row);
         };
-        if vertex.branches.is_empty() {
+        if vertex.branches.is_empty() && vertex.measure.is_none() {
             self.charge(range.len)?;
             let marks = self.marks(vertex, type_id, &table.rows, &range, row)?;
             return Ok(Known::Marks(range.first, marks));
@@ -149,10 +149,19 @@ impl<'a> Weigher<'a> {
             return self.one_by_one(vertex, type_id, row, take);
         };
         // Without conditions the branches say which nodes there are.
-        let marks = if vertex.conditions.is_empty() && !vertex.branches.is_empty() {
+        let all = vertex.conditions.is_empty() && !vertex.branches.is_empty();
+        let marks = if all && vertex.measure.is_none() {
             None
         } else {
             Some(self.marks(vertex, type_id, &table.rows, &range, row)?)
+        };
+        let measured = match (&marks, vertex.measure) {
+            (Some(marks), Some(_)) => {
+                self.charge(range.len * size_of::<u64>())?;
+                let rows = (type_id, &table.rows);
+                Some(self.measure_all(vertex, rows, &range, marks, row)?)
+            }
+            _ => None,
         };
         let singly = vertex.pairs.iter().any(|pair| !pair.through);
         let irregular = self.irregular(vertex, type_id);
@@ -163,9 +172,15 @@ impl<'a> Weigher<'a> {
             let weights = &mut weights[..BLOCK.min(range.len - start)];
             let first = range.first + start as u64;
             self.context.statement.steps(weights.len() / 16)?;
-            match marks.as_deref().and_then(|marks| marks.get(start..)) {
-                None => weights.fill(1),
-                Some(marks) => {
+            let marks = marks.as_deref().and_then(|marks| marks.get(start..));
+            let measured = measured.as_deref().and_then(|it| it.get(start..));
+            match (marks, measured) {
+                (_, Some(measured)) => {
+                    let both = weights.iter_mut().zip(measured);
+                    both.for_each(|(weight, measured)| *weight = *measured);
+                }
+                (None, None) => weights.fill(1),
+                (Some(marks), None) => {
                     let both = weights.iter_mut().zip(marks);
                     both.for_each(|(weight, mark)| *weight = u64::from(*mark));
                 }
@@ -207,7 +222,9 @@ impl<'a> Weigher<'a> {
         let ([one, other], [type_id]) = (root.branches.as_slice(), root.types.as_slice()) else {
             return Ok(None);
         };
-        let plain = matches!(root.found, Found::Anywhere) && root.conditions.is_empty();
+        let plain = matches!(root.found, Found::Anywhere)
+            && root.conditions.is_empty()
+            && root.measure.is_none();
         let ([one_hop], [other_hop]) = (one.hops.as_slice(), other.hops.as_slice()) else {
             return Ok(None);
         };
@@ -258,7 +275,8 @@ impl<'a> Weigher<'a> {
         weights: &mut [u64],
         row: &mut Row,
     ) -> Result<(), ExecuteError> {
-        let mut factors = 0;
+        // Anything can be multiplied with what is measured.
+        let mut factors = if vertex.measure.is_some() { 2 } else { 0 };
         for branch in vertex.branches.iter().filter(|branch| branch.is_degree()) {
             let mut degrees = [0_u32; BLOCK];
             let degrees = &mut degrees[..weights.len()];

@@ -19,6 +19,7 @@ mod rank;
 mod reach;
 mod tree;
 mod triangle;
+mod value;
 mod weigh;
 
 use std::ops::ControlFlow;
@@ -32,9 +33,10 @@ use self::plan::{Pattern, Patterns};
 use self::rank::Rank;
 use self::tree::{Known, Vertex};
 use self::triangle::TriangleStage;
+use self::value::Sum;
 use self::weigh::{Few, Weigher};
 use super::Row;
-use super::aggregate::{AggregateStage, Tally};
+use super::aggregate::{AggregateStage, Many, Tally};
 use super::context::Context;
 use super::error::{ArithmeticProblem, ExecuteError};
 use super::matching::condition;
@@ -49,6 +51,8 @@ pub(crate) struct CountStage<'a> {
     aggregation: &'a Aggregation,
     groups: AggregateStage<'a>,
     tallies: Vec<Tally>,
+    /// What is added up.
+    sums: Vec<Sum<'a>>,
     /// Each node of the root is a group.
     by_node: bool,
     rank: Option<Rank>,
@@ -78,7 +82,7 @@ pub(crate) fn stage<'a>(
     };
     let wanted = project::wanted(context, projection)?.filter(|_| first);
     let stage = || -> Option<Box<dyn Stage + 'a>> {
-        let patterns = Patterns::gather(context, matchings)?;
+        let mut patterns = Patterns::gather(context, matchings)?;
         let asked = Asked::new(context, aggregation, &patterns, first)?;
         if asked.is_count(aggregation)
             && let Some((triangle, guards)) = patterns.triangle()
@@ -86,6 +90,7 @@ pub(crate) fn stage<'a>(
             let stage = TriangleStage::new(context, triangle, guards, aggregation);
             return Some(Box::new(stage));
         }
+        patterns.pair()?;
         let grouping = (projection, aggregation);
         let stage = CountStage::new(context, patterns, asked, grouping, wanted)?;
         Some(Box::new(stage))
@@ -97,7 +102,7 @@ impl<'a> CountStage<'a> {
     fn new(
         context: Context<'a>,
         patterns: Patterns<'a>,
-        asked: Asked,
+        asked: Asked<'a>,
         (projection, aggregation): (&'a Projection, &'a Aggregation),
         wanted: Option<usize>,
     ) -> Option<Self> {
@@ -106,8 +111,11 @@ impl<'a> CountStage<'a> {
         let harmless = asked.by_node && harmless.into_iter().all(condition::is_infallible);
         let rank = wanted.filter(|_| harmless);
         let rank = rank.and_then(|wanted| Rank::new(projection, wanted));
+        let sums = asked.sums.iter();
+        let sums = sums.map(|(slot, expr)| Sum::new(&patterns, asked.root, *slot, expr));
         Some(Self {
             context,
+            sums: sums.collect::<Option<_>>()?,
             pattern: patterns.trees(asked.root)?,
             aggregation,
             groups: AggregateStage::new(context, aggregation),
@@ -128,7 +136,8 @@ impl<'a> CountStage<'a> {
 
     /// Whether only the number of rows, or of root nodes, is asked for.
     fn is_whole(&self) -> bool {
-        self.aggregation.keys.is_empty() && !self.tallies.contains(&Tally::Value)
+        let plain = |tally: &Tally| matches!(tally, Tally::Rows | Tally::Once);
+        self.aggregation.keys.is_empty() && self.tallies.iter().all(plain)
     }
 
     fn count_whole(&mut self, weigher: &Weigher<'a>, row: &mut Row) -> Flow {
@@ -151,6 +160,10 @@ impl<'a> CountStage<'a> {
             return MORE;
         };
         let slot = tree.slot.0;
+        for sum in &mut self.sums {
+            sum.prepare(weigher, row)?;
+        }
+        let mut added = Vec::with_capacity(self.sums.len());
         let flow = weigher.each(&mut tree, row, &mut |row, node, weight| {
             let weight = weight.saturating_mul(factor);
             if let Some(rank) = &mut self.rank
@@ -162,15 +175,24 @@ impl<'a> CountStage<'a> {
                 return Err(too_many(self.aggregation));
             }
             self.context.step()?;
+            added.clear();
+            for sum in &self.sums {
+                added.push(sum.of(weigher, node, factor, row)?);
+            }
+            let many = Many {
+                rows: weight,
+                tallies: &self.tallies,
+                added: &added,
+            };
             row[slot] = Value::Node(node);
             if !self.by_node {
-                self.groups.take(row, weight, &self.tallies)?;
+                self.groups.take(row, many)?;
                 return MORE;
             }
             for key in &self.aggregation.keys {
                 row[key.slot.0] = self.context.evaluate(&key.expr, row)?;
             }
-            self.groups.alone(row, weight, &self.tallies)?;
+            self.groups.alone(row, many)?;
             next(row)
         });
         self.pattern.trees.insert(0, tree);

@@ -99,7 +99,7 @@ impl<'a> Patterns<'a> {
     }
 
     /// Finds the relationships that could be the same one.
-    fn pair(&mut self) -> Option<()> {
+    pub(super) fn pair(&mut self) -> Option<()> {
         let links = &self.planner.links;
         let mut twins: Vec<Twins> = Vec::new();
         for (first, one) in links.iter().enumerate() {
@@ -230,8 +230,7 @@ impl<'a> Patterns<'a> {
     }
 
     /// The trees, the first with the given root, or else with the cheapest.
-    pub(super) fn trees(mut self, root: Option<Slot>) -> Option<Pattern<'a>> {
-        self.pair()?;
+    pub(super) fn trees(&self, root: Option<Slot>) -> Option<Pattern<'a>> {
         let mut trees = Vec::new();
         let mut left: BTreeSet<Slot> = self.planner.nodes.keys().copied().collect();
         let mut wanted = root;
@@ -251,7 +250,7 @@ impl<'a> Patterns<'a> {
         }
         Some(Pattern {
             trees,
-            guards: std::mem::take(&mut self.guards),
+            guards: self.guards.clone(),
         })
     }
 
@@ -317,6 +316,7 @@ impl<'a> Patterns<'a> {
             types: self.types(slot).into_iter().collect(),
             found: self.found(slot)?,
             conditions: self.conditions.get(&slot).cloned().unwrap_or_default(),
+            measure: None,
             branches,
             pairs,
             known: Vec::new(),

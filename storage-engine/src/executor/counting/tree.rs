@@ -5,6 +5,7 @@ use language::schema::TypeId;
 use language::value::{EdgeRef, NodeRef};
 use rustc_hash::FxHashMap;
 
+use super::value::Measure;
 use crate::executor::matching::condition::Condition;
 use crate::executor::matching::planning::KeyLookup;
 use crate::snapshot::EdgeTable;
@@ -20,6 +21,8 @@ pub(super) struct Vertex<'a> {
     pub(super) found: Found<'a>,
     pub(super) conditions: Vec<Condition<'a>>,
     pub(super) branches: Vec<Branch<'a>>,
+    /// What a node counts for by itself; 1 without.
+    pub(super) measure: Option<Measure<'a>>,
     /// Branches that must not take the same relationship.
     pub(super) pairs: Vec<Pair>,
     /// What its nodes count for, in the order of `types`, once that is prepared.
@@ -95,6 +98,7 @@ impl<'a> Vertex<'a> {
         matches!(self.found, Found::Anywhere)
             && self.conditions.is_empty()
             && self.branches.is_empty()
+            && self.measure.is_none()
     }
 
     /// Whether a few nodes in it are known, so that it is worked out from there.
@@ -111,8 +115,20 @@ impl<'a> Vertex<'a> {
         let [branch] = self.branches.as_slice() else {
             return None;
         };
-        let free = matches!(self.found, Found::Anywhere) && self.conditions.is_empty();
+        let free = matches!(self.found, Found::Anywhere)
+            && self.conditions.is_empty()
+            && self.measure.is_none();
         branch.sums.as_deref().filter(|_| free)
+    }
+
+    /// Measures the nodes of a vertex at or below this one; says whether it is there.
+    pub(super) fn set_measure(&mut self, slot: Slot, measure: Measure<'a>) -> bool {
+        if self.slot == slot {
+            self.measure = Some(measure);
+            return true;
+        }
+        let mut branches = self.branches.iter_mut();
+        branches.any(|branch| branch.child.set_measure(slot, measure))
     }
 
     /// What is known of the nodes of a type.

@@ -252,7 +252,7 @@ impl<'a> Weigher<'a> {
         if !self.passes(vertex, node, row)? {
             return Ok(0);
         }
-        let mut weight = 1_u64;
+        let mut weight = self.measure(vertex, node, row)?;
         for (at, branch) in vertex.branches.iter().enumerate() {
             let pair = vertex.pairs.iter().find(|pair| pair.second == at);
             if vertex.pairs.iter().any(|pair| pair.first == at) {
@@ -291,7 +291,7 @@ impl<'a> Weigher<'a> {
     }
 
     /// What a node of a prepared vertex counts for.
-    fn known(
+    pub(super) fn known(
         &self,
         vertex: &Vertex<'a>,
         node: NodeRef,
@@ -404,7 +404,8 @@ impl<'a> Weigher<'a> {
         }
         // The far node passes its conditions, or it would count for nothing.
         let back = self.known(&inner.child, near, row)?;
-        Ok(less(weight, back))
+        let own = self.measure(&branch.child, far, row)?;
+        Ok(less(weight, back.saturating_mul(own)))
     }
 
     /// What two branches of a vertex count for when both take the same relationship.

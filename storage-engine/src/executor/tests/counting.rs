@@ -89,6 +89,9 @@ fn query(tape: &mut Tape<'_>) -> String {
         format!("count({root}.x)"),
         format!("sum({root}.x)"),
         format!("avg({root}.x)"),
+        format!("sum({any}.x)"),
+        format!("avg({any}.x)"),
+        format!("sum({any}.key)"),
         format!("min({root}.key)"),
         format!("sum(DISTINCT {root}.x)"),
     ];

@@ -30,6 +30,7 @@ edge T: B -> B { w: I64? }
 fn small(tape: &mut Tape<'_>) -> Value {
     match tape.below(4) {
         0 => Value::Null,
+        3 => Value::Int(-1),
         number => Value::Int(i64::try_from(number).expect("small")),
     }
 }

@@ -66,7 +66,13 @@ fn ripe() -> (TempDir, PathBuf) {
             .snapshot()
             .node_by_key(names.half, &["loaded 3 of 0".into()]);
         let loaded = loaded.expect("there");
-        work.set_node(loaded, vec![(names.note, Value::from("noted"))])
+        work.set_node(loaded, vec![(names.note, Value::from("noted"))])?;
+        // So many rows of the table are replaced that it is worn.
+        let all: Vec<_> = work.snapshot().nodes(names.half).collect();
+        for node in all {
+            work.set_node(node, vec![(names.writer, Value::Int(8))])?;
+        }
+        Ok(())
     });
     (home, folder)
 }
@@ -165,6 +171,11 @@ impl Trial {
         if operation == Operation::Fold {
             let status = graph.status();
             assert!(status.collected.files > 6, "{:?}", status.collected);
+            let tables = &status.checkpoint.as_ref().expect("a checkpoint").tables;
+            let halves = tables.iter().find(|table| table.name == "Half");
+            // Four folds have added to it.
+            let compacted = halves.is_some_and(|table| table.fragments < 4);
+            assert!(compacted, "{tables:?}");
             assert_eq!(
                 (status.compaction_error, status.collection_error),
                 (None, None)
@@ -216,7 +227,13 @@ impl Trial {
         disk.arm(Fault { after: at, kind });
         let became = self.operation.run(&graph, 1);
         let seen = match became {
-            Became::Unknown => Became::Nothing,
+            Became::Unknown => {
+                // The process may be killed before the log says that it does not count.
+                let killed = self.home.path().join("killed");
+                copy(&folder, &killed);
+                self.lives(&killed, became, &format!("{what}, killed"));
+                Became::Nothing
+            }
             told => told,
         };
         self.is(&graph, seen, &what);

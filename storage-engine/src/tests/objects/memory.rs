@@ -48,6 +48,10 @@ struct Faults {
     kept: Mutex<Option<String>>,
     /// Reads of names with this in them fail, so often.
     unreachable: Mutex<Option<(String, usize)>>,
+    /// How many have.
+    refused: AtomicUsize,
+    /// Reads of names with this in them wait.
+    unread: Mutex<Option<String>>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,7 +73,7 @@ fn listed(prefix: Option<&Path>) -> String {
 
 fn lost() -> Error {
     Error::Generic {
-        store: "memory",
+        store: "away",
         source: "timed out".into(),
     }
 }
@@ -97,10 +101,16 @@ impl Memory {
         match &mut *unreachable {
             Some((part, times)) if *times > 0 && location.contains(part.as_str()) => {
                 *times -= 1;
+                self.faults.refused.fetch_add(1, Ordering::AcqRel);
                 Err(lost())
             }
             _ => Ok(()),
         }
+    }
+
+    /// How many reads have failed.
+    pub(crate) fn refused(&self) -> usize {
+        self.faults.refused.load(Ordering::Acquire)
     }
 
     /// Deletions wait.
@@ -113,10 +123,21 @@ impl Memory {
         *self.faults.kept.lock().expect("sound") = None;
     }
 
-    async fn wait_to_delete(&self, location: &Path) {
+    /// Reads wait.
+    pub(crate) fn hold_reads(&self, part: &str) {
+        *self.faults.unread.lock().expect("sound") = Some(part.to_owned());
+    }
+
+    /// They go on.
+    pub(crate) fn release_reads(&self) {
+        *self.faults.unread.lock().expect("sound") = None;
+    }
+
+    /// Waits while the part that is held is in a name.
+    async fn wait_for(&self, held: &Mutex<Option<String>>, location: &Path) {
         let held = || {
-            let kept = self.faults.kept.lock().expect("sound");
-            let part = kept.as_deref();
+            let held = held.lock().expect("sound");
+            let part = held.as_deref();
             part.is_some_and(|part| location.as_ref().contains(part))
         };
         if !held() {
@@ -188,19 +209,9 @@ impl Memory {
     }
 
     async fn wait(&self, location: &Path) {
-        let held = || {
-            let held = self.faults.held.lock().expect("sound");
-            let part = held.as_deref();
-            part.is_some_and(|part| location.as_ref().contains(part))
-        };
-        if self.faults.passing.load(Ordering::Acquire) || !held() {
-            return;
+        if !self.faults.passing.load(Ordering::Acquire) {
+            self.wait_for(&self.faults.held, location).await;
         }
-        self.faults.waiting.fetch_add(1, Ordering::AcqRel);
-        while held() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        self.faults.waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -277,6 +288,7 @@ impl ObjectStore for Memory {
         Self: 'c,
     {
         Box::pin(async move {
+            self.wait_for(&self.faults.unread, location).await;
             self.reach(location.as_ref())?;
             self.inner.get_opts(location, options).await
         })
@@ -308,7 +320,7 @@ impl ObjectStore for Memory {
             let this = this.clone();
             async move {
                 let location = location?;
-                this.wait_to_delete(&location).await;
+                this.wait_for(&this.faults.kept, &location).await;
                 let mut deleted = this.faults.deleted.lock().expect("sound");
                 deleted.push(location.to_string());
                 Ok(location)

@@ -172,3 +172,28 @@ fn who_reads_along_is_told_and_sees_everything_afterwards() {
         graph.snapshot_at(At::Sequence(2), &limits).expect("read");
     }
 }
+
+/// However many wait, the store is asked twice at most.
+#[test]
+fn who_waits_for_a_store_that_is_away_is_told_together() {
+    let (_home, store, memory) = place();
+    graph(&store);
+    let follower = Follower::open(&store, Options::default()).expect("opened");
+    memory.cut("/log/", ALWAYS);
+    memory.hold_reads("/log/");
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| follower.snapshot()))
+            .collect();
+        memory.until_someone_waits();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        memory.release_reads();
+        for reader in readers {
+            let error = reader.join().expect("no panic").map(drop);
+            assert!(error.expect_err("away").is_passing());
+        }
+    });
+    assert!(memory.refused() <= 2, "{}", memory.refused());
+    memory.mend();
+    follower.snapshot().expect("there again");
+}

@@ -159,7 +159,10 @@ fn a_writer_that_was_idle_knows_whether_it_is_current() {
     let error = first.hold_on().expect_err("it cannot be told");
     assert!(error.is_passing() && !first.is_lost(), "{error:?}");
     assert!(!first.is_current());
+    let error = first.hold_on().expect_err("nor a moment later");
+    assert!(error.is_passing(), "{error:?}");
     memory.mend();
+    std::thread::sleep(brief().lease / 10);
     first.hold_on().expect("still nobody");
     std::thread::sleep(brief().lease * 2);
     let second = Graph::open(&store, Options::default()).expect("taken over");
