@@ -56,7 +56,17 @@ pub(super) struct Log {
 #[derive(Debug)]
 enum Form {
     Folder(Journal, WriterLock),
-    Objects(Box<ObjectJournal>, Arc<Claim>),
+    Objects(Box<ObjectJournal>, Held),
+}
+
+/// A claim by which this log is written, and nothing once the log is gone, whoever else looks at it.
+#[derive(Debug)]
+struct Held(Arc<Claim>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
 }
 
 /// Takes the log's entries.
@@ -73,7 +83,7 @@ impl Log {
                     lease,
                 };
                 let journal = ObjectJournal::create(objects, options)?;
-                Form::Objects(Box::new(journal), Arc::new(claim))
+                Form::Objects(Box::new(journal), Held(Arc::new(claim)))
             }
             Right::Lock(lock) => {
                 let options = journal::Options {
@@ -103,7 +113,8 @@ impl Log {
                 match open_objects(store, epoch, options.lease, start, visit) {
                     Ok((journal, recovery)) => {
                         claim.forget_others();
-                        (Form::Objects(Box::new(journal), Arc::new(claim)), recovery)
+                        let claim = Held(Arc::new(claim));
+                        (Form::Objects(Box::new(journal), claim), recovery)
                     }
                     Err(error) => {
                         *right = Some(Right::Claim(claim));
@@ -139,7 +150,7 @@ impl Log {
             Form::Objects(journal, claim) => {
                 let appended = journal.append(entries);
                 if appended.is_ok() {
-                    renew_if_due(claim);
+                    renew_if_due(&claim.0);
                 }
                 // A later look would tell what became of the group, and everybody who has been told
                 // otherwise by then would have to be told anew. Opening the graph again is simpler.
@@ -154,7 +165,7 @@ impl Log {
     pub(super) fn claim(&self) -> Option<Arc<Claim>> {
         match &self.form {
             Form::Folder(..) => None,
-            Form::Objects(_, claim) => Some(claim.clone()),
+            Form::Objects(_, claim) => Some(claim.0.clone()),
         }
     }
 
@@ -244,7 +255,7 @@ impl Log {
                 closed
             }
             Form::Objects(_, claim) => {
-                claim.release();
+                claim.0.release();
                 Ok(())
             }
         }

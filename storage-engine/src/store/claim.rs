@@ -192,6 +192,10 @@ struct Times {
     renewed: Option<Moment>,
     /// When it could not be regained.
     failed: Option<Moment>,
+    /// That of the claim which is live.
+    nonce: Uuid,
+    /// Nothing is written by it any more.
+    given_up: bool,
 }
 
 /// By a clock that stops while the machine sleeps, and one that may be set.
@@ -227,10 +231,7 @@ impl Drop for Renewal {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.said
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .forget();
+        self.give_up();
     }
 }
 
@@ -257,14 +258,18 @@ impl Claim {
             .map_or(1, |newest| newest.saturating_add(1))
             .max(least);
         let begun = Moment::now();
+        let said = Said::new(epoch, lease);
+        let nonce = said.nonce;
         let claim = Self {
             bucket: bucket.clone(),
             lease,
-            said: Mutex::new(Said::new(epoch, lease)),
+            said: Mutex::new(said),
             times: Mutex::new(Times {
                 tried: begun,
                 renewed: Some(begun),
                 failed: None,
+                nonce,
+                given_up: false,
             }),
             renewing: AtomicBool::new(false),
         };
@@ -357,8 +362,14 @@ impl Claim {
     /// take over then, and this one does not count on it.
     fn renew(&self) {
         let begun = Moment::now();
-        self.times().tried = begun;
         let mut said = self.said();
+        {
+            let mut times = self.times();
+            if times.given_up {
+                return;
+            }
+            times.tried = begun;
+        }
         said.renewed_micros = clock::now_micros();
         let stored = self.say(&said);
         if stored && self.is_valid() {
@@ -377,7 +388,12 @@ impl Claim {
             // It is closed, or another has done it meanwhile.
             return Ok(());
         }
-        let failed = self.times().failed;
+        let Times {
+            failed, given_up, ..
+        } = *self.times();
+        if given_up {
+            return Err(ClaimError::Held(said.holder.clone()).into());
+        }
         if failed.is_some_and(|failed| failed.elapsed() < self.lease / PAUSES) {
             return Err(self.did_not_answer(&said).into());
         }
@@ -390,16 +406,19 @@ impl Claim {
         }
         let before = std::mem::replace(&mut *said, next);
         before.forget();
+        self.times().nonce = said.nonce;
         if let Err(error) = confirm() {
             self.times().failed = Some(Moment::now());
             return Err(error);
         }
-        *self.times() = Times {
-            tried: begun,
-            renewed: Some(begun),
-            failed: None,
-        };
-        drop(said);
+        let mut times = self.times();
+        match times.given_up {
+            true => said.forget(),
+            false => {
+                (times.tried, times.renewed, times.failed) = (begun, Some(begun), None);
+            }
+        }
+        drop((times, said));
         self.forget_others();
         Ok(())
     }
@@ -411,6 +430,14 @@ impl Claim {
             source: "it did not answer a moment ago".into(),
         };
         self.bucket.error("store", &name(said.epoch), error).into()
+    }
+
+    /// Says that nothing is written by it any more, as when its process had ended. Does not block.
+    pub(crate) fn give_up(&self) {
+        let mut times = self.times();
+        (times.renewed, times.given_up) = (None, true);
+        let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+        live.remove(&times.nonce);
     }
 
     /// Lets others take over at once.

@@ -146,6 +146,13 @@ fn what_nobody_can_tell_is_told_by_opening_again() {
             assert!(fixture.graph().is_lost());
             let error = add(fixture.graph(), "cid@x").expect_err("not before it is open again");
             assert!(matches!(error, CommitError::Closed), "{error:?}");
+            // Nothing holds the graph any more, though somebody reads from it still.
+            fixture
+                .graph()
+                .hold_on()
+                .expect_err("it is to be opened again");
+            memory.fates(&[]);
+            Graph::open(&fixture.store, Options::default()).expect("at once");
         }
         memory.fates(&[]);
         fixture.reopen();
