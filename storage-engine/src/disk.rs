@@ -3,22 +3,19 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use journal::{Effect, Faults, Verdict};
+use journal::{Effect, Verdict};
 
 #[cfg(test)]
 pub(crate) mod watched;
 
+#[cfg(test)]
+pub(crate) use watched::of as faults;
+
 /// Who watches a path.
-pub(crate) fn faults(path: &Path) -> Option<Arc<dyn Faults>> {
-    #[cfg(test)]
-    return watched::of(path);
-    #[cfg(not(test))]
-    {
-        let _ = path;
-        None
-    }
+#[cfg(not(test))]
+pub(crate) fn faults(_: &Path) -> Option<std::sync::Arc<dyn journal::Faults>> {
+    None
 }
 
 /// Where Lance finds what is at `path`.

@@ -38,7 +38,8 @@ impl Drop for Watch {
     }
 }
 
-pub(super) fn of(path: &Path) -> Option<Arc<dyn Faults>> {
+/// Who watches a path.
+pub(crate) fn of(path: &Path) -> Option<Arc<dyn Faults>> {
     let watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
     let found = watched.iter().find(|(folder, _)| path.starts_with(folder));
     found.map(|(_, faults)| faults.clone())
