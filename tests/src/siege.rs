@@ -139,7 +139,8 @@ impl Siege {
             }
             outcome
         });
-        let grown = self.most_memory() - before;
+        // The kernel counts it a thread at a time, so it may even have gone down.
+        let grown = self.most_memory().saturating_sub(before);
         println!(
             "{reads} reads, the slowest {slowest:?}; {} MiB more",
             grown >> 20
