@@ -229,8 +229,8 @@ pub struct StorageDetails {
     pub log_bytes_since_checkpoint: u64,
     /// Rows changed that no checkpoint covers yet.
     pub rows_since_checkpoint: u64,
-    /// Bytes of columns and adjacency in memory.
-    pub resident_bytes: u64,
+    /// What it takes in memory while it is open.
+    pub memory: MemoryDetails,
     /// The newest point where the log was folded into tables; null while there is none.
     pub checkpoint: Option<CheckpointDetails>,
     /// What keeps the log from being collected, and how much of it.
@@ -241,6 +241,26 @@ pub struct StorageDetails {
     pub collected_files: u64,
     /// Their bytes.
     pub collected_bytes: u64,
+}
+
+/// What an open graph takes in memory, about, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemoryDetails {
+    /// All of it.
+    pub bytes: u64,
+    /// Columns: ids, ends of relationships, and those properties that are in memory.
+    pub columns_bytes: u64,
+    /// From keys to nodes.
+    pub keys_bytes: u64,
+    /// From nodes to their relationships, in both directions.
+    pub topology_bytes: u64,
+    /// Rows changed that no checkpoint covers yet.
+    pub changes_bytes: u64,
+    /// Answers kept for requests that come again.
+    pub answers_bytes: u64,
+    /// How many properties, of all types, are not, or not all, in memory: they are read when a statement
+    /// needs them.
+    pub cold_columns: u64,
 }
 
 /// A point where the log was folded into tables.

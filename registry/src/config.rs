@@ -19,7 +19,9 @@ mod yaml_text;
 
 use std::fmt;
 
-pub use model::{Auth, Config, GraphEntry, GraphKind, Limits, Log, LogFormat, PolicyFile, Server};
+pub use model::{
+    Auth, Config, GraphEntry, GraphKind, Limits, Log, LogFormat, OpenGraphs, PolicyFile, Server,
+};
 pub use parse::{Parsed, parse};
 pub use schema::json_schema;
 pub use span::Span;

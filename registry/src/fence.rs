@@ -16,7 +16,8 @@ use fs2::FileExt;
 use storage_engine::OpenError;
 
 use crate::durable::{self, Naming};
-use crate::handle::{Handles, Hold, State, hold, shut};
+use crate::handle::{Handles, State, hold, shut};
+use crate::hold::Hold;
 use crate::intent::{self, Found};
 use crate::{Digest, Error};
 
@@ -152,7 +153,7 @@ impl Handles {
         };
         for (folder, slot) in slots {
             // One that is being opened is seen the next time.
-            let Ok(mut state) = slot.0.try_lock() else {
+            let Ok(mut state) = slot.state.try_lock() else {
                 continue;
             };
             match (wanted.contains(&folder), &*state) {

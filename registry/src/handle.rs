@@ -1,6 +1,6 @@
 //! Open graphs, and the only two ways to reach one: [`Reader`] and [`Writer`], each for a permit.
 //!
-//! A graph is opened on first use and stays open. One that is damaged is set aside with its reason
+//! A graph is opened on first use and stays open while it is used (`idle.rs`). One that is damaged is set aside with its reason
 //! and touches no other; one that another process holds is read along with that process, and the first
 //! write after it has gone takes the graph over. What is
 //! in a graph comes out, and what goes in goes in, only by something whose types were decided:
@@ -12,7 +12,9 @@ pub use read::Operators;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use language::schema::Schema;
 use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
@@ -26,6 +28,8 @@ use uuid::Uuid;
 use crate::Registration;
 use crate::deleted::is_deleted;
 use crate::durable::DiskError;
+use crate::hold::Hold;
+use crate::idle::{self, Budget};
 use crate::refusal::{AccessError, HandleError, WrongPermit, with_causes};
 use crate::set_aside::SetAside;
 use crate::uri;
@@ -40,11 +44,19 @@ pub(crate) struct Handles {
     /// Of these handles among those of other processes.
     name: Uuid,
     /// How graphs are kept.
-    options: storage_engine::Options,
+    pub(crate) options: storage_engine::Options,
+    /// What those that are open may take together.
+    pub(crate) budget: Mutex<Budget>,
+    /// When these handles were made.
+    pub(crate) begun: Instant,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Slot(pub(crate) Mutex<State>);
+pub(crate) struct Slot {
+    pub(crate) state: Mutex<State>,
+    /// When the graph was asked for, or seen in use, last: milliseconds since the handles were made.
+    pub(crate) used: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 pub(crate) enum State {
@@ -79,13 +91,22 @@ pub enum Standing {
 impl Handles {
     /// No graph is open; those that will be are kept as `options` says. Processes tell each other in the
     /// state folder which graphs they want.
-    pub(crate) fn new(state_folder: PathBuf, options: storage_engine::Options) -> Self {
-        Self {
+    pub(crate) fn new(
+        state_folder: PathBuf,
+        options: storage_engine::Options,
+        budget: Budget,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|handles| Self {
             slots: Mutex::new(Some(HashMap::new())),
             state_folder,
             name: Uuid::new_v4(),
-            options,
-        }
+            options: storage_engine::Options {
+                memory: Some(idle::memory(budget, handles)),
+                ..options
+            },
+            budget: Mutex::new(budget),
+            begun: Instant::now(),
+        })
     }
 
     /// The registry's own folder.
@@ -170,7 +191,7 @@ impl Handles {
             .as_ref()
             .and_then(|slots| slots.get(registration.uri.canonical()).cloned());
         // A slot that is busy is being opened.
-        let Some(state) = slot.as_ref().and_then(|slot| slot.0.try_lock().ok()) else {
+        let Some(state) = slot.as_ref().and_then(|slot| slot.state.try_lock().ok()) else {
             return Standing::Closed;
         };
         match &*state {
@@ -194,14 +215,14 @@ impl Handles {
     /// The graph for writing, opened if need be, or taken over from a process that has gone.
     fn graph(&self, permit: &Permit, registration: &Registration) -> Result<Graph, HandleError> {
         let slot = self.slot(permit, registration)?;
-        let mut state = slot.state();
+        let state = slot.state();
         if let State::Following(follower) = &*state
             && let Some(holder) = follower.holder()
         {
             let locked = OpenError::Locked { holder };
             return Err(HandleError::NotNow(Arc::new(locked)));
         }
-        match self.open(&mut state, registration)? {
+        match self.open_in(state, registration)? {
             Source::Written(graph) => Ok(graph),
             Source::Followed(follower) => {
                 let holder = follower.holder().unwrap_or_default();
@@ -218,18 +239,18 @@ impl Handles {
         registration: &Registration,
     ) -> Result<Source, HandleError> {
         let slot = self.slot(permit, registration)?;
-        let mut state = slot.state();
+        let state = slot.state();
         if let State::Following(follower) = &*state {
             return Ok(Source::Followed(follower.clone()));
         }
-        let source = self.open(&mut state, registration)?;
+        let source = self.open_in(state, registration)?;
         let Source::Written(graph) = &source else {
             return Ok(source);
         };
         match graph.hold_on() {
             Ok(()) => Ok(source),
             // Another process has come.
-            Err(_) if graph.is_lost() => self.open(&mut state, registration),
+            Err(_) if graph.is_lost() => self.open_in(slot.state(), registration),
             Err(error) => Err(HandleError::NotNow(Arc::new(error))),
         }
     }
@@ -237,7 +258,24 @@ impl Handles {
     fn slot(&self, permit: &Permit, registration: &Registration) -> Result<Arc<Slot>, HandleError> {
         check(permit, registration)?;
         let folder = registration.uri.canonical();
-        self.slot_of(folder).ok_or(HandleError::Closed)
+        let slot = self.slot_of(folder).ok_or(HandleError::Closed)?;
+        slot.used.store(self.now(), Ordering::Relaxed);
+        Ok(slot)
+    }
+
+    /// The graph, opened if need be, and then others closed if need be.
+    pub(crate) fn open_in(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        registration: &Registration,
+    ) -> Result<Source, HandleError> {
+        let was_open = matches!(*state, State::Open(_) | State::Following(_));
+        let opened = self.open(&mut state, registration)?;
+        drop(state);
+        if !was_open {
+            self.make_room();
+        }
+        Ok(opened)
     }
 
     /// Opens the graph for writing, or, where another process does that, for reading.
@@ -319,7 +357,10 @@ impl Handles {
             let slots = slots.as_ref().ok_or(HandleError::Closed)?;
             slots.get(registration.uri.canonical()).cloned()
         };
-        let state = slot.as_ref().and_then(|slot| slot.0.try_lock().ok());
+        let state = slot.as_ref().and_then(|slot| {
+            slot.used.store(self.now(), Ordering::Relaxed);
+            slot.state.try_lock().ok()
+        });
         Ok(match state.as_deref() {
             Some(State::Open(graph)) if !graph.is_lost() => Some(graph.clone()),
             Some(
@@ -341,7 +382,7 @@ impl Handles {
 
 impl Slot {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -351,25 +392,6 @@ pub(crate) fn shut(folder: &Path, state: State) {
         && let Err(error) = graph.close()
     {
         tracing::warn!(folder = %folder.display(), %error, "a graph was not closed cleanly");
-    }
-}
-
-/// A graph held for writing, so that nobody else opens it, until dropped.
-#[derive(Debug)]
-pub(crate) enum Hold {
-    /// By the lock in its folder.
-    Local { _lock: storage_engine::Hold },
-    /// By being open: in an object store nothing else keeps other writers out.
-    Remote { graph: Graph },
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        if let Self::Remote { graph } = self
-            && let Err(error) = graph.close()
-        {
-            tracing::warn!(%error, "a graph that was held was not closed cleanly");
-        }
     }
 }
 

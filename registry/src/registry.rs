@@ -23,6 +23,7 @@ use crate::config::store::{self, ConfigText};
 use crate::config::{self, ConfigFile, Drift};
 use crate::fence::Fence;
 use crate::handle::{Handles, Reader, Standing, Writer};
+use crate::idle::{Budget, Tally};
 use crate::intent::{self, Found};
 use crate::refusal::{HandleError, WrongPermit};
 use crate::registration::{self, Graphs, Registration, Snapshot};
@@ -41,7 +42,7 @@ pub struct Registry {
     served: RwLock<Arc<Snapshot>>,
     /// Threads of this process queue here, so that only one at a time polls for the file lock.
     turn: Mutex<()>,
-    handles: Handles,
+    handles: Arc<Handles>,
     pub(crate) gate: OnceLock<Weak<dyn Gate>>,
 }
 
@@ -105,6 +106,7 @@ impl Registry {
                 retention: Duration::from_secs(snapshot.config.server.history_retention.seconds()),
                 ..options.storage.clone()
             },
+            Budget::of(&snapshot.config.server.open_graphs),
         );
         Ok(Self {
             file,
@@ -184,10 +186,16 @@ impl Registry {
         self.handles.standing(registration)
     }
 
-    /// How many graphs are open, and how many were set aside.
+    /// What is open, and what it takes.
     #[must_use]
-    pub fn tally(&self) -> (usize, usize) {
+    pub fn tally(&self) -> Tally {
         self.handles.tally()
+    }
+
+    /// Closes graphs that nobody has used for long, and while open graphs take more than they may,
+    /// those that were not used for longest. To be called every now and then. Blocks.
+    pub fn tend(&self) {
+        self.handles.tend();
     }
 
     /// Has a graph that was set aside opened again now, for whoever may change its registration.
@@ -298,6 +306,8 @@ impl Registry {
 
     pub(crate) fn publish(&self, snapshot: Snapshot) -> Arc<Snapshot> {
         let snapshot = Arc::new(snapshot);
+        self.handles
+            .set_budget(Budget::of(&snapshot.config.server.open_graphs));
         let folders = snapshot.graphs.values();
         self.handles
             .keep_only(&folders.map(|graph| graph.uri.canonical()).collect());

@@ -96,25 +96,7 @@ impl Handles {
     fn attempt(&self, registration: &Registration) -> Result<(), HandleError> {
         let slot = self.slot_of(registration.uri.canonical());
         let slot = slot.ok_or(HandleError::Closed)?;
-        self.open(&mut slot.state(), registration).map(|_| ())
-    }
-
-    /// How many graphs are open, and how many were set aside.
-    pub(crate) fn tally(&self) -> (usize, usize) {
-        let slots: Vec<_> = match self.slots().as_ref() {
-            Some(slots) => slots.values().cloned().collect(),
-            None => return (0, 0),
-        };
-        let (mut open, mut broken) = (0, 0);
-        for slot in slots {
-            // One that is busy is being opened.
-            match slot.0.try_lock().as_deref() {
-                Ok(State::Open(_) | State::Following(_)) => open += 1,
-                Ok(State::Broken(aside)) if !aside.passes => broken += 1,
-                _ => {}
-            }
-        }
-        (open, broken)
+        self.open_in(slot.state(), registration).map(|_| ())
     }
 
     /// Opens the graph now if it was set aside.

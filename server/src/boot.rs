@@ -267,7 +267,13 @@ async fn follow(registry: Weak<Registry>) {
         let looking = looked.elapsed() >= FOLLOW;
         let peer = worker.clone();
         // Closing a graph waits for what it is doing.
-        if let Err(error) = tokio::task::spawn_blocking(move || peer.yield_to_peers()).await {
+        let letting_go = tokio::task::spawn_blocking(move || {
+            peer.yield_to_peers();
+            if looking {
+                peer.tend();
+            }
+        });
+        if let Err(error) = letting_go.await {
             tracing::error!(%error, "graphs cannot be let go");
         }
         if !looking {

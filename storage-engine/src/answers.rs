@@ -99,6 +99,11 @@ impl Kept {
 }
 
 impl Answers {
+    /// About how many bytes of memory they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Those of a checkpoint.
     pub(crate) fn of(kept: &[Kept]) -> Self {
         let mut answers = Self::default();

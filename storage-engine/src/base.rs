@@ -1,18 +1,21 @@
 //! The rows of one type as chunks, in ascending order of id.
 //!
 //! A base is never changed; another one shares the chunks that are equal. Rows that a commit brought
-//! as columns stand in chunks of their own until a fold has put them into the table.
+//! as columns stand in chunks of their own until a fold has put them into the table. Of what the table
+//! has, properties may be on disk alone.
 
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use language::value::Value;
 use rpds::RedBlackTreeMapSync;
 
-use crate::chunk::{CHUNK_ROWS, Chunk, Written, ids_of};
-use crate::columns::{ID, Layout};
+use crate::chunk::{CHUNK_ROWS, Chunk, Column, Written, ids_of};
+use crate::cold::Source;
+use crate::columns::{self, ID, Layout};
 use crate::rows::{Entry, Row};
 
 /// Rows as columns.
@@ -21,6 +24,10 @@ pub(crate) struct Base {
     parts: Vec<Part>,
     rows: usize,
     unwritten_rows: usize,
+    /// The table that has all rows but the unwritten ones, where it is known.
+    source: Option<Arc<Source>>,
+    /// Something may be on disk alone.
+    cold: Arc<AtomicBool>,
 }
 
 /// A chunk of a base.
@@ -35,33 +42,55 @@ pub(crate) struct Part {
 pub(crate) type Entries = RedBlackTreeMapSync<u64, Entry>;
 
 impl Base {
-    /// Rows that the table has, in any order; ids must not repeat.
-    pub(crate) fn of_batches(layout: &Layout, batches: &[RecordBatch]) -> Result<Self, ArrowError> {
+    /// Rows that the table has, in any order; ids must not repeat. Without a source, with all their
+    /// properties.
+    pub(crate) fn of_batches(
+        layout: &Layout,
+        batches: &[RecordBatch],
+        source: Option<Arc<Source>>,
+    ) -> Result<Self, ArrowError> {
         let mut chunks = Vec::new();
         for batch in ordered(layout, batches)? {
             chunks.push(Arc::new(Chunk::of_batch(layout, &batch)?));
         }
-        Self::of_chunks(layout, chunks)
+        Self::of_chunks(layout, chunks, source)
     }
 
     /// Chunks that the table has, in order; small neighbours become one.
-    fn of_chunks(layout: &Layout, chunks: Vec<Arc<Chunk>>) -> Result<Self, ArrowError> {
+    fn of_chunks(
+        layout: &Layout,
+        chunks: Vec<Arc<Chunk>>,
+        source: Option<Arc<Source>>,
+    ) -> Result<Self, ArrowError> {
         let written = |chunk| Part {
             chunk,
             unwritten: None,
         };
         Ok(Self::of_parts(
             merged(layout, chunks)?.into_iter().map(written).collect(),
+            source,
         ))
     }
 
-    fn of_parts(parts: Vec<Part>) -> Self {
+    fn of_parts(parts: Vec<Part>, source: Option<Arc<Source>>) -> Self {
         let rows =
             |parts: &mut dyn Iterator<Item = &Part>| parts.map(|part| part.chunk.len()).sum();
-        Self {
+        let base = Self {
             rows: rows(&mut parts.iter()),
             unwritten_rows: rows(&mut parts.iter().filter(|part| part.unwritten.is_some())),
             parts,
+            source,
+            cold: Arc::default(),
+        };
+        base.look_for_cold();
+        base
+    }
+
+    /// The same rows, in another version of their table.
+    pub(crate) fn on(&self, source: Arc<Source>) -> Self {
+        Self {
+            source: Some(source),
+            ..self.clone()
         }
     }
 
@@ -75,19 +104,26 @@ impl Base {
             chunk,
             unwritten: Some(written),
         });
-        Self::of_parts(self.parts.iter().cloned().chain(new).collect())
+        let parts = self.parts.iter().cloned().chain(new);
+        Self::of_parts(parts.collect(), self.source.clone())
     }
 
     /// This base, and what `newer` has that was written after `folded`.
     pub(crate) fn with_newer(&self, newer: &Self, folded: u64) -> Self {
         let after = |part: &&Part| part.unwritten.is_some_and(|written| written.lsn > folded);
         let new = newer.parts.iter().filter(after).cloned();
-        Self::of_parts(self.parts.iter().cloned().chain(new).collect())
+        let parts = self.parts.iter().cloned().chain(new);
+        Self::of_parts(parts.collect(), self.source.clone())
     }
 
-    /// This base with `changes` applied, as the table has it then. Chunks in which nothing changed
-    /// stay what they are.
-    pub(crate) fn folded(&self, layout: &Layout, changes: &Entries) -> Result<Self, ArrowError> {
+    /// This base with `changes` applied, as the table has it then, in the version `source`. Chunks in
+    /// which nothing changed stay what they are; of the others, what was on disk alone stays there.
+    pub(crate) fn folded(
+        &self,
+        layout: &Layout,
+        changes: &Entries,
+        source: Option<Arc<Source>>,
+    ) -> Result<Self, ArrowError> {
         let mut chunks = Vec::with_capacity(self.parts.len() + 1);
         let first = self
             .parts
@@ -111,7 +147,56 @@ impl Base {
             let end = next.map_or(Bound::Unbounded, Bound::Excluded);
             insert(layout, changes, (Bound::Excluded(last), end), &mut chunks)?;
         }
-        Self::of_chunks(layout, chunks)
+        Self::of_chunks(layout, chunks, source)
+    }
+
+    /// The table that has the rows, where it is known.
+    pub(crate) fn source(&self) -> Option<&Arc<Source>> {
+        self.source.as_ref()
+    }
+
+    /// The chunks that the table has.
+    pub(crate) fn written(&self) -> impl Iterator<Item = &Chunk> {
+        let written = self.parts.iter().filter(|part| part.unwritten.is_none());
+        written.map(|part| &*part.chunk)
+    }
+
+    /// Whether something is on disk alone, or was a moment ago.
+    pub(crate) fn has_cold(&self) -> bool {
+        self.cold.load(Ordering::Acquire)
+    }
+
+    /// Finds out whether something is on disk alone.
+    pub(crate) fn look_for_cold(&self) {
+        let cold = |chunk: &Chunk| (0..chunk.width()).any(|position| chunk.is_cold(position));
+        let found = self.source.is_some() && self.written().any(cold);
+        self.cold.store(found, Ordering::Release);
+    }
+
+    /// Whether a property is in memory.
+    pub(crate) fn is_warm(&self, position: usize) -> bool {
+        !self.has_cold() || !self.written().any(|chunk| chunk.is_cold(position))
+    }
+
+    /// Bytes of memory that a property takes, as far as the table has it.
+    pub(crate) fn column_bytes(&self, position: usize) -> u64 {
+        let bytes = self
+            .written()
+            .map(|chunk| chunk.column_bytes(position) as u64);
+        bytes.sum()
+    }
+
+    /// The same rows with some properties on disk alone, as far as the table has them; what is read
+    /// into one of both later, is not in the other.
+    pub(crate) fn cooled(&self, positions: &[usize]) -> Self {
+        let part = |part: &Part| match part.unwritten {
+            Some(_) => part.clone(),
+            None => Part {
+                chunk: Arc::new(part.chunk.cooled(positions)),
+                unwritten: None,
+            },
+        };
+        Self::of_parts(self.parts.iter().map(part).collect(), self.source.clone())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -156,9 +241,19 @@ impl Base {
             .is_some_and(|(part, _)| part.unwritten.is_none())
     }
 
+    /// A property of a row; null when the row is not there. Read from the table if need be.
     pub(crate) fn value(&self, id: u64, position: usize) -> Value {
-        self.find(id)
-            .map_or(Value::Null, |(chunk, row)| chunk.value(row, position))
+        let Some((chunk, row)) = self.find(id) else {
+            return Value::Null;
+        };
+        match chunk.column(position) {
+            Column::Here(column) => columns::value_at(column, row),
+            Column::Null => Value::Null,
+            Column::Cold => {
+                self.fetch(position);
+                chunk.value(row, position)
+            }
+        }
     }
 
     /// All ids, ascending.
@@ -214,7 +309,7 @@ fn replace(
         .map(|id| Some(!changes.contains_key(&id)));
     let kept = arrow_select::filter::filter_record_batch(&chunk.batch(layout)?, &keep.collect())?;
     let changed = live(changes, (Bound::Included(first), Bound::Included(last)));
-    let changed = layout.resident_part(&layout.batch(changed)?)?;
+    let changed = columns::select(kept.schema_ref(), &layout.batch(changed)?)?;
     for batch in ordered(layout, &[kept, changed])? {
         chunks.push(Arc::new(Chunk::of_batch(layout, &batch)?));
     }

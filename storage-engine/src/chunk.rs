@@ -1,9 +1,10 @@
 //! Some rows of one type as columns, in ascending order of id; never changed.
 //!
 //! What is the same in all rows takes no room: ids without holes, a property or an identity that no
-//! row has. Ends of edges take four bytes each while nodes lie within 2^32 of each other.
+//! row has. Ends of edges take four bytes each while nodes lie within 2^32 of each other. A property that
+//! the table has may be on disk alone ([`crate::cold`]).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
@@ -25,8 +26,22 @@ pub(crate) struct Chunk {
     ends: Option<(Numbers, Numbers)>,
     /// `None` when no row has one.
     identities: Option<ArrayRef>,
-    /// In the order of the layout; `None` for one that is null in every row.
-    properties: Vec<Option<ArrayRef>>,
+    /// In the order of the layout.
+    properties: Vec<Property>,
+}
+
+/// A property's column: nothing while it is on disk alone, `None` when it is null in every row.
+type Property = OnceLock<Option<ArrayRef>>;
+
+/// A property's column, as it is found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Column<'a> {
+    /// It is null in every row.
+    Null,
+    /// It is in memory.
+    Here(&'a ArrayRef),
+    /// It is on disk alone: nothing is known of its values.
+    Cold,
 }
 
 /// Columns that make a chunk.
@@ -48,19 +63,18 @@ pub(crate) struct Written {
 impl Chunk {
     /// Rows of these columns, which are of equal length, ids ascending.
     pub(crate) fn new(parts: Parts) -> Self {
+        let properties = parts.properties.into_iter();
+        let properties = properties.map(|column| OnceLock::from(column.and_then(compact)));
         Self {
             ids: parts.ids,
             ends: parts.ends,
             identities: parts.identities.and_then(compact),
-            properties: parts
-                .properties
-                .into_iter()
-                .map(|column| column.and_then(compact))
-                .collect(),
+            properties: properties.collect(),
         }
     }
 
-    /// The rows of a batch that has the layout's columns but for provenance, ids ascending.
+    /// The rows of a batch that has the layout's columns but for provenance, ids ascending. Properties
+    /// that it does not have are on disk alone.
     pub(crate) fn of_batch(layout: &Layout, batch: &RecordBatch) -> Result<Self, ArrowError> {
         let column = |name: &str| {
             batch.column_by_name(name).cloned().ok_or_else(|| {
@@ -77,18 +91,20 @@ impl Chunk {
             None => None,
         };
         let properties = layout.properties.iter();
-        let properties = properties
-            .map(|property| column(&columns::property_column(property.id)).map(Some))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self::new(Parts {
+        let properties = properties.map(|property| {
+            let column = batch.column_by_name(&columns::property_column(property.id));
+            column.map_or_else(OnceLock::new, |column| compact(column.clone()).into())
+        });
+        Ok(Self {
             ids: numbers(columns::ID)?,
             ends,
-            identities: Some(column(columns::IDENTITY)?),
-            properties,
-        }))
+            identities: compact(column(columns::IDENTITY)?),
+            properties: properties.collect(),
+        })
     }
 
-    /// The rows as a batch that has the layout's columns but for provenance.
+    /// The rows as a batch that has the layout's columns, but for provenance and for what is on disk
+    /// alone.
     pub(crate) fn batch(&self, layout: &Layout) -> Result<RecordBatch, ArrowError> {
         let numbers = |numbers: &Numbers| -> ArrayRef {
             Arc::new(UInt64Array::from_iter_values(numbers.iter()))
@@ -102,10 +118,16 @@ impl Chunk {
             arrays.extend([numbers(sources), numbers(targets)]);
         }
         arrays.push(column(&self.identities, &DataType::LargeUtf8));
+        let mut missing = Vec::new();
         for (property, array) in layout.properties.iter().zip(&self.properties) {
-            arrays.push(column(array, &columns::data_type(&property.value_type)));
+            match array.get() {
+                Some(array) => {
+                    arrays.push(column(array, &columns::data_type(&property.value_type)))
+                }
+                None => missing.push(columns::property_column(property.id)),
+            }
         }
-        RecordBatch::try_new(layout.resident.clone(), arrays)
+        RecordBatch::try_new(columns::without(&layout.resident, &missing), arrays)
     }
 
     /// The rows as a batch of the stored shape, without those that `leave_out` says.
@@ -154,17 +176,22 @@ impl Chunk {
         };
         let mut properties = Vec::with_capacity(layout.properties.len());
         for (position, property) in layout.properties.iter().enumerate() {
+            if chunks.iter().any(|chunk| chunk.is_cold(position)) {
+                // The table has it of all of these.
+                properties.push(OnceLock::new());
+                continue;
+            }
             let data_type = columns::data_type(&property.value_type);
-            properties.push(column(&data_type, &|chunk| {
-                chunk.properties.get(position)?.as_ref()
-            })?);
+            let joined = column(&data_type, &|chunk| chunk.resident(position))?;
+            properties.push(OnceLock::from(joined.and_then(compact)));
         }
-        Ok(Self::new(Parts {
+        Ok(Self {
             ids: numbers(&|chunk| Some(&chunk.ids)),
             ends,
-            identities: column(&DataType::LargeUtf8, &|chunk| chunk.identities.as_ref())?,
+            identities: column(&DataType::LargeUtf8, &|chunk| chunk.identities.as_ref())?
+                .and_then(compact),
             properties,
-        }))
+        })
     }
 
     /// The same columns under ids from `first` on.
@@ -258,9 +285,59 @@ impl Chunk {
         Some((sources.get(row)?, targets.get(row)?))
     }
 
-    /// A property's column; `None` when it is null in every row.
-    pub(crate) fn property(&self, position: usize) -> Option<&ArrayRef> {
-        self.properties.get(position)?.as_ref()
+    /// A property's column.
+    pub(crate) fn column(&self, position: usize) -> Column<'_> {
+        match self.properties.get(position).map(OnceLock::get) {
+            Some(Some(Some(array))) => Column::Here(array),
+            Some(None) => Column::Cold,
+            Some(Some(None)) | None => Column::Null,
+        }
+    }
+
+    /// A property's column where it is never on disk alone (a key, or a chunk that no table has yet);
+    /// `None` when it is null in every row.
+    pub(crate) fn resident(&self, position: usize) -> Option<&ArrayRef> {
+        self.properties.get(position)?.get()?.as_ref()
+    }
+
+    /// Whether a property's column is on disk alone.
+    pub(crate) fn is_cold(&self, position: usize) -> bool {
+        matches!(self.column(position), Column::Cold)
+    }
+
+    /// How many properties there are.
+    pub(crate) fn width(&self) -> usize {
+        self.properties.len()
+    }
+
+    /// Takes in a column that was read from the table, in the order of the rows.
+    pub(crate) fn warm(&self, position: usize, column: ArrayRef) {
+        if let Some(place) = self.properties.get(position) {
+            // Who was there before has put the same.
+            place.get_or_init(|| compact(column));
+        }
+    }
+
+    /// The same rows with some properties on disk alone, where the table must have them.
+    pub(crate) fn cooled(&self, positions: &[usize]) -> Self {
+        let mut properties = self.properties.clone();
+        for position in positions {
+            if let Some(place) = properties.get_mut(*position) {
+                *place = OnceLock::new();
+            }
+        }
+        Self {
+            ids: self.ids.clone(),
+            ends: self.ends.clone(),
+            identities: self.identities.clone(),
+            properties,
+        }
+    }
+
+    /// Bytes of memory that a property's column takes.
+    pub(crate) fn column_bytes(&self, position: usize) -> usize {
+        self.resident(position)
+            .map_or(0, |array| array.get_array_memory_size())
     }
 
     /// The column of identities; `None` when no row has one.
@@ -268,8 +345,9 @@ impl Chunk {
         self.identities.as_ref()
     }
 
+    /// The value of a property that is not on disk alone.
     pub(crate) fn value(&self, row: usize, position: usize) -> Value {
-        self.property(position)
+        self.resident(position)
             .map_or(Value::Null, |column| columns::value_at(column, row))
     }
 
@@ -282,9 +360,10 @@ impl Chunk {
     pub(crate) fn bytes(&self) -> usize {
         let ends = self.ends.as_ref();
         let ends = ends.map_or(0, |(sources, targets)| sources.bytes() + targets.bytes());
-        let arrays = self.properties.iter().chain([&self.identities]).flatten();
-        let arrays = arrays.map(|array| array.get_array_memory_size());
-        self.ids.bytes() + ends + arrays.sum::<usize>()
+        let identities = self.identities.iter();
+        let identities = identities.map(|array| array.get_array_memory_size());
+        let properties = (0..self.width()).map(|position| self.column_bytes(position));
+        self.ids.bytes() + ends + identities.chain(properties).sum::<usize>()
     }
 }
 

@@ -185,7 +185,7 @@ fn schema(layout: &Layout, chunks: &[Arc<Chunk>]) -> SchemaRef {
     for (position, property) in layout.properties.iter().enumerate() {
         if chunks
             .iter()
-            .any(|chunk| chunk.property(position).is_some())
+            .any(|chunk| chunk.resident(position).is_some())
         {
             let name = columns::property_column(property.id);
             fields.push(Field::new(
@@ -223,7 +223,7 @@ fn batch(chunk: &Chunk, layout: &Layout, schema: &SchemaRef) -> Result<RecordBat
             name => {
                 let column = match name {
                     IDENTITY => chunk.identities(),
-                    name => position(name).and_then(|position| chunk.property(position)),
+                    name => position(name).and_then(|position| chunk.resident(position)),
                 };
                 column
                     .cloned()

@@ -110,15 +110,23 @@ impl Layout {
             .position(|property| property.id == id)
     }
 
-    /// The names of the columns that stay in memory.
-    pub(crate) fn resident_columns(&self) -> Vec<String> {
+    /// The names of the columns that are read into memory: of all properties, or of those alone without
+    /// which nothing can be found.
+    pub(crate) fn columns(&self, properties: Properties) -> Vec<String> {
         let fields = self.resident.fields().iter();
-        fields.map(|field| field.name().clone()).collect()
+        let mut names: Vec<String> = fields.map(|field| field.name().clone()).collect();
+        if properties == Properties::Fixed {
+            let cold = self.properties.iter().enumerate();
+            let cold = cold.filter(|(position, _)| !self.is_fixed(*position));
+            let cold: Vec<String> = cold.map(|(_, it)| property_column(it.id)).collect();
+            names.retain(|name| !cold.contains(name));
+        }
+        names
     }
 
-    /// The columns of a batch that stay in memory.
-    pub(crate) fn resident_part(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-        take_columns(&self.resident, |name| batch.column_by_name(name).cloned())
+    /// Whether a property is always in memory: it is a part of the key, or the identity.
+    pub(crate) fn is_fixed(&self, position: usize) -> bool {
+        self.key.contains(&position) || self.declared_id == Some(position)
     }
 
     /// Rows, with their ids, as one batch of the stored shape.
@@ -162,6 +170,25 @@ impl Layout {
     }
 }
 
+/// Which properties are read from a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Properties {
+    /// All.
+    All,
+    /// Those that are always in memory.
+    Fixed,
+}
+
+/// A schema without some of its columns.
+pub(crate) fn without(schema: &SchemaRef, names: &[String]) -> SchemaRef {
+    if names.is_empty() {
+        return schema.clone();
+    }
+    let fields = schema.fields().iter();
+    let kept = fields.filter(|field| !names.contains(field.name()));
+    Arc::new(ArrowSchema::new(kept.cloned().collect::<Vec<_>>()))
+}
+
 /// A batch of the resident shape as one of the stored shape, every row written by the same commit.
 pub(crate) fn with_provenance(
     layout: &Layout,
@@ -179,6 +206,11 @@ pub(crate) fn with_provenance(
         RUN => Some(runs.clone()),
         name => batch.column_by_name(name).cloned(),
     })
+}
+
+/// Those columns of a batch that a schema has.
+pub(crate) fn select(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    take_columns(schema, |name| batch.column_by_name(name).cloned())
 }
 
 fn take_columns(

@@ -33,7 +33,11 @@ impl Finished {
 impl Transaction {
     /// The changes as they go into the log, and the graph with them.
     pub(crate) fn finish(mut self) -> Result<Finished, WriteError> {
-        self.end_statement()?;
+        let ended = self.end_statement();
+        // First: what was not read may look like a value that is missing.
+        let whole = self.snapshot.whole_since(self.mark);
+        whole.map_err(WriteError::Column)?;
+        ended?;
         match self.bulk.take() {
             Some(bulk) => Ok(Finished {
                 snapshot: self.snapshot,

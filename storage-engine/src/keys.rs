@@ -342,7 +342,7 @@ fn row_has_key(layout: &Layout, chunk: &Chunk, row: usize, key: &[u8]) -> bool {
 }
 
 fn text_at(chunk: &Chunk, row: usize, position: usize) -> Option<&str> {
-    let column = chunk.property(position)?;
+    let column = chunk.resident(position)?;
     let text = *column.data_type() == DataType::LargeUtf8 && column.is_valid(row);
     text.then(|| column.as_string::<i64>().value(row))
 }

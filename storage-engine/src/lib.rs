@@ -38,6 +38,7 @@ mod bulk;
 mod checkpoint;
 mod chunk;
 mod clock;
+mod cold;
 mod column_file;
 mod columns;
 mod disk;
@@ -68,6 +69,7 @@ pub mod snapshot;
 pub mod transaction;
 
 pub use batches::BatchError;
+pub use cold::{ColumnError, MemoryBudget};
 pub use graph::{
     Answer, At, CheckpointStatus, CollectError, Collected, CommitError, CreateError, FoldError,
     Follower, Graph, IdempotencyKey, LogStatus, NewGraph, OpenError, Options, PastError,
@@ -75,7 +77,7 @@ pub use graph::{
 };
 pub use lock::{Hold, Holder, hold};
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};
-pub use snapshot::{Neighbour, Snapshot};
+pub use snapshot::{Memory, Neighbour, Snapshot};
 pub use store::{Contents, PlaceError, Store};
 pub use transaction::{Transaction, WriteError};
 

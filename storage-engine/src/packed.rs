@@ -3,7 +3,9 @@
 //! What counts up by one takes nothing; what lies within 2^32 of its smallest takes four bytes a
 //! number; only the rest takes eight.
 
-/// Numbers that do not change.
+use std::sync::Arc;
+
+/// Numbers that do not change; a copy shares them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Numbers {
     /// `first`, `first + 1`, ...
@@ -18,10 +20,10 @@ pub(crate) enum Numbers {
         /// At most the smallest of them.
         base: u64,
         /// In their order.
-        offsets: Box<[u32]>,
+        offsets: Arc<[u32]>,
     },
     /// As they are.
-    Wide(Box<[u64]>),
+    Wide(Arc<[u64]>),
 }
 
 impl Default for Numbers {
@@ -154,10 +156,10 @@ impl Packer {
                 None => Numbers::default(),
                 Some(_) => Numbers::Narrow {
                     base,
-                    offsets: offsets.into_boxed_slice(),
+                    offsets: offsets.into(),
                 },
             },
-            Self::Wide(values) => Numbers::Wide(values.into_boxed_slice()),
+            Self::Wide(values) => Numbers::Wide(values.into()),
         }
     }
 }

@@ -6,6 +6,7 @@ use language::schema::{PropertyId, TypeId};
 use language::value::Value;
 use uuid::Uuid;
 
+use crate::cold::ColumnError;
 use crate::record::{Change, Header, RowChange};
 use crate::rows::{Entry, Row, Rows};
 use crate::snapshot::Snapshot;
@@ -19,6 +20,9 @@ pub(crate) enum ReplayError {
     /// The record sets a property that its type does not have.
     #[error("the record sets property {0:?}, which its type does not have")]
     UnknownProperty(PropertyId),
+    /// A column that is on disk alone, which is needed, cannot be read.
+    #[error(transparent)]
+    Column(#[from] Arc<ColumnError>),
     /// The record updates a row that is not there.
     #[error("the record updates row {1} of type {0:?}, which is not there")]
     MissingRow(TypeId, u64),
@@ -51,6 +55,9 @@ impl Snapshot {
                     })
                 }
                 RowChange::Update { values } => {
+                    if rows.base.contains(change.id) {
+                        rows.warm_anyway()?;
+                    }
                     let old = rows
                         .row(change.id)
                         .ok_or(ReplayError::MissingRow(type_id, change.id))?;

@@ -14,7 +14,11 @@ use uuid::Uuid;
 
 use crate::base::{Base, Entries};
 use crate::chunk::{CHUNK_ROWS, Chunk, Written};
+use crate::cold::Source;
 use crate::columns::Layout;
+
+/// About what a changed row takes beside its values: its places in the maps of rows and of keys or links.
+const CHANGE_BYTES: usize = 256;
 
 /// One row as a transaction or the log holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,12 +44,42 @@ pub(crate) struct Entry {
     pub(crate) row: Option<Arc<Row>>,
 }
 
+impl Entry {
+    /// About how many bytes of memory it takes.
+    fn bytes(&self) -> usize {
+        let row = self.row.as_ref().map_or(0, |row| {
+            let identity = row.identity.as_ref().map_or(0, |identity| identity.len());
+            identity + row.values.iter().map(bytes_of).sum::<usize>()
+        });
+        CHANGE_BYTES + row
+    }
+}
+
+/// About how many bytes of memory a value takes that shares nothing: always the same for the same, so
+/// that what was added can be taken off.
+fn bytes_of(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::List(values) => values.iter().map(bytes_of).sum(),
+            Value::Map(map) => {
+                let entries = map.iter();
+                entries
+                    .map(|(name, value)| name.len() + bytes_of(value))
+                    .sum()
+            }
+            _ => 0,
+        }
+}
+
 /// All rows of one type.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
     pub(crate) layout: Arc<Layout>,
     pub(crate) base: Arc<Base>,
     pub(crate) changes: Entries,
+    /// About how many bytes of memory the changes take.
+    changes_bytes: usize,
     /// How many rows there are now.
     pub(crate) count: u64,
     /// The first id that no row has had.
@@ -63,6 +97,7 @@ impl Rows {
             layout,
             base,
             changes: RedBlackTreeMapSync::new_sync(),
+            changes_bytes: 0,
             count,
             next_id,
             emptied: None,
@@ -168,7 +203,7 @@ impl Rows {
         let properties = 0..self.layout.properties.len();
         Some(Arc::new(Row {
             values: properties
-                .map(|position| chunk.value(row, position))
+                .map(|position| self.base.value(id, position))
                 .collect(),
             identity: chunk.identity(row).map(Arc::from),
             ends: chunk.ends(row),
@@ -186,19 +221,30 @@ impl Rows {
         }
         self.next_id = self.next_id.max(id + 1);
         self.changed = self.changed.max(entry.lsn);
-        self.changes.insert_mut(id, entry);
+        self.set(id, Some(entry));
     }
 
     /// Takes back a change that came to nothing: the row is as it was, down to the commit that it names.
     pub(crate) fn put_back(&mut self, id: u64, before: &Arc<Row>) {
         // One of the base has no provenance in memory; the table has it.
         match before.lsn {
-            0 => {
-                self.changes.remove_mut(&id);
-            }
+            0 => self.set(id, None),
             lsn => {
                 let row = Some(before.clone());
-                self.changes.insert_mut(id, Entry { lsn, row });
+                self.set(id, Some(Entry { lsn, row }));
+            }
+        }
+    }
+
+    /// Sets what has changed of a row, and with it what the changes take.
+    fn set(&mut self, id: u64, entry: Option<Entry>) {
+        let replaced = self.changes.get(&id).map_or(0, Entry::bytes);
+        let bytes = entry.as_ref().map_or(0, Entry::bytes);
+        self.changes_bytes = self.changes_bytes.saturating_sub(replaced) + bytes;
+        match entry {
+            Some(entry) => self.changes.insert_mut(id, entry),
+            None => {
+                self.changes.remove_mut(&id);
             }
         }
     }
@@ -218,9 +264,21 @@ impl Rows {
     pub(crate) fn clear(&mut self, lsn: u64) {
         self.base = Arc::default();
         self.changes = RedBlackTreeMapSync::new_sync();
+        self.changes_bytes = 0;
         self.count = 0;
         self.emptied = Some(lsn);
         self.changed = self.changed.max(lsn);
+    }
+
+    /// About how many bytes of memory the changes since the base take.
+    pub(crate) fn changes_bytes(&self) -> usize {
+        self.changes_bytes
+    }
+
+    /// How many properties are not, or not all, in memory.
+    pub(crate) fn cold_columns(&self) -> usize {
+        let positions = 0..self.layout.properties.len();
+        positions.filter(|at| !self.base.is_warm(*at)).count()
     }
 
     /// How many rows of these are not in the table as they are.
@@ -247,11 +305,12 @@ impl Rows {
         }
     }
 
-    /// These rows as the table has them once all of them are folded.
-    pub(crate) fn folded(&self) -> Result<Self, ArrowError> {
-        let base = match self.unfolded() {
-            0 => self.base.clone(),
-            _ => Arc::new(self.base.folded(&self.layout, &self.changes)?),
+    /// These rows as the table has them once all of them are folded, in the version `source`.
+    pub(crate) fn folded(&self, source: Option<Arc<Source>>) -> Result<Self, ArrowError> {
+        let base = match (self.unfolded(), source) {
+            (0, None) => self.base.clone(),
+            (0, Some(source)) => Arc::new(self.base.on(source)),
+            (_, source) => Arc::new(self.base.folded(&self.layout, &self.changes, source)?),
         };
         Ok(Self {
             changed: self.changed,

@@ -4,6 +4,7 @@
 //! cheap to copy, and copies share everything that is equal. A statement holds one from start to
 //! end; the one writer works on a copy and publishes it when its commit is durable.
 
+mod memory;
 mod restore;
 mod tables;
 
@@ -19,6 +20,7 @@ use crate::answers::Answers;
 use crate::base::Base;
 use crate::bulk::{Addition, Index};
 use crate::chunk::Written;
+use crate::cold::Shelf;
 use crate::columns::Layout;
 use crate::identity;
 #[cfg(doc)]
@@ -26,8 +28,9 @@ use crate::keys;
 use crate::record::{CommitInfo, Header};
 use crate::rows::{Entry, Row, Rows};
 use crate::topology::{Adjacency, Link};
-use tables::NodeTable;
+use tables::{NodeTable, Sources};
 
+pub use memory::Memory;
 pub(crate) use restore::Before;
 pub(crate) use tables::EdgeTable;
 
@@ -43,6 +46,8 @@ pub struct Snapshot {
     nodes: Vec<NodeTable>,
     edges: Vec<EdgeTable>,
     answers: Answers,
+    /// Where its columns are that are not in memory; `None` when all are.
+    pub(crate) shelf: Option<Arc<Shelf>>,
 }
 
 /// An edge and the node at its far end.
@@ -101,6 +106,15 @@ impl Snapshot {
             nodes,
             edges,
             answers: Answers::default(),
+            shelf: None,
+        }
+    }
+
+    /// The same graph, of whose columns some are on this shelf alone.
+    pub(crate) fn on_shelf(self, shelf: &Arc<Shelf>) -> Self {
+        Self {
+            shelf: Some(shelf.clone()),
+            ..self
         }
     }
 
@@ -315,20 +329,6 @@ impl Snapshot {
         }
     }
 
-    /// Bytes of memory that columns and adjacency take; changes since the checkpoint not counted.
-    #[must_use]
-    pub fn resident_bytes(&self) -> usize {
-        let nodes = self.nodes.iter();
-        let nodes: usize = nodes
-            .map(|table| table.rows.base.bytes() + table.keys.bytes())
-            .sum();
-        let edges = self
-            .edges
-            .iter()
-            .map(|table| table.rows.base.bytes() + table.outgoing.bytes() + table.incoming.bytes());
-        nodes + edges.sum::<usize>()
-    }
-
     /// How many rows have changed since the checkpoint.
     #[must_use]
     pub fn changed_rows(&self) -> usize {
@@ -339,6 +339,12 @@ impl Snapshot {
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Rows> {
         let nodes = self.nodes.iter().map(|table| &table.rows);
         nodes.chain(self.edges.iter().map(|table| &table.rows))
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn tables_mut(&mut self) -> impl Iterator<Item = &mut Rows> {
+        let nodes = self.nodes.iter_mut().map(|table| &mut table.rows);
+        nodes.chain(self.edges.iter_mut().map(|table| &mut table.rows))
     }
 
     pub(crate) fn node_table(&self, type_id: TypeId) -> Option<&NodeTable> {
@@ -456,11 +462,11 @@ impl Snapshot {
         }
     }
 
-    /// The same graph with every row in the bases, as the tables have it once this is folded. What
-    /// that costs depends on what has changed since the last fold.
-    pub(crate) fn folded(&self) -> Result<Self, ArrowError> {
-        let nodes = self.nodes.iter().map(NodeTable::folded);
-        let edges = self.edges.iter().map(EdgeTable::folded);
+    /// The same graph with every row in the bases, as the tables have it once this is folded; `source`
+    /// says where those are. What that costs depends on what has changed since the last fold.
+    pub(crate) fn folded(&self, source: &Sources<'_>) -> Result<Self, ArrowError> {
+        let nodes = self.nodes.iter().map(|table| table.folded(source));
+        let edges = self.edges.iter().map(|table| table.folded(source));
         Ok(Self {
             nodes: nodes.collect::<Result<Vec<_>, _>>()?,
             edges: edges.collect::<Result<Vec<_>, _>>()?,

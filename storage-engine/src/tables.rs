@@ -14,7 +14,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchIterator, RecordBatchReader};
 use futures::TryStreamExt;
 use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
@@ -118,6 +118,20 @@ fn run<T>(future: impl Future<Output = Result<T, TableError>>) -> Result<T, Tabl
     }
 }
 
+/// The same for a thread that may be one of an async runtime.
+fn run_apart<T: Send + 'static>(
+    future: impl Future<Output = Result<T, TableError>> + Send + 'static,
+) -> Result<T, TableError> {
+    let runtime = RUNTIME.as_ref().map_err(TableError::Runtime)?;
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    runtime.spawn(async move {
+        // Who asked waits.
+        let _ = sender.send(future.await);
+    });
+    // A panic drops the sender.
+    receiver.recv().unwrap_or(Err(TableError::Panicked))
+}
+
 fn lance(folder: &str, action: &'static str) -> impl Fn(lance::Error) -> TableError {
     let folder = folder.to_owned();
     move |source| TableError::Lance {
@@ -195,34 +209,64 @@ async fn commit(
     })
 }
 
-/// All rows of a version, in the columns that stay in memory.
+/// Some columns of all rows of a version.
 pub(crate) fn read(
     store: &Store,
     version: &TableVersion,
-    layout: &Layout,
+    columns: &[String],
 ) -> Result<Vec<RecordBatch>, TableError> {
-    run(async {
-        let dataset = open(store, version).await?;
-        let mut scan = dataset.scan();
-        let failed = lance(&version.folder, "read");
-        scan.project(&layout.resident_columns()).map_err(&failed)?;
-        let batches: Vec<RecordBatch> = scan
-            .try_into_stream()
-            .await
-            .map_err(&failed)?
-            .try_collect()
-            .await
-            .map_err(&failed)?;
-        let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        if rows != version.rows {
-            return Err(TableError::Mismatch {
-                folder: version.folder.clone(),
-                found: format!("{rows} rows"),
-                expected: format!("{}", version.rows),
-            });
+    let read = run(scan(store, version, columns, u64::MAX));
+    Ok(read?.unwrap_or_default())
+}
+
+/// The same, in the midst of whatever a thread does, which may be one of an async runtime; `None` when
+/// it is more than `most` bytes.
+pub(crate) fn read_apart(
+    store: &Store,
+    version: &TableVersion,
+    columns: Vec<String>,
+    most: u64,
+) -> Result<Option<Vec<RecordBatch>>, TableError> {
+    let (store, version) = (store.clone(), version.clone());
+    run_apart(async move { scan(&store, &version, &columns, most).await })
+}
+
+/// Some columns of all rows; `None` when they take more than `most` bytes.
+async fn scan(
+    store: &Store,
+    version: &TableVersion,
+    columns: &[String],
+    most: u64,
+) -> Result<Option<Vec<RecordBatch>>, TableError> {
+    let dataset = open(store, version).await?;
+    let mut scan = dataset.scan();
+    let failed = lance(&version.folder, "read");
+    scan.project(columns).map_err(&failed)?;
+    let mut stream = scan.try_into_stream().await.map_err(&failed)?;
+    let (mut batches, mut bytes) = (Vec::new(), 0);
+    while let Some(batch) = stream.try_next().await.map_err(&failed)? {
+        let arrays = batch.columns().iter();
+        bytes += arrays.map(sliced_bytes).sum::<u64>();
+        if bytes > most {
+            return Ok(None);
         }
-        Ok(batches)
-    })
+        batches.push(batch);
+    }
+    let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+    if rows != version.rows {
+        return Err(TableError::Mismatch {
+            folder: version.folder.clone(),
+            found: format!("{rows} rows"),
+            expected: format!("{}", version.rows),
+        });
+    }
+    Ok(Some(batches))
+}
+
+/// Bytes of the values of an array, which may be a part of something larger.
+fn sliced_bytes(array: &ArrayRef) -> u64 {
+    let bytes = array.to_data().get_slice_memory_size();
+    bytes.map_or(0, |bytes| bytes as u64)
 }
 
 /// Where a table is.

@@ -1,6 +1,7 @@
 //! Tests of the engine as a whole, on a real folder.
 
 mod bulk;
+mod cold;
 mod collect;
 mod crash;
 mod disk;

@@ -16,6 +16,7 @@ use language::value::{EdgeRef, NodeRef, Value};
 use uuid::Uuid;
 
 use crate::bulk::Bulk;
+use crate::cold::Mark;
 use crate::columns::Layout;
 use crate::finish::same;
 use crate::identity;
@@ -45,11 +46,14 @@ pub struct Transaction {
     pub(crate) max_bytes: usize,
     budget: Option<Instant>,
     over_budget: bool,
+    /// Columns that could not be read before it began.
+    pub(crate) mark: Mark,
 }
 
 impl Transaction {
     pub(crate) fn new(snapshot: Snapshot, lsn: u64, run: Uuid) -> Self {
         Self {
+            mark: snapshot.mark(),
             snapshot,
             lsn,
             run,

@@ -7,6 +7,7 @@
 //! - [`bad_input`] sends every operation what it must refuse, and looks at the disk afterwards.
 //! - [`doctor`] examines and repairs a folder that a server left.
 //! - [`hostile`] sends what is meant to harm, [`siege`] while others are served.
+//! - [`memory`] asks for a graph that is larger than the memory that graphs may take.
 //! - [`servers`] runs two of them on one file.
 //! - [`single`] serves one graph alone.
 //! - [`crash`] kills the real program ([`program`]) while it writes.
@@ -36,6 +37,7 @@ mod house;
 mod http;
 mod killed;
 mod listing;
+mod memory;
 mod object_store;
 mod operators;
 mod program;

@@ -6,7 +6,7 @@ use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
 use crate::harness::Setup;
-use crate::program::Server;
+use crate::program::{Server, wait_until};
 
 const COUNT: &str = "MATCH (n:N) RETURN count(*) AS n, max(n.k) AS last";
 
@@ -74,4 +74,38 @@ fn a_second_server_reads_along_and_takes_over_from_a_dead_one() {
     let third = Server::start(&config, &["--unauthenticated"]);
     assert_eq!(seen(&http, &third)["n"], 31);
     assert_eq!(write(&http, &third, 200).0, 503);
+}
+
+/// Each writes in turn: who has not used the graph for long has let it go.
+#[test]
+fn a_graph_that_is_not_used_is_free_for_the_other_server() {
+    let setup = Setup {
+        config: "version: 1\nserver: { storage: ../data, open_graphs: { idle: 0 } }\n".to_owned(),
+        ..Setup::default()
+    };
+    let folder = setup.write();
+    let config = folder.path().join("config/trellis.yaml");
+    let http = Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(30))
+        .build()
+        .expect("a client");
+    let first = Server::start(&config, &["--unauthenticated"]);
+    let made = json!({"graph_id": "shared", "schema": {"source": "node N { k: I64 @key }"}});
+    assert_eq!(post(&http, &first, "/graphs", &made).0, 201);
+    let servers = [first, Server::start(&config, &["--unauthenticated"])];
+    for number in 0..4_i64 {
+        let server = &servers[(number % 2) as usize];
+        wait_until("the other has let it go", || {
+            match write(&http, server, number) {
+                (200, _) => true,
+                (503, _) => false,
+                (status, answer) => panic!("{status} {answer}"),
+            }
+        });
+        for server in &servers {
+            let expected = json!({"n": number + 1, "last": number});
+            assert_eq!(seen(&http, server), expected);
+        }
+    }
 }

@@ -54,6 +54,8 @@ pub struct Server {
     pub require_all_graphs: bool,
     /// What one request may take.
     pub limits: Limits,
+    /// Which graphs stay open.
+    pub open_graphs: OpenGraphs,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -70,6 +72,7 @@ impl Default for Server {
             metrics_open: false,
             require_all_graphs: false,
             limits: Limits::default(),
+            open_graphs: OpenGraphs::default(),
             log: Log::default(),
         }
     }
@@ -115,6 +118,30 @@ impl Default for Limits {
             queries_per_principal: None,
             queries_per_graph: None,
             connections: number(1_000),
+        }
+    }
+}
+
+/// Which graphs stay open. They are opened on first use; those in use are never closed, and of the
+/// others the one that was not used for longest goes first.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OpenGraphs {
+    /// The memory that open graphs may take together, in bytes; half of the machine's when not set.
+    pub memory_bytes: Option<NonZeroU64>,
+    /// How many may be open at once; as many as need half of the files that the process may have open
+    /// when not set.
+    pub count: Option<NonZeroU64>,
+    /// How long a graph stays open that nobody uses.
+    pub idle: Span,
+}
+
+impl Default for OpenGraphs {
+    fn default() -> Self {
+        Self {
+            memory_bytes: None,
+            count: None,
+            idle: Span::from_seconds(600),
         }
     }
 }

@@ -48,6 +48,14 @@ pub(super) const ROOT: Shape = Shape::Keys(&[
                 ]),
             ),
             (
+                "open_graphs",
+                Shape::Keys(&[
+                    ("memory_bytes", Shape::Leaf),
+                    ("count", Shape::Leaf),
+                    ("idle", Shape::Leaf),
+                ]),
+            ),
+            (
                 "log",
                 Shape::Keys(&[("level", Shape::Leaf), ("format", Shape::Leaf)]),
             ),

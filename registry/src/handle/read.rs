@@ -16,6 +16,12 @@ use super::{AccessError, Reader};
 pub type Operators = Vec<Vec<Operator>>;
 
 impl Reader {
+    /// Whether everything that the plan needs is in memory, so that running it blocks on no disk.
+    #[must_use]
+    pub fn is_warm(&self, plan: &Authorized<Arc<Plan>>) -> bool {
+        self.snapshot.is_warm(plan.plan())
+    }
+
     /// Runs a plan whose types were decided. `sink` gets each row with the snapshot that its nodes
     /// and relationships are of.
     pub fn query(

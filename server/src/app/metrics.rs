@@ -33,13 +33,23 @@ fn text(app: &App) -> String {
         }
     };
     let snapshot = app.registry.snapshot();
-    let (open, quarantined) = app.registry.tally();
+    let tally = app.registry.tally();
     let graphs = [
         ("state=\"registered\"", snapshot.graphs.len() as f64),
-        ("state=\"open\"", open as f64),
-        ("state=\"quarantined\"", quarantined as f64),
+        ("state=\"open\"", tally.open as f64),
+        ("state=\"quarantined\"", tally.broken as f64),
     ];
     gauge("trellis_graphs", "How many graphs there are.", &graphs);
+    gauge(
+        "trellis_open_graphs_memory_bytes",
+        "Memory that open graphs take together, about.",
+        &[("", tally.memory_bytes as f64)],
+    );
+    gauge(
+        "trellis_open_graphs_memory_limit_bytes",
+        "Memory that they may take; above it idle graphs are closed.",
+        &[("", tally.memory_limit_bytes as f64)],
+    );
     let (running, waiting) = app.admission.tally();
     let queries = [
         ("state=\"running\"", running as f64),

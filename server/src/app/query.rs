@@ -187,7 +187,10 @@ impl Work {
 
     /// The whole answer, when it is made in next to no time.
     fn answer_at_once(&self, reached: &Reached) -> Result<Option<Answer>, Error> {
-        if !reached.statement.is_quick() || !statement::are_small(&self.parameters) {
+        if !reached.statement.is_quick()
+            || !statement::are_small(&self.parameters)
+            || !reached.reader.is_warm(&reached.plan)
+        {
             return Ok(None);
         }
         let soon = Instant::now() + AT_ONCE_TIME;

@@ -16,7 +16,7 @@ use storage_engine::executor::ExecuteError;
 use storage_engine::export::ExportError;
 use storage_engine::load::LineError;
 use storage_engine::results::RowError;
-use storage_engine::{CommitError, OpenError, PastError, WriteError};
+use storage_engine::{ColumnError, CommitError, OpenError, PastError, WriteError};
 
 use super::envelope::defect;
 use super::extract;
@@ -96,6 +96,7 @@ fn export(error: &ExportError) -> Failure {
         ExportError::Open | ExportError::Ambiguous { .. } => {
             Failure::new(ErrorCode::Unsupported, words)
         }
+        ExportError::Column(error) => column(error, ""),
         ExportError::Batch(error) => internal(error),
     }
 }
@@ -365,6 +366,7 @@ fn past(error: &PastError) -> Failure {
         PastError::Cancelled => Failure::new(ErrorCode::ShuttingDown, words),
         PastError::TooLarge { .. } => Failure::new(ErrorCode::MemoryLimit, words),
         PastError::Newest(_) => unavailable(error, "the graph cannot be read"),
+        PastError::Column(error) => column(error, ""),
         PastError::Log(_) | PastError::Record(_) | PastError::Unfit(_) => {
             match error.is_passing() {
                 true => unavailable(error, "the graph's history cannot be read"),
@@ -403,7 +405,20 @@ fn execute(error: &ExecuteError, place: String) -> Failure {
         E::RowLimit { .. } => Failure::new(ErrorCode::RowLimit, words),
         E::MemoryLimit { .. } => Failure::new(ErrorCode::MemoryLimit, words),
         E::Write(error) => write(error, &place),
+        E::Column(error) => column(error, &place),
         _ => Failure::new(ErrorCode::ExecutionFailed, words),
+    }
+}
+
+/// A column that is on disk alone.
+fn column(error: &ColumnError, place: &str) -> Failure {
+    match error {
+        ColumnError::TooLarge { .. } => {
+            Failure::new(ErrorCode::MemoryLimit, format!("{place}{error}"))
+        }
+        ColumnError::Table { .. } | ColumnError::Unfit { .. } => {
+            unavailable(error, "a part of the graph cannot be read")
+        }
     }
 }
 
@@ -416,6 +431,7 @@ fn write(error: &WriteError, place: &str) -> Failure {
         | WriteError::WrongEnds { .. } => ErrorCode::InvalidValue,
         WriteError::Deleted { .. } => ErrorCode::Gone,
         WriteError::TooLarge { .. } => ErrorCode::MemoryLimit,
+        WriteError::Column(error) => return column(error, place),
         WriteError::HasRelationships { .. } => ErrorCode::NodeHasRelationships,
         WriteError::UnknownType(_) | WriteError::UnknownProperty { .. } => {
             ErrorCode::ExecutionFailed

@@ -60,7 +60,7 @@ impl Subject {
                     "lsn": status.lsn,
                     "checkpoint": status.checkpoint.map(|checkpoint| checkpoint.lsn),
                     "log_bytes": status.log.bytes,
-                    "resident_bytes": status.resident_bytes,
+                    "resident_bytes": status.memory.total(),
                     "last_fold_error": status.fold_error.map(|it| it.message),
                 }))
             }

@@ -9,7 +9,7 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::doctor::Chart;
 use crate::doctor::finding::{Finding, within};
 use crate::doctor::reading::Reading;
-use crate::graph;
+use crate::graph::{self, Extent};
 use crate::reach::is_out_of_reach;
 
 const PART: &str = "checkpoints";
@@ -81,7 +81,7 @@ fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
         lsn: journal::Lsn(checkpoint.lsn),
         digest,
     };
-    match graph::load(&chart.store, checkpoint.graph, &name(&path)) {
+    match graph::load(&chart.store, checkpoint.graph, &name(&path), Extent::Whole) {
         Ok(_) => Some(Candidate {
             path,
             checkpoint,

@@ -3,14 +3,20 @@
 //! Everything that can be known before running is a compile error of the front end; what is here
 //! depends on data, parameters or limits. A [`Span`] is a byte range of the statement's text.
 
+use std::sync::Arc;
+
 use language::diagnostic::Span;
 
+use crate::cold::ColumnError;
 use crate::transaction::WriteError;
 
 /// Why a statement stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExecuteError {
+    /// A column that is on disk alone, which is needed, cannot be read.
+    #[error(transparent)]
+    Column(#[from] Arc<ColumnError>),
     /// A parameter that the statement names was not given.
     #[error("the parameter `${name}` is not given")]
     MissingParameter {

@@ -116,6 +116,8 @@ pub fn read(
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecuteError> {
     let statement = Statement::new(plan, parameters, limits)?;
+    let mark = snapshot.mark();
+    snapshot.warm(plan)?;
     let context = Context {
         snapshot,
         statement: &statement,
@@ -135,7 +137,7 @@ pub fn read(
             &mut |row| output.take(columns, row),
         )?;
     }
-    Ok(())
+    Ok(snapshot.whole_since(mark)?)
 }
 
 /// Runs a plan inside a transaction; its own changes are visible to its later clauses.
@@ -167,6 +169,11 @@ fn write_within_budget(
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecuteError> {
     let statement = Statement::new(plan, parameters, limits)?.within(transaction.budget());
+    if transaction.budget().is_some() && !transaction.snapshot().is_warm(plan) {
+        // Nobody is to wait for a disk behind it.
+        return Err(ExecuteError::OverBudget);
+    }
+    transaction.snapshot().warm(plan)?;
     transaction.limit_bytes(limits.max_bytes);
     statement.check()?;
     check_size(plan)?;

@@ -2,54 +2,58 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use language::schema::{EdgeType, NodeType, Property, scalar_to_json, to_tagged_json};
 use language::value::{NodeRef, Value};
 use serde_json::{Map, Value as Json, json};
 
+use crate::cold::ColumnError;
 use crate::snapshot::Snapshot;
 
 /// Lines are handed over in chunks of about this many bytes.
 const CHUNK: usize = 64 << 10;
 
 /// Gives every record, nodes before edges, or those of one type, in chunks of whole lines. Stops
-/// early when `sink` breaks.
+/// early when `sink` breaks. The columns of one type at a time are read for it.
 pub(super) fn write(
     snapshot: &Snapshot,
     only: Option<&str>,
     sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-) {
+) -> Result<(), Arc<ColumnError>> {
     let schema = snapshot.schema();
     let wanted = |name: &str| only.is_none_or(|only| only == name);
-    let nodes = schema
-        .node_types
-        .iter()
-        .filter(|node_type| wanted(&node_type.name));
-    let nodes = nodes.flat_map(|node_type| {
-        snapshot
-            .nodes(node_type.id)
-            .map(|node| node_record(snapshot, node_type, node))
-    });
-    let edges = schema
-        .edge_types
-        .iter()
-        .filter(|edge_type| wanted(&edge_type.name));
-    let edges = edges.flat_map(|edge_type| edge_records(snapshot, edge_type));
     let mut chunk = Vec::with_capacity(CHUNK + 1024);
-    for record in nodes.chain(edges) {
-        chunk.extend_from_slice(record.to_string().as_bytes());
-        chunk.push(b'\n');
-        if chunk.len() >= CHUNK {
-            if sink(&chunk).is_break() {
-                return;
+    let mut pour = |records: &mut dyn Iterator<Item = Json>| {
+        for record in records {
+            chunk.extend_from_slice(record.to_string().as_bytes());
+            chunk.push(b'\n');
+            if chunk.len() >= CHUNK {
+                sink(&chunk)?;
+                chunk.clear();
             }
-            chunk.clear();
+        }
+        ControlFlow::Continue(())
+    };
+    for node_type in schema.node_types.iter().filter(|it| wanted(&it.name)) {
+        let own = snapshot.with_whole(node_type.id)?;
+        let nodes = own.nodes(node_type.id);
+        let mut records = nodes.map(|node| node_record(&own, node_type, node));
+        if pour(&mut records).is_break() {
+            return Ok(());
+        }
+    }
+    for edge_type in schema.edge_types.iter().filter(|it| wanted(&it.name)) {
+        let own = snapshot.with_whole(edge_type.id)?;
+        if pour(&mut edge_records(&own, edge_type)).is_break() {
+            return Ok(());
         }
     }
     if !chunk.is_empty() {
         // Nothing comes after it.
         let _ = sink(&chunk);
     }
+    Ok(())
 }
 
 fn node_record(snapshot: &Snapshot, node_type: &NodeType, node: NodeRef) -> Json {

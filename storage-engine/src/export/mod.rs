@@ -5,11 +5,13 @@ mod columns;
 mod lines;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use language::diagnostic::closest;
 use language::schema::Schema;
 
 use crate::batches::{BatchError, BatchWriter};
+use crate::cold::ColumnError;
 use crate::snapshot::Snapshot;
 
 /// What an export is.
@@ -69,6 +71,9 @@ pub enum ExportError {
         /// The property.
         property: String,
     },
+    /// A column that is on disk alone cannot be read.
+    #[error(transparent)]
+    Column(#[from] Arc<ColumnError>),
     /// A defect.
     #[error("columns could not be written")]
     Batch(#[from] BatchError),
@@ -122,16 +127,32 @@ impl Selection {
 /// Gives what was selected, nodes before edges, in chunks. Stops early when `sink` breaks.
 ///
 /// # Errors
-/// [`ExportError::Batch`] alone, when the selection was made with the schema of the snapshot.
+/// [`ExportError::Column`], and [`ExportError::Batch`]; no others, when the selection was made with the
+/// schema of the snapshot.
 pub fn write(
     snapshot: &Snapshot,
     selection: &Selection,
     sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
 ) -> Result<(), ExportError> {
     match &selection.0 {
-        Selected::Lines(only) => lines::write(snapshot, only.as_deref(), sink),
-        Selected::Parquet(name) => columns::write(snapshot, name, BatchWriter::parquet, sink)?,
-        Selected::Arrow(name) => columns::write(snapshot, name, BatchWriter::arrow, sink)?,
+        Selected::Lines(only) => lines::write(snapshot, only.as_deref(), sink)?,
+        Selected::Parquet(name) => {
+            columns::write(&whole(snapshot, name)?, name, BatchWriter::parquet, sink)?;
+        }
+        Selected::Arrow(name) => {
+            columns::write(&whole(snapshot, name)?, name, BatchWriter::arrow, sink)?;
+        }
     }
     Ok(())
+}
+
+/// The same with all of a type in memory.
+fn whole(snapshot: &Snapshot, name: &str) -> Result<Snapshot, ExportError> {
+    let schema = snapshot.schema();
+    let node = schema.node_type_named(name).map(|node| node.id);
+    let type_id = node.or_else(|| schema.edge_type_named(name).map(|edge| edge.id));
+    Ok(match type_id {
+        Some(type_id) => snapshot.with_whole(type_id)?,
+        None => snapshot.clone(),
+    })
 }

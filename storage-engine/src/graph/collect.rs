@@ -120,7 +120,11 @@ impl Inner {
         let kept = self.keep_checkpoints(newest, folding.previous.clone(), sweep)?;
         // What it consists of is known before anything that could replace it goes.
         let mut marked = BTreeMap::<String, BTreeSet<String>>::new();
-        for version in kept.iter().flat_map(|kept| kept.tables.values()) {
+        // Snapshots in use may have columns of earlier versions to read yet.
+        let mut in_use = self.shelf.versions();
+        let named = || kept.iter().flat_map(|kept| kept.tables.values());
+        in_use.retain(|version| !named().any(|named| named == version));
+        for version in named().chain(&in_use) {
             let files = tables::contents(&self.store, version)?;
             marked
                 .entry(version.folder.clone())

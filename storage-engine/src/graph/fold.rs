@@ -172,7 +172,14 @@ impl Inner {
         };
         // Everything that can fail comes before the checkpoint counts: then the tables that it names
         // and the bases in memory are never of different positions.
-        let prepared = snapshot.folded()?;
+        let prepared = snapshot.folded(&|rows| {
+            let (layout, before) = (&rows.layout, rows.base.source());
+            let version = checkpoint.tables.get(&layout.type_id.0)?;
+            match before {
+                Some(same) if same.version() == version => Some(same.clone()),
+                _ => Some(self.shelf.source(layout, version, before.map(|it| &**it))),
+            }
+        })?;
         self.look()?;
         checkpoint.publish(&self.store)?;
         self.look()?;

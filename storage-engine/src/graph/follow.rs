@@ -16,7 +16,7 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::files::FileError;
 use crate::graph::commit::unpoisoned;
 use crate::graph::log::{self, Tail};
-use crate::graph::open::{OpenError, Replay, identity};
+use crate::graph::open::{Extent, OpenError, Replay, identity};
 use crate::graph::past::{Cache, Past};
 use crate::graph::recover::from_newest;
 use crate::graph::status::{self, Status};
@@ -24,7 +24,7 @@ use crate::graph::{At, Options, PastError, PastLimits};
 use crate::lease::Lease;
 use crate::lock::{self, Holder};
 use crate::reach::is_out_of_reach;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Memory, Snapshot};
 use crate::store::{Store, claim};
 
 /// How often a graph is opened that is collected under the opening's hands.
@@ -121,6 +121,19 @@ impl Follower {
             },
             read => read,
         }
+    }
+
+    /// What it takes in memory, about.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        let snapshot = unpoisoned(&self.inner.state).snapshot.clone();
+        snapshot.memory()
+    }
+
+    /// Whether this is the only handle on it.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.inner) == 1
     }
 
     /// The state of the graph's storage, as far as it can be seen from here.
@@ -230,7 +243,7 @@ impl State {
     fn refold(&mut self) -> Result<(), OpenError> {
         let folded = self
             .snapshot
-            .folded()
+            .folded(&|_| None)
             .map_err(|error| OpenError::Columns(error.into()))?;
         self.replay.snapshot = Some(folded.clone());
         self.snapshot = Arc::new(folded);
@@ -276,13 +289,14 @@ fn begin_leased(store: &Store, graph: Uuid, options: &Options) -> Result<State, 
     let looked = Instant::now();
     let names = checkpoint::names(store)?;
     let said = store.folder().and_then(lock::published).unwrap_or(0);
-    let (tail, base, mut replay) = from_newest(store, graph, &names, |base, replay| {
-        let mut tail = Tail::after(store, base.point(), options.lease)?;
-        tail.follow(Lsn(said), &mut |entry| {
-            replay.visit(entry).map_err(Into::into)
+    let (tail, base, mut replay) =
+        from_newest(store, graph, &names, Extent::Whole, |base, replay| {
+            let mut tail = Tail::after(store, base.point(), options.lease)?;
+            tail.follow(Lsn(said), &mut |entry| {
+                replay.visit(entry).map_err(Into::into)
+            })?;
+            Ok(tail)
         })?;
-        Ok(tail)
-    })?;
     replay.forget_side_files();
     let snapshot = replay.snapshot.clone().ok_or(OpenError::Unfinished)?;
     Ok(State {

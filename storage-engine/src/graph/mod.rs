@@ -45,12 +45,14 @@ pub use follow::Follower;
 pub use open::OpenError;
 #[cfg(test)]
 pub(crate) use open::UnusableCheckpoint;
-pub(crate) use open::{Effects, EntryError, Replay, decode, effects, identity, load};
+pub(crate) use open::{Effects, EntryError, Extent, Replay, decode, effects, identity, load};
 pub use past::{At, PastError, PastLimits};
 pub use status::{CheckpointStatus, LogStatus, PinStatus, Status, TableStatus, Trouble};
 pub use write::{Answer, CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
-use crate::snapshot::Snapshot;
+use crate::chunk::CHUNK_ROWS;
+use crate::cold::{MemoryBudget, Shelf};
+use crate::snapshot::{Memory, Snapshot};
 use crate::store::Store;
 use crate::store::claim::Claim;
 
@@ -65,6 +67,9 @@ pub(crate) const LOCAL_EPOCH: u64 = 1;
 
 /// How far back the past can be read, unless it is said otherwise.
 const RETENTION: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// One chunk: what is read for one of them at once is no more than opening costs anyway.
+const RESIDENT_ROWS: u64 = CHUNK_ROWS as u64;
 
 /// `graph.json`: written before anything else in a graph's folder, so that whoever made the folder can
 /// tell that it is theirs.
@@ -102,6 +107,11 @@ pub struct Options {
     pub commit_bytes: usize,
     /// How many long statements run beside the committer; one principal never has all of them.
     pub ahead: usize,
+    /// Of a table of more rows than this, properties are read when they are needed first, not when the
+    /// graph is opened.
+    pub resident_rows: u64,
+    /// What this graph and others may hold in memory; `None` for any amount.
+    pub memory: Option<Arc<MemoryBudget>>,
 }
 
 impl Default for Options {
@@ -117,6 +127,8 @@ impl Default for Options {
             queue_bytes: 256 << 20,
             commit_bytes: 1 << 30,
             ahead: 4,
+            resident_rows: RESIDENT_ROWS,
+            memory: None,
         }
     }
 }
@@ -131,6 +143,8 @@ pub struct Graph {
 struct Inner {
     store: Store,
     options: Options,
+    /// Where its columns are that are not in memory.
+    shelf: Arc<Shelf>,
     /// What readers get; replaced by the writer, and by folding while it holds the writer.
     published: ArcSwap<Published>,
     /// Writes that wait for the one that leads.
@@ -183,6 +197,41 @@ impl Graph {
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.inner.lost.load(Ordering::Acquire)
+    }
+
+    /// What it takes in memory, about.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.inner.published.load().snapshot.memory()
+    }
+
+    /// Gets rid of columns that the tables have and that were needed the longest time ago, so many bytes
+    /// at least as far as there are; says how many. They are read again when they are needed. What a
+    /// statement has in its hands stays until it is done.
+    pub fn evict(&self, bytes: u64) -> u64 {
+        // Somebody publishes a commit at the same moment at worst, and then again.
+        for _ in 0..3 {
+            let now = self.inner.published.load_full();
+            let Some((snapshot, freed)) = now.snapshot.cooled(bytes) else {
+                return 0;
+            };
+            let cooled = Arc::new(Published {
+                snapshot: Arc::new(snapshot),
+                ..*now
+            });
+            let before = self.inner.published.compare_and_swap(&now, cooled);
+            if Arc::ptr_eq(&before, &now) {
+                return freed;
+            }
+        }
+        0
+    }
+
+    /// Whether this is the only handle on it, and nothing is under way: no reader that came through
+    /// another one, no write, no fold.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.inner) == 1
     }
 
     /// Whether its newest state is that of the graph: in an object store another process may have

@@ -14,8 +14,9 @@ use crate::answers::Answers;
 use crate::base::Base;
 use crate::bulk::{self, ColumnsReplayError};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::cold::Shelf;
 use crate::column_file::ColumnsError;
-use crate::columns::Layout;
+use crate::columns::{Layout, Properties};
 use crate::files::{self, FileError};
 use crate::graph::fold::Folding;
 use crate::graph::log::{self, Right};
@@ -179,6 +180,7 @@ impl Graph {
             log,
             recovery,
             replay,
+            shelf,
         } = recover::recover(store, identity.uuid, options, right)?;
         if let Some(torn) = &recovery.torn {
             tracing::warn!(%store, ?torn, "an unfinished write was cut off the log");
@@ -187,7 +189,7 @@ impl Graph {
         let replayed = base.point().lsn;
         remove_leftovers(store, replayed, recovery.last, &replay.side_files);
         let published = Published {
-            snapshot: Arc::new(snapshot),
+            snapshot: Arc::new(snapshot.on_shelf(&shelf)),
             digest: replay.digest,
             log_lsn: recovery.last.0,
             tail_bytes: recovery.bytes,
@@ -199,6 +201,7 @@ impl Graph {
         let inner = Inner {
             store: store.clone(),
             options: options.clone(),
+            shelf,
             epoch: log.epoch(),
             claim: log.claim(),
             places: Arc::new(places),
@@ -241,11 +244,21 @@ pub(crate) fn identity(store: &Store) -> Result<Identity, OpenError> {
     Ok(identity)
 }
 
+/// How much of a checkpoint's tables is read at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Extent<'a> {
+    /// Whole.
+    Whole,
+    /// Tables of more than so many rows without what is not always in memory.
+    Sparing(&'a Arc<Shelf>, u64),
+}
+
 /// A checkpoint, and the state that it stands for.
 pub(crate) fn load(
     store: &Store,
     graph: Uuid,
     name: &str,
+    extent: Extent<'_>,
 ) -> Result<(Checkpoint, Snapshot), UnusableCheckpoint> {
     let checkpoint = Checkpoint::read(store, name)?;
     if checkpoint.format != checkpoint::FORMAT {
@@ -260,8 +273,19 @@ pub(crate) fn load(
     for layout in nodes.iter().chain(&edges) {
         let base = match checkpoint.tables.get(&layout.type_id.0) {
             Some(version) => {
-                let batches = tables::read(store, version, layout)?;
-                Base::of_batches(layout, &batches)?
+                let (source, properties) = match extent {
+                    Extent::Whole => (None, Properties::All),
+                    Extent::Sparing(shelf, rows) => (
+                        Some(shelf.source(layout, version, None)),
+                        match version.rows > rows {
+                            true => Properties::Fixed,
+                            false => Properties::All,
+                        },
+                    ),
+                };
+                let columns = layout.columns(properties);
+                let batches = tables::read(store, version, &columns)?;
+                Base::of_batches(layout, &batches, source)?
             }
             None => Base::default(),
         };
@@ -271,6 +295,10 @@ pub(crate) fn load(
     let head = checkpoint.head.clone();
     let snapshot = Snapshot::at_checkpoint(graph, schema, head, checkpoint.lsn, &bases)
         .with_answers(Answers::of(&checkpoint.answers));
+    let snapshot = match extent {
+        Extent::Whole => snapshot,
+        Extent::Sparing(shelf, _) => snapshot.on_shelf(shelf),
+    };
     Ok((checkpoint, snapshot))
 }
 

@@ -18,8 +18,9 @@ use journal::SegmentSummary;
 use uuid::Uuid;
 
 use crate::checkpoint;
+use crate::cold::ColumnError;
 use crate::graph::commit::unpoisoned;
-use crate::graph::open::{Effects, EntryError, OpenError, Replay, effects, load};
+use crate::graph::open::{Effects, EntryError, Extent, OpenError, Replay, effects, load};
 use crate::graph::{Graph, Inner, log};
 use crate::lease::Lease;
 use crate::reach::is_out_of_reach;
@@ -145,6 +146,9 @@ pub enum PastError {
     /// An entry cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A column that is on disk alone, which is needed, cannot be read.
+    #[error(transparent)]
+    Column(#[from] Arc<ColumnError>),
     /// An entry does not fit the state after it: a defect, or damage.
     #[error("the log does not fit the newest state")]
     Unfit(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -363,6 +367,7 @@ impl Past<'_> {
         lsn: u64,
         head: &CommitInfo,
     ) -> Result<(Snapshot, usize), PastError> {
+        let mark = base.mark();
         let mut undoing = Undoing::from(base);
         let segments = self.segments()?;
         let mut upto = base.lsn();
@@ -400,6 +405,7 @@ impl Past<'_> {
             }
             upto = after;
         }
+        base.whole_since(mark)?;
         let bytes = undoing.bytes;
         Ok((base.restored(undoing.before, head.clone(), lsn), bytes))
     }
@@ -425,9 +431,9 @@ impl Past<'_> {
             parts.sum()
         };
         let back = between(lsn, base.lsn());
-        let forth = between(from, lsn) + base.resident_bytes() as u64;
+        let forth = between(from, lsn) + base.memory().tables() as u64;
         match back > forth {
-            true if base.resident_bytes() <= self.limits.max_bytes => self.replay(lsn, base),
+            true if base.memory().tables() <= self.limits.max_bytes => self.replay(lsn, base),
             _ => Ok(None),
         }
     }
@@ -443,7 +449,7 @@ impl Past<'_> {
     /// The state at `lsn` from the newest checkpoint that is not after it, or from the beginning of
     /// the log; `None` when neither is there. It shares nothing with `like`, a later state.
     fn replay(&self, lsn: u64, like: &Snapshot) -> Result<Option<Snapshot>, PastError> {
-        self.require(like.resident_bytes())?;
+        self.require(like.memory().tables())?;
         let unfit = |error: EntryError| PastError::Unfit(error.into());
         let from = self.checkpoint_before(lsn)?;
         let lease = Lease::take(self.store, from.as_ref().map_or(0, |(at, _)| *at));
@@ -451,7 +457,7 @@ impl Past<'_> {
         let mut replay = Replay::from(self.store, like.graph(), None);
         let mut after = 0;
         if let Some((from, name)) = from {
-            match load(self.store, like.graph(), &name) {
+            match load(self.store, like.graph(), &name, Extent::Whole) {
                 Ok((_, snapshot)) => {
                     replay = Replay::from(self.store, like.graph(), Some(snapshot));
                     after = from;

@@ -1,14 +1,16 @@
 //! From the folder to the newest state: a checkpoint that the log bears out, and the log after it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use journal::{Lsn, Point, Reason, Recovery, Start};
 use uuid::Uuid;
 
 use crate::checkpoint::{self, Checkpoint};
+use crate::cold::Shelf;
 use crate::graph::Options;
 use crate::graph::log::{Log, Right};
-use crate::graph::open::{OpenError, Replay, UnusableCheckpoint, load};
+use crate::graph::open::{Extent, OpenError, Replay, UnusableCheckpoint, load};
 use crate::reach::is_out_of_reach;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -20,6 +22,7 @@ pub(super) struct Recovered {
     pub(super) log: Log,
     pub(super) recovery: Recovery,
     pub(super) replay: Replay,
+    pub(super) shelf: Arc<Shelf>,
 }
 
 /// Where replaying begins.
@@ -97,7 +100,9 @@ fn recover_from(
     right: &mut Option<Right>,
     names: &[String],
 ) -> Result<Recovered, OpenError> {
-    let (opened, mut base, replay) = from_newest(store, graph, names, |base, replay| {
+    let shelf = Shelf::new(store, options.memory.clone());
+    let extent = Extent::Sparing(&shelf, options.resident_rows);
+    let (opened, mut base, replay) = from_newest(store, graph, names, extent, |base, replay| {
         Log::open(store, right, options, base.start(), &mut |entry| {
             replay.visit(entry).map_err(Into::into)
         })
@@ -117,6 +122,7 @@ fn recover_from(
         log,
         recovery,
         replay,
+        shelf,
     })
 }
 
@@ -127,11 +133,12 @@ pub(super) fn from_newest<T>(
     store: &Store,
     graph: Uuid,
     names: &[String],
+    extent: Extent<'_>,
     mut open: impl FnMut(&Base, &mut Replay) -> Result<T, journal::Error>,
 ) -> Result<(T, Base, Replay), OpenError> {
     let mut refusal = None;
     for name in names.iter().map(Some).chain([None]) {
-        let Some((checkpoint, snapshot)) = candidate(store, graph, name)? else {
+        let Some((checkpoint, snapshot)) = candidate(store, graph, name, extent)? else {
             continue;
         };
         let base = Base {
@@ -161,13 +168,14 @@ fn candidate(
     store: &Store,
     graph: Uuid,
     name: Option<&String>,
+    extent: Extent<'_>,
 ) -> Result<Option<Candidate>, OpenError> {
     let Some(name) = name else {
         return Ok(Some((None, None)));
     };
     let mut attempt = 1;
     let error = loop {
-        match load(store, graph, name) {
+        match load(store, graph, name, extent) {
             Ok((checkpoint, snapshot)) => return Ok(Some((Some(checkpoint), Some(snapshot)))),
             Err(error) => match store.bucket() {
                 // Lance does not always say why it failed.

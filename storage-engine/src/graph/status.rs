@@ -9,7 +9,7 @@ use crate::graph::collect::Collected;
 use crate::graph::commit::unpoisoned;
 use crate::graph::{Graph, Inner, log};
 use crate::lease;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Memory, Snapshot};
 use crate::store::Store;
 
 /// The state of an open graph's storage.
@@ -23,8 +23,8 @@ pub struct Status {
     pub tail_bytes: u64,
     /// Rows changed since the checkpoint.
     pub tail_rows: usize,
-    /// Bytes of columns and adjacency in memory.
-    pub resident_bytes: usize,
+    /// What it takes in memory.
+    pub memory: Memory,
     /// The newest checkpoint, if there is one.
     pub checkpoint: Option<CheckpointStatus>,
     /// Who keeps what from being collected.
@@ -232,7 +232,7 @@ impl Seen<'_> {
             log,
             tail_bytes: bytes_from(self.store, self.checkpoint.map_or(0, |it| it.lsn + 1)),
             tail_rows: self.snapshot.changed_rows(),
-            resident_bytes: self.snapshot.resident_bytes(),
+            memory: self.snapshot.memory(),
             checkpoint: self.checkpoint.map(|it| self.checkpoint_status(it)),
             pins: pins.collect(),
             fold_error: None,

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use arrow_schema::ArrowError;
 
 use crate::chunk::{Chunk, Written};
+use crate::cold::Source;
 use crate::keys::{KeyLevel, Keys};
 use crate::rows::{Entry, Rows};
 use crate::topology::{Adjacency, Level, Link};
+
+/// The table in which rows are once they are folded, where it is known.
+pub(crate) type Sources<'a> = dyn Fn(&Rows) -> Option<Arc<Source>> + 'a;
 
 /// Nodes of one type.
 #[derive(Clone, Debug)]
@@ -31,9 +35,15 @@ impl NodeTable {
     }
 
     pub(super) fn put(&mut self, id: u64, entry: Entry) {
-        match (&entry.row, self.rows.row(id)) {
-            (Some(row), None) => self.keys.put(&self.rows.layout, row, Some(id)),
-            (None, Some(old)) => self.keys.put(&self.rows.layout, &old, None),
+        let layout = &self.rows.layout;
+        match (&entry.row, self.rows.contains(id)) {
+            (Some(row), false) => self.keys.put(layout, row, Some(id)),
+            (None, true) => {
+                // The key of a node of the base stands in a level, where it says nothing any more.
+                if let Some(Entry { row: Some(old), .. }) = self.rows.changes.get(&id) {
+                    self.keys.put(layout, old, None);
+                }
+            }
             // A key never changes while its node lives.
             _ => {}
         }
@@ -51,8 +61,8 @@ impl NodeTable {
         self.keys = Keys::empty();
     }
 
-    pub(super) fn folded(&self) -> Result<Self, ArrowError> {
-        let rows = self.rows.folded()?;
+    pub(super) fn folded(&self, source: &Sources<'_>) -> Result<Self, ArrowError> {
+        let rows = self.rows.folded(source(&self.rows))?;
         let keys = self.keys.folded(&rows);
         Ok(Self { rows, keys })
     }
@@ -132,8 +142,8 @@ impl EdgeTable {
         self.incoming = Adjacency::empty();
     }
 
-    pub(super) fn folded(&self) -> Result<Self, ArrowError> {
-        let rows = self.rows.folded()?;
+    pub(super) fn folded(&self, source: &Sources<'_>) -> Result<Self, ArrowError> {
+        let rows = self.rows.folded(source(&self.rows))?;
         Ok(Self {
             outgoing: self.outgoing.folded(|edge| rows.base.contains(edge)),
             incoming: self.incoming.folded(|edge| rows.base.contains(edge)),

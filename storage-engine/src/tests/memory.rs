@@ -97,7 +97,7 @@ fn memory_child() {
         .expect("a runtime");
     let loaded = runtime.block_on(graph.load(WriteRequest::by("test"), None, &batch));
     assert_eq!(loaded.expect("loaded").value.edges["Follows"], edges);
-    let resident = graph.status().resident_bytes as u64 / 1024;
+    let resident = graph.status().memory.total() as u64 / 1024;
     let took = begun.elapsed().as_millis();
     println!(
         "measured {} {resident} read {read} ms, all {took} ms",

@@ -79,6 +79,8 @@ enum Step {
     /// While a fold waits after so many of its effects.
     During(usize, Vec<Step>),
     Collect,
+    /// Columns that tables have go from memory.
+    Evict,
     /// Reads an earlier commit again, in one of three ways.
     Past(u16, u8),
     /// Reads beside the writer.
@@ -107,8 +109,24 @@ struct Life {
     background: bool,
     /// No history is kept but what recovery needs.
     forgetful: bool,
+    /// Columns are read when they are needed first.
+    sparing: bool,
     /// In the end it is exported, and loaded elsewhere.
     moves: bool,
+}
+
+impl Life {
+    /// In a folder, of which nothing is known yet.
+    fn plain() -> Self {
+        Self {
+            steps: Vec::new(),
+            place: Place::Folder,
+            background: false,
+            forgetful: false,
+            sparing: false,
+            moves: false,
+        }
+    }
 }
 
 fn values() -> impl Strategy<Value = Vec<(u8, Seed)>> {
@@ -200,6 +218,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => during.prop_map(|(after, steps)| Step::During(after, steps)),
         3 => Just(Step::Fold),
         1 => Just(Step::Collect),
+        1 => Just(Step::Evict),
         2 => (any::<u16>(), any::<u8>()).prop_map(|(at, how)| Step::Past(at, how)),
         1 => Just(Step::Follow),
         2 => any::<u8>().prop_map(Step::Crash),
@@ -217,14 +236,16 @@ fn life() -> impl Strategy<Value = Life> {
     let kind = (
         prop::bool::weighted(0.3),
         any::<bool>(),
+        prop::bool::weighted(0.3),
         prop::bool::weighted(0.1),
     );
     (prop::collection::vec(step(), 10..40), place, kind).prop_map(
-        |(steps, place, (background, forgetful, moves))| Life {
+        |(steps, place, (background, forgetful, sparing, moves))| Life {
             steps,
             place,
             background,
             forgetful,
+            sparing,
             moves,
         },
     )
@@ -500,7 +521,7 @@ fn part(part: u64) {
 }
 
 fn live(life: Life) {
-    let mut run = Run::new(life.place, life.background, life.forgetful);
+    let mut run = Run::new(&life);
     for step in life.steps {
         run.step(step);
     }

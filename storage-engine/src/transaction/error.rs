@@ -1,6 +1,10 @@
 //! Why a change is refused.
 
+use std::sync::Arc;
+
 use language::schema::{InvalidValue, TypeId};
+
+use crate::cold::ColumnError;
 
 /// A change that the schema or the graph does not allow.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +76,9 @@ pub enum WriteError {
         /// `name = value` pairs.
         key: String,
     },
+    /// A column that is on disk alone, which is needed, cannot be read.
+    #[error(transparent)]
+    Column(Arc<ColumnError>),
     /// The changes do not go into one commit, or not into what the statement may hold.
     #[error("the changes take more than {limit} bytes; make them in several commits")]
     TooLarge {

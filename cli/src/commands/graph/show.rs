@@ -74,7 +74,7 @@ fn storage(storage: &StorageDetails) -> Vec<[String; 2]> {
         "rows since checkpoint",
         storage.rows_since_checkpoint.to_string(),
     );
-    say("memory", format!("{} bytes", storage.resident_bytes));
+    say("memory", format!("{} bytes", storage.memory.bytes));
     if let Some(checkpoint) = &storage.checkpoint {
         say(
             "checkpoint",

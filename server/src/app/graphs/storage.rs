@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use api_types::{
-    BackgroundError, BackgroundErrors, CheckpointDetails, PinDetails, StorageDetails, TableDetails,
+    BackgroundError, BackgroundErrors, CheckpointDetails, MemoryDetails, PinDetails,
+    StorageDetails, TableDetails,
 };
-use storage_engine::{CheckpointStatus, PinStatus, Status, Trouble};
+use storage_engine::{CheckpointStatus, Memory, PinStatus, Status, Trouble};
 
 use crate::app::outcome;
 
@@ -18,7 +19,7 @@ pub(super) fn details(status: Status, readable: &dyn Fn(&str) -> bool) -> Storag
         horizon: status.log.horizon,
         log_bytes_since_checkpoint: status.tail_bytes,
         rows_since_checkpoint: status.tail_rows as u64,
-        resident_bytes: status.resident_bytes as u64,
+        memory: memory(status.memory),
         checkpoint: status.checkpoint.map(|it| checkpoint(it, readable)),
         pins: status.pins.into_iter().map(pin).collect(),
         errors: BackgroundErrors {
@@ -28,6 +29,18 @@ pub(super) fn details(status: Status, readable: &dyn Fn(&str) -> bool) -> Storag
         },
         collected_files: status.collected.files,
         collected_bytes: status.collected.bytes,
+    }
+}
+
+fn memory(memory: Memory) -> MemoryDetails {
+    MemoryDetails {
+        bytes: memory.total() as u64,
+        columns_bytes: memory.columns as u64,
+        keys_bytes: memory.keys as u64,
+        topology_bytes: memory.topology as u64,
+        changes_bytes: memory.changes as u64,
+        answers_bytes: memory.answers as u64,
+        cold_columns: memory.cold_columns as u64,
     }
 }
 

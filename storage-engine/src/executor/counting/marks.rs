@@ -49,6 +49,9 @@ impl Marker<'_, '_> {
         let mut marks = vec![0; len];
         let place = |id: u64| usize::try_from(id - first).unwrap_or(usize::MAX);
         let (comparisons, others) = self.split(rows, row)?;
+        for comparison in &comparisons {
+            rows.base.bring(comparison.position);
+        }
         for chunk in rows.base.chunks() {
             self.context.statement.steps(chunk.len())?;
             let mut passed = vec![1; chunk.len()];
@@ -202,7 +205,7 @@ const fn is_comparable(column: &DataType, constant: &Value) -> bool {
 impl Comparison {
     /// Clears the marks of the rows of a chunk that do not pass.
     fn apply(&self, chunk: &Chunk, marks: &mut [u8]) {
-        let Some(column) = chunk.property(self.position) else {
+        let Some(column) = chunk.resident(self.position) else {
             marks.fill(0);
             return;
         };

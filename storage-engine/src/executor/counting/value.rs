@@ -160,9 +160,12 @@ impl<'a> Weigher<'a> {
             return Ok(weights);
         };
         let position = property_position(measure.expr, vertex, type_id, rows);
+        position
+            .into_iter()
+            .for_each(|position| rows.base.bring(position));
         for chunk in rows.base.chunks() {
             self.context.statement.steps(chunk.len())?;
-            let numbers = match position.map(|position| chunk.property(position)) {
+            let numbers = match position.map(|position| chunk.resident(position)) {
                 // Null in every row.
                 Some(None) => Some(vec![0; chunk.len()]),
                 Some(Some(column)) => numbers(column, measure.part),

@@ -118,7 +118,10 @@ pub(super) fn random_graph(tape: &mut Tape<'_>) -> (Snapshot, NaiveGraph) {
 
 /// The same graph, all of it in columns.
 fn folded(transaction: &Transaction) -> Transaction {
-    let folded = transaction.snapshot().folded().expect("valid columns");
+    let folded = transaction
+        .snapshot()
+        .folded(&|_| None)
+        .expect("valid columns");
     Transaction::new(folded, 3, uuid::Uuid::nil())
 }
 

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::compare::compare;
 use super::coverage::note;
 use super::faults::Unknown;
-use super::{End, Model, SCHEMA, Step};
+use super::{End, Life, Model, SCHEMA, Step};
 use crate::disk::watched::Watch;
 use crate::doctor::Severity;
 use crate::load::Mode;
@@ -66,7 +66,8 @@ pub(super) fn runtime() -> &'static Runtime {
 }
 
 impl Run {
-    pub(super) fn new(place: Place, background: bool, forgetful: bool) -> Self {
+    pub(super) fn new(life: &Life) -> Self {
+        let place = life.place;
         let (home, store) = match place {
             Place::Folder | Place::Disk => {
                 let home = scratch();
@@ -86,8 +87,9 @@ impl Run {
             _ => None,
         };
         let options = Options {
-            fold_rows: if background { 3 } else { 50_000 },
-            retention: Duration::from_secs(if forgetful { 0 } else { 3_600 }),
+            fold_rows: if life.background { 3 } else { 50_000 },
+            retention: Duration::from_secs(if life.forgetful { 0 } else { 3_600 }),
+            resident_rows: if life.sparing { 0 } else { 1 << 16 },
             segment_bytes: 4 << 10,
             ..Options::default()
         };
@@ -152,6 +154,9 @@ impl Run {
             },
             Step::During(after, steps) => self.during(after, steps),
             Step::Collect => self.collect(),
+            Step::Evict => {
+                self.graph().evict(u64::MAX);
+            }
             Step::Past(at, how) => {
                 let at = usize::from(at) % self.past.len();
                 self.read_past(at, how);
@@ -294,7 +299,7 @@ impl Run {
     pub(super) fn transfer(&self) {
         let exported = transfer::export(&self.graph().snapshot());
         let head = self.graph().snapshot().head().clone();
-        let other = Self::new(Place::Folder, false, false);
+        let other = Self::new(&Life::plain());
         for (run, mode) in [
             (&other, Mode::Append),
             (&other, Mode::Merge),

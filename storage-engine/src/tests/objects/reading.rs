@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{add, people, place, schema, short};
+use crate::graph::Extent;
 use crate::lease::Lease;
 use crate::tests::contents;
 use crate::{At, Follower, Graph, NewGraph, OpenError, Options, PastLimits, checkpoint};
@@ -64,7 +65,8 @@ fn a_lease_keeps_what_is_read() {
         .iter()
         .find(|name| checkpoint::lsn_of(name) == Some(leased));
     let found = checkpoint::Checkpoint::read(&store, name.expect("kept")).expect("whole");
-    let (_, then) = crate::graph::load(&store, found.graph, &found.name()).expect("its tables too");
+    let (_, then) = crate::graph::load(&store, found.graph, &found.name(), Extent::Whole)
+        .expect("its tables too");
     assert_eq!(contents(&then).lines().count(), 1);
     drop(lease);
     graph.collect().expect("collected");

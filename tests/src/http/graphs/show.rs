@@ -21,6 +21,18 @@ fn it_counts_what_is_there() {
     assert_eq!(answer.body["nodes"], json!({"Person": 2}));
     assert_eq!(answer.body["edges"], json!({"Knows": 1}));
     assert_eq!(answer.body["head"]["principal"], "writer");
+    let memory = &answer.body["storage"]["memory"];
+    let part = |name: &str| memory[name].as_u64().expect("a number");
+    let parts = [
+        "columns_bytes",
+        "keys_bytes",
+        "topology_bytes",
+        "changes_bytes",
+        "answers_bytes",
+    ];
+    assert_eq!(part("bytes"), parts.map(part).iter().sum::<u64>());
+    // Nothing is folded yet.
+    assert!(part("changes_bytes") > 0, "{memory}");
 }
 
 #[test]

@@ -31,6 +31,13 @@ fn what_is_there_is_counted_and_nobody_is_named() {
     ] {
         assert!(answer.text.contains(expected), "{expected}{}", answer.text);
     }
+    let value = |name: &str| {
+        let line = answer.text.lines().find(|line| line.starts_with(name));
+        let number = line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        number.unwrap_or_else(|| panic!("{name}: {}", answer.text))
+    };
+    let taken = value("trellis_open_graphs_memory_bytes ");
+    assert!(taken > 0.0 && taken < value("trellis_open_graphs_memory_limit_bytes "));
     for name in ["people", "nothing", "acme", "server-admin"] {
         assert!(!answer.text.contains(name), "{name} is a label");
     }
