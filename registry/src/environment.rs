@@ -89,15 +89,19 @@ fn expand_with(
 /// for.
 #[must_use]
 pub fn hide(written: &str, told: String) -> String {
-    let mut hidden = told;
+    let mut values = Vec::new();
     let _ = expand_with(written, |name| {
         let value = std::env::var(name).unwrap_or_default();
         if !value.is_empty() {
-            hidden = hidden.replace(&value, &format!("{BEGIN}{name}}}"));
+            values.push((value, format!("{BEGIN}{name}}}")));
         }
         Ok(String::new())
     });
-    hidden
+    // One value may stand in another.
+    values.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+    values
+        .iter()
+        .fold(told, |told, (value, name)| told.replace(value, name))
 }
 
 #[cfg(test)]
@@ -161,5 +165,9 @@ mod tests {
         let name = std::env::var("CARGO_PKG_NAME").expect("set");
         let told = hide("${CARGO_PKG_NAME}/x", format!("/{name}/x is not a folder"));
         assert_eq!(told, "/${CARGO_PKG_NAME}/x is not a folder");
+        // The value of the first stands in that of the second.
+        let version = std::env::var("CARGO_PKG_VERSION").expect("set");
+        let written = "${CARGO_PKG_VERSION_MAJOR}/${CARGO_PKG_VERSION}";
+        assert_eq!(hide(written, version), "${CARGO_PKG_VERSION}");
     }
 }

@@ -198,7 +198,10 @@ impl Handles {
             State::Closed | State::Withheld(_) => Standing::Closed,
             State::Open(_) | State::Following(_) => Standing::Open,
             State::Broken(broken) if broken.passes() => Standing::Closed,
-            State::Broken(broken) => Standing::Broken(with_causes(broken.error.as_ref())),
+            State::Broken(broken) => {
+                let causes = with_causes(broken.error.as_ref());
+                Standing::Broken(registration.uri.told(causes))
+            }
         }
     }
 
@@ -294,7 +297,7 @@ impl Handles {
             // tells what the graph has.
             State::Open(_) => {}
             State::Broken(broken) if !broken.is_due() => {
-                return Err(broken.refusal());
+                return Err(broken.refusal(registration));
             }
             State::Withheld(_) => return Err(HandleError::Changed),
             // Closing may have come between the two locks, and has passed this slot by now.
@@ -341,7 +344,10 @@ impl Handles {
                 return HandleError::NotNow(error);
             }
             *state = State::Broken(SetAside::after(state, error.clone()));
-            HandleError::Broken(error)
+            HandleError::Broken {
+                told: registration.uri.told(causes),
+                source: error,
+            }
         })
     }
 

@@ -26,7 +26,13 @@ pub enum HandleError {
     NotNow(#[source] Arc<OpenError>),
     /// It is damaged.
     #[error("the graph is set aside")]
-    Broken(#[source] Arc<OpenError>),
+    Broken {
+        /// Why, as callers may read it: with the uri as it is written in place of the folder.
+        told: String,
+        /// Why.
+        #[source]
+        source: Arc<OpenError>,
+    },
 }
 
 /// A permit that is for the server, for another graph, or for another action: a defect.

@@ -58,10 +58,13 @@ impl SetAside {
     }
 
     /// What those are told who come before it is due.
-    pub(crate) fn refusal(&self) -> HandleError {
+    pub(crate) fn refusal(&self, registration: &Registration) -> HandleError {
         match self.passes {
             true => HandleError::NotNow(self.error.clone()),
-            false => HandleError::Broken(self.error.clone()),
+            false => HandleError::Broken {
+                told: registration.uri.told(with_causes(self.error.as_ref())),
+                source: self.error.clone(),
+            },
         }
     }
 

@@ -183,6 +183,14 @@ impl GraphUri {
         &self.canonical
     }
 
+    /// What went wrong at this place, as callers may read it: with the uri as it was written where the
+    /// folder stands, and no value of the environment.
+    #[must_use]
+    pub fn told(&self, words: String) -> String {
+        let folder = self.canonical.to_string_lossy();
+        environment::hide(&self.written, words.replace(&*folder, &self.written))
+    }
+
     /// Refuses the config file, its folder, whatever holds it, and the registry's own folder.
     pub fn clear_of_config(&self, config: &Path) -> Result<(), UriError> {
         let folder = crate::durable::parent(config);

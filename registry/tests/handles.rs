@@ -163,7 +163,7 @@ fn a_decision_does_not_outlive_what_it_was_about() {
     let elsewhere = place.permit(Action::Query, "alpha");
     assert!(matches!(
         place.registry.reader(&elsewhere),
-        Err(HandleError::Broken(_))
+        Err(HandleError::Broken { .. })
     ));
 }
 
@@ -193,7 +193,7 @@ fn what_passes_is_tried_again_and_damage_is_set_aside() {
     for _ in 0..2 {
         assert!(matches!(
             place.registry.reader(&permit),
-            Err(HandleError::Broken(_))
+            Err(HandleError::Broken { .. })
         ));
     }
     assert!(matches!(place.standing("beta"), Standing::Broken(_)));

@@ -26,6 +26,8 @@ use lane::Lanes;
 
 /// Connections over the limit that are let in while others make room.
 const SLACK: usize = 32;
+/// The highest limit there is: no machine takes more.
+const MOST: usize = 1 << 20;
 /// How long nothing is accepted when the system has no more to give.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
@@ -50,6 +52,7 @@ pub(crate) async fn serve(site: Site, stop: impl Future<Output = ()>) -> io::Res
         connections: limit,
         threads,
     } = site;
+    let limit = limit.min(MOST);
     let mut lanes = Lanes::start(&router, threads, limit + SLACK)?;
     let crowd = Arc::new(Crowd::default());
     let mut stop = pin!(stop);

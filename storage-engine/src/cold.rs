@@ -387,7 +387,7 @@ impl Base {
         let Some(source) = self.source() else { return };
         let now = now();
         let failed = source.missing.get(position);
-        let lately = failed.map_or(0, |failed| failed.load(Ordering::Relaxed)) + RETRY_MICROS;
+        let lately = failed.map_or(0, |failed| failed.load(Ordering::Acquire)) + RETRY_MICROS;
         if lately > now {
             // Counted again: another work may look now.
             source.shelf.failures.fetch_add(1, Ordering::Release);
@@ -396,10 +396,11 @@ impl Base {
         if let Err(error) = self.warm([position].into_iter(), &mut source.room()) {
             let shown = error.as_ref() as &dyn std::error::Error;
             tracing::error!(store = %source.shelf.store, error = shown, "a column cannot be read");
-            if let Some(failed) = failed {
-                failed.store(now, Ordering::Relaxed);
-            }
+            // First, so that whoever finds the time finds the error too.
             source.shelf.failed(error);
+            if let Some(failed) = failed {
+                failed.store(now, Ordering::Release);
+            }
         }
     }
 }

@@ -343,12 +343,12 @@ fn handle(error: &HandleError) -> Failure {
             | OpenError::Unfinished => unavailable(error, "the graph cannot be opened"),
         },
         // Whoever gets here may see the graph, and so its reason in /readyz.
-        HandleError::Broken(cause) => Failure::new(
+        HandleError::Broken { told, .. } => Failure::new(
             ErrorCode::GraphQuarantined,
             "the graph cannot be opened and was set aside; it is tried again from time to time",
         )
         .with_findings(vec![Finding {
-            message: with_causes(cause.as_ref()),
+            message: told.clone(),
             ..Finding::default()
         }]),
     }

@@ -73,6 +73,8 @@ pub fn profile(
     };
     statement.check()?;
     check_size(plan)?;
+    let mark = snapshot.mark();
+    snapshot.warm(plan)?;
     let mut nobody = |_: &[_]| ControlFlow::Continue(());
     let mut output = Output::new(&statement, plan, limits, &mut nobody);
     let mut branches = Vec::new();
@@ -86,6 +88,7 @@ pub fn profile(
         pipeline::describe(&stages, 1.0, &mut operators);
         branches.push(named(operators, plan));
     }
+    snapshot.whole_since(mark)?;
     Ok((branches, output.rows as u64))
 }
 

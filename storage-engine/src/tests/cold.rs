@@ -340,6 +340,14 @@ fn a_column_that_cannot_be_read_is_an_error_and_no_null() {
         matches!(&error, ExecuteError::Column(error) if matches!(**error, ColumnError::Table { .. })),
         "{error:?}"
     );
+    let text = "MATCH (d:Doc) WHERE d.a = 'x' RETURN count(*)";
+    let plan = cypher::compile(text, snapshot.schema()).expect(text);
+    let (parameters, limits) = (Parameters::new(), Limits::default());
+    let profiled = executor::profile(&plan, &parameters, &snapshot, &limits);
+    assert!(
+        matches!(profiled, Err(ExecuteError::Column(_))),
+        "{profiled:?}"
+    );
     // What needs nothing of it is answered.
     assert_eq!(
         home.rows("MATCH (d:Doc) RETURN count(*) AS n")
