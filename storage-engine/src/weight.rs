@@ -76,6 +76,26 @@ fn of(value: &Value) -> usize {
         Value::Null => 0,
         Value::String(text) => HEAD + text.len(),
         Value::List(values) => HEAD + values.iter().map(of).sum::<usize>(),
+        // All properties of a node in an open graph.
+        Value::Map(map) => {
+            let entries = map.iter().map(|(name, value)| name.len() + of(value));
+            HEAD + entries.sum::<usize>()
+        }
         _ => HEAD,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn what_is_inside_counts() {
+        let text = Value::from("x".repeat(1_000).as_str());
+        let list = Value::List(vec![text.clone(), text.clone()].into());
+        let map = BTreeMap::from([("name".to_owned(), text), ("list".to_owned(), list)]);
+        assert!(of(&Value::Map(Arc::new(map))) > 3_000);
     }
 }
