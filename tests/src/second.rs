@@ -1,9 +1,11 @@
 //! Two servers on one config: one writes, the other reads along, and takes over when the writer dies.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::harness::Setup;
 use crate::program::{Server, wait_until};
@@ -33,22 +35,33 @@ fn seen(http: &Client, server: &Server) -> Value {
     answer["rows"][0].clone()
 }
 
-#[test]
-fn a_second_server_reads_along_and_takes_over_from_a_dead_one() {
+/// A server that has made the graph `shared`, and whom to ask it with. `storage` is what the config says
+/// of the server.
+fn shared(storage: &str) -> (TempDir, Client, Server) {
     let setup = Setup {
-        config: "version: 1\nserver: { storage: ../data }\n".to_owned(),
+        config: format!("version: 1\nserver: {{ storage: {storage} }}\n"),
         ..Setup::default()
     };
     let folder = setup.write();
-    let config = folder.path().join("config/trellis.yaml");
     let http = Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(30))
         .build()
         .expect("a client");
-    let first = Server::start(&config, &["--unauthenticated"]);
+    let first = Server::start(&config(&folder), &["--unauthenticated"]);
     let made = json!({"graph_id": "shared", "schema": {"source": "node N { k: I64 @key }"}});
     assert_eq!(post(&http, &first, "/graphs", &made).0, 201);
+    (folder, http, first)
+}
+
+fn config(folder: &TempDir) -> PathBuf {
+    folder.path().join("config/trellis.yaml")
+}
+
+#[test]
+fn a_second_server_reads_along_and_takes_over_from_a_dead_one() {
+    let (folder, http, first) = shared("../data");
+    let config = config(&folder);
     assert_eq!(write(&http, &first, 0).0, 200);
     let second = Server::start(&config, &["--unauthenticated"]);
     for number in 1..30 {
@@ -79,20 +92,8 @@ fn a_second_server_reads_along_and_takes_over_from_a_dead_one() {
 /// Each writes in turn: who has not used the graph for long has let it go.
 #[test]
 fn a_graph_that_is_not_used_is_free_for_the_other_server() {
-    let setup = Setup {
-        config: "version: 1\nserver: { storage: ../data, open_graphs: { idle: 0 } }\n".to_owned(),
-        ..Setup::default()
-    };
-    let folder = setup.write();
-    let config = folder.path().join("config/trellis.yaml");
-    let http = Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(30))
-        .build()
-        .expect("a client");
-    let first = Server::start(&config, &["--unauthenticated"]);
-    let made = json!({"graph_id": "shared", "schema": {"source": "node N { k: I64 @key }"}});
-    assert_eq!(post(&http, &first, "/graphs", &made).0, 201);
+    let (folder, http, first) = shared("../data, open_graphs: { idle: 0 }");
+    let config = config(&folder);
     let servers = [first, Server::start(&config, &["--unauthenticated"])];
     for number in 0..4_i64 {
         let server = &servers[(number % 2) as usize];

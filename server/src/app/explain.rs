@@ -10,7 +10,7 @@ use language::plan::{Column, Plan, Slot, Type};
 use language::schema::scalar_to_json;
 use policy::{Action, Permit, Principal};
 use storage_engine::executor::{self, Limits, Parameters};
-use storage_engine::{At, CommitInfo, PastLimits};
+use storage_engine::{At, CommitInfo};
 
 use super::query::{Answer, Rows};
 use super::rows::{self, Layout, RowWriter};
@@ -199,15 +199,8 @@ async fn explain(
 impl Work {
     fn explain(self) -> Result<Explained, Error> {
         let (mode, text) = cypher::mode(&self.text);
-        let mut reader = self.app.registry.reader(&self.permit)?;
-        if let Some(at) = self.at {
-            let past = PastLimits {
-                deadline: self.limits.deadline,
-                max_bytes: self.limits.max_bytes,
-                cancelled: self.limits.cancelled.clone(),
-            };
-            reader = reader.at(at, &past)?;
-        }
+        let app = &self.app;
+        let reader = app.reader_at(&self.permit, self.at, &(&self.limits).into())?;
         let statement = self.app.plans.prepare(&text, reader.schema(), None)?;
         let analyze = self.analyze || mode == Mode::Profile;
         let permit = match statement.plan.writes() {

@@ -66,10 +66,7 @@ pub(crate) async fn run(
     };
     let worker = app.clone();
     let (reader, authorized) = blocking(move || {
-        let mut reader = worker.registry.reader(&permit)?;
-        if let Some(at) = at {
-            reader = reader.at(at, &limits)?;
-        }
+        let reader = worker.reader_at(&permit, at, &limits)?;
         let schema = reader.schema().clone();
         let mut touches = statement::all_types(&schema, false);
         let selection =

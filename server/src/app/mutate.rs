@@ -71,12 +71,12 @@ pub(crate) async fn run(
         max_bytes: usize::try_from(limits.query_memory_bytes).unwrap_or(usize::MAX),
         cancelled,
     };
-    let several = request.statements.is_some();
     let key = origin.key;
     let asked = match is_little(&request) {
-        true => Asked::new(request, key)?,
-        false => blocking(move || Asked::new(request, key)).await?,
+        true => Asked::new(request, key, true)?,
+        false => blocking(move || Asked::new(request, key, false)).await?,
     };
+    let several = asked.texts.several;
     let write = WriteRequest {
         request: Some(origin.request_id),
         deadline: limits.deadline,
@@ -114,8 +114,8 @@ struct Texts {
 }
 
 impl Asked {
-    fn new(request: MutateRequest, key: Option<Key>) -> Result<Self, Error> {
-        let (is_little, several) = (is_little(&request), request.statements.is_some());
+    fn new(request: MutateRequest, key: Option<Key>, is_little: bool) -> Result<Self, Error> {
+        let several = request.statements.is_some();
         let key = key.map(|key| key.of("mutate", &request, &[])).transpose()?;
         let message = message(request.message)?;
         let if_commit = request.if_commit.as_deref().map(commit_id).transpose()?;

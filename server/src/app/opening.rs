@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policy::Permit;
 use registry::{Reader, Writer};
+use storage_engine::{At, PastLimits};
 
 use super::{App, Error, blocking};
 
@@ -54,7 +55,21 @@ impl App {
         .await
     }
 
-    /// The way to write to it, in the same manner.
+    /// The graph that the permit is for as it is, or as it was. Blocks.
+    pub(crate) fn reader_at(
+        &self,
+        permit: &Permit,
+        at: Option<At>,
+        limits: &PastLimits,
+    ) -> Result<Reader, Error> {
+        let newest = self.registry.reader(permit)?;
+        Ok(match at {
+            Some(at) => newest.at(at, limits)?,
+            None => newest,
+        })
+    }
+
+    /// The way to write to it, in the same manner as [`Self::reader`].
     pub(crate) async fn writer(
         self: &Arc<Self>,
         permit: Permit,

@@ -18,7 +18,7 @@ use language::cypher::{self, Mode};
 use policy::{Action, Permit, Principal};
 use registry::Reader;
 use storage_engine::executor::{ExecuteError, Limits, Parameters};
-use storage_engine::{At, PastLimits, Snapshot};
+use storage_engine::{At, Snapshot};
 use tokio::sync::oneshot;
 
 use super::admission::Slot;
@@ -160,15 +160,7 @@ impl Work {
 
     /// The same, however long it takes.
     fn reach(&self, limits: &Limits) -> Result<Reached, Error> {
-        let mut reader = self.app.registry.reader(&self.permit)?;
-        if let Some(at) = self.at {
-            let limits = PastLimits {
-                deadline: limits.deadline,
-                max_bytes: limits.max_bytes,
-                cancelled: limits.cancelled.clone(),
-            };
-            reader = reader.at(at, &limits)?;
-        }
+        let reader = self.app.reader_at(&self.permit, self.at, &limits.into())?;
         let statement = self.app.plans.prepare(&self.text, reader.schema(), None)?;
         self.decide(reader, statement)
     }

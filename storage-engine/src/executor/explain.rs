@@ -7,7 +7,9 @@ use language::plan::{Clause, Plan};
 
 use super::context::{Context, Statement};
 use super::operator::{self, Operator};
-use super::{ExecuteError, Limits, Output, Parameters, check_size, fold, pipeline, walk, write};
+use super::{
+    ExecuteError, Limits, Output, Parameters, begin, check_size, fold, pipeline, walk, write,
+};
 use crate::snapshot::Snapshot;
 
 /// The physical operators of a plan, as they would be chosen now: for each part that `UNION` joins, in
@@ -71,10 +73,7 @@ pub fn profile(
         statement: &statement,
         around: &[],
     };
-    statement.check()?;
-    check_size(plan)?;
-    let mark = snapshot.mark();
-    snapshot.warm(plan)?;
+    let mark = begin(context, plan)?;
     let mut nobody = |_: &[_]| ControlFlow::Continue(());
     let mut output = Output::new(&statement, plan, limits, &mut nobody);
     let mut branches = Vec::new();

@@ -58,6 +58,7 @@ pub use error::{ArithmeticProblem, ExecuteError};
 pub use explain::{explain, profile};
 pub use operator::Operator;
 
+use crate::cold::Mark;
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 pub(crate) use context::size_of_row;
@@ -116,16 +117,13 @@ pub fn read(
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecuteError> {
     let statement = Statement::new(plan, parameters, limits)?;
-    let mark = snapshot.mark();
-    snapshot.warm(plan)?;
+    let mut output = Output::new(&statement, plan, limits, sink);
     let context = Context {
         snapshot,
         statement: &statement,
         around: &[],
     };
-    statement.check()?;
-    check_size(plan)?;
-    let mut output = Output::new(&statement, plan, limits, sink);
+    let mark = begin(context, plan)?;
     for (clauses, columns) in plan.branches() {
         let clauses = fold::constants(context, clauses);
         let wanted = walk::wanted_after(&clauses, columns, plan.slots);
@@ -138,6 +136,16 @@ pub fn read(
         )?;
     }
     Ok(snapshot.whole_since(mark)?)
+}
+
+/// What is done before a plan that only reads is run: what it needs is read into memory. What fails to
+/// be read from then on, is told by [`Snapshot::whole_since`].
+fn begin(context: Context<'_>, plan: &Plan) -> Result<Mark, ExecuteError> {
+    let mark = context.snapshot.mark();
+    context.snapshot.warm(plan)?;
+    context.statement.check()?;
+    check_size(plan)?;
+    Ok(mark)
 }
 
 /// Runs a plan inside a transaction; its own changes are visible to its later clauses.

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::checkpoint;
 use crate::cold::ColumnError;
+use crate::executor::Limits;
 use crate::graph::commit::unpoisoned;
 use crate::graph::open::{Effects, EntryError, Extent, OpenError, Replay, effects, load};
 use crate::graph::{Graph, Inner, log};
@@ -99,6 +100,17 @@ impl Default for PastLimits {
             deadline: None,
             max_bytes: usize::MAX,
             cancelled: Arc::default(),
+        }
+    }
+}
+
+/// What a statement on a past state may use, making the state may use too.
+impl From<&Limits> for PastLimits {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            deadline: limits.deadline,
+            max_bytes: limits.max_bytes,
+            cancelled: limits.cancelled.clone(),
         }
     }
 }

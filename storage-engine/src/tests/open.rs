@@ -18,7 +18,8 @@ fn graph(folder: &Path) -> Graph {
     Graph::open(folder, Options::default()).expect("opened")
 }
 
-fn write(graph: &Graph, text: &str) {
+/// How many properties it set.
+fn write(graph: &Graph, text: &str) -> u64 {
     let plan = cypher::compile(text, graph.snapshot().schema()).expect(text);
     let work = move |transaction: &mut Transaction| -> Result<(), ExecuteError> {
         let mut sink = |_: &[Value]| std::ops::ControlFlow::Continue(());
@@ -33,9 +34,8 @@ fn write(graph: &Graph, text: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
-    runtime
-        .block_on(graph.write(WriteRequest::by("test"), work))
-        .expect(text);
+    let written = runtime.block_on(graph.write(WriteRequest::by("test"), work));
+    written.expect(text).counts.properties_set
 }
 
 fn rows(snapshot: &Snapshot, text: &str) -> Vec<Vec<Value>> {
@@ -161,26 +161,7 @@ fn loaded_records_are_known_by_their_id_and_merged_by_it() {
 fn a_change_counts_the_properties_that_it_sets() {
     let home = TempDir::new().expect("a temporary folder");
     let graph = graph(&home.path().join("g"));
-    let counted = |text: &str| {
-        let plan = cypher::compile(text, graph.snapshot().schema()).expect(text);
-        let work = move |transaction: &mut Transaction| -> Result<(), ExecuteError> {
-            let mut sink = |_: &[Value]| std::ops::ControlFlow::Continue(());
-            executor::write(
-                &plan,
-                &Parameters::new(),
-                transaction,
-                &Limits::default(),
-                &mut sink,
-            )
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .expect("a runtime");
-        let written = runtime
-            .block_on(graph.write(WriteRequest::by("test"), work))
-            .expect(text);
-        written.counts.properties_set
-    };
+    let counted = |text: &str| write(&graph, text);
     assert_eq!(
         counted("CREATE (:A {x: 1, y: 2, z: null})-[:T {w: 1}]->(:B)"),
         3
