@@ -35,17 +35,7 @@ impl Compiler<'_> {
             SetItemKind::Property { target, value } => {
                 let (target, name) = self.assigned_property(target)?;
                 let value = self.expression(value)?;
-                if let Some(open) = self.open {
-                    self.write_whole(&target.types);
-                    return Ok(vec![self.open_assign(
-                        open,
-                        target.slot,
-                        &name.kind.text,
-                        value,
-                    )]);
-                }
-                let item = self.assign(&target, &name.kind.text, span(name.span), value)?;
-                Ok(vec![item])
+                Ok(vec![self.assign_one(&target, name, value)?])
             }
             SetItemKind::ReplaceProperties { target, value } => {
                 self.assign_all(target, value, true)
@@ -70,21 +60,7 @@ impl Compiler<'_> {
                     value_type: Type::Null,
                     span: place,
                 };
-                if let Some(open) = self.open {
-                    self.write_whole(&target.types);
-                    return Ok(vec![self.open_assign(
-                        open,
-                        target.slot,
-                        &name.kind.text,
-                        null,
-                    )]);
-                }
-                Ok(vec![self.assign(
-                    &target,
-                    &name.kind.text,
-                    span(name.span),
-                    null,
-                )?])
+                Ok(vec![self.assign_one(&target, name, null)?])
             }
             RemoveItemKind::Labels { target, labels } => {
                 self.labels_changed(target, labels, Function::WithoutLabels)
@@ -174,6 +150,15 @@ impl Compiler<'_> {
             }
         };
         Ok(Target { slot, types })
+    }
+
+    /// One property gets a value, or is taken away with null.
+    fn assign_one(&mut self, target: &Target, name: &Name, value: Expr) -> Checked<SetItem> {
+        if let Some(open) = self.open {
+            self.write_whole(&target.types);
+            return Ok(self.open_assign(open, target.slot, &name.kind.text, value));
+        }
+        self.assign(target, &name.kind.text, span(name.span), value)
     }
 
     /// One property, on those of the possible types that have it.

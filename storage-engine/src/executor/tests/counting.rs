@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use language::cypher;
 use language::value::Value;
-use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
+use proptest::test_runner::{TestError, TestRunner};
 
 use super::graph;
 use super::query::Tape;
-use super::random::{Outcome, compare_text, from_environment, random_graph};
+use super::random::{Outcome, compare_text, random_graph, settings};
 use crate::executor::{self, Limits, Parameters};
 use crate::snapshot::Snapshot;
 
@@ -183,18 +183,7 @@ fn is_counted(text: &str, snapshot: &Snapshot) -> bool {
 
 #[test]
 fn what_is_counted_is_what_the_naive_evaluator_enumerates() {
-    let cases: u32 = from_environment("TRELLIS_CASES").unwrap_or(512);
-    let seed: u64 = from_environment("TRELLIS_SEED").unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        u64::from(now.expect("a clock after 1970").subsec_nanos())
-    });
-    println!("TRELLIS_SEED={seed} TRELLIS_CASES={cases}");
-    let config = Config {
-        cases,
-        rng_seed: RngSeed::Fixed(seed),
-        failure_persistence: None,
-        ..Config::default()
-    };
+    let (cases, seed, config) = settings(512);
     let tape = |lengths| proptest::collection::vec(proptest::num::u16::ANY, lengths);
     let counted = std::cell::Cell::new(0);
     let with_rows = std::cell::Cell::new(0);

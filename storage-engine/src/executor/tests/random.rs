@@ -207,13 +207,14 @@ pub(super) fn compare_text(
     })
 }
 
-pub(super) fn from_environment<T: std::str::FromStr>(name: &str) -> Option<T> {
+fn from_environment<T: std::str::FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
-#[test]
-fn the_executor_gives_what_the_naive_evaluator_gives() {
-    let cases: u32 = from_environment("TRELLIS_CASES").unwrap_or(256);
+/// How many cases are tried unless `TRELLIS_CASES` says it, with which seed, and what the runner needs to
+/// know; printed.
+pub(super) fn settings(usual: u32) -> (u32, u64, Config) {
+    let cases: u32 = from_environment("TRELLIS_CASES").unwrap_or(usual);
     let seed: u64 = from_environment("TRELLIS_SEED").unwrap_or_else(|| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         u64::from(now.expect("a clock after 1970").subsec_nanos())
@@ -225,6 +226,12 @@ fn the_executor_gives_what_the_naive_evaluator_gives() {
         failure_persistence: None,
         ..Config::default()
     };
+    (cases, seed, config)
+}
+
+#[test]
+fn the_executor_gives_what_the_naive_evaluator_gives() {
+    let (cases, seed, config) = settings(256);
     let tape = |lengths| proptest::collection::vec(proptest::num::u16::ANY, lengths);
     let tapes = (tape(0..200), tape(40..140));
     let (compared, with_rows, refused) = (
