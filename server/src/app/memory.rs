@@ -1,5 +1,5 @@
-//! Memory that requests hold before anything runs for them: long bodies, as they are read and as the values
-//! that they are. What runs has limits of its own, and an answer never waits as a whole.
+//! Memory that requests hold while nothing runs for them: long bodies, as they are read and as the values
+//! that they are, and long pieces of answers that wait to be taken. What runs has limits of its own.
 //!
 //! Somebody may hold as much as is left free beside it: alone half of all, and nobody ever has all.
 
@@ -31,7 +31,34 @@ pub(crate) struct Holding {
     bytes: u64,
 }
 
+/// Whose memory, and how much there is: what [`Holding`] is made of.
+#[derive(Debug)]
+pub(crate) struct Purse {
+    memory: Arc<Memory>,
+    principal: String,
+    /// What one statement may hold.
+    statement: u64,
+}
+
+impl Purse {
+    /// Holds so many bytes; nothing when that is more than is left now for this principal.
+    pub(crate) fn hold(&self, bytes: usize) -> Option<Holding> {
+        let mut holding = self.memory.holding(&self.principal);
+        holding.grow(bytes, self.statement).ok()?;
+        Some(holding)
+    }
+}
+
 impl Memory {
+    /// Of a principal; `statement` is what one statement may hold.
+    pub(crate) fn purse(self: &Arc<Self>, principal: &str, statement: u64) -> Purse {
+        Purse {
+            memory: self.clone(),
+            principal: principal.to_owned(),
+            statement,
+        }
+    }
+
     /// Of a principal, and nothing yet.
     pub(crate) fn holding(self: &Arc<Self>, principal: &str) -> Holding {
         Holding {
