@@ -58,7 +58,7 @@ pub(crate) async fn run(
     let slot = app
         .turn(&permit, statement::deadline(&app.limits(), None))
         .await?;
-    let purse = app.purse(&permit);
+    let purse = app.purse(permit.principal());
     let (cancelled, cancel) = app.running.begin();
     let limits = PastLimits {
         deadline: Some(statement::deadline(&app.limits(), None)),

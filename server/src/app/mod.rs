@@ -334,10 +334,10 @@ impl App {
             .await
     }
 
-    /// What answers to the permit's principal may hold while they wait to be taken.
-    pub(crate) fn purse(&self, permit: &Permit) -> memory::Purse {
+    /// What answers to a principal may hold while they wait to be taken.
+    pub(crate) fn purse(&self, principal: &Principal) -> memory::Purse {
         let statement = self.limits().query_memory_bytes;
-        self.memory.purse(&permit.principal().id, statement)
+        self.memory.purse(&principal.id, statement)
     }
 
     /// The principal's turn to compile statements that may take long: one at once, so that no more than one
