@@ -40,6 +40,7 @@ mod complexity;
 mod decision;
 mod docket;
 mod finding;
+mod likeness;
 mod listing;
 mod model;
 mod policies;

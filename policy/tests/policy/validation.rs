@@ -215,3 +215,40 @@ fn depth_and_length_are_refused_or_read_but_never_a_crash() {
         panic!("{error}");
     }
 }
+
+/// A policy like one that was found sound is not validated again; one that only looks like it is.
+#[test]
+fn what_was_found_sound_says_nothing_of_what_is_not_alike() {
+    let when = |text: &str| format!("permit (principal, action, resource) when {{ {text} }};");
+    for _ in 0..2 {
+        let sound = parse(&when(
+            r#"principal in Group::"a" && User::"a" == User::"a""#,
+        ));
+        assert!(sound.expect("sound").warnings().is_empty());
+        let never = parse(&when(
+            r#"principal in Group::"b" && User::"a" == User::"b""#,
+        ));
+        let never = never.expect("valid");
+        assert!(
+            never.warnings()[0].message.contains("impossible"),
+            "{:?}",
+            never.warnings()
+        );
+        assert!(
+            error(&when(
+                r#"principal in Group::"a" && action == Action::"quer""#
+            ))
+            .contains("query")
+        );
+    }
+    let document = parse(&format!(
+        "{}\n{}",
+        when(r#"principal in Group::"c" && User::"d" == User::"d""#),
+        when(r#"principal in Group::"c" && User::"d" == User::"e""#)
+    ));
+    let document = document.expect("valid");
+    let [warning] = document.warnings() else {
+        panic!("{:?}", document.warnings());
+    };
+    assert_eq!(warning.position.line, 2);
+}
