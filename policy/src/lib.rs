@@ -40,7 +40,6 @@ mod complexity;
 mod decision;
 mod docket;
 mod finding;
-mod likeness;
 mod listing;
 mod model;
 mod policies;

@@ -21,7 +21,6 @@ use sha2::{Digest, Sha256};
 
 use crate::complexity::excess;
 use crate::finding::{Finding, Position};
-use crate::likeness::{self, Likeness};
 use crate::model::VALIDATOR;
 use crate::slices::Slices;
 
@@ -296,40 +295,7 @@ fn named_policies(
 
 /// Adds the errors to `problems` and returns the warnings.
 fn validate(text: &str, policies: &[Policy], problems: &mut Vec<Finding>) -> Vec<Finding> {
-    if policies.is_empty() {
-        return vec![Finding {
-            policy: None,
-            message: "there is no policy in this file, so nothing is permitted by it".to_owned(),
-            help: None,
-            position: Position { line: 1, column: 1 },
-        }];
-    }
-    // Nothing would be found in a policy like one in which nothing was found.
-    let others: Vec<(&Policy, Option<Likeness>)> = policies
-        .iter()
-        .map(|policy| (policy, likeness::of(policy)))
-        .filter(|(_, like)| !like.as_ref().is_some_and(likeness::is_sound))
-        .collect();
-    if others.is_empty() {
-        return Vec::new();
-    }
-    let before = problems.len();
-    let warnings = validated(text, others.iter().map(|(policy, _)| *policy), problems);
-    if problems.len() == before && warnings.is_empty() {
-        others
-            .into_iter()
-            .filter_map(|(_, like)| like)
-            .for_each(likeness::remember);
-    }
-    warnings
-}
-
-fn validated<'a>(
-    text: &str,
-    policies: impl Iterator<Item = &'a Policy>,
-    problems: &mut Vec<Finding>,
-) -> Vec<Finding> {
-    let set = match PolicySet::from_policies(policies.cloned()) {
+    let set = match PolicySet::from_policies(policies.iter().cloned()) {
         Ok(set) => set,
         Err(error) => {
             problems.push(Finding::of_cedar(text, None, DetailedError::from(&error)));
@@ -351,7 +317,16 @@ fn validated<'a>(
             DetailedError::from(warning),
         )
     });
-    in_order(warnings.collect())
+    let mut warnings = in_order(warnings.collect());
+    if policies.is_empty() {
+        warnings.push(Finding {
+            policy: None,
+            message: "there is no policy in this file, so nothing is permitted by it".to_owned(),
+            help: None,
+            position: Position { line: 1, column: 1 },
+        });
+    }
+    warnings
 }
 
 /// Sorted by place, each problem said once: Cedar repeats one for every kind of request (principal,
