@@ -246,7 +246,12 @@ impl Work {
             cancelled: cancelled.clone(),
         };
         let (head, begun) = oneshot::channel();
-        let (outlet, rows) = stream::channel(cancelled, cancel, slot);
+        let (outlet, rows) = stream::channel(
+            cancelled,
+            cancel,
+            slot,
+            self.app.purse(self.permit.principal()),
+        );
         let span = tracing::Span::current();
         tokio::task::spawn_blocking(move || {
             span.in_scope(|| {

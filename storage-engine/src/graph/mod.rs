@@ -77,6 +77,16 @@ const RESIDENT_ROWS: u64 = CHUNK_ROWS as u64;
 pub(crate) struct Identity {
     pub(crate) format: u32,
     pub(crate) uuid: Uuid,
+    /// The first commit has the uuid as its run: the log of another graph is told by it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) in_log: bool,
+}
+
+impl Identity {
+    /// The run that the graph's first commit must have; `None` when it can have any.
+    pub(crate) fn first_run(&self) -> Option<Uuid> {
+        self.in_log.then_some(self.uuid)
+    }
 }
 
 /// How a graph is kept.
