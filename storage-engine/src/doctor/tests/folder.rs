@@ -32,7 +32,7 @@ fn a_graph_with_commits_folds_and_side_files_is_sound() {
             .all(|it| it.severity == Severity::Ok),
         "{texts:#?}"
     );
-    let nothing = repair(&fixture.folder(), Depth::Deep).expect("nothing to do");
+    let nothing = repair(fixture.folder(), Depth::Deep).expect("nothing to do");
     assert!(nothing.before.is_empty() && nothing.copies.is_none());
 }
 
@@ -53,7 +53,7 @@ fn a_graph_that_is_open_is_examined_beside_its_writer() {
         "{lock}"
     );
     assert!(matches!(
-        repair(&fixture.folder(), Depth::Usual),
+        repair(fixture.folder(), Depth::Usual),
         Err(RepairError::Locked { .. })
     ));
     drop(graph);
@@ -147,11 +147,11 @@ fn a_checkpoint_that_says_something_else_than_the_log() {
     new.tables = old.tables;
     fixture.forge(&new);
     assert!(
-        examine(&fixture.folder(), Depth::Usual)
+        examine(fixture.folder(), Depth::Usual)
             .expect("examined")
             .sound
     );
-    let deep = examine(&fixture.folder(), Depth::Deep).expect("examined");
+    let deep = examine(fixture.folder(), Depth::Deep).expect("examined");
     check(
         &deep,
         &[
@@ -176,18 +176,18 @@ fn a_table_that_rots() {
     assert_eq!(rotten, 1);
     // A table has no checksums of its own, so that only the log can tell.
     assert!(
-        examine(&fixture.folder(), Depth::Usual)
+        examine(fixture.folder(), Depth::Usual)
             .expect("examined")
             .sound
     );
-    let deep = examine(&fixture.folder(), Depth::Deep).expect("examined");
+    let deep = examine(fixture.folder(), Depth::Deep).expect("examined");
     check(
         &deep,
         &[
             "damage   state: the log and the newest checkpoint differ: row 2 of Person differs; the log is right, the checkpoint's tables are not; `trellis repair --deep` takes the checkpoints away: the graph opens from the log alone",
         ],
     );
-    let nothing = repair(&fixture.folder(), Depth::Usual).expect("examined");
+    let nothing = repair(fixture.folder(), Depth::Usual).expect("examined");
     assert!(nothing.before.is_empty());
     fixture.repair_to(4);
 }
@@ -296,7 +296,7 @@ fn what_is_newer_is_left_alone() {
 #[test]
 fn a_folder_that_is_none() {
     let home = TempDir::new().expect("a folder");
-    let error = examine(&home.path().join("none"), Depth::Usual).expect_err("no folder");
+    let error = examine(home.path().join("none"), Depth::Usual).expect_err("no folder");
     assert!(
         error.to_string().ends_with("none is not a folder"),
         "{error}"

@@ -301,8 +301,9 @@ impl<'a> Weigher<'a> {
         row: &mut Row,
     ) -> Result<(), ExecuteError> {
         // Anything can be multiplied with what is measured.
-        let mut factors = if vertex.measure.is_some() { 2 } else { 0 };
-        for branch in vertex.branches.iter().filter(|branch| branch.is_degree()) {
+        let factors = if vertex.measure.is_some() { 2 } else { 0 }..;
+        let branches = vertex.branches.iter().filter(|branch| branch.is_degree());
+        for (factors, branch) in factors.zip(branches) {
             let mut degrees = [0_u32; BLOCK];
             let degrees = &mut degrees[..weights.len()];
             for hop in branch.hops.iter().filter(|hop| hop.near == type_id) {
@@ -321,7 +322,6 @@ impl<'a> Weigher<'a> {
                     *weight = weight.saturating_mul(u64::from(*degree));
                 }),
             }
-            factors += 1;
         }
         for branch in vertex.branches.iter().filter(|branch| !branch.is_degree()) {
             for (id, weight) in (first..).zip(weights.iter_mut()) {

@@ -58,6 +58,9 @@ pub(crate) struct CountStage<'a> {
     rank: Option<Rank>,
 }
 
+/// A stage, and how many clauses it stands for.
+type Counted<'a> = (Box<dyn Stage + 'a>, usize);
+
 /// A stage for the clauses that a list begins with, and how many those are, when they can be counted:
 /// `MATCH` clauses, and the grouping of the projection after them. `first` says that no more than one row
 /// comes in.
@@ -65,7 +68,7 @@ pub(crate) fn stage<'a>(
     context: Context<'a>,
     clauses: &'a [Clause],
     first: bool,
-) -> Result<Option<(Box<dyn Stage + 'a>, usize)>, ExecuteError> {
+) -> Result<Option<Counted<'a>>, ExecuteError> {
     let matchings: Vec<&Match> = clauses
         .iter()
         .map_while(|clause| match clause {
