@@ -101,7 +101,7 @@ impl Handles {
             state_folder,
             name: Uuid::new_v4(),
             options: storage_engine::Options {
-                memory: Some(idle::memory(budget, handles)),
+                memory: Some(idle::account(budget, handles)),
                 ..options
             },
             budget: Mutex::new(budget),
@@ -272,7 +272,7 @@ impl Handles {
         let opened = self.open(&mut state, registration)?;
         drop(state);
         if !was_open {
-            self.make_room();
+            self.make_room(0);
         }
         Ok(opened)
     }

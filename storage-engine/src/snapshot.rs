@@ -20,7 +20,7 @@ use crate::answers::Answers;
 use crate::base::Base;
 use crate::bulk::{Addition, Index};
 use crate::chunk::Written;
-use crate::cold::Shelf;
+use crate::cold::Failures;
 use crate::columns::Layout;
 use crate::identity;
 #[cfg(doc)]
@@ -46,8 +46,8 @@ pub struct Snapshot {
     nodes: Vec<NodeTable>,
     edges: Vec<EdgeTable>,
     answers: Answers,
-    /// Where its columns are that are not in memory; `None` when all are.
-    pub(crate) shelf: Option<Arc<Shelf>>,
+    /// Columns that could not be read; its rows have the same.
+    pub(crate) failures: Arc<Failures>,
 }
 
 /// An edge and the node at its far end.
@@ -106,16 +106,9 @@ impl Snapshot {
             nodes,
             edges,
             answers: Answers::default(),
-            shelf: None,
+            failures: Arc::default(),
         }
-    }
-
-    /// The same graph, of whose columns some are on this shelf alone.
-    pub(crate) fn on_shelf(self, shelf: &Arc<Shelf>) -> Self {
-        Self {
-            shelf: Some(shelf.clone()),
-            ..self
-        }
+        .apart()
     }
 
     /// The schema that the graph has at this commit.

@@ -47,8 +47,13 @@ fn text(app: &App, drifted: bool) -> String {
         &[("", tally.memory_bytes as f64)],
     );
     gauge(
+        "trellis_open_graphs_memory_fixed_bytes",
+        "Of that, what cannot leave while they are open; above the limit, columns have a quarter of it.",
+        &[("", tally.memory_fixed_bytes as f64)],
+    );
+    gauge(
         "trellis_open_graphs_memory_limit_bytes",
-        "Memory that they may take; above it idle graphs are closed.",
+        "Memory that they may take; above it idle graphs are closed and columns leave.",
         &[("", tally.memory_limit_bytes as f64)],
     );
     let (running, waiting) = app.admission.tally();

@@ -429,6 +429,8 @@ fn column(error: &ColumnError, place: &str) -> Failure {
         ColumnError::TooLarge { .. } => {
             Failure::new(ErrorCode::MemoryLimit, format!("{place}{error}"))
         }
+        ColumnError::Full { .. } => Failure::new(ErrorCode::Unavailable, format!("{place}{error}"))
+            .with_header(header::RETRY_AFTER, SOON),
         ColumnError::Table { .. } | ColumnError::Unfit { .. } => {
             unavailable(error, "a part of the graph cannot be read")
         }

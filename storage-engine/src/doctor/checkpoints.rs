@@ -6,11 +6,14 @@ use journal::Point;
 use uuid::Uuid;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::cold::Shelf;
 use crate::doctor::Chart;
 use crate::doctor::finding::{Finding, within};
 use crate::doctor::reading::Reading;
-use crate::graph::{self, Extent};
+use crate::graph::{self, Extent, UnusableCheckpoint};
 use crate::reach::is_out_of_reach;
+use crate::snapshot::Snapshot;
+use crate::tables;
 
 const PART: &str = "checkpoints";
 const PASSED_OVER: &str = "opening passes over it, to an older one or the log alone";
@@ -82,8 +85,18 @@ fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
         lsn: journal::Lsn(checkpoint.lsn),
         digest,
     };
-    match graph::load(&chart.store, checkpoint.graph, &name(&path), Extent::Whole) {
-        Ok(_) => Some(Candidate {
+    let tried = chart.load(checkpoint.graph, &name(&path));
+    let tried = tried.and_then(|(_, snapshot)| {
+        let layouts = snapshot.tables().map(|rows| &rows.layout);
+        for layout in layouts {
+            if let Some(version) = checkpoint.tables.get(&layout.type_id.0) {
+                tables::check(&chart.store, version, layout)?;
+            }
+        }
+        Ok(())
+    });
+    match tried {
+        Ok(()) => Some(Candidate {
             path,
             checkpoint,
             point,
@@ -185,7 +198,23 @@ fn belongs(
 }
 
 impl Chart {
-    /// A checkpoint that is not whole, or does not fit the log.
+    /// A checkpoint with its state, of whose tables no more is read than cannot do without: they may be
+    /// more than memory. Nobody collects them but a writer at work, and then they are said to be missing.
+    pub(super) fn load(
+        &self,
+        graph: Uuid,
+        name: &str,
+    ) -> Result<(Checkpoint, Snapshot), UnusableCheckpoint> {
+        let shelf = Shelf::new(&self.store, None);
+        let extent = Extent {
+            shelf: &shelf,
+            resident_rows: 0,
+            lasting: true,
+        };
+        graph::load(&self.store, graph, name, extent)
+    }
+
+    /// A checkpoint that is not whole, or another graph's, or does not fit the log.
     pub(super) fn unusable(&mut self, path: &Path, what: &str) {
         self.to_drop(path, what, PASSED_OVER);
     }

@@ -43,7 +43,7 @@ use crate::doctor::finding::{counted, told, within};
 use crate::doctor::log::LogStep;
 use crate::doctor::reading::Reading;
 use crate::files::FileError;
-use crate::graph::{self, Extent, Identity, OpenError, Replay};
+use crate::graph::{self, Identity, OpenError, Replay};
 use crate::lock;
 use crate::store::{Store, claim};
 
@@ -303,13 +303,8 @@ fn tail(chart: &mut Chart, usable: &mut Vec<Candidate>) -> Option<Reading> {
     loop {
         let candidate = usable.first()?;
         let (graph, from) = (candidate.checkpoint.graph, candidate.point);
-        let (_, snapshot) = graph::load(
-            &chart.store,
-            graph,
-            &checkpoints::name(&candidate.path),
-            Extent::Whole,
-        )
-        .ok()?;
+        let name = checkpoints::name(&candidate.path);
+        let (_, snapshot) = chart.load(graph, &name).ok()?;
         let replay = Replay::from(&chart.store, graph, Some(snapshot));
         let tail = Reading::new(chart, Some(from), Some(replay), std::iter::empty()).ok()?;
         if !matches!(tail.followed.stop, Stop::Contradicted) {

@@ -21,6 +21,12 @@ fn fold(context: Context<'_>, expr: &mut Expr) {
     for child in expr.children_mut() {
         fold(context, child);
     }
+    if let ExprKind::Subquery(subquery) = &mut expr.kind {
+        let branches = subquery.branches.iter_mut();
+        for clause in branches.flat_map(|branch| &mut branch.clauses) {
+            walk::reading_expressions_mut(clause, &mut |expr| fold(context, expr));
+        }
+    }
     let varies = match &expr.kind {
         ExprKind::Literal(_) | ExprKind::Variable(_) | ExprKind::Subquery(_) => true,
         ExprKind::Call { function, .. } => function.is_random(),

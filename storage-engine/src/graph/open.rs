@@ -203,7 +203,7 @@ impl Graph {
         let replayed = base.point().lsn;
         remove_leftovers(store, replayed, recovery.last, &replay.side_files);
         let published = Published {
-            snapshot: Arc::new(snapshot.on_shelf(&shelf)),
+            snapshot: Arc::new(snapshot),
             digest: replay.digest,
             log_lsn: recovery.last.0,
             tail_bytes: recovery.bytes,
@@ -260,11 +260,14 @@ pub(crate) fn identity(store: &Store) -> Result<Identity, OpenError> {
 
 /// How much of a checkpoint's tables is read at once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Extent<'a> {
-    /// Whole.
-    Whole,
-    /// Tables of more than so many rows without what is not always in memory.
-    Sparing(&'a Arc<Shelf>, u64),
+pub(crate) struct Extent<'a> {
+    /// Where the rest is read from.
+    pub(crate) shelf: &'a Arc<Shelf>,
+    /// Tables of more than so many rows are read without what is not always in memory.
+    pub(crate) resident_rows: u64,
+    /// Also what is read of the others may leave memory, for its tables stay as long as somebody reads
+    /// them.
+    pub(crate) lasting: bool,
 }
 
 /// A checkpoint, and the state that it stands for.
@@ -287,17 +290,13 @@ pub(crate) fn load(
     for layout in nodes.iter().chain(&edges) {
         let base = match checkpoint.tables.get(&layout.type_id.0) {
             Some(version) => {
-                let (source, properties) = match extent {
-                    Extent::Whole => (None, Properties::All),
-                    Extent::Sparing(shelf, rows) => (
-                        Some(shelf.source(layout, version, None)),
-                        match version.rows > rows {
-                            true => Properties::Fixed,
-                            false => Properties::All,
-                        },
-                    ),
-                };
-                let columns = layout.columns(properties);
+                let sparing = version.rows > extent.resident_rows;
+                let source =
+                    (sparing || extent.lasting).then(|| extent.shelf.source(layout, version, None));
+                let columns = layout.columns(match sparing {
+                    true => Properties::Fixed,
+                    false => Properties::All,
+                });
                 let batches = tables::read(store, version, &columns)?;
                 Base::of_batches(layout, &batches, source)?
             }
@@ -309,10 +308,6 @@ pub(crate) fn load(
     let head = checkpoint.head.clone();
     let snapshot = Snapshot::at_checkpoint(graph, schema, head, checkpoint.lsn, &bases)
         .with_answers(Answers::of(&checkpoint.answers));
-    let snapshot = match extent {
-        Extent::Whole => snapshot,
-        Extent::Sparing(shelf, _) => snapshot.on_shelf(shelf),
-    };
     Ok((checkpoint, snapshot))
 }
 

@@ -105,7 +105,11 @@ fn recover_from(
     names: &[String],
 ) -> Result<Recovered, OpenError> {
     let shelf = Shelf::new(store, options.memory.clone());
-    let extent = Extent::Sparing(&shelf, options.resident_rows);
+    let extent = Extent {
+        shelf: &shelf,
+        resident_rows: options.resident_rows,
+        lasting: true,
+    };
     let (opened, mut base, replay) =
         from_newest(store, identity, names, extent, |base, replay| {
             Log::open(store, right, options, base.start(), &mut |entry| {

@@ -204,6 +204,13 @@ impl<'a> CountStage<'a> {
 }
 
 impl Stage for CountStage<'_> {
+    fn begin(&mut self, around: &Row) {
+        self.groups.begin(around);
+        if let Some(rank) = &mut self.rank {
+            rank.forget();
+        }
+    }
+
     fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow {
         self.context.step()?;
         for guard in &self.pattern.guards {

@@ -161,6 +161,10 @@ impl<'a> TriangleStage<'a> {
 }
 
 impl Stage for TriangleStage<'_> {
+    fn begin(&mut self, around: &Row) {
+        self.groups.begin(around);
+    }
+
     fn push(&mut self, row: &mut Row, _: &mut Next<'_>) -> Flow {
         self.context.step()?;
         for guard in &self.guards {
