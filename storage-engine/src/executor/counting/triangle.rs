@@ -6,8 +6,6 @@
 //!
 //! First nodes are shared out among the cores; what each finds is added up, so the order is nothing.
 
-use std::num::NonZero;
-
 use language::plan::Aggregation;
 use language::value::NodeRef;
 
@@ -16,6 +14,7 @@ use super::weigh::Weigher;
 use crate::executor::Row;
 use crate::executor::aggregate::{AggregateStage, Tally};
 use crate::executor::context::{Context, Pace};
+use crate::executor::cores::Cores;
 use crate::executor::error::ExecuteError;
 use crate::executor::matching::condition::Condition;
 use crate::executor::operator::{self, Operator};
@@ -61,8 +60,9 @@ impl<'a> Triangle<'a> {
             return Ok(0);
         };
         let len = usize::try_from(range.1 - range.0).unwrap_or(usize::MAX - 1) + 1;
-        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = threads.min(nodes.len() / NODES_PER_THREAD).max(1);
+        let most = weigher.context.statement.threads().most;
+        let cores = Cores::lend(most.min(nodes.len() / NODES_PER_THREAD));
+        let threads = cores.threads();
         weigher.charge(len * size_of::<u32>() * threads)?;
         let pace = weigher.context.statement.pace();
         let (this, range) = (&*self, (range.0, len));
