@@ -14,7 +14,7 @@ use tracing::Instrument;
 
 use super::body::Held;
 use super::failure::{Failure, Pending};
-use super::framing::framed;
+use super::framing::{framed, uncompressed};
 use super::request_id::{self, RequestId};
 use crate::metrics::Metrics;
 
@@ -56,6 +56,7 @@ pub(super) async fn around(
     let route = request.extensions().get::<MatchedPath>().cloned();
     let span = tracing::info_span!("request", request_id = id.as_str());
 
+    uncompressed(version, request.headers_mut());
     let answered = async { framed(version, next.run(request).await).await };
     let response = answered.instrument(span).await;
     // What it was made of is gone, or has its own bounds by now.

@@ -6,7 +6,7 @@
 
 use api_types::ErrorCode;
 use axum::body::{Body, HttpBody};
-use axum::http::Version;
+use axum::http::{HeaderMap, Version, header};
 use axum::response::{IntoResponse, Response};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
@@ -17,6 +17,14 @@ use crate::app::Error;
 
 /// Bytes that are collected.
 const COLLECTED: usize = 1 << 20;
+
+/// Asks for nothing that would take its length from an answer that is there: of a write, for one, that was
+/// carried out.
+pub(super) fn uncompressed(version: Version, headers: &mut HeaderMap) {
+    if version < Version::HTTP_11 {
+        headers.remove(header::ACCEPT_ENCODING);
+    }
+}
 
 /// The same answer, such that a caller of that version can tell whether it is whole.
 pub(super) async fn framed(version: Version, response: Response) -> Response {

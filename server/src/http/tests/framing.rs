@@ -55,6 +55,34 @@ async fn taken(mut body: Body) -> Result<Vec<u8>, axum::Error> {
     Ok(bytes)
 }
 
+/// Only what is streamed is refused: an answer that is there has its length, whatever is accepted.
+#[tokio::test]
+async fn the_answer_to_a_write_is_given() {
+    let site = Site::new();
+    assert_eq!(
+        site.create("alpha", "open").await.status,
+        StatusCode::CREATED
+    );
+    let query =
+        "CREATE (p:Person {email: 'a'}) WITH p UNWIND range(1, 900) AS n RETURN n, $text AS text";
+    let params = json!({"text": "x".repeat(1_500)});
+    let request = Request::post("/graphs/alpha/mutate")
+        .version(Version::HTTP_10)
+        .header(header::AUTHORIZATION, "Bearer root")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::ACCEPT_ENCODING, "gzip")
+        .body(Body::from(
+            json!({"query": query, "params": params}).to_string(),
+        ))
+        .expect("a request");
+    let response = site.router.clone().oneshot(request).await;
+    let (parts, body) = response.expect("infallible").into_parts();
+    assert_eq!(parts.status, StatusCode::OK);
+    let length = body.size_hint().exact().expect("it has its length");
+    assert!(length > 1 << 20, "{length}");
+    assert_eq!(taken(body).await.expect("whole").len() as u64, length);
+}
+
 #[tokio::test]
 async fn nobody_takes_half_an_answer_for_a_whole_one() {
     let site = Site::new();
