@@ -21,6 +21,7 @@ use crate::executor::Row;
 use crate::executor::context::Context;
 use crate::executor::error::ExecuteError;
 use crate::executor::matching::condition::Condition;
+use crate::executor::matching::selectivity::mirrored;
 use crate::rows::Rows;
 
 /// Nodes of one type and what is asked of them.
@@ -169,19 +170,6 @@ impl Marker<'_, '_> {
             _ => None,
         }
     }
-}
-
-/// The comparison with its sides exchanged.
-const fn mirrored(operator: BinaryOperator) -> Option<BinaryOperator> {
-    Some(match operator {
-        BinaryOperator::Equal => BinaryOperator::Equal,
-        BinaryOperator::NotEqual => BinaryOperator::NotEqual,
-        BinaryOperator::Less => BinaryOperator::Greater,
-        BinaryOperator::LessEqual => BinaryOperator::GreaterEqual,
-        BinaryOperator::Greater => BinaryOperator::Less,
-        BinaryOperator::GreaterEqual => BinaryOperator::LessEqual,
-        _ => return None,
-    })
 }
 
 /// Whether [`Comparison::apply`] compares these as [`Value`] does.

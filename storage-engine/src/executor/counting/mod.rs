@@ -40,6 +40,7 @@ use super::aggregate::{AggregateStage, Many, Tally};
 use super::context::Context;
 use super::error::{ArithmeticProblem, ExecuteError};
 use super::matching::condition;
+use super::matching::selectivity::selectivity;
 use super::operator::{self, Operator};
 use super::pipeline::{ENOUGH, Flow, MORE, Next, Stage};
 use super::project;
@@ -242,7 +243,7 @@ impl Stage for CountStage<'_> {
                 let conditions = vertex.conditions.iter();
                 let part: f64 = conditions
                     .clone()
-                    .map(condition::Condition::selectivity)
+                    .map(|condition| selectivity(self.context, condition))
                     .product();
                 nodes = if matches!(vertex.found, tree::Found::Anywhere) {
                     all * part

@@ -15,6 +15,7 @@ use super::triangle::Triangle;
 use crate::executor::context::Context;
 use crate::executor::matching::condition::Condition;
 use crate::executor::matching::planning::{Link, Planner};
+use crate::executor::matching::selectivity::selectivity;
 use crate::executor::walk::SlotSet;
 
 /// Of so many nodes of a pattern, each is tried as its root.
@@ -425,7 +426,8 @@ impl<'a> Patterns<'a> {
     /// What counting a tree is expected to cost.
     fn estimate(&self, vertex: &Vertex<'_>) -> Estimate {
         let all = self.planner.node_count(&vertex.types);
-        let conditions = vertex.conditions.iter().map(Condition::selectivity);
+        let conditions = vertex.conditions.iter();
+        let conditions = conditions.map(|condition| selectivity(self.context, condition));
         let part: f64 = conditions.product();
         let mut estimate = match vertex.found {
             Found::Anywhere => Estimate {
