@@ -22,8 +22,10 @@ use crate::executor::operator::{self, Operator};
 use crate::executor::pipeline::{Flow, MORE, Next, Stage};
 use crate::topology::Weights;
 
-/// First nodes between two looks at the clock.
-const NODES_PER_CHECK: usize = 64;
+/// Relationships between two looks at the clock, about.
+const LINKS_PER_CHECK: u64 = 1 << 16;
+/// What a first or second node counts for by itself.
+const LINKS_PER_NODE: u64 = 16;
 /// Fewer first nodes than this are not worth a thread.
 const NODES_PER_THREAD: usize = 2_048;
 
@@ -62,8 +64,12 @@ impl<'a> Triangle<'a> {
         };
         let len = usize::try_from(range.1 - range.0).unwrap_or(usize::MAX - 1) + 1;
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = threads.min(nodes.len() / NODES_PER_THREAD).max(1);
-        weigher.charge(len * size_of::<u32>() * threads)?;
+        let threads = threads.min(nodes.len() / NODES_PER_THREAD);
+        // Marks for each: half of what is left, however many cores there are.
+        let marks = len.saturating_mul(size_of::<u32>());
+        let room = weigher.context.statement.left() / 2;
+        let threads = threads.min(room / marks.max(1)).max(1);
+        weigher.charge(marks.saturating_mul(threads))?;
         let pace = weigher.context.statement.pace();
         let (this, range) = (&*self, (range.0, len));
         if threads == 1 {
@@ -92,10 +98,10 @@ impl<'a> Triangle<'a> {
         let mut marks = vec![0_u32; len];
         let mut marked = Vec::new();
         let mut count = 0_u128;
-        for (at, node) in nodes.iter().enumerate() {
-            if at % NODES_PER_CHECK == 0 {
-                pace.check()?;
-            }
+        let mut work = LINKS_PER_CHECK;
+        for node in nodes {
+            work += LINKS_PER_NODE;
+            look(&mut work, pace)?;
             for link in self.sides[2].iter().flat_map(|hop| hop.links(node.id)) {
                 let place = usize::try_from(link.node.wrapping_sub(first)).unwrap_or(usize::MAX);
                 if let Some(mark) = marks.get_mut(place)
@@ -105,6 +111,7 @@ impl<'a> Triangle<'a> {
                     marked.push(place);
                 }
             }
+            work += marked.len() as u64;
             let weights = Weights {
                 first,
                 values: &marks,
@@ -113,6 +120,10 @@ impl<'a> Triangle<'a> {
                 for link in self.sides[0].iter().flat_map(|hop| hop.links(node.id)) {
                     if counts(&self.corners[1], link.node) {
                         count += u128::from(self.around(link.node, weights));
+                        let degrees = self.sides[1].iter();
+                        let degrees = degrees.map(|hop| hop.adjacency().degree(link.node));
+                        work += LINKS_PER_NODE + degrees.sum::<u64>();
+                        look(&mut work, pace)?;
                     }
                 }
             }
@@ -194,6 +205,15 @@ impl Stage for TriangleStage<'_> {
         });
         1.0
     }
+}
+
+/// Looks at the clock and the cancel flag when enough was done since the last time.
+fn look(work: &mut u64, pace: Pace<'_>) -> Result<(), ExecuteError> {
+    if *work < LINKS_PER_CHECK {
+        return Ok(());
+    }
+    *work = 0;
+    pace.check()
 }
 
 /// Whether a node may stand for a corner.
