@@ -20,7 +20,7 @@ use crate::answers::Answers;
 use crate::base::Base;
 use crate::bulk::{Addition, Index};
 use crate::chunk::Written;
-use crate::cold::Shelf;
+use crate::cold::Failures;
 use crate::columns::Layout;
 use crate::identity;
 #[cfg(doc)]
@@ -48,8 +48,8 @@ pub struct Snapshot {
     edges: Vec<EdgeTable>,
     answers: Answers,
     statistics: Arc<Statistics>,
-    /// Where its columns are that are not in memory; `None` when all are.
-    pub(crate) shelf: Option<Arc<Shelf>>,
+    /// Columns that could not be read; its rows have the same.
+    pub(crate) failures: Arc<Failures>,
 }
 
 /// An edge and the node at its far end.
@@ -109,16 +109,9 @@ impl Snapshot {
             edges,
             answers: Answers::default(),
             statistics: Arc::default(),
-            shelf: None,
+            failures: Arc::default(),
         }
-    }
-
-    /// The same graph, of whose columns some are on this shelf alone.
-    pub(crate) fn on_shelf(self, shelf: &Arc<Shelf>) -> Self {
-        Self {
-            shelf: Some(shelf.clone()),
-            ..self
-        }
+        .apart()
     }
 
     /// The schema that the graph has at this commit.

@@ -57,6 +57,8 @@ pub(crate) struct AggregateStage<'a> {
     by_key: FxHashMap<GroupKey, usize>,
     groups: Vec<Group>,
     bytes: usize,
+    /// What a group's row holds besides.
+    around: Row,
 }
 
 struct Group {
@@ -66,18 +68,15 @@ struct Group {
 
 impl<'a> AggregateStage<'a> {
     pub(crate) fn new(context: Context<'a>, aggregation: &'a Aggregation) -> Self {
-        let mut stage = Self {
+        Self {
             context,
             aggregation,
             by_nodes: ByNodes::new(aggregation),
             by_key: FxHashMap::default(),
             groups: Vec::new(),
             bytes: 0,
-        };
-        if aggregation.keys.is_empty() {
-            stage.groups.push(stage.new_group(Vec::new()));
+            around: Row::new(),
         }
-        stage
     }
 
     fn new_group(&self, keys: Vec<Value>) -> Group {
@@ -197,6 +196,18 @@ impl<'a> AggregateStage<'a> {
 }
 
 impl Stage for AggregateStage<'_> {
+    fn begin(&mut self, around: &Row) {
+        self.around.clone_from(around);
+        self.by_key.clear();
+        self.groups.clear();
+        if let Some(by_nodes) = &mut self.by_nodes {
+            by_nodes.forget();
+        }
+        if self.aggregation.keys.is_empty() {
+            self.groups.push(self.new_group(Vec::new()));
+        }
+    }
+
     fn push(&mut self, row: &mut Row, _next: &mut Next<'_>) -> Flow {
         self.context.step()?;
         let alone = Many {
@@ -209,9 +220,11 @@ impl Stage for AggregateStage<'_> {
     }
 
     fn finish(&mut self, next: &mut Next<'_>) -> Result<(), ExecuteError> {
-        self.by_nodes = None;
+        if let Some(by_nodes) = &mut self.by_nodes {
+            by_nodes.forget();
+        }
         self.by_key = FxHashMap::default();
-        let mut row = self.context.empty_row();
+        let mut row = self.around.clone();
         for group in std::mem::take(&mut self.groups) {
             self.context.step()?;
             for (key, value) in self.aggregation.keys.iter().zip(group.keys) {

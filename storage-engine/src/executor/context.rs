@@ -15,6 +15,7 @@ use language::value::{EdgeRef, Value};
 use rustc_hash::FxHashMap;
 
 use super::error::ExecuteError;
+use super::subquery::Subqueries;
 use super::{Limits, Parameters, Row, parameters};
 use crate::snapshot::Snapshot;
 
@@ -42,8 +43,8 @@ pub(crate) struct Statement<'a> {
 pub(crate) struct Context<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) statement: &'a Statement<'a>,
-    /// Within a subquery: the row around it, whose variables stay visible throughout.
-    pub(crate) around: &'a [Value],
+    /// The queries within expressions that are planned once; others are planned for each row.
+    pub(crate) subqueries: Option<&'a dyn Subqueries>,
 }
 
 impl<'a> Statement<'a> {
@@ -212,16 +213,7 @@ impl Pace<'_> {
     }
 }
 
-impl<'a> Context<'a> {
-    /// A row with nothing in it but what stands around a subquery.
-    pub(crate) fn empty_row(self) -> Row {
-        let mut row = self.statement.empty_row();
-        for (place, value) in row.iter_mut().zip(self.around) {
-            place.clone_from(value);
-        }
-        row
-    }
-
+impl Context<'_> {
     /// One unit of work.
     pub(crate) fn step(self) -> Result<(), ExecuteError> {
         self.statement.step()

@@ -8,7 +8,8 @@ use language::plan::{Clause, Plan};
 use super::context::{Context, Statement};
 use super::operator::{self, Operator};
 use super::{
-    ExecuteError, Limits, Output, Parameters, begin, check_size, fold, pipeline, walk, write,
+    ExecuteError, Limits, Output, Parameters, begin, check_size, fold, pipeline, subquery, walk,
+    write,
 };
 use crate::snapshot::Snapshot;
 
@@ -27,7 +28,7 @@ pub fn explain(
     let context = Context {
         snapshot,
         statement: &statement,
-        around: &[],
+        subqueries: None,
     };
     check_size(plan)?;
     let branches = plan.branches().map(|(clauses, columns)| {
@@ -41,8 +42,11 @@ pub fn explain(
             let (before, after) = (rest.0.split_at(reading), rest.1.split_at(reading));
             // How many rows a writing clause gives is known only when it is run.
             let one_row = rest.0.len() == clauses.len();
-            let stages = pipeline::stages(context, before.0, after.0, one_row)?;
-            rows = pipeline::describe(&stages, rows, &mut operators);
+            subquery::within(context, before.0, &mut |context| {
+                let stages = pipeline::stages(context, before.0, after.0, one_row)?;
+                rows = pipeline::describe(&stages, rows, &mut operators);
+                Ok(())
+            })?;
             let (Some((clause, later)), Some((_, wanted))) =
                 (before.1.split_first(), after.1.split_first())
             else {
@@ -71,7 +75,7 @@ pub fn profile(
     let context = Context {
         snapshot,
         statement: &statement,
-        around: &[],
+        subqueries: None,
     };
     let mark = begin(context, plan)?;
     let mut nobody = |_: &[_]| ControlFlow::Continue(());
@@ -80,11 +84,15 @@ pub fn profile(
     for (clauses, columns) in plan.branches() {
         let clauses = fold::constants(context, clauses);
         let wanted = walk::wanted_after(&clauses, columns, plan.slots);
-        let mut stages = pipeline::stages(context, &clauses, &wanted, true)?;
-        let row = statement.empty_row();
-        pipeline::run_timed(&mut stages, [row], &mut |row| output.take(columns, row))?;
         let mut operators = Vec::new();
-        pipeline::describe(&stages, 1.0, &mut operators);
+        subquery::within(context, &clauses, &mut |context| {
+            let mut stages = pipeline::stages(context, &clauses, &wanted, true)?;
+            let row = statement.empty_row();
+            pipeline::begin(&mut stages, &row);
+            pipeline::run_timed(&mut stages, [row], &mut |row| output.take(columns, row))?;
+            pipeline::describe(&stages, 1.0, &mut operators);
+            Ok(())
+        })?;
         branches.push(named(operators, plan));
     }
     snapshot.whole_since(mark)?;
@@ -94,6 +102,8 @@ pub fn profile(
 fn named(mut operators: Vec<Operator>, plan: &Plan) -> Vec<Operator> {
     for operator in &mut operators {
         operator.details = operator::with_names(&operator.details, &plan.names);
+        let inputs = std::mem::take(&mut operator.inputs).into_iter();
+        operator.inputs = inputs.map(|operators| named(operators, plan)).collect();
     }
     operators
 }

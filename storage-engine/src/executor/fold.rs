@@ -12,11 +12,7 @@ use super::walk;
 
 /// The clauses with constant expressions replaced by their values; themselves where there are none.
 pub(crate) fn constants<'c>(context: Context<'_>, clauses: &'c [Clause]) -> Cow<'c, [Clause]> {
-    let mut found = false;
-    for clause in clauses {
-        walk::expressions(clause, &mut |expr| found = found || has_constant(expr));
-    }
-    if !found {
+    if !clauses.iter().any(has_constants) {
         return Cow::Borrowed(clauses);
     }
     let mut clauses = clauses.to_vec();
@@ -26,8 +22,18 @@ pub(crate) fn constants<'c>(context: Context<'_>, clauses: &'c [Clause]) -> Cow<
     Cow::Owned(clauses)
 }
 
+fn has_constants(clause: &Clause) -> bool {
+    let mut found = false;
+    walk::expressions(clause, &mut |expr| found = found || has_constant(expr));
+    found
+}
+
 /// Whether there is something to compute in an expression.
 fn has_constant(expr: &Expr) -> bool {
+    if let ExprKind::Subquery(subquery) = &expr.kind {
+        let mut clauses = subquery.branches.iter().flat_map(|branch| &branch.clauses);
+        return clauses.any(has_constants);
+    }
     let children = expr.children();
     let literal = |child: &&Expr| matches!(child.kind, ExprKind::Literal(_));
     !varies(expr) && children.iter().all(literal) || children.into_iter().any(has_constant)
@@ -45,6 +51,12 @@ const fn varies(expr: &Expr) -> bool {
 fn fold(context: Context<'_>, expr: &mut Expr) {
     for child in expr.children_mut() {
         fold(context, child);
+    }
+    if let ExprKind::Subquery(subquery) = &mut expr.kind {
+        let branches = subquery.branches.iter_mut();
+        for clause in branches.flat_map(|branch| &mut branch.clauses) {
+            walk::reading_expressions_mut(clause, &mut |expr| fold(context, expr));
+        }
     }
     if varies(expr) {
         return;

@@ -51,6 +51,11 @@ impl ByNodes {
         self.places.get(nodes).copied()
     }
 
+    /// Begins anew.
+    pub(crate) fn forget(&mut self) {
+        self.places = FxHashMap::default();
+    }
+
     pub(crate) fn remember(&mut self, nodes: Nodes, place: usize) {
         self.places.insert(nodes, place);
     }

@@ -38,6 +38,7 @@ mod parameters;
 mod pipeline;
 mod procedures;
 mod project;
+mod subquery;
 mod walk;
 mod write;
 
@@ -121,7 +122,7 @@ pub fn read(
     let context = Context {
         snapshot,
         statement: &statement,
-        around: &[],
+        subqueries: None,
     };
     let mark = begin(context, plan)?;
     for (clauses, columns) in plan.branches() {
@@ -181,7 +182,7 @@ fn write_within_budget(
         // Nobody is to wait for a disk behind it.
         return Err(ExecuteError::OverBudget);
     }
-    transaction.snapshot().warm(plan)?;
+    transaction.prepare(plan)?;
     transaction.limit_bytes(limits.max_bytes);
     statement.check()?;
     check_size(plan)?;
@@ -207,7 +208,7 @@ fn write_branch(
         Context {
             snapshot: transaction.snapshot(),
             statement,
-            around: &[],
+            subqueries: None,
         },
         clauses,
     );
@@ -220,7 +221,7 @@ fn write_branch(
             let context = Context {
                 snapshot: transaction.snapshot(),
                 statement,
-                around: &[],
+                subqueries: None,
             };
             let range = start..place;
             rows = write::materialise(
@@ -240,7 +241,7 @@ fn write_branch(
     let context = Context {
         snapshot: transaction.snapshot(),
         statement,
-        around: &[],
+        subqueries: None,
     };
     run_reading(
         context,
@@ -258,8 +259,13 @@ fn run_reading(
     rows: Vec<Row>,
     out: &mut Next<'_>,
 ) -> Result<(), ExecuteError> {
-    let mut stages = pipeline::stages(context, clauses, wanted, rows.len() < 2)?;
-    pipeline::run(&mut stages, rows, out)
+    let mut rows = Some(rows);
+    subquery::within(context, clauses, &mut |context| {
+        let rows = rows.take().unwrap_or_default();
+        let mut stages = pipeline::stages(context, clauses, wanted, rows.len() < 2)?;
+        pipeline::begin(&mut stages, &context.statement.empty_row());
+        pipeline::run(&mut stages, rows, out)
+    })
 }
 
 /// Hands rows to the sink and counts them.

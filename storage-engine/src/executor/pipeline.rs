@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use language::plan::{Clause, Unwind};
+use language::plan::{Clause, Subquery, Unwind};
 use language::value::Value;
 
 use super::Row;
@@ -20,6 +20,7 @@ use super::matching::MatchStage;
 use super::operator::{Operator, variable};
 use super::procedures::CallStage;
 use super::project::ProjectStage;
+use super::subquery;
 use super::walk::SlotSet;
 
 /// Whether more rows are wanted.
@@ -39,6 +40,10 @@ pub(crate) const ENOUGH: Flow = Ok(ControlFlow::Break(()));
 
 /// One clause that reads, while it runs.
 pub(crate) trait Stage {
+    /// Becomes as new. `around` is what a row holds before anything is bound: what stands around a
+    /// query within an expression stays visible throughout.
+    fn begin(&mut self, _around: &Row) {}
+
     /// Takes a row and gives any number to `next`.
     fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow;
 
@@ -64,19 +69,30 @@ pub(crate) struct Running<'a> {
     rows: u64,
     /// How long it took by itself, when that is measured.
     time: Duration,
+    /// The queries within the expressions of its clauses.
+    subqueries: Vec<&'a Subquery>,
+    context: Context<'a>,
 }
 
 impl<'a> Running<'a> {
-    fn new(stage: impl Stage + 'a) -> Self {
-        Self::boxed(Box::new(stage))
-    }
-
-    fn boxed(stage: Box<dyn Stage + 'a>) -> Self {
+    fn new(context: Context<'a>, clause: &'a Clause, stage: Box<dyn Stage + 'a>) -> Self {
         Self {
             stage,
             rows: 0,
             time: Duration::ZERO,
+            subqueries: match context.subqueries {
+                Some(_) => subquery::of_clause(clause),
+                None => Vec::new(),
+            },
+            context,
         }
+    }
+
+    /// What the queries within its expressions consist of.
+    fn describe_subqueries(&self) -> Vec<Vec<Operator>> {
+        let subqueries = self.subqueries.iter();
+        let described = subqueries.filter_map(|it| self.context.subqueries?.describe(it));
+        described.map(|operator| vec![operator]).collect()
     }
 }
 
@@ -95,6 +111,7 @@ pub(crate) fn describe(
         let known: Duration = own.iter().filter_map(|operator| operator.time).sum();
         if let Some(last) = own.last_mut() {
             last.rows = Some(running.rows);
+            last.inputs = running.describe_subqueries();
             if let Some(rest) = running.time.checked_sub(known).filter(|it| !it.is_zero()) {
                 *last.time.get_or_insert_default() += rest;
             }
@@ -108,12 +125,14 @@ pub(crate) fn describe(
 pub(crate) fn stages<'a>(
     context: Context<'a>,
     clauses: &'a [Clause],
-    wanted: &'a [SlotSet],
+    wanted: &[SlotSet],
     one_row: bool,
 ) -> Result<Vec<Running<'a>>, ExecuteError> {
     let mut stages: Vec<Running<'a>> = Vec::with_capacity(clauses.len());
     let mut grouped = 0;
     for (place, (clause, wanted)) in clauses.iter().zip(wanted).enumerate() {
+        let mut add =
+            |stage: Box<dyn Stage + 'a>| stages.push(Running::new(context, clause, stage));
         match clause {
             // Counted with a `MATCH` before it.
             Clause::Match(_) if place < grouped => {}
@@ -121,28 +140,33 @@ pub(crate) fn stages<'a>(
                 if let Some((stage, matchings)) =
                     counting::stage(context, &clauses[place..], one_row && place == 0)?
                 {
-                    stages.push(Running::boxed(stage));
+                    add(stage);
                     grouped = place + matchings;
                     continue;
                 }
-                stages.push(Running::new(MatchStage::new(context, matching, wanted)));
+                add(Box::new(MatchStage::new(context, matching, wanted)));
             }
-            Clause::Unwind(unwind) => stages.push(Running::new(UnwindStage { context, unwind })),
+            Clause::Unwind(unwind) => add(Box::new(UnwindStage { context, unwind })),
             Clause::Project(projection) => {
                 if let Some(aggregation) = &projection.aggregation
                     && (place != grouped || grouped == 0)
                 {
-                    stages.push(Running::new(AggregateStage::new(context, aggregation)));
+                    add(Box::new(AggregateStage::new(context, aggregation)));
                 }
-                stages.push(Running::new(ProjectStage::new(
-                    context, projection, wanted,
-                )?));
+                add(Box::new(ProjectStage::new(context, projection, wanted)?));
             }
-            Clause::Call(call) => stages.push(Running::new(CallStage::new(context, call))),
+            Clause::Call(call) => add(Box::new(CallStage::new(context, call))),
             Clause::Create(_) | Clause::Merge(_) | Clause::Set(_) | Clause::Delete(_) => {}
         }
     }
     Ok(stages)
+}
+
+/// Makes stages as new, for rows that hold what `around` does.
+pub(crate) fn begin(stages: &mut [Running<'_>], around: &Row) {
+    for running in stages {
+        running.stage.begin(around);
+    }
 }
 
 /// Runs rows through stages into `out`.
@@ -152,6 +176,18 @@ pub(crate) fn run<'a>(
     out: &mut Next<'_>,
 ) -> Result<(), ExecuteError> {
     run_all::<false>(stages, rows, out)
+}
+
+/// Runs one row through stages into `out`.
+pub(crate) fn run_row(
+    stages: &mut [Running<'_>],
+    row: &mut Row,
+    out: &mut Next<'_>,
+) -> Result<(), ExecuteError> {
+    if !stages.iter().any(|running| running.stage.closed()) {
+        let _ = push::<false>(stages, row, out)?;
+    }
+    finish::<false>(stages, out)
 }
 
 /// As [`run`], and measures what time each stage takes by itself.
@@ -175,9 +211,19 @@ fn run_all<'a, const TIMED: bool>(
             }
         }
     }
+    finish::<TIMED>(stages, out)
+}
+
+/// All rows were given: asks each stage for what it has held back.
+fn finish<const TIMED: bool>(
+    stages: &mut [Running<'_>],
+    out: &mut Next<'_>,
+) -> Result<(), ExecuteError> {
     let mut rest = stages;
     while let Some((first, later)) = rest.split_first_mut() {
-        let Running { stage, rows, time } = first;
+        let Running {
+            stage, rows, time, ..
+        } = first;
         let mut clock = Clock::<TIMED>::start(time);
         stage.finish(&mut |row| {
             *rows += 1;
@@ -196,7 +242,10 @@ fn push<'a, const TIMED: bool>(
 ) -> Flow {
     match stages.split_first_mut() {
         None => out(row),
-        Some((Running { stage, rows, time }, later)) => {
+        Some((first, later)) => {
+            let Running {
+                stage, rows, time, ..
+            } = first;
             let mut clock = Clock::<TIMED>::start(time);
             let flow = stage.push(row, &mut |row| {
                 *rows += 1;

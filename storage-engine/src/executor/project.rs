@@ -50,11 +50,13 @@ impl<'a> ProjectStage<'a> {
                 arrived: 0,
                 bytes: 0,
                 held: BinaryHeap::new(),
+                around: Row::new(),
             }
         });
         let filter = projection.filter.as_ref();
         let gate = Gate {
             context,
+            wanted: (skip, limit),
             skip,
             limit,
             filter,
@@ -85,6 +87,16 @@ impl<'a> ProjectStage<'a> {
 }
 
 impl Stage for ProjectStage<'_> {
+    fn begin(&mut self, around: &Row) {
+        (self.gate.skip, self.gate.limit) = self.gate.wanted;
+        self.seen.clear();
+        if let Some(sorter) = &mut self.sorter {
+            sorter.around.clone_from(around);
+            sorter.held.clear();
+            sorter.arrived = 0;
+        }
+    }
+
     fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow {
         self.context.step()?;
         if self.gate.is_shut() {
@@ -110,20 +122,19 @@ impl Stage for ProjectStage<'_> {
         self.context
             .statement
             .release(std::mem::take(&mut self.seen_bytes));
-        let Some(sorter) = self.sorter.take() else {
+        let Some(sorter) = &mut self.sorter else {
             return Ok(());
         };
-        let bytes = sorter.bytes;
-        let kept = sorter.kept;
-        let mut row = self.context.empty_row();
-        for entry in sorter.held.into_sorted_vec() {
-            for (slot, value) in kept.iter().zip(entry.values) {
+        let mut row = sorter.around.clone();
+        for entry in std::mem::take(&mut sorter.held).into_sorted_vec() {
+            for (slot, value) in sorter.kept.iter().zip(entry.values) {
                 row[slot.0] = value;
             }
             if self.gate.pass(&mut row, next)?.is_break() {
                 break;
             }
         }
+        let bytes = std::mem::take(&mut sorter.bytes);
         self.context.statement.release(bytes);
         Ok(())
     }
@@ -133,8 +144,7 @@ impl Stage for ProjectStage<'_> {
     }
 
     fn describe(&self, rows: f64, operators: &mut Vec<Operator>) -> f64 {
-        let sorted = self.sorter.is_some() || !self.projection.order.is_empty();
-        let name = match (sorted, self.projection.limit.is_some()) {
+        let name = match (self.sorter.is_some(), self.projection.limit.is_some()) {
             (true, true) => "Top",
             (true, false) => "Sort",
             (false, true) => "Limit",
@@ -144,7 +154,11 @@ impl Stage for ProjectStage<'_> {
         let items = self.projection.items.iter();
         let items: Vec<_> = items.map(|item| variable(item.slot)).collect();
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let rows = self.gate.limit.map_or(rows, |limit| rows.min(limit as f64));
+        let rows = self
+            .gate
+            .wanted
+            .1
+            .map_or(rows, |limit| rows.min(limit as f64));
         let filter = self.projection.filter.iter();
         operators.push(Operator {
             conditions: filter.map(|filter| filter.span).collect(),
@@ -158,6 +172,9 @@ impl Stage for ProjectStage<'_> {
 /// `SKIP`, `LIMIT` and the `WHERE` of a `WITH`.
 struct Gate<'a> {
     context: Context<'a>,
+    /// How many rows to skip and how many to pass on, in all.
+    wanted: (usize, Option<usize>),
+    /// How many of these are left.
     skip: usize,
     limit: Option<usize>,
     filter: Option<&'a Expr>,
@@ -196,6 +213,8 @@ struct Sorter<'a> {
     arrived: u64,
     bytes: usize,
     held: BinaryHeap<Entry>,
+    /// What a row holds besides.
+    around: Row,
 }
 
 impl Sorter<'_> {

@@ -225,7 +225,7 @@ impl Inner {
         let writer = writer.as_mut().ok_or(FoldError::Closed)?;
         let seen = writer.log.take_in(looked);
         if writer.log.is_lost() {
-            self.lost.store(true, Ordering::Release);
+            self.lose();
         }
         Ok(seen?)
     }

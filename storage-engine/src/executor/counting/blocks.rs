@@ -8,7 +8,7 @@ use language::schema::TypeId;
 use language::value::NodeRef;
 
 use super::marks::Marker;
-use super::tree::{Found, Known, Sums, Vertex};
+use super::tree::{Known, Sums, Vertex};
 use super::weigh::Weigher;
 use crate::executor::Row;
 use crate::executor::error::ExecuteError;
@@ -225,17 +225,13 @@ impl<'a> Weigher<'a> {
         let ([one, other], [type_id]) = (root.branches.as_slice(), root.types.as_slice()) else {
             return Ok(None);
         };
-        let plain = matches!(root.found, Found::Anywhere)
-            && root.conditions.is_empty()
-            && root.rings.is_empty()
-            && root.measure.is_none();
         let ([one_hop], [other_hop]) = (one.hops.as_slice(), other.hops.as_slice()) else {
             return Ok(None);
         };
         let degrees = [one, other].iter().all(|branch| branch.is_degree());
         let through = root.pairs.iter().all(|pair| pair.through);
         let loops = one_hop.without_loops || other_hop.without_loops;
-        if !plain || !degrees || !through || loops {
+        if !root.is_bare() || !degrees || !through || loops {
             return Ok(None);
         }
         let (one, other) = (one_hop.adjacency(), other_hop.adjacency());
@@ -302,8 +298,9 @@ impl<'a> Weigher<'a> {
         row: &mut Row,
     ) -> Result<(), ExecuteError> {
         // Anything can be multiplied with what is measured.
-        let mut factors = if vertex.measure.is_some() { 2 } else { 0 };
-        for branch in vertex.branches.iter().filter(|branch| branch.is_degree()) {
+        let factors = if vertex.measure.is_some() { 2 } else { 0 }..;
+        let branches = vertex.branches.iter().filter(|branch| branch.is_degree());
+        for (factors, branch) in factors.zip(branches) {
             let mut degrees = [0_u32; BLOCK];
             let degrees = &mut degrees[..weights.len()];
             for hop in branch.hops.iter().filter(|hop| hop.near == type_id) {
@@ -322,7 +319,6 @@ impl<'a> Weigher<'a> {
                     *weight = weight.saturating_mul(u64::from(*degree));
                 }),
             }
-            factors += 1;
         }
         for branch in vertex.branches.iter().filter(|branch| !branch.is_degree()) {
             for (id, weight) in (first..).zip(weights.iter_mut()) {

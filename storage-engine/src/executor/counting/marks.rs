@@ -52,7 +52,7 @@ impl Marker<'_, '_> {
         let place = |id: u64| usize::try_from(id - first).unwrap_or(usize::MAX);
         let (comparisons, others) = self.split(rows, row)?;
         for comparison in &comparisons {
-            rows.base.bring(comparison.position);
+            rows.bring(comparison.position);
         }
         for chunk in rows.base.chunks() {
             self.context.statement.steps(chunk.len())?;

@@ -62,6 +62,9 @@ pub(crate) struct CountStage<'a> {
     rank: Option<Rank>,
 }
 
+/// A stage, and how many clauses it stands for.
+type Counted<'a> = (Box<dyn Stage + 'a>, usize);
+
 /// A stage for the clauses that a list begins with, and how many those are, when they can be counted:
 /// `MATCH` clauses, and the grouping of the projection after them. `first` says that no more than one row
 /// comes in.
@@ -69,7 +72,7 @@ pub(crate) fn stage<'a>(
     context: Context<'a>,
     clauses: &'a [Clause],
     first: bool,
-) -> Result<Option<(Box<dyn Stage + 'a>, usize)>, ExecuteError> {
+) -> Result<Option<Counted<'a>>, ExecuteError> {
     let matchings: Vec<&Match> = clauses
         .iter()
         .map_while(|clause| match clause {
@@ -235,6 +238,13 @@ impl<'a> CountStage<'a> {
 }
 
 impl Stage for CountStage<'_> {
+    fn begin(&mut self, around: &Row) {
+        self.groups.begin(around);
+        if let Some(rank) = &mut self.rank {
+            rank.forget();
+        }
+    }
+
     fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow {
         self.context.step()?;
         for guard in &self.pattern.guards {
@@ -307,7 +317,7 @@ impl Stage for CountStage<'_> {
         }
         if !self.pattern.others.is_empty() {
             let count = self.pattern.others.len();
-            let details = format!("{count} ways to take a relationship twice");
+            let details = format!("{count} with a relationship taken twice");
             operators.push(Operator {
                 estimated_rows: nodes,
                 ..Operator::new("SubtractRepeats", details)

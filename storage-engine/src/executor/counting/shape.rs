@@ -225,10 +225,25 @@ impl<'a> Builder<'_, 'a> {
                 break;
             }
         }
-        let trees = seen.into_iter().take(MOST_ROOTS);
-        let trees = trees.filter_map(|root| self.tree(root, None, &mut BTreeSet::new()));
-        let costed = trees.map(|tree| (self.estimate(&tree).cost, tree));
-        let cheapest = costed.min_by(|one, other| one.0.total_cmp(&other.0));
+        let mut roots: Vec<Slot> = seen.into_iter().collect();
+        let lines = &self.shape.lines;
+        let touching = |slot: &Slot| lines.iter().filter(|line| line.touches(*slot)).count();
+        roots.sort_by_key(|slot| std::cmp::Reverse(touching(slot)));
+        let mut cheapest: Option<(f64, Vertex<'a>)> = None;
+        for root in roots.into_iter().take(MOST_ROOTS) {
+            let Some(tree) = self.tree(root, None, &mut BTreeSet::new()) else {
+                continue;
+            };
+            // Nothing is less than reading off degrees.
+            let free = |branch: &Branch<'_>| branch.child.is_free();
+            if tree.is_bare() && tree.branches.iter().all(free) {
+                return Some(tree);
+            }
+            let cost = self.estimate(&tree).cost;
+            if cheapest.as_ref().is_none_or(|(least, _)| cost < *least) {
+                cheapest = Some((cost, tree));
+            }
+        }
         cheapest.map(|(_, tree)| tree)
     }
 

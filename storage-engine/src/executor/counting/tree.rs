@@ -110,9 +110,13 @@ pub(super) enum Known {
 impl<'a> Vertex<'a> {
     /// Whether every node of its types counts once.
     pub(super) fn is_free(&self) -> bool {
+        self.is_bare() && self.branches.is_empty()
+    }
+
+    /// Whether every node of its types counts for what its branches add up to.
+    pub(super) fn is_bare(&self) -> bool {
         matches!(self.found, Found::Anywhere)
             && self.conditions.is_empty()
-            && self.branches.is_empty()
             && self.rings.is_empty()
             && self.measure.is_none()
     }
@@ -140,11 +144,7 @@ impl<'a> Vertex<'a> {
         let [branch] = self.branches.as_slice() else {
             return None;
         };
-        let free = matches!(self.found, Found::Anywhere)
-            && self.conditions.is_empty()
-            && self.rings.is_empty()
-            && self.measure.is_none();
-        branch.sums.as_deref().filter(|_| free)
+        branch.sums.as_deref().filter(|_| self.is_bare())
     }
 
     /// Measures the nodes of a vertex at or below this one; says whether it is there.

@@ -63,12 +63,9 @@ impl<'a> Triangle<'a> {
             return Ok(0);
         };
         let len = usize::try_from(range.1 - range.0).unwrap_or(usize::MAX - 1) + 1;
-        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = threads.min(nodes.len() / NODES_PER_THREAD);
-        // Marks for each: half of what is left, however many cores there are.
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let marks = len.saturating_mul(size_of::<u32>());
-        let room = weigher.context.statement.left() / 2;
-        let threads = threads.min(room / marks.max(1)).max(1);
+        let threads = threads(cores, nodes.len(), weigher.context.statement.left(), marks);
         weigher.charge(marks.saturating_mul(threads))?;
         let pace = weigher.context.statement.pace();
         let (this, range) = (&*self, (range.0, len));
@@ -172,6 +169,10 @@ impl<'a> TriangleStage<'a> {
 }
 
 impl Stage for TriangleStage<'_> {
+    fn begin(&mut self, around: &Row) {
+        self.groups.begin(around);
+    }
+
     fn push(&mut self, row: &mut Row, _: &mut Next<'_>) -> Flow {
         self.context.step()?;
         for guard in &self.guards {
@@ -207,6 +208,13 @@ impl Stage for TriangleStage<'_> {
     }
 }
 
+/// How many threads share the first nodes, each with marks of its own: these take half of the bytes that
+/// are left at most, however many cores there are.
+fn threads(cores: usize, nodes: usize, left: usize, marks: usize) -> usize {
+    let room = left / 2 / marks.max(1);
+    cores.min(nodes / NODES_PER_THREAD).min(room).max(1)
+}
+
 /// Looks at the clock and the cancel flag when enough was done since the last time.
 fn look(work: &mut u64, pace: Pace<'_>) -> Result<(), ExecuteError> {
     if *work < LINKS_PER_CHECK {
@@ -230,5 +238,20 @@ fn counts(corner: &Vertex<'_>, id: u64) -> bool {
         }
         Some(Known::Some(sums)) => sums.contains_key(&id),
         Some(Known::Asked) | None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_take_half_of_what_is_left() {
+        let (many, mebibyte) = (10_000_000, 1 << 20);
+        assert_eq!(threads(2, many, 256 * mebibyte, mebibyte), 2);
+        assert_eq!(threads(64, many, 256 * mebibyte, 40 * mebibyte), 3);
+        assert_eq!(threads(64, many, mebibyte, 40 * mebibyte), 1);
+        assert_eq!(threads(64, 5_000, 256 * mebibyte, 1), 2);
+        assert_eq!(threads(64, 10, 256 * mebibyte, 0), 1);
     }
 }

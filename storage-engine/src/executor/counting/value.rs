@@ -162,7 +162,7 @@ impl<'a> Weigher<'a> {
         let position = property_position(measure.expr, vertex, type_id, rows);
         position
             .into_iter()
-            .for_each(|position| rows.base.bring(position));
+            .for_each(|position| rows.bring(position));
         for chunk in rows.base.chunks() {
             self.context.statement.steps(chunk.len())?;
             let numbers = match position.map(|position| chunk.resident(position)) {

@@ -12,5 +12,6 @@ mod query;
 mod random;
 mod render;
 mod streamed;
+mod subqueries;
 mod tck;
 mod temporal;

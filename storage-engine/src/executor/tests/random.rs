@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use language::cypher;
+use language::plan::Clause;
 use language::value::{NodeRef, Value};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
@@ -189,10 +190,10 @@ pub(super) fn compare_text(
                 }
             }
         }
-        let sorted_by_all = text
-            .rsplit("RETURN")
-            .next()
-            .is_some_and(|tail| tail.contains("ORDER BY"));
+        let sorted_by_all = matches!(
+            plan.clauses.last(),
+            Some(Clause::Project(projection)) if !projection.order.is_empty()
+        );
         if !sorted_by_all {
             rows.sort_by(|a, b| Value::list(a.clone()).order(&Value::list(b.clone())));
         }
