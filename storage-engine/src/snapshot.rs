@@ -27,6 +27,7 @@ use crate::identity;
 use crate::keys;
 use crate::record::{CommitInfo, Header};
 use crate::rows::{Entry, Row, Rows};
+use crate::statistics::Statistics;
 use crate::topology::{Adjacency, Link};
 use tables::{NodeTable, Sources};
 
@@ -46,6 +47,7 @@ pub struct Snapshot {
     nodes: Vec<NodeTable>,
     edges: Vec<EdgeTable>,
     answers: Answers,
+    statistics: Arc<Statistics>,
     /// Columns that could not be read; its rows have the same.
     pub(crate) failures: Arc<Failures>,
 }
@@ -106,6 +108,7 @@ impl Snapshot {
             nodes,
             edges,
             answers: Answers::default(),
+            statistics: Arc::default(),
             failures: Arc::default(),
         }
         .apart()
@@ -441,6 +444,19 @@ impl Snapshot {
         Self { answers, ..self }
     }
 
+    /// What was known of its values at the last fold.
+    pub(crate) fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// The same graph with this known of its values.
+    pub(crate) fn with_statistics(self, statistics: Statistics) -> Self {
+        Self {
+            statistics: Arc::new(statistics),
+            ..self
+        }
+    }
+
     /// Whether a commit after `lsn` has changed rows of the type or given ids of it. Only for
     /// positions since the graph was opened.
     pub(crate) fn changed_since(&self, type_id: TypeId, lsn: u64) -> bool {
@@ -476,6 +492,7 @@ impl Snapshot {
         Self {
             nodes: nodes.map(|(now, then)| now.rebased(then, folded)).collect(),
             edges: edges.map(|(now, then)| now.rebased(then, folded)).collect(),
+            statistics: prepared.statistics.clone(),
             ..self.clone()
         }
     }

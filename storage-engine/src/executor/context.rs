@@ -165,6 +165,11 @@ impl<'a> Statement<'a> {
         self.require(0)
     }
 
+    /// How many bytes may be taken yet.
+    pub(crate) fn left(&self) -> usize {
+        self.limits.max_bytes.saturating_sub(self.bytes.get())
+    }
+
     /// Gives `bytes` back.
     pub(crate) fn release(&self, bytes: usize) {
         self.bytes.set(self.bytes.get().saturating_sub(bytes));

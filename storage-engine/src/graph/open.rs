@@ -307,7 +307,8 @@ pub(crate) fn load(
     }
     let head = checkpoint.head.clone();
     let snapshot = Snapshot::at_checkpoint(graph, schema, head, checkpoint.lsn, &bases)
-        .with_answers(Answers::of(&checkpoint.answers));
+        .with_answers(Answers::of(&checkpoint.answers))
+        .with_statistics(checkpoint.statistics.clone());
     Ok((checkpoint, snapshot))
 }
 
