@@ -165,6 +165,18 @@ impl Snapshot {
         ids.map(move |id| NodeRef { type_id, id })
     }
 
+    /// The nodes of a type whose ids lie in a range, both ends included, in the order in which they were
+    /// made.
+    pub(crate) fn nodes_between(
+        &self,
+        type_id: TypeId,
+        (first, last): (u64, u64),
+    ) -> impl Iterator<Item = NodeRef> + '_ {
+        let table = self.node_table(type_id).into_iter();
+        let ids = table.flat_map(move |table| table.rows.ids_between(first, last));
+        ids.map(move |id| NodeRef { type_id, id })
+    }
+
     /// The edges of a type, in the order in which they were made.
     pub fn edges(&self, type_id: TypeId) -> impl Iterator<Item = EdgeRef> + '_ {
         let ids = self

@@ -31,6 +31,7 @@ use language::plan::{Aggregation, Clause, Match, Projection};
 use language::value::{NodeRef, Value};
 
 use self::asked::Asked;
+pub(super) use self::asked::is_countable;
 use self::blocks::Total;
 use self::plan::{Pattern, Patterns};
 use self::rank::Rank;
@@ -39,7 +40,7 @@ use self::triangle::TriangleStage;
 use self::value::Sum;
 use self::weigh::{Few, Weigher};
 use super::Row;
-use super::aggregate::{AggregateStage, Many, Tally};
+use super::aggregate::{AggregateStage, ForMany, Tally};
 use super::context::Context;
 use super::error::{ArithmeticProblem, ExecuteError};
 use super::matching::condition;
@@ -215,7 +216,7 @@ impl<'a> CountStage<'a> {
             for sum in &self.sums {
                 added.push(sum.of(weigher, node, factor, row)?);
             }
-            let many = Many {
+            let many = ForMany {
                 rows: weight,
                 tallies: &self.tallies,
                 added: &added,

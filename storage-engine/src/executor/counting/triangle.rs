@@ -6,8 +6,6 @@
 //!
 //! First nodes are shared out among the cores; what each finds is added up, so the order is nothing.
 
-use std::num::NonZero;
-
 use language::plan::Aggregation;
 use language::value::NodeRef;
 
@@ -16,6 +14,7 @@ use super::weigh::Weigher;
 use crate::executor::Row;
 use crate::executor::aggregate::{AggregateStage, Tally};
 use crate::executor::context::{Context, Pace};
+use crate::executor::cores::Cores;
 use crate::executor::error::ExecuteError;
 use crate::executor::matching::condition::Condition;
 use crate::executor::operator::{self, Operator};
@@ -63,9 +62,16 @@ impl<'a> Triangle<'a> {
             return Ok(0);
         };
         let len = usize::try_from(range.1 - range.0).unwrap_or(usize::MAX - 1) + 1;
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let marks = len.saturating_mul(size_of::<u32>());
-        let threads = threads(cores, nodes.len(), weigher.context.statement.left(), marks);
+        let statement = &weigher.context.statement;
+        let most = threads(
+            statement.threads().most,
+            nodes.len(),
+            statement.left(),
+            marks,
+        );
+        let cores = Cores::lend(most);
+        let threads = cores.threads();
         weigher.charge(marks.saturating_mul(threads))?;
         let pace = weigher.context.statement.pace();
         let (this, range) = (&*self, (range.0, len));
