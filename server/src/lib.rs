@@ -31,4 +31,4 @@ pub mod offline;
 
 pub use boot::{BootError, Running, ServeOptions, start};
 pub use http::{Mount, Security, document};
-pub use logging::{LogFormat, LoggingError, init as init_logging};
+pub use logging::{LogFormat, LoggingError, flush as flush_log, init as init_logging};

@@ -201,7 +201,7 @@ impl Work {
     fn explain(self) -> Result<Explained, Error> {
         let (mode, text) = cypher::mode(&self.text);
         let app = &self.app;
-        let reader = app.reader_at(&self.permit, self.at, &(&self.limits).into())?;
+        let mut reader = app.reader_at(&self.permit, self.at, &(&self.limits).into())?;
         let statement = self.app.plans.prepare(&text, reader.schema(), None)?;
         let analyze = self.analyze || mode == Mode::Profile;
         let permit = match statement.plan.writes() {
@@ -216,6 +216,7 @@ impl Work {
         };
         let plan = statement.decide(&self.app, &permit)?;
         let (operators, rows) = if analyze {
+            reader = reader.prepared(&plan).map_err(Error::of_query)?;
             let profiled = reader.profile(&plan, &self.parameters, &self.limits);
             let (operators, rows) = profiled.map_err(Error::of_query)?;
             (operators, Some(rows))

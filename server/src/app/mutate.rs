@@ -63,6 +63,7 @@ pub(crate) async fn run(
     let permit = app.permit_graph(&origin.principal, Action::Mutate, target)?;
     target.check_branch()?;
     app.refuse_when_stopping()?;
+    app.purse(permit.principal()).has_room()?;
     let (cancelled, _cancel) = app.running.begin();
     let limits = &app.limits();
     let limits = Limits {

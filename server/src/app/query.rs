@@ -135,6 +135,14 @@ struct Reached {
     plan: Decided,
 }
 
+impl Reached {
+    /// With what it needs in memory.
+    fn prepared(self) -> Result<Self, Error> {
+        let reader = self.reader.prepared(&self.plan).map_err(Error::of_query)?;
+        Ok(Self { reader, ..self })
+    }
+}
+
 impl Work {
     /// The statement compiled and decided, when that is done without blocking.
     fn reach_at_once(&self) -> Result<Option<Reached>, Error> {
@@ -248,7 +256,12 @@ impl Work {
             ..Limits::default()
         };
         let (head, begun) = oneshot::channel();
-        let (outlet, rows) = stream::channel(cancelled, cancel, slot);
+        let (outlet, rows) = stream::channel(
+            cancelled,
+            cancel,
+            slot,
+            self.app.purse(self.permit.principal()),
+        );
         let span = tracing::Span::current();
         tokio::task::spawn_blocking(move || {
             span.in_scope(|| {
@@ -257,6 +270,7 @@ impl Work {
                     outlet,
                 };
                 let reached = reached.map_or_else(|| self.reach(&limits), Ok);
+                let reached = reached.and_then(Reached::prepared);
                 let ran = reached.and_then(|reached| self.run(&reached, &limits, &mut output));
                 output.finish(ran.map(|rows| self.stats(rows)), self.deadline);
             });

@@ -199,6 +199,11 @@ impl<'a> Statement<'a> {
         }
     }
 
+    /// How many bytes may be taken yet.
+    pub(crate) fn left(&self) -> usize {
+        self.limits.max_bytes.saturating_sub(self.bytes.get())
+    }
+
     /// Gives `bytes` back.
     pub(crate) fn release(&self, bytes: usize) {
         self.account.release(bytes);

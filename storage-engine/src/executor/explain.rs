@@ -37,7 +37,7 @@ pub fn explain(
         let clauses = fold::constants(context, clauses);
         let wanted = walk::wanted_after(&clauses, columns, plan.slots);
         let (mut operators, mut rows) = (Vec::new(), 1.0);
-        let mut rest = (clauses.as_slice(), wanted.as_slice());
+        let mut rest = (&*clauses, wanted.as_slice());
         loop {
             let writing = rest.0.iter().position(Clause::writes);
             let reading = writing.unwrap_or(rest.0.len());

@@ -211,7 +211,7 @@ fn write_within_budget(
         // Nobody is to wait for a disk behind it.
         return Err(ExecuteError::OverBudget);
     }
-    transaction.snapshot().warm(plan)?;
+    transaction.prepare(plan)?;
     transaction.limit_bytes(limits.max_bytes);
     statement.check()?;
     check_size(plan)?;
