@@ -97,7 +97,7 @@
 //! One group is one object ([`ObjectJournal`]): a segment of one frame, in the format above, stored
 //! only if no object has its name. It has no footer, no torn end and no rewriting, for an object is
 //! there whole or not at all. What keeps writers apart is the epoch. It is followed with an
-//! [`ObjectTail`].
+//! [`ObjectTail`], and mended with [`end_objects`].
 //!
 //! # Who writes
 //!
@@ -137,7 +137,7 @@ pub use limits::{
 pub use lsn::{Digest, Lsn};
 pub use objects::{
     DELETE_AFTER_LEASES, Looked, Object, ObjectError, ObjectJournal, ObjectOptions, ObjectTail,
-    Objects, Put, Seen, Sight, object_segments, read_objects,
+    Objects, Put, Seen, Sight, bar_objects, end_objects, object_segments, read_objects,
 };
 pub use read::{ReadEnd, read, segments};
 pub use repair::{Recovery, Torn};

@@ -24,7 +24,7 @@ const CLAIMS: usize = 3;
 
 /// What makes this process the writer of a graph.
 #[derive(Debug)]
-pub(super) enum Right {
+pub(crate) enum Right {
     /// The lock on its folder.
     Lock(WriterLock),
     /// An epoch, and a lease in an object store.
@@ -355,7 +355,7 @@ pub(super) fn segments(store: &Store) -> Result<Vec<SegmentSummary>, Error> {
 
 /// Opens a log as `open` does with the right it is given. An epoch that the log turns out to have
 /// passed, as when the objects that say so were lost, is claimed anew.
-pub(super) fn with_right<T, E>(
+pub(crate) fn with_right<T, E>(
     store: &Store,
     lease: Duration,
     mut open: impl FnMut(Right) -> Result<T, E>,
@@ -385,7 +385,7 @@ fn objects(store: &Store) -> Result<LogObjects, Error> {
 }
 
 /// The record with which a writer begins.
-fn term(lsn: Lsn, epoch: u64) -> Record {
+pub(crate) fn term(lsn: Lsn, epoch: u64) -> Record {
     let (pid, host, time_micros) = crate::lock::myself();
     Record::Term(Term {
         lsn: lsn.0,

@@ -56,6 +56,9 @@ pub enum Contents {
 /// What the engine puts into a graph's place beside `graph.json`.
 const PARTS: [&str; 6] = ["log", "epochs", "files", "tables", "checkpoints", "leases"];
 
+/// How the folders begin in which a repair keeps what it changed.
+pub(crate) const REPAIRED: &str = "repair-";
+
 /// The object that says which graph it is.
 const IDENTITY: &str = "graph.json";
 
@@ -165,8 +168,10 @@ impl Store {
         if self.contents()? != Contents::Graph(graph) {
             return Ok(());
         }
-        for part in PARTS {
-            for found in bucket.list_all(part)? {
+        let mut parts = self.folders("")?;
+        parts.retain(|part| PARTS.contains(&part.as_str()) || part.starts_with(REPAIRED));
+        for part in parts {
+            for found in bucket.list_all(&part)? {
                 bucket.delete(&found.name)?;
             }
         }
@@ -265,6 +270,21 @@ impl Store {
                 Ok(file)
             }
         }
+    }
+
+    /// Copies objects within the place, durably: from where, and to where there is nothing yet.
+    pub(crate) fn copy_all(&self, pairs: &[(String, String)]) -> Result<(), FileError> {
+        if let Kept::Bucket(bucket) = &self.kept {
+            return bucket.copy_all(pairs);
+        }
+        for (from, to) in pairs {
+            let (from, to) = (self.place(from), self.place(to));
+            let folder = to.parent().unwrap_or(Path::new("."));
+            files::create_folder(folder)?;
+            files::copy(&from, &to)?;
+            files::sync_folder(folder)?;
+        }
+        Ok(())
     }
 
     /// What is directly below `below`, in no order. Folders are left out.

@@ -52,6 +52,8 @@ struct Faults {
     refused: AtomicUsize,
     /// Reads of names with this in them wait.
     unread: Mutex<Option<String>>,
+    /// So many more changes are made, and no others.
+    changes: Mutex<Option<usize>>,
 }
 
 #[derive(Clone, Debug)]
@@ -75,6 +77,13 @@ fn lost() -> Error {
     Error::Generic {
         store: "away",
         source: "timed out".into(),
+    }
+}
+
+fn refused(location: &Path) -> Error {
+    Error::PermissionDenied {
+        path: location.to_string(),
+        source: "no".into(),
     }
 }
 
@@ -182,6 +191,29 @@ impl Memory {
         self.faults.careless.store(true, Ordering::Release);
     }
 
+    /// Makes so many more changes, as a process does that is killed then.
+    pub(crate) fn stop_after(&self, changes: usize) {
+        *self.faults.changes.lock().expect("sound") = Some(changes);
+    }
+
+    /// Makes them all again.
+    pub(crate) fn go_on(&self) {
+        *self.faults.changes.lock().expect("sound") = None;
+    }
+
+    fn change(&self, location: &Path) -> Result<()> {
+        let mut changes = self.faults.changes.lock().expect("sound");
+        let left = changes.as_ref().map(|left| left.checked_sub(1));
+        match left {
+            Some(None) => Err(refused(location)),
+            Some(left) => {
+                *changes = left;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// What was deleted since this was asked.
     pub(crate) fn deleted(&self) -> Vec<String> {
         std::mem::take(&mut self.faults.deleted.lock().expect("sound"))
@@ -242,14 +274,10 @@ impl ObjectStore for Memory {
             let fate = create.then(|| self.fate(location)).flatten();
             match fate {
                 Some(Fate::Lost) => return Err(lost()),
-                Some(Fate::Refused) => {
-                    return Err(Error::PermissionDenied {
-                        path: location.to_string(),
-                        source: "no".into(),
-                    });
-                }
+                Some(Fate::Refused) => return Err(refused(location)),
                 Some(Fate::Unanswered) | None => {}
             }
+            self.change(location)?;
             if self.faults.careless.load(Ordering::Acquire) {
                 options.mode = PutMode::Overwrite;
             }
@@ -273,6 +301,7 @@ impl ObjectStore for Memory {
     {
         Box::pin(async move {
             self.wait(location).await;
+            self.change(location)?;
             self.inner.put_multipart_opts(location, options).await
         })
     }
@@ -320,6 +349,7 @@ impl ObjectStore for Memory {
             let this = this.clone();
             async move {
                 let location = location?;
+                this.change(&location)?;
                 this.wait_for(&this.faults.kept, &location).await;
                 let mut deleted = this.faults.deleted.lock().expect("sound");
                 deleted.push(location.to_string());
@@ -371,6 +401,9 @@ impl ObjectStore for Memory {
         'c: 'd,
         Self: 'd,
     {
-        self.inner.copy_opts(from, to, options)
+        match self.change(to) {
+            Ok(()) => self.inner.copy_opts(from, to, options),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
     }
 }
