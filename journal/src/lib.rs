@@ -127,7 +127,7 @@ mod tail;
 mod verify;
 mod walk;
 
-pub use disk::{Effect, Faults, Verdict};
+pub use disk::{Effect, Faults, Folder, Verdict};
 pub use error::{AppendError, BadFrame, Error, Reason, VisitError};
 pub use journal::{Appended, Journal, Options, SegmentSummary, Start};
 pub use limits::{

@@ -187,7 +187,9 @@ pub(crate) fn sync_tree(
 
 /// Reads a whole file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    fs::read(path).map_err(failed("read", path))
+    disk::reads(path)
+        .and_then(|()| fs::read(path))
+        .map_err(failed("read", path))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod repeated;
 mod sizes;
 mod transfer;
 mod turns;
+mod unread;
 mod writing;
 
 use std::cell::RefCell;

@@ -307,10 +307,10 @@ impl Tail {
     /// Follows the log after a point; its writers keep to the lease.
     pub(super) fn after(store: &Store, point: Point, lease: Duration) -> Result<Self, Error> {
         match store.bucket() {
-            None => Ok(Self::Folder(journal::Tail::after(
-                &store.place("log"),
-                point,
-            ))),
+            None => {
+                let log = disk::log(&store.place("log"));
+                Ok(Self::Folder(journal::Tail::after(log, point)))
+            }
             Some(_) => {
                 let objects = Arc::new(objects(store)?);
                 Ok(Self::Objects(ObjectTail::after(objects, point, lease)))
@@ -341,7 +341,7 @@ impl Tail {
 pub(super) fn read(store: &Store, after: Lsn, visit: &mut Visit<'_>) -> Result<(), Error> {
     match store.bucket() {
         Some(_) => journal::read_objects(&objects(store)?, after, visit).map(drop),
-        None => journal::read(&store.place("log"), after, visit).map(drop),
+        None => journal::read(disk::log(&store.place("log")), after, visit).map(drop),
     }
 }
 

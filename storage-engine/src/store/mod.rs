@@ -21,6 +21,7 @@ use bytes::Bytes;
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
+use crate::disk;
 use crate::files::{self, FileError, failed};
 use crate::store::bucket::{Bucket, PutNew};
 
@@ -262,7 +263,9 @@ impl Store {
     pub(crate) fn file(&self, name: &str) -> Result<File, FileError> {
         let path = self.place(name);
         match &self.kept {
-            Kept::Folder(_) => File::open(&path).map_err(failed("open", &path)),
+            Kept::Folder(_) => disk::reads(&path)
+                .and_then(|()| File::open(&path))
+                .map_err(failed("open", &path)),
             Kept::Bucket(bucket) => {
                 let mut file = tempfile::tempfile().map_err(failed("create a file for", &path))?;
                 bucket.get_into(name, &mut file)?;
@@ -294,6 +297,7 @@ impl Store {
             Kept::Bucket(bucket) => return bucket.list(below),
         };
         let mut listed = Vec::new();
+        disk::reads(&folder).map_err(failed("list", &folder))?;
         for entry in fs::read_dir(&folder).map_err(failed("list", &folder))? {
             let entry = entry.map_err(failed("list", &folder))?;
             let found = match entry.metadata() {

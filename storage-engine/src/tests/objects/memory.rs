@@ -46,14 +46,22 @@ struct Faults {
     deleted: Mutex<Vec<String>>,
     /// Deletions of names with this in them wait, too.
     kept: Mutex<Option<String>>,
-    /// Reads of names with this in them fail, so often.
-    unreachable: Mutex<Option<(String, usize)>>,
+    /// Reads that fail.
+    unreachable: Mutex<Option<Cut>>,
     /// How many have.
     refused: AtomicUsize,
     /// Reads of names with this in them wait.
     unread: Mutex<Option<String>>,
     /// So many more changes are made, and no others.
     changes: Mutex<Option<usize>>,
+}
+
+/// Reads of names with this in them fail, so often, after so many that do not.
+#[derive(Debug)]
+struct Cut {
+    part: String,
+    after: usize,
+    times: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -98,7 +106,14 @@ impl Memory {
 
     /// Nothing can be read whose name has this in it, for so many times.
     pub(crate) fn cut(&self, part: &str, times: usize) {
-        *self.faults.unreachable.lock().expect("sound") = Some((part.to_owned(), times));
+        self.cut_after(part, 0, times);
+    }
+
+    /// As [`Memory::cut`], after so many more.
+    pub(crate) fn cut_after(&self, part: &str, after: usize, times: usize) {
+        let part = part.to_owned();
+        let cut = Cut { part, after, times };
+        *self.faults.unreachable.lock().expect("sound") = Some(cut);
     }
 
     pub(crate) fn mend(&self) {
@@ -108,8 +123,12 @@ impl Memory {
     fn reach(&self, location: &str) -> Result<()> {
         let mut unreachable = self.faults.unreachable.lock().expect("sound");
         match &mut *unreachable {
-            Some((part, times)) if *times > 0 && location.contains(part.as_str()) => {
-                *times -= 1;
+            Some(cut) if cut.times > 0 && location.contains(&cut.part) => {
+                if let Some(after) = cut.after.checked_sub(1) {
+                    cut.after = after;
+                    return Ok(());
+                }
+                cut.times -= 1;
                 self.faults.refused.fetch_add(1, Ordering::AcqRel);
                 Err(lost())
             }
