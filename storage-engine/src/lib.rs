@@ -59,6 +59,7 @@ mod reach;
 mod record;
 mod replay;
 mod rows;
+mod statistics;
 mod store;
 mod tables;
 mod topology;

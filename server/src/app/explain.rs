@@ -185,6 +185,7 @@ async fn explain(
             max_rows: Some(statement::max_rows(&app.limits(), request.max_rows)),
             max_bytes: usize::try_from(app.limits().query_memory_bytes).unwrap_or(usize::MAX),
             cancelled,
+            ..Limits::default()
         },
         analyze: request.analyze,
         start,

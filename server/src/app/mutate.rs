@@ -71,6 +71,7 @@ pub(crate) async fn run(
         max_rows: Some(statement::max_rows(limits, None)),
         max_bytes: usize::try_from(limits.query_memory_bytes).unwrap_or(usize::MAX),
         cancelled,
+        ..Limits::default()
     };
     let key = origin.key;
     let asked = match is_little(&request) {

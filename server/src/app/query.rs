@@ -200,6 +200,7 @@ impl Work {
             max_bytes: self.max_bytes().min(AT_ONCE_BYTES),
             // It is over before anybody could take it back.
             cancelled: Arc::new(AtomicBool::new(false)),
+            ..Limits::default()
         };
         let mut rows = self.rows(reached)?;
         let mut pushed = Ok(());
@@ -252,6 +253,7 @@ impl Work {
             max_rows: Some(self.max_rows),
             max_bytes: self.max_bytes(),
             cancelled: cancelled.clone(),
+            ..Limits::default()
         };
         let (head, begun) = oneshot::channel();
         let (outlet, rows) = stream::channel(

@@ -430,7 +430,7 @@ fn column(error: &ColumnError, place: &str) -> Failure {
             Failure::new(ErrorCode::MemoryLimit, format!("{place}{error}"))
         }
         ColumnError::Full { .. } => Failure::new(ErrorCode::Unavailable, format!("{place}{error}"))
-            .with_header(header::RETRY_AFTER, SOON),
+            .retried_after(Some(SOON)),
         ColumnError::Table { .. } | ColumnError::Unfit { .. } => {
             unavailable(error, "a part of the graph cannot be read")
         }

@@ -7,6 +7,8 @@ use language::plan::{Clause, Plan};
 
 use super::context::{Context, Statement};
 use super::operator::{self, Operator};
+use super::parallel::Split;
+use super::pipeline::Running;
 use super::{
     ExecuteError, Limits, Output, Parameters, begin, check_size, fold, pipeline, subquery, walk,
     write,
@@ -35,7 +37,7 @@ pub fn explain(
         let clauses = fold::constants(context, clauses);
         let wanted = walk::wanted_after(&clauses, columns, plan.slots);
         let (mut operators, mut rows) = (Vec::new(), 1.0);
-        let mut rest = (clauses.as_slice(), wanted.as_slice());
+        let mut rest = (&*clauses, wanted.as_slice());
         loop {
             let writing = rest.0.iter().position(Clause::writes);
             let reading = writing.unwrap_or(rest.0.len());
@@ -44,7 +46,7 @@ pub fn explain(
             let one_row = rest.0.len() == clauses.len();
             subquery::within(context, before.0, &mut |context| {
                 let stages = pipeline::stages(context, before.0, after.0, one_row)?;
-                rows = pipeline::describe(&stages, rows, &mut operators);
+                rows = describe(context, &stages, rows, &mut operators);
                 Ok(())
             })?;
             let (Some((clause, later)), Some((_, wanted))) =
@@ -97,6 +99,25 @@ pub fn profile(
     }
     snapshot.whole_since(mark)?;
     Ok((branches, output.rows as u64))
+}
+
+/// The operators of stages, with where the rows of several threads meet.
+fn describe(
+    context: Context<'_>,
+    stages: &[Running<'_>],
+    rows: f64,
+    operators: &mut Vec<Operator>,
+) -> f64 {
+    let Some(split) = Split::of(context, stages) else {
+        return pipeline::describe(stages, rows, operators);
+    };
+    let (shared, rest) = stages.split_at(split.cut.min(stages.len()));
+    let rows = pipeline::describe(shared, rows, operators);
+    operators.push(Operator {
+        estimated_rows: rows,
+        ..Operator::new("Gather", format!("from {} threads", split.threads()))
+    });
+    pipeline::describe(rest, rows, operators)
 }
 
 fn named(mut operators: Vec<Operator>, plan: &Plan) -> Vec<Operator> {

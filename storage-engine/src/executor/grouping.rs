@@ -51,9 +51,9 @@ impl ByNodes {
         self.places.get(nodes).copied()
     }
 
-    /// Begins anew.
-    pub(crate) fn forget(&mut self) {
-        self.places = FxHashMap::default();
+    /// Begins anew; gives how many there were.
+    pub(crate) fn forget(&mut self) -> usize {
+        std::mem::take(&mut self.places).len()
     }
 
     pub(crate) fn remember(&mut self, nodes: Nodes, place: usize) {

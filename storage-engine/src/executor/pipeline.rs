@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use language::plan::{Clause, Subquery, Unwind};
+use language::schema::TypeId;
 use language::value::Value;
 
 use super::Row;
@@ -18,6 +19,7 @@ use super::counting;
 use super::error::ExecuteError;
 use super::matching::MatchStage;
 use super::operator::{Operator, variable};
+use super::parallel::{Morsel, Part, Role};
 use super::procedures::CallStage;
 use super::project::ProjectStage;
 use super::subquery;
@@ -52,6 +54,37 @@ pub(crate) trait Stage {
         Ok(())
     }
 
+    /// What it does with its rows.
+    fn role(&self) -> Role {
+        Role::Holds
+    }
+
+    /// How many rows that come in are enough, when that is known.
+    fn enough(&self) -> Option<usize> {
+        None
+    }
+
+    /// The types of the nodes that it begins with, all of them, when it does.
+    fn source(&self) -> Option<&[TypeId]> {
+        None
+    }
+
+    /// From now on it begins with these alone.
+    fn restrict(&mut self, _morsel: Morsel) {}
+
+    /// What it makes will be added to what others make of other rows.
+    fn become_part(&mut self) {}
+
+    /// What it has made of the rows so far, for [`Self::add_part`] of another that runs the same.
+    fn take_part(&mut self) -> Option<Part> {
+        None
+    }
+
+    /// Takes in what was made of rows that come after all those before.
+    fn add_part(&mut self, _part: Part) -> Result<(), ExecuteError> {
+        Ok(())
+    }
+
     /// Whether no row can come out of it, whatever comes in.
     fn closed(&self) -> bool {
         false
@@ -64,7 +97,9 @@ pub(crate) trait Stage {
 
 /// A stage of some kind, living as long as the plan and the snapshot.
 pub(crate) struct Running<'a> {
-    stage: Box<dyn Stage + 'a>,
+    pub(super) stage: Box<dyn Stage + 'a>,
+    /// The place of its clause, of the last of them.
+    pub(super) clause: usize,
     /// How many rows have come out of it.
     rows: u64,
     /// How long it took by itself, when that is measured.
@@ -75,9 +110,14 @@ pub(crate) struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    fn new(context: Context<'a>, clause: &'a Clause, stage: Box<dyn Stage + 'a>) -> Self {
+    fn new(
+        context: Context<'a>,
+        (place, clause): (usize, &'a Clause),
+        stage: Box<dyn Stage + 'a>,
+    ) -> Self {
         Self {
             stage,
+            clause: place,
             rows: 0,
             time: Duration::ZERO,
             subqueries: match context.subqueries {
@@ -130,9 +170,10 @@ pub(crate) fn stages<'a>(
 ) -> Result<Vec<Running<'a>>, ExecuteError> {
     let mut stages: Vec<Running<'a>> = Vec::with_capacity(clauses.len());
     let mut grouped = 0;
+    let mut many = None;
     for (place, (clause, wanted)) in clauses.iter().zip(wanted).enumerate() {
         let mut add =
-            |stage: Box<dyn Stage + 'a>| stages.push(Running::new(context, clause, stage));
+            |stage: Box<dyn Stage + 'a>| stages.push(Running::new(context, (place, clause), stage));
         match clause {
             // Counted with a `MATCH` before it.
             Clause::Match(_) if place < grouped => {}
@@ -144,14 +185,21 @@ pub(crate) fn stages<'a>(
                     grouped = place + matchings;
                     continue;
                 }
-                add(Box::new(MatchStage::new(context, matching, wanted)));
+                let mut stage = MatchStage::new(context, matching, wanted);
+                many = match clauses.get(place + 1) {
+                    Some(Clause::Project(next)) => next.aggregation.as_ref(),
+                    _ => None,
+                }
+                .and_then(|aggregation| stage.count_tail(aggregation));
+                add(Box::new(stage));
             }
             Clause::Unwind(unwind) => add(Box::new(UnwindStage { context, unwind })),
             Clause::Project(projection) => {
                 if let Some(aggregation) = &projection.aggregation
                     && (place != grouped || grouped == 0)
                 {
-                    add(Box::new(AggregateStage::new(context, aggregation)));
+                    let stage = AggregateStage::new(context, aggregation);
+                    add(Box::new(stage.of_many(many.take())));
                 }
                 add(Box::new(ProjectStage::new(context, projection, wanted)?));
             }
@@ -176,6 +224,19 @@ pub(crate) fn run<'a>(
     out: &mut Next<'_>,
 ) -> Result<(), ExecuteError> {
     run_all::<false>(stages, rows, out)
+}
+
+/// Runs one of several rows through stages into `out`.
+pub(crate) fn push_row(stages: &mut [Running<'_>], row: &mut Row, out: &mut Next<'_>) -> Flow {
+    push::<false>(stages, row, out)
+}
+
+/// All rows were given: asks each stage for what it has held back.
+pub(crate) fn finish_all(
+    stages: &mut [Running<'_>],
+    out: &mut Next<'_>,
+) -> Result<(), ExecuteError> {
+    finish::<false>(stages, out)
 }
 
 /// Runs one row through stages into `out`.
@@ -214,7 +275,6 @@ fn run_all<'a, const TIMED: bool>(
     finish::<TIMED>(stages, out)
 }
 
-/// All rows were given: asks each stage for what it has held back.
 fn finish<const TIMED: bool>(
     stages: &mut [Running<'_>],
     out: &mut Next<'_>,
@@ -293,6 +353,10 @@ struct UnwindStage<'a> {
 }
 
 impl Stage for UnwindStage<'_> {
+    fn role(&self) -> Role {
+        Role::Streams
+    }
+
     fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow {
         let slot = self.unwind.slot.0;
         match self.context.evaluate(&self.unwind.list, row)? {

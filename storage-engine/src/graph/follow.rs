@@ -248,7 +248,7 @@ impl Following {
         let known = state.checkpoint.as_ref().map_or(0, |known| known.lsn);
         let outdated = long && newest_lsn(&self.store)? > known;
         if outdated || state.opened.elapsed() >= LEASED || state.shelf.is_broken() {
-            *state = begin(&self.store, self.graph, &self.options)?;
+            *state = begin(&self.store, &self.identity, &self.options)?;
         }
         Ok(())
     }
