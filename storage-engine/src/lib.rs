@@ -32,6 +32,7 @@
 )]
 
 mod answers;
+pub mod aside;
 mod base;
 mod batches;
 mod bulk;

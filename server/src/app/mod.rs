@@ -64,7 +64,7 @@ pub(crate) struct App {
     last_reload: Mutex<Option<LastReload>>,
     plans: plans::Plans,
     listings: listing::Listings,
-    admission: Arc<admission::Admission>,
+    pub(crate) admission: Arc<admission::Admission>,
     openings: Arc<opening::Openings>,
     /// Who compiles long statements that write.
     compiling: Arc<admission::Admission>,
@@ -331,6 +331,13 @@ impl App {
             .await
     }
 
+    /// The same when nobody else's runs.
+    pub(crate) fn turn_alone(&self, permit: &Permit) -> Option<admission::Slot> {
+        let principal = permit.principal().id.as_str();
+        self.admission
+            .enter_alone(principal, permit.graph_id().unwrap_or_default())
+    }
+
     /// The principal's turn to compile statements that may take long: one at once, so that no more than one
     /// thread works on anybody's texts.
     pub(crate) async fn turn_to_compile(
@@ -404,7 +411,18 @@ pub(crate) fn past(at: Option<&str>) -> Result<Option<At>, Error> {
     })
 }
 
-/// Runs `work`, which blocks, on a thread made for that, within the request's log span.
+/// Runs `work`, which takes long, on a thread that gives way to those that answer, within the request's
+/// log span.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let span = tracing::Span::current();
+    storage_engine::aside::run(move || span.in_scope(work))
+        .await
+        .map_err(Error::Panicked)?
+}
+
+/// Runs `work`, which waits rather than works, on a thread made for that, within the request's log span.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {

@@ -16,6 +16,7 @@ use rustc_hash::FxHashMap;
 
 use super::error::ExecuteError;
 use super::{Limits, Parameters, Row, parameters};
+use crate::aside;
 use crate::snapshot::Snapshot;
 
 /// Steps between two looks at the clock and the cancel flag.
@@ -35,6 +36,8 @@ pub(crate) struct Statement<'a> {
     gone: RefCell<FxHashMap<EdgeRef, Arc<str>>>,
     steps: Cell<u32>,
     bytes: Cell<usize>,
+    /// Its threads give way to others.
+    gives_way: bool,
 }
 
 /// A statement and the graph as one of its clauses sees it.
@@ -63,6 +66,7 @@ impl<'a> Statement<'a> {
             gone: RefCell::default(),
             steps: Cell::new(0),
             bytes: Cell::new(0),
+            gives_way: aside::gives_way(),
         })
     }
 
@@ -154,6 +158,7 @@ impl<'a> Statement<'a> {
         Pace {
             limits: self.limits,
             budget: self.budget,
+            gives_way: self.gives_way,
         }
     }
 
@@ -179,16 +184,21 @@ impl<'a> Statement<'a> {
     }
 }
 
-/// When a statement must stop: several threads may look at it.
+/// When a statement must stop, and let others run: several threads may look at it.
 #[derive(Clone, Copy)]
 pub(crate) struct Pace<'a> {
     limits: &'a Limits,
     budget: Option<Instant>,
+    gives_way: bool,
 }
 
 impl Pace<'_> {
-    /// Looks at the clock and the cancel flag now.
+    /// Looks at the clock and the cancel flag now. Whoever waits for the core of a thread that gives way
+    /// has it meanwhile: the system alone would look for that a few hundred times a second.
     pub(crate) fn check(&self) -> Result<(), ExecuteError> {
+        if self.gives_way {
+            aside::give_way();
+        }
         if self.limits.cancelled.load(Ordering::Relaxed) {
             return Err(ExecuteError::Cancelled);
         }

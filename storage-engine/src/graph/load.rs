@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::aside;
 use crate::graph::commit::unpoisoned;
 use crate::graph::{CommitError, Graph, IdempotencyKey, Work, WriteRequest, Written};
 use crate::load::{self, Batch, Content, LoadError, Loaded, NotReady, Ready, Taken};
@@ -104,11 +105,11 @@ fn again(ready: Ready, transaction: &mut Transaction) -> Result<Loaded, LoadErro
     }
 }
 
-/// Makes a load ready on a thread that may block.
+/// Makes a load ready on a thread that gives way.
 async fn beside(
     work: impl FnOnce() -> Result<Ready, NotReady> + Send + 'static,
 ) -> Result<Ready, CommitError<LoadError>> {
-    match tokio::task::spawn_blocking(work).await {
+    match aside::run(work).await {
         Ok(Ok(ready)) => Ok(ready),
         Ok(Err(NotReady::Lines(lines))) => Err(CommitError::Work(lines.into())),
         Ok(Err(NotReady::File(error))) => Err(CommitError::SideFile(Arc::new(error))),
