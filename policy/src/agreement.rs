@@ -205,7 +205,7 @@ fn what_is_remembered_is_what_would_be_decided() {
             let touches: BTreeSet<_> = (0..random.below(4))
                 .map(|_| TypeTouch {
                     kind: *random.pick(&[TypeKind::Node, TypeKind::Edge]),
-                    name: *random.pick(&["Person", "Knows"]),
+                    name: random.pick::<&str>(&["Person", "Knows"]),
                     write: random.below(2) == 0,
                 })
                 .collect();

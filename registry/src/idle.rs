@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use storage_engine::MemoryBudget;
+use storage_engine::Account;
 
 use crate::config::OpenGraphs;
 use crate::handle::{Handles, Slot, State, shut};
@@ -60,28 +60,54 @@ pub struct Tally {
     pub open: u64,
     /// How many were set aside.
     pub broken: u64,
-    /// About how many bytes of memory those that are open take.
+    /// About how many bytes of memory those that are open take, with what statements hold of them.
     pub memory_bytes: u64,
+    /// How many of those cannot leave while their graphs are open.
+    pub memory_fixed_bytes: u64,
     /// How many they may take.
     pub memory_limit_bytes: u64,
 }
 
-/// The same for the engine, which has these handles see to it.
-pub(crate) fn memory(budget: Budget, handles: &Weak<Handles>) -> Arc<MemoryBudget> {
+/// The account of their memory, for which these handles make room.
+pub(crate) fn account(budget: Budget, handles: &Weak<Handles>) -> Arc<Account> {
     let handles = handles.clone();
-    let relieve = move || {
-        if let Some(handles) = handles.upgrade() {
-            handles.make_room();
-        }
+    let relieve = move |wanted| {
+        let handles = handles.upgrade();
+        handles.map_or(0, |handles| handles.make_room(wanted))
     };
-    Arc::new(MemoryBudget::new(budget.memory, relieve))
+    Arc::new(Account::new(budget.memory, relieve))
+}
+
+/// Bytes of memory that one open graph takes, or several.
+#[derive(Debug, Clone, Copy, Default)]
+struct Taken {
+    /// What cannot leave while it is open.
+    fixed: u64,
+    /// Columns that can leave and are not reserved.
+    loose: u64,
+    /// Those that are.
+    reserved: u64,
+}
+
+impl Taken {
+    fn total(self) -> u64 {
+        self.fixed + self.loose + self.reserved
+    }
+
+    fn sum(graphs: impl Iterator<Item = Self>) -> Self {
+        graphs.fold(Self::default(), |sum, it| Self {
+            fixed: sum.fixed + it.fixed,
+            loose: sum.loose + it.loose,
+            reserved: sum.reserved + it.reserved,
+        })
+    }
 }
 
 /// A graph that was open when it was looked at.
 struct Open {
     folder: PathBuf,
     slot: Arc<Slot>,
-    bytes: u64,
+    taken: Taken,
     idle: bool,
 }
 
@@ -101,13 +127,17 @@ impl State {
         }
     }
 
-    fn bytes(&self) -> u64 {
+    fn taken(&self) -> Taken {
         let memory = match self {
             Self::Open(graph) => graph.memory(),
             Self::Following(follower) => follower.memory(),
-            Self::Closed | Self::Broken(_) | Self::Withheld(_) => return 0,
+            Self::Closed | Self::Broken(_) | Self::Withheld(_) => return Taken::default(),
         };
-        GRAPH_BYTES + memory.total() as u64
+        Taken {
+            fixed: GRAPH_BYTES + memory.total().saturating_sub(memory.loose) as u64,
+            loose: memory.loose.saturating_sub(memory.reserved) as u64,
+            reserved: memory.reserved as u64,
+        }
     }
 }
 
@@ -121,7 +151,7 @@ impl Handles {
     pub(crate) fn set_budget(&self, budget: Budget) {
         *self.budget.lock().unwrap_or_else(PoisonError::into_inner) = budget;
         if let Some(memory) = &self.options.memory {
-            memory.set(budget.memory);
+            memory.set_limit(budget.memory);
         }
     }
 
@@ -143,43 +173,58 @@ impl Handles {
         for graph in forgotten {
             self.close_idle(&graph.folder, &graph.slot);
         }
-        self.relieve(open, budget);
+        self.relieve(open, budget, 0);
         self.forget_closed();
     }
 
-    /// Closes what is too much now that one more was opened, or has come to take more.
-    pub(crate) fn make_room(&self) {
-        self.relieve(self.open_graphs(), self.budget());
+    /// Closes what is too much now that one more was opened, or that so many bytes more are wanted, and
+    /// gets rid of columns; says of how many bytes.
+    pub(crate) fn make_room(&self, wanted: u64) -> u64 {
+        self.relieve(self.open_graphs(), self.budget(), wanted)
     }
 
     /// Closes graphs, the one that was not used for longest first, until the others fit; and where that
-    /// is not enough, gets rid of columns of those that are left, in the same order.
-    fn relieve(&self, mut open: Vec<Open>, budget: Budget) {
+    /// is not enough, gets rid of columns of those that are left, in the same order. Says of how many
+    /// bytes it was rid.
+    fn relieve(&self, mut open: Vec<Open>, budget: Budget, wanted: u64) -> u64 {
         let mut count = open.len() as u64;
-        let mut bytes: u64 = open.iter().map(|graph| graph.bytes).sum();
+        let mut bytes = Taken::sum(open.iter().map(|graph| graph.taken)).total();
+        let mut freed = 0;
         open.sort_by_key(Open::used);
-        for graph in open.iter().filter(|graph| graph.idle) {
-            if count <= budget.graphs && bytes <= budget.memory {
-                return;
+        open.retain(|graph| {
+            let fits = count <= budget.graphs && bytes.saturating_add(wanted) <= budget.memory;
+            if fits || !graph.idle || !self.close_idle(&graph.folder, &graph.slot) {
+                return true;
             }
-            if self.close_idle(&graph.folder, &graph.slot) {
-                count -= 1;
-                bytes = bytes.saturating_sub(graph.bytes);
+            count -= 1;
+            bytes = bytes.saturating_sub(graph.taken.total());
+            freed += graph.taken.total();
+            false
+        });
+        let Some(account) = &self.options.memory else {
+            return freed;
+        };
+        measure(account, &open);
+        let excess = account.excess(wanted);
+        let mut evicted = 0;
+        for graph in &mut open {
+            if evicted >= excess {
+                break;
             }
-        }
-        for graph in &open {
-            let over = bytes.saturating_sub(budget.memory);
-            if over == 0 {
-                return;
-            }
-            let state = graph.slot.state.try_lock();
-            let Ok(State::Open(open)) = state.as_deref() else {
+            let Ok(state) = graph.slot.state.try_lock() else {
                 continue;
             };
-            let open = open.clone();
-            drop(state);
-            bytes = bytes.saturating_sub(open.evict(over));
+            evicted += match &*state {
+                State::Open(open) => open.evict(excess - evicted),
+                State::Following(follower) => follower.evict(excess - evicted),
+                State::Closed | State::Broken(_) | State::Withheld(_) => 0,
+            };
+            graph.taken = state.taken();
         }
+        if evicted > 0 {
+            measure(account, &open);
+        }
+        freed + evicted
     }
 
     /// Closes a graph that is open, unless it is used by now; says whether it did.
@@ -206,12 +251,12 @@ impl Handles {
                 // It is used until now, however long ago that began.
                 slot.used.store(now, Ordering::Relaxed);
             }
-            let bytes = state.bytes();
+            let taken = state.taken();
             drop(state);
             Some(Open {
                 folder,
                 slot,
-                bytes,
+                taken,
                 idle,
             })
         };
@@ -243,6 +288,7 @@ impl Handles {
             memory_limit_bytes: self.budget().memory,
             ..Tally::default()
         };
+        let mut taken = Taken::default();
         for (_, slot) in self.all_slots() {
             // One that is busy is being opened.
             let Ok(state) = slot.state.try_lock() else {
@@ -251,8 +297,18 @@ impl Handles {
             tally.open += u64::from(state.is_idle().is_some());
             let broken = matches!(&*state, State::Broken(aside) if !aside.passes());
             tally.broken += u64::from(broken);
-            tally.memory_bytes += state.bytes();
+            taken = Taken::sum([taken, state.taken()].into_iter());
         }
+        // Statements hold columns that graphs are rid of.
+        let account = self.options.memory.as_ref();
+        taken.reserved = account.map_or(taken.reserved, |account| account.reserved());
+        tally.memory_bytes = taken.total();
+        tally.memory_fixed_bytes = taken.fixed;
         tally
     }
+}
+
+fn measure(account: &Account, open: &[Open]) {
+    let taken = Taken::sum(open.iter().map(|graph| graph.taken));
+    account.measured(taken.fixed, taken.loose);
 }

@@ -62,6 +62,7 @@ pub struct Intent {
 /// What is to be done to a graph.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Change {
     /// It is made.
     Create(Creation),

@@ -42,6 +42,39 @@ impl Place {
         place
     }
 
+    /// Makes a graph whose nodes have so many bytes of text together, which a fold puts into a table.
+    fn make_long(&self, name: &str, bytes: usize) {
+        const NODES: usize = 50;
+        let schema = Schema::parse("node P { k: I64 @key, t: String }").expect("sound");
+        let permit = self.permit_to(Action::GraphCreate, Resource::Server);
+        let new = NewGraph::new(id(name), schema);
+        self.registry.create(&permit, new).expect("created");
+        let permit = self.permit_in(&self.registry, Action::Mutate, name);
+        let writer = self.registry.writer(&permit).expect("it opens");
+        let node = writer.schema().node_types[0].clone();
+        let steps = self
+            .authorizer
+            .authorize_types(&permit, (), &[])
+            .expect("everything is permitted");
+        let work = |_| {
+            Work::inside(move |transaction: &mut Transaction| {
+                for k in 0..NODES {
+                    let text = "x".repeat(bytes / NODES);
+                    let key = (node.properties[0].id, (k as i64).into());
+                    let text = (node.properties[1].id, text.as_str().into());
+                    transaction.create_node(node.id, vec![key, text])?;
+                }
+                Ok::<_, WriteError>(String::new())
+            })
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let written = runtime.block_on(writer.submit(steps, WriteRequest::by("x"), None, work));
+        written.expect("written");
+    }
+
     fn registry(folder: &std::path::Path, open_graphs: &str) -> Registry {
         let config = folder.join("trellis.yaml");
         if !config.exists() {
@@ -49,7 +82,14 @@ impl Place {
                 format!("version: 1\nserver: {{ storage: data, open_graphs: {open_graphs} }}\n");
             fs::write(&config, text).expect("written");
         }
-        Registry::open(&config, Options::default()).expect("sound")
+        let options = Options {
+            storage: storage_engine::Options {
+                fold_rows: 50,
+                ..storage_engine::Options::default()
+            },
+            ..Options::default()
+        };
+        Registry::open(&config, options).expect("sound")
     }
 
     fn permit_to(&self, action: Action, resource: Resource) -> Permit {
@@ -204,6 +244,30 @@ fn the_one_that_was_not_used_for_longest_makes_room() {
         assert_eq!(open(), [false, true, true], "{limit}");
         drop(gamma);
     }
+}
+
+#[test]
+fn columns_of_graphs_in_use_make_room_and_what_cannot_leave_is_shown() {
+    const LIMIT: u64 = 600_000;
+    let place = Place::new(&format!("{{ memory_bytes: {LIMIT} }}"));
+    place.make_long("long", 800_000);
+    place.make_long("longer", 1_600_000);
+    let _in_use = (place.read("long"), place.read("longer"));
+    let full = place.registry.tally();
+    assert!(full.memory_bytes > 2_400_000, "{full:?}");
+    // Folds run beside.
+    for _ in 0..500 {
+        place.registry.tend();
+        if place.registry.tally().memory_bytes <= LIMIT {
+            break;
+        }
+        thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let tally = place.registry.tally();
+    assert!(tally.memory_bytes <= LIMIT, "{tally:?}");
+    assert!(place.is_open("long") && place.is_open("longer"));
+    assert!(tally.memory_fixed_bytes >= 2 * (128 << 10), "{tally:?}");
+    assert!(tally.memory_fixed_bytes <= tally.memory_bytes, "{tally:?}");
 }
 
 #[test]

@@ -5,8 +5,8 @@
 //! has, properties may be on disk alone.
 
 use std::ops::Bound;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
@@ -14,7 +14,7 @@ use language::value::Value;
 use rpds::RedBlackTreeMapSync;
 
 use crate::chunk::{CHUNK_ROWS, Chunk, Column, Written, ids_of};
-use crate::cold::Source;
+use crate::cold::{Failures, Source, unpoisoned};
 use crate::columns::{self, ID, Layout};
 use crate::rows::{Entry, Row};
 
@@ -28,6 +28,15 @@ pub(crate) struct Base {
     source: Option<Arc<Source>>,
     /// Something may be on disk alone.
     cold: Arc<AtomicBool>,
+    kin: Arc<Mutex<Kin>>,
+}
+
+/// Bases of the same rows, which differ in what of them is in memory.
+#[derive(Debug, Default)]
+struct Kin {
+    all: Vec<Weak<Base>>,
+    /// The one that everybody gets now, when that is not the first.
+    newest: Weak<Base>,
 }
 
 /// A chunk of a base.
@@ -81,6 +90,7 @@ impl Base {
             parts,
             source,
             cold: Arc::default(),
+            kin: Arc::default(),
         };
         base.look_for_cold();
         base
@@ -186,9 +196,8 @@ impl Base {
         bytes.sum()
     }
 
-    /// The same rows with some properties on disk alone, as far as the table has them; what is read
-    /// into one of both later, is not in the other.
-    pub(crate) fn cooled(&self, positions: &[usize]) -> Self {
+    /// The same rows with some properties on disk alone, as far as the table has them.
+    pub(crate) fn cooled(self: &Arc<Self>, positions: &[usize]) -> Arc<Self> {
         let part = |part: &Part| match part.unwritten {
             Some(_) => part.clone(),
             None => Part {
@@ -196,7 +205,71 @@ impl Base {
                 unwritten: None,
             },
         };
-        Self::of_parts(self.parts.iter().map(part).collect(), self.source.clone())
+        let parts = self.parts.iter().map(part).collect();
+        let cooled = Arc::new(Self {
+            kin: self.kin.clone(),
+            ..Self::of_parts(parts, self.source.clone())
+        });
+        let mut kin = unpoisoned(&self.kin);
+        let known = |one: &Weak<Self>| one.strong_count() > 0 && !is(one, self);
+        kin.all.retain(known);
+        kin.all.extend([self, &cooled].map(Arc::downgrade));
+        drop(kin);
+        cooled
+    }
+
+    /// Makes this the one of its kin that everybody gets.
+    pub(crate) fn lead(self: &Arc<Self>) {
+        unpoisoned(&self.kin).newest = Arc::downgrade(self);
+    }
+
+    /// The one of its kin that everybody gets, when it is another.
+    pub(crate) fn newest(&self) -> Option<Arc<Self>> {
+        let newest = unpoisoned(&self.kin).newest.upgrade();
+        newest.filter(|newest| !std::ptr::eq(&**newest, self))
+    }
+
+    /// Takes over a property from one of its kin that has it in memory.
+    pub(crate) fn take_over(&self, position: usize) {
+        let kin: Vec<Arc<Self>> = {
+            let kin = unpoisoned(&self.kin);
+            kin.all.iter().filter_map(Weak::upgrade).collect()
+        };
+        let has = |other: &&Arc<Self>| other.is_warm(position);
+        if let Some(other) = kin.iter().find(has) {
+            self.share(position, other);
+        }
+    }
+
+    /// Takes over a property from another, if that is of its kin and has it in memory.
+    pub(crate) fn take_over_from(&self, other: &Self, position: usize) {
+        if Arc::ptr_eq(&self.kin, &other.kin) {
+            self.share(position, other);
+        }
+    }
+
+    /// Takes over a property from one of its kin, as far as that has it in memory.
+    pub(crate) fn share(&self, position: usize, other: &Self) {
+        for (own, other) in self.parts.iter().zip(&other.parts) {
+            if own.unwritten.is_none() {
+                own.chunk.share(position, &other.chunk);
+            }
+        }
+    }
+
+    /// Bytes of columns that may leave memory, and how many of them are reserved.
+    pub(crate) fn loose_bytes(&self, layout: &Layout) -> (u64, u64) {
+        let mut bytes = (0, 0);
+        if self.source.is_none() {
+            return bytes;
+        }
+        for chunk in self.written() {
+            for position in (0..chunk.width()).filter(|it| !layout.is_fixed(*it)) {
+                bytes.0 += chunk.column_bytes(position) as u64;
+                bytes.1 += chunk.reserved_bytes(position);
+            }
+        }
+        bytes
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -242,7 +315,7 @@ impl Base {
     }
 
     /// A property of a row; null when the row is not there. Read from the table if need be.
-    pub(crate) fn value(&self, id: u64, position: usize) -> Value {
+    pub(crate) fn value(&self, id: u64, position: usize, failures: &Failures) -> Value {
         let Some((chunk, row)) = self.find(id) else {
             return Value::Null;
         };
@@ -250,15 +323,10 @@ impl Base {
             Column::Here(column) => columns::value_at(column, row),
             Column::Null => Value::Null,
             Column::Cold => {
-                self.fetch(position);
+                self.fetch(position, failures);
                 chunk.value(row, position)
             }
         }
-    }
-
-    /// All ids, ascending.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = u64> + '_ {
-        self.chunks().flat_map(|chunk| chunk.ids().iter())
     }
 
     /// Id, source and target of all edges.
@@ -270,6 +338,10 @@ impl Base {
     pub(crate) fn bytes(&self) -> usize {
         self.chunks().map(Chunk::bytes).sum()
     }
+}
+
+fn is(one: &Weak<Base>, base: &Arc<Base>) -> bool {
+    std::ptr::eq(one.as_ptr(), Arc::as_ptr(base))
 }
 
 /// Id, source and target of the edges of a chunk.

@@ -13,6 +13,7 @@ use arrow_schema::{ArrowError, DataType};
 use language::value::Value;
 use uuid::Uuid;
 
+use crate::account::Reservation;
 use crate::columns::{self, Layout};
 use crate::packed::Numbers;
 
@@ -30,8 +31,26 @@ pub(crate) struct Chunk {
     properties: Vec<Property>,
 }
 
-/// A property's column: nothing while it is on disk alone, `None` when it is null in every row.
-type Property = OnceLock<Option<ArrayRef>>;
+/// A property's column: nothing while it is on disk alone.
+type Property = OnceLock<Held>;
+
+/// A property's column in memory.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    /// `None` when it is null in every row.
+    column: Option<ArrayRef>,
+    /// What lets it be there, when it was read because somebody needed it.
+    reservation: Option<Arc<Reservation>>,
+}
+
+impl From<Option<ArrayRef>> for Held {
+    fn from(column: Option<ArrayRef>) -> Self {
+        Self {
+            column: column.and_then(compact),
+            reservation: None,
+        }
+    }
+}
 
 /// A property's column, as it is found.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +83,7 @@ impl Chunk {
     /// Rows of these columns, which are of equal length, ids ascending.
     pub(crate) fn new(parts: Parts) -> Self {
         let properties = parts.properties.into_iter();
-        let properties = properties.map(|column| OnceLock::from(column.and_then(compact)));
+        let properties = properties.map(|column| OnceLock::from(Held::from(column)));
         Self {
             ids: parts.ids,
             ends: parts.ends,
@@ -93,7 +112,7 @@ impl Chunk {
         let properties = layout.properties.iter();
         let properties = properties.map(|property| {
             let column = batch.column_by_name(&columns::property_column(property.id));
-            column.map_or_else(OnceLock::new, |column| compact(column.clone()).into())
+            column.map_or_else(OnceLock::new, |it| Held::from(Some(it.clone())).into())
         });
         Ok(Self {
             ids: numbers(columns::ID)?,
@@ -119,11 +138,12 @@ impl Chunk {
         }
         arrays.push(column(&self.identities, &DataType::LargeUtf8));
         let mut missing = Vec::new();
-        for (property, array) in layout.properties.iter().zip(&self.properties) {
-            match array.get() {
-                Some(array) => {
-                    arrays.push(column(array, &columns::data_type(&property.value_type)))
-                }
+        for (property, held) in layout.properties.iter().zip(&self.properties) {
+            match held.get() {
+                Some(held) => arrays.push(column(
+                    &held.column,
+                    &columns::data_type(&property.value_type),
+                )),
                 None => missing.push(columns::property_column(property.id)),
             }
         }
@@ -183,7 +203,7 @@ impl Chunk {
             }
             let data_type = columns::data_type(&property.value_type);
             let joined = column(&data_type, &|chunk| chunk.resident(position))?;
-            properties.push(OnceLock::from(joined.and_then(compact)));
+            properties.push(OnceLock::from(Held::from(joined)));
         }
         Ok(Self {
             ids: numbers(&|chunk| Some(&chunk.ids)),
@@ -288,16 +308,19 @@ impl Chunk {
     /// A property's column.
     pub(crate) fn column(&self, position: usize) -> Column<'_> {
         match self.properties.get(position).map(OnceLock::get) {
-            Some(Some(Some(array))) => Column::Here(array),
+            Some(Some(Held {
+                column: Some(array),
+                ..
+            })) => Column::Here(array),
             Some(None) => Column::Cold,
-            Some(Some(None)) | None => Column::Null,
+            Some(Some(_)) | None => Column::Null,
         }
     }
 
     /// A property's column where it is never on disk alone (a key, or a chunk that no table has yet);
     /// `None` when it is null in every row.
     pub(crate) fn resident(&self, position: usize) -> Option<&ArrayRef> {
-        self.properties.get(position)?.get()?.as_ref()
+        self.properties.get(position)?.get()?.column.as_ref()
     }
 
     /// Whether a property's column is on disk alone.
@@ -310,11 +333,33 @@ impl Chunk {
         self.properties.len()
     }
 
-    /// Takes in a column that was read from the table, in the order of the rows.
-    pub(crate) fn warm(&self, position: usize, column: ArrayRef) {
-        if let Some(place) = self.properties.get(position) {
-            // Who was there before has put the same.
-            place.get_or_init(|| compact(column));
+    /// Takes in a column that was read from the table, in the order of the rows, with its part of
+    /// `reservation`.
+    pub(crate) fn warm(&self, position: usize, column: ArrayRef, reservation: &mut Reservation) {
+        let Some(place) = self.properties.get(position) else {
+            return;
+        };
+        // Who was there before has put the same.
+        place.get_or_init(|| {
+            let column = compact(column);
+            let bytes = column.as_ref().map_or(0, |it| it.get_array_memory_size());
+            Held {
+                column,
+                reservation: Some(Arc::new(reservation.split(bytes as u64))),
+            }
+        });
+    }
+
+    /// Takes over a column of the same rows where it is in memory.
+    pub(crate) fn share(&self, position: usize, other: &Self) {
+        let held = |chunk: &Self| {
+            chunk
+                .properties
+                .get(position)
+                .and_then(|it| it.get().cloned())
+        };
+        if let (Some(place), Some(held)) = (self.properties.get(position), held(other)) {
+            place.get_or_init(|| held);
         }
     }
 
@@ -338,6 +383,13 @@ impl Chunk {
     pub(crate) fn column_bytes(&self, position: usize) -> usize {
         self.resident(position)
             .map_or(0, |array| array.get_array_memory_size())
+    }
+
+    /// How many of these bytes are reserved.
+    pub(crate) fn reserved_bytes(&self, position: usize) -> u64 {
+        let held = self.properties.get(position).and_then(OnceLock::get);
+        let reservation = held.and_then(|held| held.reservation.as_ref());
+        reservation.map_or(0, |reservation| reservation.bytes())
     }
 
     /// The column of identities; `None` when no row has one.

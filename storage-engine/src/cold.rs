@@ -2,67 +2,28 @@
 //!
 //! What a checkpoint's table has, need not be in memory: a [`Base`] of it knows its [`Source`], and a
 //! property's column is read whole on first use, into the chunks that lack it, for everybody who has
-//! them. Ids, ends, keys and identities are always there. To be rid of a column, a graph publishes the
-//! same snapshot without it ([`Snapshot::cooled`]): who reads it at that moment keeps what he has.
+//! them, as far as the [account](crate::account) of all graphs has room. Ids, ends, keys and identities
+//! are always there.
 //!
-//! A statement says what it needs before it begins, so that what cannot be had is an error at once.
-//! Whatever else is looked at is read on the way; when that fails, the reader sees null, and the failure
-//! is counted, so that nobody answers or commits what came of it.
+//! A work says what it needs before it begins ([`crate::needed`]), so that what cannot be had is an error
+//! at once. Whatever else is looked at is read on the way; when that fails, the reader sees null, and the
+//! failure is noted with the copy of the graph that he works on, so that nobody answers or commits what
+//! came of it.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::ArrowError;
-use language::plan::{Clause, Plan, Touch};
-use language::schema::TypeId;
 
+use crate::account::{Account, Reservation};
 use crate::base::Base;
 use crate::chunk::{Chunk, ids_of};
 use crate::clock;
 use crate::columns::{self, ID, Layout};
-use crate::rows::Rows;
-use crate::snapshot::Snapshot;
+use crate::lease::Lease;
 use crate::store::Store;
-use crate::tables::{self, TableError, TableVersion};
-
-/// What graphs may hold in memory together, and what is done when they have come to hold more.
-pub struct MemoryBudget {
-    bytes: AtomicU64,
-    relieve: Box<dyn Fn() + Send + Sync>,
-}
-
-impl MemoryBudget {
-    /// So many bytes. `relieve` is called, on any thread, after columns were read: it may
-    /// [evict](crate::Graph::evict) some, of any graph.
-    pub fn new(bytes: u64, relieve: impl Fn() + Send + Sync + 'static) -> Self {
-        Self {
-            bytes: AtomicU64::new(bytes),
-            relieve: Box::new(relieve),
-        }
-    }
-
-    /// How many bytes it is.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// So many bytes from now on.
-    pub fn set(&self, bytes: u64) {
-        self.bytes.store(bytes, Ordering::Relaxed);
-    }
-}
-
-impl fmt::Debug for MemoryBudget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryBudget")
-            .field("bytes", &self.bytes)
-            .finish_non_exhaustive()
-    }
-}
+use crate::tables::{self, Scanned, TableError, TableVersion};
 
 /// Why a column that is on disk was not read.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +42,19 @@ pub enum ColumnError {
         needed: u64,
         /// Bytes that graphs may take together.
         limit: u64,
+    },
+    /// There is no room for it now: others hold what graphs may take.
+    #[error(
+        "there is no room in memory now for `{property}` of `{type_name}`: {needed} bytes are needed at \
+         once, and others hold what all graphs together may take"
+    )]
+    Full {
+        /// The node or edge type.
+        type_name: String,
+        /// The property.
+        property: String,
+        /// Bytes that are needed, about.
+        needed: u64,
     },
     /// The table cannot be read.
     #[error("`{property}` of `{type_name}` cannot be read from its table")]
@@ -110,46 +84,88 @@ pub enum ColumnError {
 #[derive(Debug)]
 pub(crate) struct Shelf {
     store: Store,
-    memory: Option<Arc<MemoryBudget>>,
+    account: Option<Arc<Account>>,
     sources: Mutex<Vec<Weak<Source>>>,
-    /// How often a column was looked at that could not be read, and why the last time.
-    failures: AtomicU64,
-    last: Mutex<Option<Arc<ColumnError>>>,
+    /// What keeps the tables from being collected, when another process writes the graph.
+    lease: Mutex<Option<Lease>>,
+    /// A table could not be read.
+    broken: AtomicBool,
 }
 
 impl Shelf {
-    pub(crate) fn new(store: &Store, memory: Option<Arc<MemoryBudget>>) -> Arc<Self> {
+    pub(crate) fn new(store: &Store, account: Option<Arc<Account>>) -> Arc<Self> {
         Arc::new(Self {
             store: store.clone(),
-            memory,
+            account,
             sources: Mutex::default(),
-            failures: AtomicU64::new(0),
-            last: Mutex::default(),
+            lease: Mutex::default(),
+            broken: AtomicBool::new(false),
         })
     }
 
-    /// The table of a type, as a checkpoint names it. What is known of the use of its columns goes on
-    /// from the version `before`.
+    /// Of a graph that another process writes, which collects nothing of what the lease is on.
+    pub(crate) fn leased(
+        store: &Store,
+        account: Option<Arc<Account>>,
+        lease: Option<Lease>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store: store.clone(),
+            account,
+            sources: Mutex::default(),
+            lease: Mutex::new(lease),
+            broken: AtomicBool::new(false),
+        })
+    }
+
+    /// From now on another process may write the graph: as long as somebody reads its tables, they are
+    /// kept by a lease on their checkpoint, the last one.
+    pub(crate) fn keep(&self, checkpoint: u64) {
+        let mut lease = unpoisoned(&self.lease);
+        if lease.is_some() || self.is_empty() {
+            return;
+        }
+        match Lease::take(&self.store, checkpoint) {
+            Ok(taken) => *lease = taken,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(store = %self.store, error, "who still reads the graph may lose its tables");
+            }
+        }
+    }
+
+    /// Gives the lease back, for nothing needs it. Blocks.
+    pub(crate) fn release(&self) {
+        drop(unpoisoned(&self.lease).take());
+    }
+
+    /// Whether a table could not be read, so that it may have been collected.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing of it is on disk alone, nor can be.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.versions().is_empty()
+    }
+
+    /// The table of a type, as a checkpoint names it. What is known of its columns goes on from the
+    /// version `before`.
     pub(crate) fn source(
         self: &Arc<Self>,
         layout: &Arc<Layout>,
         version: &TableVersion,
         before: Option<&Source>,
     ) -> Arc<Source> {
-        let used = (0..layout.properties.len()).map(|position| {
-            let before = before.and_then(|before| before.used.get(position));
-            AtomicU64::new(before.map_or(0, |used| used.load(Ordering::Relaxed)))
+        let columns = (0..layout.properties.len()).map(|position| {
+            let before = before.and_then(|before| before.columns.get(position));
+            before.map_or_else(Known::default, Known::later)
         });
         let source = Arc::new(Source {
             shelf: self.clone(),
             version: version.clone(),
             layout: layout.clone(),
-            used: used.collect(),
-            missing: layout
-                .properties
-                .iter()
-                .map(|_| AtomicU64::new(0))
-                .collect(),
+            columns: columns.collect(),
             reading: Mutex::new(()),
         });
         let mut sources = unpoisoned(&self.sources);
@@ -164,10 +180,14 @@ impl Shelf {
         let live = sources.iter().filter_map(Weak::upgrade);
         live.map(|source| source.version.clone()).collect()
     }
+}
 
-    fn failed(&self, error: Arc<ColumnError>) {
-        *unpoisoned(&self.last) = Some(error);
-        self.failures.fetch_add(1, Ordering::Release);
+impl Drop for Shelf {
+    fn drop(&mut self) {
+        // Giving it back in an object store blocks, and this may be any thread.
+        if let Some(lease) = unpoisoned(&self.lease).take() {
+            lease.give_back();
+        }
     }
 }
 
@@ -180,7 +200,7 @@ fn now() -> u64 {
 }
 
 /// Nothing under these locks can be half done.
-fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -190,39 +210,82 @@ pub(crate) struct Source {
     shelf: Arc<Shelf>,
     version: TableVersion,
     layout: Arc<Layout>,
-    /// When each property was needed last: microseconds since 1970.
-    used: Box<[AtomicU64]>,
-    /// Of each property, when reading it on the way has failed (microseconds since 1970): it is not tried
-    /// for every row.
-    missing: Box<[AtomicU64]>,
+    /// In the order of the layout's properties.
+    columns: Box<[Known]>,
     /// One reads at a time, the others find it done.
     reading: Mutex<()>,
 }
 
-/// What is needed at once may take so much.
-#[derive(Debug)]
-pub(crate) struct Room {
-    limit: u64,
-    held: u64,
+/// What is known of a column.
+#[derive(Debug, Default)]
+struct Known {
+    /// When it was needed last: microseconds since 1970.
+    used: AtomicU64,
+    /// Bytes that it took in memory, about; 0 before it was read.
+    bytes: AtomicU64,
+    /// When reading it on the way has failed, and why: it is not tried for every row.
+    failed: Mutex<Option<(u64, Arc<ColumnError>)>>,
 }
 
-impl Room {
-    fn take(&mut self, source: &Source, position: usize, bytes: u64) -> Result<(), ColumnError> {
-        self.held = self.held.saturating_add(bytes);
-        if self.held <= self.limit {
-            return Ok(());
+impl Known {
+    /// Of a later version of the table.
+    fn later(&self) -> Self {
+        Self {
+            used: AtomicU64::new(self.used.load(Ordering::Relaxed)),
+            ..Self::default()
         }
-        let (type_name, property) = source.names(position);
-        Err(ColumnError::TooLarge {
-            type_name,
-            property,
-            needed: self.held,
-            limit: self.limit,
-        })
+    }
+}
+
+/// What one piece of work needs at once.
+#[derive(Debug)]
+pub(crate) struct Need {
+    account: Option<Arc<Account>>,
+    bytes: u64,
+}
+
+impl Need {
+    /// Of nobody's account: whatever it takes.
+    pub(crate) fn anyway() -> Self {
+        Self {
+            account: None,
+            bytes: 0,
+        }
     }
 
-    fn left(&self) -> u64 {
-        self.limit.saturating_sub(self.held)
+    /// So many bytes are needed and in memory.
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Room for a column of about so many bytes, or less if that is to be found out.
+    fn reserve(&self, bytes: u64) -> Option<Reservation> {
+        let mut reservation = Reservation::of(self.account.as_ref());
+        reservation.at_least(bytes).then_some(reservation)
+    }
+
+    /// Says that there is no room for a column of about so many bytes.
+    fn refused(&self, source: &Source, position: usize, bytes: u64) -> ColumnError {
+        let (type_name, property) = source.names(position);
+        let needed = self.bytes.saturating_add(bytes);
+        match &self.account {
+            Some(account) if needed > account.room() => ColumnError::TooLarge {
+                type_name,
+                property,
+                needed,
+                limit: account.limit(),
+            },
+            account => {
+                if let Some(account) = account {
+                    account.ask(bytes);
+                }
+                ColumnError::Full {
+                    type_name,
+                    property,
+                    needed,
+                }
+            }
+        }
     }
 }
 
@@ -231,25 +294,28 @@ impl Source {
         &self.version
     }
 
-    /// As much as the graphs may hold.
-    pub(crate) fn room(&self) -> Room {
-        let memory = self.shelf.memory.as_ref();
-        Room {
-            limit: memory.map_or(u64::MAX, |memory| memory.bytes()),
-            held: 0,
+    /// The account that its columns are in.
+    pub(crate) fn account(&self) -> Option<&Arc<Account>> {
+        self.shelf.account.as_ref()
+    }
+
+    /// Nothing yet, in its account.
+    pub(crate) fn need(&self) -> Need {
+        Need {
+            account: self.shelf.account.clone(),
+            bytes: 0,
         }
     }
 
     /// When a property was needed last.
     pub(crate) fn used(&self, position: usize) -> u64 {
-        self.used
-            .get(position)
-            .map_or(0, |used| used.load(Ordering::Relaxed))
+        let known = self.columns.get(position);
+        known.map_or(0, |known| known.used.load(Ordering::Relaxed))
     }
 
     fn touch(&self, position: usize, now: u64) {
-        if let Some(used) = self.used.get(position) {
-            used.store(now, Ordering::Relaxed);
+        if let Some(known) = self.columns.get(position) {
+            known.used.store(now, Ordering::Relaxed);
         }
     }
 
@@ -260,38 +326,60 @@ impl Source {
         (self.layout.name.clone(), property.unwrap_or_default())
     }
 
-    /// Reads one column into the chunks that lack it, which are those of this version. Blocks.
-    fn read(&self, chunks: &[&Chunk], position: usize, room: &mut Room) -> Result<(), ColumnError> {
-        let Some(property) = self.layout.properties.get(position) else {
+    /// Reads one column into the chunks that lack it, which are those of this version. Blocks, but does
+    /// not wait for room.
+    fn read(&self, chunks: &[&Chunk], position: usize, need: &Need) -> Result<(), ColumnError> {
+        let (Some(property), Some(known)) = (
+            self.layout.properties.get(position),
+            self.columns.get(position),
+        ) else {
             return Ok(());
+        };
+        let expected = known.bytes.load(Ordering::Relaxed);
+        let Some(reservation) = need.reserve(expected) else {
+            return Err(need.refused(self, position, expected));
         };
         let names = vec![ID.to_owned(), columns::property_column(property.id)];
         let (type_name, property) = self.names(position);
-        let batches = tables::read_apart(&self.shelf.store, &self.version, names, room.left());
-        let batches = batches.map_err(|source| ColumnError::Table {
-            type_name: type_name.clone(),
-            property: property.clone(),
-            source,
+        let read = tables::read_apart(&self.shelf.store, &self.version, names, reservation);
+        let (scanned, mut reservation) = read.map_err(|source| {
+            self.shelf.broken.store(true, Ordering::Relaxed);
+            ColumnError::Table {
+                type_name: type_name.clone(),
+                property: property.clone(),
+                source,
+            }
         })?;
-        let Some(batches) = batches else {
-            let over = room.left().saturating_add(1);
-            return room.take(self, position, over);
+        let batches = match scanned {
+            Scanned::Whole(batches) => batches,
+            Scanned::Part { rows, bytes } => {
+                let whole = u128::from(bytes) * u128::from(self.version.rows.max(rows));
+                let whole = whole / u128::from(rows.max(1));
+                let whole = u64::try_from(whole).unwrap_or(u64::MAX);
+                known.bytes.store(whole, Ordering::Relaxed);
+                return Err(need.refused(self, position, whole));
+            }
         };
         let unfit = |source| ColumnError::Unfit {
             type_name,
             property,
             source,
         };
-        fill(chunks, position, &batches).map_err(unfit)?;
-        let bytes = chunks
-            .iter()
-            .map(|chunk| chunk.column_bytes(position) as u64);
-        room.take(self, position, bytes.sum())
+        fill(chunks, position, &batches, &mut reservation).map_err(unfit)?;
+        let bytes = chunks.iter().map(|it| it.column_bytes(position) as u64);
+        known.bytes.store(bytes.sum(), Ordering::Relaxed);
+        *unpoisoned(&known.failed) = None;
+        Ok(())
     }
 }
 
 /// Puts a column into the chunks that lack it. Each batch has ids and values; chunks ascend.
-fn fill(chunks: &[&Chunk], position: usize, batches: &[RecordBatch]) -> Result<(), ArrowError> {
+fn fill(
+    chunks: &[&Chunk],
+    position: usize,
+    batches: &[RecordBatch],
+    reservation: &mut Reservation,
+) -> Result<(), ArrowError> {
     const NOWHERE: (u32, u32) = (u32::MAX, 0);
     let lacks = |chunk: &Chunk| chunk.is_cold(position);
     let mut places: Vec<Vec<(u32, u32)>> = chunks
@@ -327,236 +415,103 @@ fn fill(chunks: &[&Chunk], position: usize, batches: &[RecordBatch]) -> Result<(
             .iter()
             .map(|(batch, row)| (*batch as usize, *row as usize))
             .collect();
-        chunk.warm(
-            position,
-            arrow_select::interleave::interleave(&values, &places)?,
-        );
+        let column = arrow_select::interleave::interleave(&values, &places)?;
+        chunk.warm(position, column, reservation);
     }
     Ok(())
 }
 
 impl Base {
-    /// Reads what is not in memory of these properties. Blocks.
+    /// Reads what is not in memory of these properties, or takes it over from who has it. Blocks, but
+    /// does not wait for room.
     pub(crate) fn warm(
         &self,
         positions: impl Iterator<Item = usize>,
-        room: &mut Room,
+        need: &mut Need,
     ) -> Result<(), Arc<ColumnError>> {
         let Some(source) = self.source() else {
             return Ok(());
         };
         let now = now();
-        if !self.has_cold() {
-            positions.for_each(|position| source.touch(position, now));
-            return Ok(());
-        }
-        let mut read = false;
+        let mut found = false;
         for position in positions {
             source.touch(position, now);
-            let _reading = unpoisoned(&source.reading);
-            if self.is_warm(position) {
-                room.take(source, position, self.column_bytes(position))?;
-                continue;
+            if !self.is_warm(position) {
+                let _reading = unpoisoned(&source.reading);
+                self.take_over(position);
+                if !self.is_warm(position) {
+                    let chunks: Vec<&Chunk> = self.written().collect();
+                    source.read(&chunks, position, need)?;
+                }
+                found = true;
+                need.add(self.column_bytes(position));
             }
-            let chunks: Vec<&Chunk> = self.written().collect();
-            source.read(&chunks, position, room)?;
-            if let Some(missing) = source.missing.get(position) {
-                missing.store(0, Ordering::Relaxed);
-            }
-            read = true;
         }
-        if read {
+        if found {
             self.look_for_cold();
-            if let Some(memory) = &source.shelf.memory {
-                (memory.relieve)();
-            }
         }
         Ok(())
     }
 
-    /// Reads a column if it is on disk alone, for who is about to look at it chunk by chunk.
-    pub(crate) fn bring(&self, position: usize) {
-        if !self.is_warm(position) {
-            self.fetch(position);
+    /// Notes that these properties are needed, which are in memory.
+    pub(crate) fn touch(&self, positions: impl Iterator<Item = usize>) {
+        if let Some(source) = self.source() {
+            let now = now();
+            positions.for_each(|position| source.touch(position, now));
         }
     }
 
-    /// Reads a column that nobody has said to need. What fails is counted.
+    /// Reads a column that nobody has said to need. What fails is noted.
     #[cold]
-    pub(crate) fn fetch(&self, position: usize) {
+    pub(crate) fn fetch(&self, position: usize, failures: &Failures) {
         let Some(source) = self.source() else { return };
+        let Some(known) = source.columns.get(position) else {
+            return;
+        };
         let now = now();
-        let failed = source.missing.get(position);
-        let lately = failed.map_or(0, |failed| failed.load(Ordering::Acquire)) + RETRY_MICROS;
-        if lately > now {
-            // Counted again: another work may look now.
-            source.shelf.failures.fetch_add(1, Ordering::Release);
+        if let Some((at, error)) = &*unpoisoned(&known.failed)
+            && *at + RETRY_MICROS > now
+        {
+            failures.add(error.clone());
             return;
         }
-        if let Err(error) = self.warm([position].into_iter(), &mut source.room()) {
+        if let Err(error) = self.warm([position].into_iter(), &mut source.need()) {
             let shown = error.as_ref() as &dyn std::error::Error;
             tracing::error!(store = %source.shelf.store, error = shown, "a column cannot be read");
-            // First, so that whoever finds the time finds the error too.
-            source.shelf.failed(error);
-            if let Some(failed) = failed {
-                failed.store(now, Ordering::Release);
-            }
+            *unpoisoned(&known.failed) = Some((now, error.clone()));
+            failures.add(error);
         }
     }
+}
+
+/// Columns that could not be read, as far as that was noticed on one copy of a graph.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    count: AtomicU64,
+    last: Mutex<Option<Arc<ColumnError>>>,
 }
 
 /// How many columns had failed to be read when a work began.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark(u64);
 
-impl Snapshot {
-    /// Where to begin looking for failures.
+impl Failures {
+    fn add(&self, error: Arc<ColumnError>) {
+        // First, so that whoever finds the number finds the error too.
+        *unpoisoned(&self.last) = Some(error);
+        self.count.fetch_add(1, Ordering::Release);
+    }
+
+    /// Where to begin looking.
     pub(crate) fn mark(&self) -> Mark {
-        let shelf = self.shelf.as_ref();
-        Mark(shelf.map_or(0, |shelf| shelf.failures.load(Ordering::Acquire)))
+        Mark(self.count.load(Ordering::Acquire))
     }
 
-    /// That no column has failed to be read since: what was seen is what there is. Also another's
-    /// failure is one.
-    pub(crate) fn whole_since(&self, mark: Mark) -> Result<(), Arc<ColumnError>> {
-        let Some(shelf) = &self.shelf else {
-            return Ok(());
-        };
-        if shelf.failures.load(Ordering::Acquire) == mark.0 {
+    /// That there was none since: what was seen is what there is.
+    pub(crate) fn none_since(&self, mark: Mark) -> Result<(), Arc<ColumnError>> {
+        if self.count.load(Ordering::Acquire) == mark.0 {
             return Ok(());
         }
-        unpoisoned(&shelf.last).clone().map_or(Ok(()), Err)
+        unpoisoned(&self.last).clone().map_or(Ok(()), Err)
     }
-
-    /// Whether everything that a statement needs is in memory, so that it does not block on a disk.
-    #[must_use]
-    pub fn is_warm(&self, plan: &Plan) -> bool {
-        let rewrites = rewrites(plan);
-        plan.touches.types.iter().all(|(type_id, touch)| {
-            self.rows(*type_id).is_none_or(|rows| {
-                !rows.base.has_cold()
-                    || needed(rows, touch, self.is_whole(touch, rewrites))
-                        .all(|position| rows.base.is_warm(position))
-            })
-        })
-    }
-
-    /// Reads what a statement needs and is not in memory. Blocks.
-    pub(crate) fn warm(&self, plan: &Plan) -> Result<(), Arc<ColumnError>> {
-        let rewrites = rewrites(plan);
-        let mut room: Option<Room> = None;
-        for (type_id, touch) in &plan.touches.types {
-            let Some(rows) = self.rows(*type_id) else {
-                continue;
-            };
-            if let Some(source) = rows.base.source() {
-                let room = room.get_or_insert_with(|| source.room());
-                let whole = self.is_whole(touch, rewrites);
-                rows.base.warm(needed(rows, touch, whole), room)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether all properties of a type are needed: rows are changed as a whole, and an open graph's
-    /// properties are in one.
-    fn is_whole(&self, touch: &Touch, rewrites: bool) -> bool {
-        self.open().is_some() || touch.write && rewrites
-    }
-
-    /// The same snapshot without what was needed the longest time ago, so many bytes at least as far as
-    /// there are; and how many bytes those were. `None` when there is nothing to be rid of.
-    pub(crate) fn cooled(&self, bytes: u64) -> Option<(Self, u64)> {
-        let mut known: Vec<(u64, u64, TypeId, usize)> = Vec::new();
-        for rows in self.tables() {
-            let Some(source) = rows.base.source() else {
-                continue;
-            };
-            for position in 0..rows.layout.properties.len() {
-                let bytes = rows.base.column_bytes(position);
-                if bytes > 0 && !rows.layout.is_fixed(position) {
-                    known.push((source.used(position), bytes, rows.layout.type_id, position));
-                }
-            }
-        }
-        known.sort_unstable();
-        let mut freed = 0;
-        let mut victims = BTreeMap::<TypeId, Vec<usize>>::new();
-        for (_, of_column, type_id, position) in known {
-            if freed >= bytes {
-                break;
-            }
-            freed += of_column;
-            victims.entry(type_id).or_default().push(position);
-        }
-        if victims.is_empty() {
-            return None;
-        }
-        let mut cooled = self.clone();
-        for rows in cooled.tables_mut() {
-            if let Some(positions) = victims.get(&rows.layout.type_id) {
-                rows.base = Arc::new(rows.base.cooled(positions));
-            }
-        }
-        Some((cooled, freed))
-    }
-
-    /// The same snapshot with all of one type in memory. What is read for that goes with it. Blocks.
-    pub(crate) fn with_whole(&self, type_id: TypeId) -> Result<Self, Arc<ColumnError>> {
-        let mut whole = self.clone();
-        for rows in whole.tables_mut() {
-            if rows.layout.type_id == type_id && rows.base.has_cold() {
-                rows.base = Arc::new(rows.base.cooled(&[]));
-                rows.warm()?;
-            }
-        }
-        Ok(whole)
-    }
-}
-
-impl Rows {
-    /// Reads all that is not in memory, if it fits. Blocks.
-    fn warm(&self) -> Result<(), Arc<ColumnError>> {
-        match self.base.source() {
-            Some(source) => self.base.warm(self.positions(), &mut source.room()),
-            None => Ok(()),
-        }
-    }
-
-    /// The same for a commit that the log has: it must be carried out, whatever it takes. Who made it had
-    /// the room.
-    pub(crate) fn warm_anyway(&self) -> Result<(), Arc<ColumnError>> {
-        let mut room = Room {
-            limit: u64::MAX,
-            held: 0,
-        };
-        self.base.warm(self.positions(), &mut room)
-    }
-
-    fn positions(&self) -> std::ops::Range<usize> {
-        0..self.layout.properties.len()
-    }
-}
-
-/// Whether the statement changes or deletes rows that are there.
-fn rewrites(plan: &Plan) -> bool {
-    let changes = |clause: &Clause| {
-        matches!(
-            clause,
-            Clause::Set(_) | Clause::Merge(_) | Clause::Delete(_)
-        )
-    };
-    plan.branches()
-        .any(|(clauses, _)| clauses.iter().any(changes))
-}
-
-/// The positions of the properties of a type that a statement needs.
-fn needed<'a>(rows: &'a Rows, touch: &'a Touch, whole: bool) -> impl Iterator<Item = usize> + 'a {
-    let all = 0..if whole {
-        rows.layout.properties.len()
-    } else {
-        0
-    };
-    let read = touch.properties_read.iter().filter(move |_| !whole);
-    all.chain(read.filter_map(|id| rows.layout.position(*id)))
 }

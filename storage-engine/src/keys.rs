@@ -354,7 +354,7 @@ pub(crate) fn hash(key: &[u8]) -> u64 {
     hasher.finish()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "half of the bits are kept")]
+/// The upper half of its bits.
 fn short(hash: u64) -> u32 {
     (hash >> 32) as u32
 }

@@ -31,6 +31,7 @@
     )
 )]
 
+mod account;
 mod answers;
 pub mod aside;
 mod base;
@@ -53,11 +54,13 @@ mod identity;
 mod keys;
 mod lease;
 mod lock;
+mod needed;
 mod packed;
 mod reach;
 mod record;
 mod replay;
 mod rows;
+mod statistics;
 mod store;
 mod tables;
 mod topology;
@@ -69,8 +72,9 @@ pub mod results;
 pub mod snapshot;
 pub mod transaction;
 
+pub use account::Account;
 pub use batches::BatchError;
-pub use cold::{ColumnError, MemoryBudget};
+pub use cold::ColumnError;
 pub use graph::{
     Answer, At, CheckpointStatus, CollectError, Collected, CommitError, CreateError, FoldError,
     Follower, Graph, IdempotencyKey, LogStatus, NewGraph, OpenError, Options, PastError,

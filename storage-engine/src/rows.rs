@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::base::{Base, Entries};
 use crate::chunk::{CHUNK_ROWS, Chunk, Written};
-use crate::cold::Source;
+use crate::cold::{Failures, Source};
 use crate::columns::Layout;
 
 /// About what a changed row takes beside its values: its places in the maps of rows and of keys or links.
@@ -88,6 +88,8 @@ pub(crate) struct Rows {
     pub(crate) emptied: Option<u64>,
     /// The newest log position, since the graph was opened, that changed a row or gave an id.
     pub(crate) changed: u64,
+    /// Where it is noted that a column could not be read.
+    pub(crate) failures: Arc<Failures>,
 }
 
 impl Rows {
@@ -102,6 +104,7 @@ impl Rows {
             next_id,
             emptied: None,
             changed: 0,
+            failures: Arc::default(),
         }
     }
 
@@ -114,8 +117,16 @@ impl Rows {
 
     /// Ids of live rows, ascending.
     pub(crate) fn ids(&self) -> impl Iterator<Item = u64> + '_ {
-        let mut base = self.base.ids().peekable();
-        let mut changed = self.changes.iter().peekable();
+        self.ids_between(0, u64::MAX)
+    }
+
+    /// Those of them that lie in a range, both ends included.
+    pub(crate) fn ids_between(&self, first: u64, last: u64) -> impl Iterator<Item = u64> + '_ {
+        let chunks = self.base.chunks();
+        let chunks = chunks.filter(move |chunk| chunk.first() <= last && chunk.last() >= first);
+        let base = chunks.flat_map(move |chunk| chunk.ids().between(first, last));
+        let mut base = base.peekable();
+        let mut changed = self.changes.range(first..=last).peekable();
         std::iter::from_fn(move || {
             loop {
                 match (base.peek().copied(), changed.peek().map(|(id, _)| **id)) {
@@ -170,7 +181,7 @@ impl Rows {
                 .as_ref()
                 .and_then(|row| row.values.get(position).cloned())
                 .unwrap_or(Value::Null),
-            None => self.base.value(id, position),
+            None => self.base.value(id, position, &self.failures),
         }
     }
 
@@ -203,7 +214,7 @@ impl Rows {
         let properties = 0..self.layout.properties.len();
         Some(Arc::new(Row {
             values: properties
-                .map(|position| self.base.value(id, position))
+                .map(|position| self.base.value(id, position, &self.failures))
                 .collect(),
             identity: chunk.identity(row).map(Arc::from),
             ends: chunk.ends(row),
@@ -314,6 +325,7 @@ impl Rows {
         };
         Ok(Self {
             changed: self.changed,
+            failures: self.failures.clone(),
             ..Self::new(self.layout.clone(), base, self.next_id)
         })
     }
@@ -327,6 +339,7 @@ impl Rows {
         };
         let mut rebased = Self {
             changed: self.changed,
+            failures: self.failures.clone(),
             ..Self::new(self.layout.clone(), base, self.next_id)
         };
         for (id, entry) in self.changes.iter().filter(|(_, entry)| entry.lsn > folded) {

@@ -20,13 +20,14 @@ use crate::answers::Answers;
 use crate::base::Base;
 use crate::bulk::{Addition, Index};
 use crate::chunk::Written;
-use crate::cold::Shelf;
+use crate::cold::Failures;
 use crate::columns::Layout;
 use crate::identity;
 #[cfg(doc)]
 use crate::keys;
 use crate::record::{CommitInfo, Header};
 use crate::rows::{Entry, Row, Rows};
+use crate::statistics::Statistics;
 use crate::topology::{Adjacency, Link};
 use tables::{NodeTable, Sources};
 
@@ -46,8 +47,9 @@ pub struct Snapshot {
     nodes: Vec<NodeTable>,
     edges: Vec<EdgeTable>,
     answers: Answers,
-    /// Where its columns are that are not in memory; `None` when all are.
-    pub(crate) shelf: Option<Arc<Shelf>>,
+    statistics: Arc<Statistics>,
+    /// Columns that could not be read; its rows have the same.
+    pub(crate) failures: Arc<Failures>,
 }
 
 /// An edge and the node at its far end.
@@ -106,16 +108,10 @@ impl Snapshot {
             nodes,
             edges,
             answers: Answers::default(),
-            shelf: None,
+            statistics: Arc::default(),
+            failures: Arc::default(),
         }
-    }
-
-    /// The same graph, of whose columns some are on this shelf alone.
-    pub(crate) fn on_shelf(self, shelf: &Arc<Shelf>) -> Self {
-        Self {
-            shelf: Some(shelf.clone()),
-            ..self
-        }
+        .apart()
     }
 
     /// The schema that the graph has at this commit.
@@ -166,6 +162,18 @@ impl Snapshot {
             .node_table(type_id)
             .into_iter()
             .flat_map(|table| table.rows.ids());
+        ids.map(move |id| NodeRef { type_id, id })
+    }
+
+    /// The nodes of a type whose ids lie in a range, both ends included, in the order in which they were
+    /// made.
+    pub(crate) fn nodes_between(
+        &self,
+        type_id: TypeId,
+        (first, last): (u64, u64),
+    ) -> impl Iterator<Item = NodeRef> + '_ {
+        let table = self.node_table(type_id).into_iter();
+        let ids = table.flat_map(move |table| table.rows.ids_between(first, last));
         ids.map(move |id| NodeRef { type_id, id })
     }
 
@@ -448,6 +456,19 @@ impl Snapshot {
         Self { answers, ..self }
     }
 
+    /// What was known of its values at the last fold.
+    pub(crate) fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// The same graph with this known of its values.
+    pub(crate) fn with_statistics(self, statistics: Statistics) -> Self {
+        Self {
+            statistics: Arc::new(statistics),
+            ..self
+        }
+    }
+
     /// Whether a commit after `lsn` has changed rows of the type or given ids of it. Only for
     /// positions since the graph was opened.
     pub(crate) fn changed_since(&self, type_id: TypeId, lsn: u64) -> bool {
@@ -483,6 +504,7 @@ impl Snapshot {
         Self {
             nodes: nodes.map(|(now, then)| now.rebased(then, folded)).collect(),
             edges: edges.map(|(now, then)| now.rebased(then, folded)).collect(),
+            statistics: prepared.statistics.clone(),
             ..self.clone()
         }
     }

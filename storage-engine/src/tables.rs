@@ -15,6 +15,7 @@ use std::sync::{Arc, LazyLock};
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchIterator, RecordBatchReader};
+use arrow_schema::Field;
 use futures::TryStreamExt;
 use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
@@ -27,6 +28,7 @@ use lance_table::format::Fragment;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
+use crate::account::Reservation;
 use crate::columns::{ID, Layout};
 use crate::disk;
 use crate::files::FileError;
@@ -216,44 +218,103 @@ pub(crate) fn read(
     version: &TableVersion,
     columns: &[String],
 ) -> Result<Vec<RecordBatch>, TableError> {
-    let read = run(scan(store, version, columns, u64::MAX));
-    Ok(read?.unwrap_or_default())
+    match run(scan(store, version, columns, &mut Reservation::free()))? {
+        Scanned::Whole(batches) => Ok(batches),
+        // Not without an account.
+        Scanned::Part { .. } => Ok(Vec::new()),
+    }
 }
 
-/// The same, in the midst of whatever a thread does, which may be one of an async runtime; `None` when
-/// it is more than `most` bytes.
+/// The same, in the midst of whatever a thread does, which may be one of an async runtime, and as far as
+/// the reservation of their values can grow.
 pub(crate) fn read_apart(
     store: &Store,
     version: &TableVersion,
     columns: Vec<String>,
-    most: u64,
-) -> Result<Option<Vec<RecordBatch>>, TableError> {
+    mut reservation: Reservation,
+) -> Result<(Scanned, Reservation), TableError> {
     let (store, version) = (store.clone(), version.clone());
-    run_apart(async move { scan(&store, &version, &columns, most).await })
+    run_apart(async move {
+        let scanned = scan(&store, &version, &columns, &mut reservation).await?;
+        Ok((scanned, reservation))
+    })
 }
 
-/// Some columns of all rows; `None` when they take more than `most` bytes.
+/// What was read of some columns.
+pub(crate) enum Scanned {
+    /// All rows.
+    Whole(Vec<RecordBatch>),
+    /// There was no room for more than so many rows, of so many bytes.
+    Part { rows: u64, bytes: u64 },
+}
+
 async fn scan(
     store: &Store,
     version: &TableVersion,
     columns: &[String],
-    most: u64,
-) -> Result<Option<Vec<RecordBatch>>, TableError> {
+    reservation: &mut Reservation,
+) -> Result<Scanned, TableError> {
+    let (mut batches, mut bytes, mut rows) = (Vec::new(), 0, 0);
+    let whole = visit(store, version, columns, |batch| {
+        // Ids are there already.
+        let arrays = batch.columns().iter().skip(1);
+        bytes += arrays.map(sliced_bytes).sum::<u64>();
+        rows += batch.num_rows() as u64;
+        batches.push(batch);
+        Ok(reservation.at_least(bytes))
+    });
+    Ok(match whole.await? {
+        true => Scanned::Whole(batches),
+        false => Scanned::Part { rows, bytes },
+    })
+}
+
+/// Reads every row of a version with all its columns, and keeps none of them.
+pub(crate) fn check(
+    store: &Store,
+    version: &TableVersion,
+    layout: &Layout,
+) -> Result<(), TableError> {
+    let fields = layout.stored.fields();
+    let columns: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
+    let whole = visit(store, version, &columns, |batch| {
+        let fits = |column: &ArrayRef, expected: &Field| column.data_type() == expected.data_type();
+        let mut expected = fields.iter();
+        let wrong = expected.find(|it| {
+            let found = batch.column_by_name(it.name());
+            found.is_none_or(|column| !fits(column, it))
+        });
+        match wrong {
+            None => Ok(true),
+            Some(expected) => Err(TableError::Mismatch {
+                folder: version.folder.clone(),
+                found: format!("no such column {}", expected.name()),
+                expected: format!("one of {}", expected.data_type()),
+            }),
+        }
+    });
+    run(whole).map(drop)
+}
+
+/// Gives each batch of some columns of all rows; says whether `take` has wanted all of them.
+async fn visit(
+    store: &Store,
+    version: &TableVersion,
+    columns: &[String],
+    mut take: impl FnMut(RecordBatch) -> Result<bool, TableError>,
+) -> Result<bool, TableError> {
     let dataset = open(store, version).await?;
     let mut scan = dataset.scan();
     let failed = lance(&version.folder, "read");
     scan.project(columns).map_err(&failed)?;
     let mut stream = scan.try_into_stream().await.map_err(&failed)?;
-    let (mut batches, mut bytes) = (Vec::new(), 0);
+    let mut rows = 0;
     while let Some(batch) = stream.try_next().await.map_err(&failed)? {
-        let arrays = batch.columns().iter();
-        bytes += arrays.map(sliced_bytes).sum::<u64>();
-        if bytes > most {
-            return Ok(None);
+        rows += batch.num_rows() as u64;
+        if !take(batch)? {
+            return Ok(false);
         }
-        batches.push(batch);
     }
-    let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     if rows != version.rows {
         return Err(TableError::Mismatch {
             folder: version.folder.clone(),
@@ -261,7 +322,7 @@ async fn scan(
             expected: format!("{}", version.rows),
         });
     }
-    Ok(Some(batches))
+    Ok(true)
 }
 
 /// Bytes of the values of an array, which may be a part of something larger.

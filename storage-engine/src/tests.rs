@@ -13,6 +13,7 @@ mod open;
 mod past;
 mod repeated;
 mod sizes;
+mod statistics;
 mod transfer;
 mod turns;
 mod writing;

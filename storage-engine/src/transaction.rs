@@ -11,16 +11,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use language::plan::Plan;
 use language::schema::{PropertyId, PropertyType, TypeId, scalar_to_json};
 use language::value::{EdgeRef, NodeRef, Value};
 use uuid::Uuid;
 
 use crate::bulk::Bulk;
-use crate::cold::Mark;
+use crate::cold::{ColumnError, Mark};
 use crate::columns::Layout;
 use crate::finish::same;
 use crate::identity;
 use crate::keys;
+use crate::needed::Needed;
 use crate::rows::{Row, Rows};
 use crate::snapshot::Snapshot;
 
@@ -52,6 +54,7 @@ pub struct Transaction {
 
 impl Transaction {
     pub(crate) fn new(snapshot: Snapshot, lsn: u64, run: Uuid) -> Self {
+        let snapshot = snapshot.apart();
         Self {
             mark: snapshot.mark(),
             snapshot,
@@ -88,6 +91,17 @@ impl Transaction {
 
     pub(crate) fn is_over_budget(&self) -> bool {
         self.over_budget
+    }
+
+    /// Comes to have what a statement needs in memory. Waits a little for room. Blocks.
+    pub(crate) fn prepare(&mut self, plan: &Plan) -> Result<(), Arc<ColumnError>> {
+        self.snapshot.prepare(plan)
+    }
+
+    /// Whether it has these columns in memory, or now has them from `held`, whose rows are the same.
+    pub(crate) fn has(&self, held: &Snapshot, needed: &Needed) -> bool {
+        self.snapshot.take_over(held, needed);
+        self.snapshot.has(needed)
     }
 
     /// The graph with the changes made so far.

@@ -104,10 +104,6 @@ pub(super) fn read_all(
 }
 
 /// Takes one object as the next, and visits what it has after `start`.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the object, the place where the walk stands, and who watches"
-)]
 pub(super) fn step(
     objects: &dyn Objects,
     name: &str,

@@ -127,7 +127,7 @@ pub fn offset(text: &str) -> Option<i32> {
         return None;
     }
     let (hours, minutes, seconds) = (number(0)?, number(2)?, number(4)?);
-    let total = i32::try_from((hours * 60 + minutes) * 60 + seconds).ok()?;
+    let total = (hours * 60 + minutes) * 60 + seconds;
     (minutes < 60 && seconds < 60 && total <= 18 * 3_600).then_some(sign * total)
 }
 

@@ -127,7 +127,6 @@ fn kind(folder: &Path) -> Finding {
     let number = match rustix::fs::statfs(folder) {
         #[expect(
             clippy::cast_sign_loss,
-            clippy::unnecessary_cast,
             reason = "a bit pattern, whose type is another one on other machines"
         )]
         Ok(found) => found.f_type as u64 & 0xffff_ffff,

@@ -22,6 +22,15 @@ impl Reader {
         self.snapshot.is_warm(plan.plan())
     }
 
+    /// Comes to have in memory what a plan needs whose types were decided, and holds nothing else while
+    /// memory is short. Waits a little for room. Blocks.
+    pub fn prepared(self, plan: &Authorized<Arc<Plan>>) -> Result<Self, AccessError<ExecuteError>> {
+        self.check(plan.permit(), Action::Query)?;
+        let prepared = self.snapshot.prepared(plan.plan());
+        let snapshot = prepared.map_err(|error| AccessError::Engine(error.into()))?;
+        Ok(Self { snapshot, ..self })
+    }
+
     /// Runs a plan whose types were decided. `sink` gets each row with the snapshot that its nodes
     /// and relationships are of.
     pub fn query(

@@ -168,7 +168,6 @@ fn a_graph_that_others_may_have_used_survives_a_recovery() {
         .create(&permit(), named("one"))
         .expect_err("halted");
     fs::write(place.config(), CONFIG).expect("written");
-    #[expect(clippy::disallowed_methods, reason = "as another process would")]
     let hold = storage_engine::hold(&place.base.join("data/one")).expect("held");
     place.open();
     assert!(place.base.join("data/one/graph.json").exists());

@@ -65,7 +65,7 @@ fn entry_lines(text: &str) -> usize {
     let is_key = |line: &&str| line.trim_start().trim_start_matches('"').starts_with("a");
     let start = lines
         .iter()
-        .position(|line| line.starts_with("  ") && !line.starts_with("   ") && is_key(&line))
+        .position(|line| line.starts_with("  ") && !line.starts_with("   ") && is_key(line))
         .expect("the entry");
     let inside = |line: &&&str| line.starts_with("   ") || line.trim().is_empty();
     let rest = lines[start + 1..].iter().take_while(inside);

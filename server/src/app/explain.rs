@@ -185,6 +185,7 @@ async fn explain(
             max_rows: Some(statement::max_rows(&app.limits(), request.max_rows)),
             max_bytes: usize::try_from(app.limits().query_memory_bytes).unwrap_or(usize::MAX),
             cancelled,
+            ..Limits::default()
         },
         analyze: request.analyze,
         start,
@@ -200,7 +201,7 @@ impl Work {
     fn explain(self) -> Result<Explained, Error> {
         let (mode, text) = cypher::mode(&self.text);
         let app = &self.app;
-        let reader = app.reader_at(&self.permit, self.at, &(&self.limits).into())?;
+        let mut reader = app.reader_at(&self.permit, self.at, &(&self.limits).into())?;
         let statement = self.app.plans.prepare(&text, reader.schema(), None)?;
         let analyze = self.analyze || mode == Mode::Profile;
         let permit = match statement.plan.writes() {
@@ -215,6 +216,7 @@ impl Work {
         };
         let plan = statement.decide(&self.app, &permit)?;
         let (operators, rows) = if analyze {
+            reader = reader.prepared(&plan).map_err(Error::of_query)?;
             let profiled = reader.profile(&plan, &self.parameters, &self.limits);
             let (operators, rows) = profiled.map_err(Error::of_query)?;
             (operators, Some(rows))
@@ -266,28 +268,52 @@ fn listed(
         });
     }
     for branch in branches {
-        let begin = operators.len();
+        let begin = list(branch, text, rows.is_some(), &mut operators);
         if let Some(union) = operators.first_mut().filter(|_| branches.len() > 1) {
-            union.inputs.push(begin);
-        }
-        for (place, operator) in branch.iter().rev().enumerate() {
-            let id = begin + place;
-            let conditions = operator.conditions.iter();
-            let conditions = conditions.filter_map(|span| text.get(span.start..span.end));
-            let has_input = place + 1 < branch.len();
-            operators.push(Operator {
-                id,
-                operator: operator.name.to_owned(),
-                details: operator.details.clone(),
-                conditions: conditions.map(|text| text.trim().to_owned()).collect(),
-                estimated_rows: operator.estimated_rows,
-                rows: operator.rows.filter(|_| rows.is_some()),
-                time_ms: operator.time.map(milliseconds),
-                inputs: has_input.then_some(id + 1).into_iter().collect(),
-            });
+            union.inputs.extend(begin);
         }
     }
     operators
+}
+
+/// Adds a chain of operators, the last first, each followed by what else it takes rows from; gives the
+/// place of the first that was added.
+fn list(
+    chain: &[executor::Operator],
+    text: &str,
+    ran: bool,
+    operators: &mut Vec<Operator>,
+) -> Option<usize> {
+    let mut above: Option<usize> = None;
+    let mut begin = None;
+    for operator in chain.iter().rev() {
+        let id = operators.len();
+        let conditions = operator.conditions.iter();
+        let conditions = conditions.filter_map(|span| text.get(span.start..span.end));
+        operators.push(Operator {
+            id,
+            operator: operator.name.to_owned(),
+            details: operator.details.clone(),
+            conditions: conditions.map(|text| text.trim().to_owned()).collect(),
+            estimated_rows: operator.estimated_rows,
+            rows: operator.rows.filter(|_| ran),
+            time_ms: operator.time.map(milliseconds),
+            inputs: Vec::new(),
+        });
+        let below = operator.inputs.iter();
+        let below: Vec<usize> = below
+            .filter_map(|chain| list(chain, text, ran, operators))
+            .collect();
+        if let Some(operator) = operators.get_mut(id) {
+            operator.inputs = below;
+        }
+        match above.and_then(|above| operators.get_mut(above)) {
+            Some(operator) => operator.inputs.insert(0, id),
+            None => begin = Some(id),
+        }
+        above = Some(id);
+    }
+    begin
 }
 
 fn milliseconds(time: Duration) -> f64 {

@@ -58,6 +58,7 @@ pub(crate) async fn run(
     let slot = app
         .turn(&permit, statement::deadline(&app.limits(), None))
         .await?;
+    let purse = app.purse(permit.principal());
     let (cancelled, cancel) = app.running.begin();
     let limits = PastLimits {
         deadline: Some(statement::deadline(&app.limits(), None)),
@@ -85,7 +86,7 @@ pub(crate) async fn run(
         Ok((reader, authorized))
     })
     .await?;
-    let (outlet, pieces) = stream::channel(cancelled, cancel, slot);
+    let (outlet, pieces) = stream::channel(cancelled, cancel, slot, purse);
     let span = tracing::Span::current();
     storage_engine::aside::run(move || {
         span.in_scope(|| match make(&reader, &authorized, &outlet) {

@@ -6,6 +6,7 @@
 mod admission;
 mod cancel;
 pub(crate) mod config;
+mod drifting;
 mod error;
 pub(crate) mod explain;
 pub(crate) mod export;
@@ -64,6 +65,7 @@ pub(crate) struct App {
     last_reload: Mutex<Option<LastReload>>,
     plans: plans::Plans,
     listings: listing::Listings,
+    drifting: drifting::Drifting,
     pub(crate) admission: Arc<admission::Admission>,
     openings: Arc<opening::Openings>,
     /// Who compiles long statements that write.
@@ -146,6 +148,7 @@ impl App {
             last_reload: Mutex::new(None),
             plans: plans::Plans::default(),
             listings: listing::Listings::default(),
+            drifting: drifting::Drifting::default(),
             admission: Arc::default(),
             openings: Arc::default(),
             compiling: Arc::default(),
@@ -336,6 +339,12 @@ impl App {
         let principal = permit.principal().id.as_str();
         self.admission
             .enter_alone(principal, permit.graph_id().unwrap_or_default())
+    }
+
+    /// What answers to a principal may hold while they wait to be taken.
+    pub(crate) fn purse(&self, principal: &Principal) -> memory::Purse {
+        let statement = self.limits().query_memory_bytes;
+        self.memory.purse(&principal.id, statement)
     }
 
     /// The principal's turn to compile statements that may take long: one at once, so that no more than one

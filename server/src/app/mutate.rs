@@ -63,6 +63,7 @@ pub(crate) async fn run(
     let permit = app.permit_graph(&origin.principal, Action::Mutate, target)?;
     target.check_branch()?;
     app.refuse_when_stopping()?;
+    app.purse(permit.principal()).has_room()?;
     let (cancelled, _cancel) = app.running.begin();
     let limits = &app.limits();
     let limits = Limits {
@@ -70,6 +71,7 @@ pub(crate) async fn run(
         max_rows: Some(statement::max_rows(limits, None)),
         max_bytes: usize::try_from(limits.query_memory_bytes).unwrap_or(usize::MAX),
         cancelled,
+        ..Limits::default()
     };
     let key = origin.key;
     let asked = match is_little(&request) {

@@ -142,6 +142,14 @@ struct Reached {
     plan: Decided,
 }
 
+impl Reached {
+    /// With what it needs in memory.
+    fn prepared(self) -> Result<Self, Error> {
+        let reader = self.reader.prepared(&self.plan).map_err(Error::of_query)?;
+        Ok(Self { reader, ..self })
+    }
+}
+
 impl Work {
     /// The statement compiled and decided, when that is done without blocking.
     fn reach_at_once(&self) -> Result<Option<Reached>, Error> {
@@ -220,6 +228,7 @@ impl Work {
             max_bytes: self.max_bytes().min(AT_ONCE_BYTES),
             // It is over before anybody could take it back.
             cancelled: Arc::new(AtomicBool::new(false)),
+            ..Limits::default()
         };
         let mut rows = self.rows(reached)?;
         let mut pushed = Ok(());
@@ -272,9 +281,15 @@ impl Work {
             max_rows: Some(self.max_rows),
             max_bytes: self.max_bytes(),
             cancelled: cancelled.clone(),
+            ..Limits::default()
         };
         let (head, begun) = oneshot::channel();
-        let (outlet, rows) = stream::channel(cancelled, cancel, slot);
+        let (outlet, rows) = stream::channel(
+            cancelled,
+            cancel,
+            slot,
+            self.app.purse(self.permit.principal()),
+        );
         let span = tracing::Span::current();
         storage_engine::aside::run(move || {
             span.in_scope(|| {
@@ -283,6 +298,7 @@ impl Work {
                     outlet,
                 };
                 let reached = reached.map_or_else(|| self.reach(&limits), Ok);
+                let reached = reached.and_then(Reached::prepared);
                 let ran = reached.and_then(|reached| {
                     let begun = Instant::now();
                     let ran = self.run(&reached, &limits, &mut output);

@@ -6,14 +6,18 @@ use journal::Point;
 use uuid::Uuid;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::cold::Shelf;
 use crate::doctor::Chart;
 use crate::doctor::finding::{Finding, within};
 use crate::doctor::reading::Reading;
-use crate::graph::{self, Extent};
+use crate::graph::{self, Extent, UnusableCheckpoint};
 use crate::reach::is_out_of_reach;
+use crate::snapshot::Snapshot;
+use crate::tables;
 
 const PART: &str = "checkpoints";
 const PASSED_OVER: &str = "opening passes over it, to an older one or the log alone";
+const NOT_OPENED: &str = "the graph does not open";
 const DROP: &str = "`trellis repair` takes it away; the next fold makes a new one";
 
 /// A checkpoint whose file and tables are whole.
@@ -81,8 +85,18 @@ fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
         lsn: journal::Lsn(checkpoint.lsn),
         digest,
     };
-    match graph::load(&chart.store, checkpoint.graph, &name(&path), Extent::Whole) {
-        Ok(_) => Some(Candidate {
+    let tried = chart.load(checkpoint.graph, &name(&path));
+    let tried = tried.and_then(|(_, snapshot)| {
+        let layouts = snapshot.tables().map(|rows| &rows.layout);
+        for layout in layouts {
+            if let Some(version) = checkpoint.tables.get(&layout.type_id.0) {
+                tables::check(&chart.store, version, layout)?;
+            }
+        }
+        Ok(())
+    });
+    match tried {
+        Ok(()) => Some(Candidate {
             path,
             checkpoint,
             point,
@@ -155,12 +169,12 @@ fn belongs(
     let proven = logged == Some(point.digest);
     let own = identity == Some(checkpoint.graph);
     if !own && proven {
-        chart.mistaken_identity(identity, checkpoint.graph, file);
+        chart.mistaken_identity(identity, checkpoint.graph, &file.display().to_string());
         return true;
     }
     if !own && identity.is_some() {
         let what = format!("it belongs to another graph, {}", checkpoint.graph);
-        chart.unusable(&candidate.path, &what);
+        chart.to_drop(&candidate.path, &what, NOT_OPENED);
         return false;
     }
     if logged.is_some() && !proven {
@@ -184,23 +198,40 @@ fn belongs(
 }
 
 impl Chart {
+    /// A checkpoint with its state, of whose tables no more is read than cannot do without: they may be
+    /// more than memory. Nobody collects them but a writer at work, and then they are said to be missing.
+    pub(super) fn load(
+        &self,
+        graph: Uuid,
+        name: &str,
+    ) -> Result<(Checkpoint, Snapshot), UnusableCheckpoint> {
+        let shelf = Shelf::new(&self.store, None);
+        let extent = Extent {
+            shelf: &shelf,
+            resident_rows: 0,
+            lasting: true,
+        };
+        graph::load(&self.store, graph, name, extent)
+    }
+
     /// A checkpoint that is not whole, or another graph's, or does not fit the log.
     pub(super) fn unusable(&mut self, path: &Path, what: &str) {
+        self.to_drop(path, what, PASSED_OVER);
+    }
+
+    fn to_drop(&mut self, path: &Path, what: &str, means: &str) {
         let file = within(&self.folder, path);
         let finding = Finding::damage(PART, what).at(&file);
-        self.findings
-            .push(finding.means(PASSED_OVER).saved_by(DROP));
+        self.findings.push(finding.means(means).saved_by(DROP));
         self.treatment.drops.push((file, what.to_owned()));
     }
 
-    fn mistaken_identity(&mut self, said: Option<Uuid>, proven: Uuid, by: PathBuf) {
+    /// What is there is the graph `proven`, as `by` proves.
+    pub(super) fn mistaken_identity(&mut self, said: Option<Uuid>, proven: Uuid, by: &str) {
         if !self.mistaken {
             self.mistaken = true;
             let said = said.map_or("is missing".to_owned(), |said| format!("says {said}"));
-            let what = format!(
-                "it {said}, but the log is that of graph {proven}, as {} proves",
-                by.display()
-            );
+            let what = format!("it {said}, but the log is that of graph {proven}, as {by} proves");
             let rescue = format!(
                 "put the identity back by hand: {{\"format\":{},\"uuid\":\"{proven}\"}}",
                 graph::FORMAT
@@ -208,7 +239,7 @@ impl Chart {
             let finding = Finding::damage("graph.json", what).at("graph.json");
             self.findings.push(
                 finding
-                    .means("the data is whole; edges would show other identities than before")
+                    .means("the data is whole; the graph does not open")
                     .saved_by(rescue),
             );
             self.block("graph.json does not name this graph");

@@ -24,7 +24,7 @@ pub enum RepairError {
     #[error(transparent)]
     Examine(#[from] ExamineError),
     /// A process has the graph open for writing.
-    #[error("process {} on {} holds the graph for writing: stop it first; nothing was changed", holder.pid, holder.host)]
+    #[error("{holder} holds the graph for writing: stop it first; nothing was changed")]
     Locked {
         /// Who.
         holder: Holder,

@@ -52,9 +52,13 @@ pub(super) fn differences(log: &Snapshot, checkpoint: &Snapshot) -> Differences 
         ));
     }
     for rows in log.tables() {
-        match checkpoint.rows(rows.layout.type_id) {
-            Some(other) => compare(rows, other, &mut found),
-            None => found.push(format!("the checkpoint has no type {}", rows.layout.name)),
+        let name = &rows.layout.name;
+        // In memory as long as it is compared.
+        let whole = checkpoint.with_whole(rows.layout.type_id);
+        match whole.as_ref().map(|it| it.rows(rows.layout.type_id)) {
+            Ok(Some(other)) => compare(rows, other, &mut found),
+            Ok(None) => found.push(format!("the checkpoint has no type {name}")),
+            Err(error) => found.push(format!("{name} cannot be compared: {error}")),
         }
     }
     found

@@ -51,6 +51,11 @@ impl ByNodes {
         self.places.get(nodes).copied()
     }
 
+    /// Begins anew; gives how many there were.
+    pub(crate) fn forget(&mut self) -> usize {
+        std::mem::take(&mut self.places).len()
+    }
+
     pub(crate) fn remember(&mut self, nodes: Nodes, place: usize) {
         self.places.insert(nodes, place);
     }

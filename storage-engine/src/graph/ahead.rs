@@ -77,6 +77,8 @@ pub(super) struct Prepared {
     pub(super) counts: ChangeCounts,
     pub(super) next_ids: Vec<(TypeId, u64)>,
     pub(super) answer: Option<String>,
+    /// The state that it has come to: its columns are taken over with the changes.
+    pub(super) reached: Snapshot,
 }
 
 impl Ahead {
@@ -118,21 +120,22 @@ impl Ahead {
 
     fn prepare(
         &self,
-        on: &Snapshot,
+        base: u64,
         run: Uuid,
         finished: Finished,
         answer: Option<String>,
     ) -> Prepared {
         let mut depends_on = self.touched.clone();
-        depends_on.extend(implied(on.schema(), &finished));
+        depends_on.extend(implied(finished.snapshot.schema(), &finished));
         Prepared {
-            base: on.lsn(),
+            base,
             depends_on,
             run,
             changes: finished.changes,
             counts: finished.counts,
             next_ids: finished.next_ids,
             answer,
+            reached: finished.snapshot,
         }
     }
 }
@@ -206,21 +209,23 @@ impl Inner {
         if let Some(outcome) = job.foregone(&snapshot) {
             return Some(outcome);
         }
-        let run = Uuid::now_v7();
-        let transaction = Transaction::new(snapshot.as_ref().clone(), snapshot.lsn() + 1, run)
+        let (run, base, head) = (Uuid::now_v7(), snapshot.lsn(), snapshot.head().clone());
+        let transaction = Transaction::new(snapshot.as_ref().clone(), base + 1, run)
             .of_at_most(self.options.commit_bytes);
+        // Columns that the work does not need are not held while it runs.
+        drop(snapshot);
         match job.run(transaction) {
             // It changed nothing, or failed: so it would have when this snapshot was the newest,
             // which it was after the write had come in.
             Ran::Finished(finished, _) if finished.is_empty() => {
-                Some(Ok(Made::nothing(snapshot.head(), finished.counts)))
+                Some(Ok(Made::nothing(&head, finished.counts)))
             }
             Ran::Failed | Ran::OverBudget => {
-                Some(Ok(Made::nothing(snapshot.head(), ChangeCounts::default())))
+                Some(Ok(Made::nothing(&head, ChangeCounts::default())))
             }
             Ran::Finished(finished, answer) => {
                 let ahead = job.ahead.as_mut()?;
-                ahead.prepared = Some(ahead.prepare(&snapshot, run, finished, answer));
+                ahead.prepared = Some(ahead.prepare(base, run, finished, answer));
                 None
             }
         }
@@ -293,7 +298,7 @@ impl Drop for Running {
 }
 
 /// Runs `work`, which blocks, on another thread.
-pub(super) fn in_background(work: impl FnOnce() + Send + 'static) {
+pub(crate) fn in_background(work: impl FnOnce() + Send + 'static) {
     if let Ok(runtime) = Handle::try_current() {
         runtime.spawn_blocking(work);
         return;

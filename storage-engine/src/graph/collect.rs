@@ -367,7 +367,8 @@ impl Inner {
                 gone.retain(|file| {
                     let head = below == "_versions" && !file.name.starts_with(tables::DETACHED);
                     let in_use = needed.contains(&format!("{below}/{}", file.name));
-                    !in_use && !(head && version.is_some())
+                    let of_table = head && version.is_some();
+                    !in_use && !of_table
                 });
                 if !gone.is_empty() {
                     // After the listing: then nothing in it was put by one who has taken over.

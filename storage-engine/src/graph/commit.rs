@@ -26,6 +26,7 @@ use crate::bulk::Bulk;
 use crate::clock;
 use crate::graph::log::Log;
 use crate::graph::{Inner, Published};
+use crate::needed::Needed;
 use crate::record::{
     Body, ChangeCounts, Changes, CommitId, Encoding, Header, Idempotency, Record, SideFile,
 };
@@ -184,14 +185,14 @@ impl Inner {
         if committed.is_err() && writer.log.last_lsn().0 != published.log_lsn {
             // Only opening it again tells what the log has. Nothing is built on a guess.
             tracing::error!(store = %self.store, "a defect: the graph is closed");
-            self.lost.store(true, Ordering::Release);
+            self.lose();
             *open = None;
             return;
         }
         if writer.log.is_lost() {
             tracing::warn!(store = %self.store, "another process has taken over the log, or it \
                 cannot be told what it has: the graph has to be opened again");
-            self.lost.store(true, Ordering::Release);
+            self.lose();
             *open = None;
         }
     }
@@ -338,6 +339,7 @@ impl Inner {
         };
         let header = header(&group.working, (lsn, self.epoch), job, addition);
         let mut working = group.working.clone();
+        working.take_over_changed(&prepared.reached, &prepared.changes);
         if let Err(error) = working.replay(&header, &prepared.changes.rows) {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "a defect: changes that were made ahead do not fit");
@@ -401,8 +403,13 @@ impl Inner {
         })?;
         drop(syncing);
         self.log_bytes.fetch_add(appended.bytes, Ordering::Relaxed);
+        let mut snapshot = group.working.clone();
+        if !std::ptr::eq(&**self.published.load(), before) {
+            // Columns were evicted meanwhile.
+            snapshot.follow(&Needed::new());
+        }
         self.published.store(Arc::new(Published {
-            snapshot: Arc::new(group.working.clone()),
+            snapshot: Arc::new(snapshot),
             digest: appended.digest,
             log_lsn: appended.last.0,
             tail_bytes: before.tail_bytes + appended.bytes,

@@ -20,6 +20,7 @@ use crate::graph::status::Trouble;
 use crate::graph::{Graph, Inner, Published, collect};
 use crate::rows::Rows;
 use crate::snapshot::Snapshot;
+use crate::statistics::Statistics;
 use crate::tables::{self, Fold, TableError, TableVersion, Tables};
 
 /// Why a fold did not succeed. Nothing is lost: the log has everything, and the next fold tries
@@ -157,7 +158,7 @@ impl Inner {
         }
         self.compact_worst(&mut versions);
         self.store.sync_below("tables", &mut folding.synced)?;
-        let checkpoint = Checkpoint {
+        let mut checkpoint = Checkpoint {
             format: checkpoint::FORMAT,
             graph: snapshot.graph(),
             lsn: snapshot.lsn(),
@@ -170,6 +171,7 @@ impl Inner {
             next_ids,
             horizon: self.pins.horizon(),
             answers: snapshot.answers().kept(snapshot.head().time_micros),
+            statistics: Statistics::default(),
         };
         // Everything that can fail comes before the checkpoint counts: then the tables that it names
         // and the bases in memory are never of different positions.
@@ -181,6 +183,8 @@ impl Inner {
                 _ => Some(self.shelf.source(layout, version, before.map(|it| &**it))),
             }
         })?;
+        checkpoint.statistics = snapshot.statistics().renewed(snapshot, &prepared);
+        let prepared = prepared.with_statistics(checkpoint.statistics.clone());
         self.look()?;
         checkpoint.publish(&self.store)?;
         self.look()?;
@@ -222,7 +226,7 @@ impl Inner {
         let writer = writer.as_mut().ok_or(FoldError::Closed)?;
         let seen = writer.log.take_in(looked);
         if writer.log.is_lost() {
-            self.lost.store(true, Ordering::Release);
+            self.lose();
         }
         Ok(seen?)
     }

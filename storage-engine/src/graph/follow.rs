@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use journal::Lsn;
-use uuid::Uuid;
 
 use crate::checkpoint::{self, Checkpoint};
+use crate::cold::Shelf;
 use crate::files::FileError;
 use crate::graph::commit::unpoisoned;
 use crate::graph::log::{self, Tail};
@@ -20,7 +20,7 @@ use crate::graph::open::{Extent, OpenError, Replay, identity};
 use crate::graph::past::{Cache, Past};
 use crate::graph::recover::from_newest;
 use crate::graph::status::{self, Status};
-use crate::graph::{At, Options, PastError, PastLimits};
+use crate::graph::{At, Identity, Options, PastError, PastLimits};
 use crate::lease::Lease;
 use crate::lock::{self, Holder};
 use crate::reach::is_out_of_reach;
@@ -33,6 +33,13 @@ const ATTEMPTS: usize = 5;
 /// How often it is looked for what the writer has not said.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How often a graph is opened anew at most.
+const REST: Duration = Duration::from_secs(1);
+
+/// When a graph with columns on disk alone is opened anew at the latest, because a lease in an object store
+/// is over by itself, and what it is on is kept for its sake.
+const LEASED: Duration = Duration::from_secs(3_600);
+
 /// A graph that is read while another process may write it. Copies are handles on the same one.
 #[derive(Clone, Debug)]
 pub struct Follower {
@@ -42,7 +49,7 @@ pub struct Follower {
 #[derive(Debug)]
 struct Following {
     store: Store,
-    graph: Uuid,
+    identity: Identity,
     options: Options,
     state: Mutex<State>,
     past: Mutex<Cache>,
@@ -60,6 +67,12 @@ struct State {
     looked: Instant,
     /// When that was begun and nothing could be reached, and why.
     failed: Option<(Instant, String)>,
+    /// Where its columns are that are not in memory.
+    shelf: Arc<Shelf>,
+    /// When it was opened.
+    opened: Instant,
+    /// When it was last considered to open it anew.
+    considered: Instant,
 }
 
 impl Follower {
@@ -69,11 +82,11 @@ impl Follower {
     /// [`OpenError`] says what is wrong and where.
     pub fn open(store: impl Into<Store>, options: Options) -> Result<Self, OpenError> {
         let store = store.into();
-        let graph = identity(&store)?.uuid;
-        let state = begin(&store, graph, &options)?;
+        let identity = identity(&store)?;
+        let state = begin(&store, &identity, &options)?;
         let inner = Following {
             store,
-            graph,
+            identity,
             options,
             state: Mutex::new(state),
             past: Mutex::default(),
@@ -121,6 +134,18 @@ impl Follower {
             },
             read => read,
         }
+    }
+
+    /// Gets rid of columns as [`Graph::evict`](crate::Graph::evict) does, and says of how many bytes.
+    pub fn evict(&self, bytes: u64) -> u64 {
+        let mut state = unpoisoned(&self.inner.state);
+        let Some((cooled, freed)) = state.snapshot.cooled(bytes) else {
+            return 0;
+        };
+        cooled.lead();
+        state.replay.snapshot = Some(cooled.clone());
+        state.snapshot = Arc::new(cooled);
+        freed
     }
 
     /// What it takes in memory, about.
@@ -171,6 +196,8 @@ impl Following {
             // What was collected before the lease was seen is gone.
             horizon: self.first()?.max(unpoisoned(&self.state).replay.horizon),
             limits,
+            options: &self.options,
+            shelf: None,
         };
         past.read(at, newest, &self.past)
     }
@@ -178,6 +205,7 @@ impl Following {
     fn snapshot(&self) -> Result<Arc<Snapshot>, OpenError> {
         let called = Instant::now();
         let mut state = unpoisoned(&self.state);
+        self.refresh(&mut state)?;
         let said = self.store.folder().and_then(lock::published);
         if !state.is_behind(&self.store, said, called) {
             return Ok(state.snapshot.clone());
@@ -201,13 +229,28 @@ impl Following {
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::info!(store = %self.store, error, "a followed graph is opened anew");
-                *state = begin(&self.store, self.graph, &self.options)?;
+                *state = begin(&self.store, &self.identity, &self.options)?;
             }
         }
-        if state.snapshot.changed_rows() >= self.options.fold_rows {
+        if state.snapshot.changed_rows() >= self.options.fold_rows && state.shelf.is_empty() {
             state.refold()?;
         }
         Ok(state.snapshot.clone())
+    }
+
+    /// Opens the graph anew when its tables have become old.
+    fn refresh(&self, state: &mut State) -> Result<(), OpenError> {
+        if state.considered.elapsed() < REST || state.shelf.is_empty() {
+            return Ok(());
+        }
+        state.considered = Instant::now();
+        let long = state.snapshot.changed_rows() >= self.options.fold_rows;
+        let known = state.checkpoint.as_ref().map_or(0, |known| known.lsn);
+        let outdated = long && newest_lsn(&self.store)? > known;
+        if outdated || state.opened.elapsed() >= LEASED || state.shelf.is_broken() {
+            *state = begin(&self.store, &self.identity, &self.options)?;
+        }
+        Ok(())
     }
 }
 
@@ -252,7 +295,7 @@ impl State {
 }
 
 /// Opens the newest state, under a lease on its checkpoint.
-fn begin(store: &Store, graph: Uuid, options: &Options) -> Result<State, OpenError> {
+fn begin(store: &Store, identity: &Identity, options: &Options) -> Result<State, OpenError> {
     let mut last = OpenError::Unfinished;
     for _ in 0..ATTEMPTS {
         let newest = newest_lsn(store)?;
@@ -261,9 +304,7 @@ fn begin(store: &Store, graph: Uuid, options: &Options) -> Result<State, OpenErr
         if newest_lsn(store)? != newest {
             continue;
         }
-        let begun = begin_leased(store, graph, options);
-        drop(lease);
-        match begun {
+        match begin_leased(store, identity, options, lease) {
             Ok(state) => return Ok(state),
             Err(error) if error.is_passing() => return Err(error),
             Err(error) => last = error,
@@ -285,19 +326,34 @@ fn newest_checkpoint(store: &Store) -> Option<Arc<Checkpoint>> {
 }
 
 /// As opening for writing does, without repairing anything.
-fn begin_leased(store: &Store, graph: Uuid, options: &Options) -> Result<State, OpenError> {
+fn begin_leased(
+    store: &Store,
+    identity: &Identity,
+    options: &Options,
+    lease: Option<Lease>,
+) -> Result<State, OpenError> {
     let looked = Instant::now();
+    // Without a lease nothing can be read later.
+    let resident_rows = lease.as_ref().map_or(u64::MAX, |_| options.resident_rows);
+    let shelf = Shelf::leased(store, options.memory.clone(), lease);
+    let extent = Extent {
+        shelf: &shelf,
+        resident_rows,
+        lasting: false,
+    };
     let names = checkpoint::names(store)?;
     let said = store.folder().and_then(lock::published).unwrap_or(0);
-    let (tail, base, mut replay) =
-        from_newest(store, graph, &names, Extent::Whole, |base, replay| {
-            let mut tail = Tail::after(store, base.point(), options.lease)?;
-            tail.follow(Lsn(said), &mut |entry| {
-                replay.visit(entry).map_err(Into::into)
-            })?;
-            Ok(tail)
+    let (tail, base, mut replay) = from_newest(store, identity, &names, extent, |base, replay| {
+        let mut tail = Tail::after(store, base.point(), options.lease)?;
+        tail.follow(Lsn(said), &mut |entry| {
+            replay.visit(entry).map_err(Into::into)
         })?;
+        Ok(tail)
+    })?;
     replay.forget_side_files();
+    if shelf.is_empty() {
+        shelf.release();
+    }
     let snapshot = replay.snapshot.clone().ok_or(OpenError::Unfinished)?;
     Ok(State {
         tail,
@@ -306,5 +362,8 @@ fn begin_leased(store: &Store, graph: Uuid, options: &Options) -> Result<State, 
         checkpoint: base.checkpoint.map(Arc::new),
         looked,
         failed: None,
+        shelf,
+        opened: Instant::now(),
+        considered: Instant::now(),
     })
 }

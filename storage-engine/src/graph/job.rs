@@ -65,6 +65,10 @@ impl Made {
 pub(super) type Outcome = Result<Made, Failure>;
 
 /// How its work went.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and it is taken apart at once"
+)]
 pub(super) enum Ran {
     /// Its changes, and what is kept of its answer.
     Finished(Finished, Option<String>),

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use crate::aside;
 use crate::graph::commit::unpoisoned;
 use crate::graph::{CommitError, Graph, IdempotencyKey, Work, WriteRequest, Written};
-use crate::load::{self, Batch, Content, LoadError, Loaded, NotReady, Ready, Taken};
-use crate::transaction::Transaction;
+use crate::load::{self, Batch, Content, LoadError, Loaded, Mode, NotReady, Ready, Rows, Taken};
+use crate::needed::Needed;
+use crate::snapshot::Snapshot;
+use crate::transaction::{Transaction, WriteError};
 
 /// How often a load is made ready beside the writers. When others were faster each time, it is done
 /// once more in its turn, and they wait.
@@ -27,12 +29,7 @@ impl Graph {
         let mode = batch.mode();
         match batch.take() {
             None => Err(CommitError::Panicked),
-            Some(Content::Rows(rows)) => {
-                let work = move |transaction: &mut Transaction| {
-                    load::apply(&rows, mode, transaction).map_err(LoadError::from)
-                };
-                self.submit_once(request, key, Work::inside(work)).await
-            }
+            Some(Content::Rows(rows)) => self.put_rows(request, key, rows, mode).await,
             Some(Content::Columns(gathered, context)) => {
                 let store = self.inner.store.clone();
                 match beside(move || Ready::new(context, *gathered, &store)).await {
@@ -46,6 +43,41 @@ impl Graph {
                 }
             }
         }
+    }
+
+    /// Puts records one by one. What that needs in memory is read beside the writers, and held here until
+    /// it is done.
+    async fn put_rows(
+        &self,
+        request: WriteRequest,
+        key: Option<IdempotencyKey>,
+        rows: Rows,
+        mode: Mode,
+    ) -> Result<Written<Loaded>, CommitError<LoadError>> {
+        let rows = Arc::new(rows);
+        for attempt in 1.. {
+            let newest = self.snapshot();
+            let needed = load::needed(&rows, mode, &newest);
+            let held = match newest.has(&needed) {
+                true => newest,
+                false => having(newest, needed.clone()).await?,
+            };
+            let in_turn = attempt >= ATTEMPTS;
+            let rows = rows.clone();
+            let work = move |transaction: &mut Transaction| {
+                if !in_turn && !transaction.has(&held, &needed) {
+                    return Err(OUTRUN);
+                }
+                load::apply(&rows, mode, transaction).map_err(LoadError::from)
+            };
+            let work = Work::inside(work);
+            let written = self.submit_once(request.clone(), key.clone(), work).await;
+            match written {
+                Err(CommitError::Work(LoadError { outrun: true, .. })) => {}
+                written => return written,
+            }
+        }
+        Err(CommitError::Panicked)
     }
 
     async fn take_in(
@@ -103,6 +135,20 @@ fn again(ready: Ready, transaction: &mut Transaction) -> Result<Loaded, LoadErro
         Taken::Wrong(lines) => Err(lines.into()),
         Taken::Outrun(_) => Err(wrong("its ids are taken".to_owned())),
     }
+}
+
+/// A snapshot with some columns in memory, which are read on a thread that gives way.
+async fn having(
+    newest: Arc<Snapshot>,
+    needed: Needed,
+) -> Result<Arc<Snapshot>, CommitError<LoadError>> {
+    let reading = aside::run(move || {
+        let mut own = newest.as_ref().clone().apart();
+        drop(newest);
+        own.have(&needed).map(|()| Arc::new(own))
+    });
+    let read = reading.await.map_err(|_| CommitError::Panicked)?;
+    read.map_err(|error| CommitError::Write(WriteError::Column(error)))
 }
 
 /// Makes a load ready on a thread that gives way.

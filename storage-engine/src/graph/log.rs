@@ -24,6 +24,10 @@ const CLAIMS: usize = 3;
 
 /// What makes this process the writer of a graph.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, while a graph is opened"
+)]
 pub(super) enum Right {
     /// The lock on its folder.
     Lock(WriterLock),
@@ -54,6 +58,10 @@ pub(super) struct Log {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one a graph, mostly the large one"
+)]
 enum Form {
     Folder(Journal, WriterLock),
     Objects(Box<ObjectJournal>, Held),

@@ -38,20 +38,22 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub(crate) use ahead::in_background;
 pub use collect::{CollectError, Collected};
 pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;
 pub use follow::Follower;
 pub use open::OpenError;
-#[cfg(test)]
-pub(crate) use open::UnusableCheckpoint;
-pub(crate) use open::{Effects, EntryError, Extent, Replay, decode, effects, identity, load};
+pub(crate) use open::{
+    Effects, EntryError, Extent, Replay, UnusableCheckpoint, decode, effects, identity, load,
+};
 pub use past::{At, PastError, PastLimits};
 pub use status::{CheckpointStatus, LogStatus, PinStatus, Status, TableStatus, Trouble};
 pub use write::{Answer, CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
+use crate::account::Account;
 use crate::chunk::CHUNK_ROWS;
-use crate::cold::{MemoryBudget, Shelf};
+use crate::cold::Shelf;
 use crate::snapshot::{Memory, Snapshot};
 use crate::store::Store;
 use crate::store::claim::Claim;
@@ -77,6 +79,16 @@ const RESIDENT_ROWS: u64 = CHUNK_ROWS as u64;
 pub(crate) struct Identity {
     pub(crate) format: u32,
     pub(crate) uuid: Uuid,
+    /// The first commit has the uuid as its run: the log of another graph is told by it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) in_log: bool,
+}
+
+impl Identity {
+    /// The run that the graph's first commit must have; `None` when it can have any.
+    pub(crate) fn first_run(&self) -> Option<Uuid> {
+        self.in_log.then_some(self.uuid)
+    }
 }
 
 /// How a graph is kept.
@@ -110,8 +122,8 @@ pub struct Options {
     /// Of a table of more rows than this, properties are read when they are needed first, not when the
     /// graph is opened.
     pub resident_rows: u64,
-    /// What this graph and others may hold in memory; `None` for any amount.
-    pub memory: Option<Arc<MemoryBudget>>,
+    /// What this graph and others hold in memory; `None` for any amount.
+    pub memory: Option<Arc<Account>>,
 }
 
 impl Default for Options {
@@ -172,6 +184,20 @@ struct Inner {
     lost: AtomicBool,
 }
 
+impl Inner {
+    /// It has to be opened again before anything can be written.
+    fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+        self.keep_tables();
+    }
+
+    /// Keeps the tables for those who still read them, before another process collects what it does not
+    /// need.
+    fn keep_tables(&self) {
+        self.shelf.keep(self.folded_lsn.load(Ordering::Relaxed));
+    }
+}
+
 /// A durable state of the graph.
 #[derive(Debug)]
 struct Published {
@@ -221,6 +247,7 @@ impl Graph {
             });
             let before = self.inner.published.compare_and_swap(&now, cooled);
             if Arc::ptr_eq(&before, &now) {
+                self.inner.published.load().snapshot.lead();
                 return freed;
             }
         }
@@ -267,7 +294,7 @@ impl Graph {
         };
         let held = claim.regain(confirm);
         if let Err(OpenError::Locked { .. }) = held {
-            self.inner.lost.store(true, Ordering::Release);
+            self.inner.lose();
         }
         held
     }

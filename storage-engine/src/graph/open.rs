@@ -40,7 +40,7 @@ use crate::tables::{self, TableError};
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open for writing.
-    #[error("process {} on {} holds the graph for writing", holder.pid, holder.host)]
+    #[error("{holder} holds the graph for writing")]
     Locked {
         /// Who, and since when.
         holder: Holder,
@@ -59,6 +59,18 @@ pub enum OpenError {
     Format {
         /// The format in `graph.json`.
         found: u32,
+    },
+    /// The folder holds what belongs to another graph.
+    #[error(
+        "graph.json says that this is graph {says}, but {} belongs to graph {of}", place.display()
+    )]
+    Foreign {
+        /// What `graph.json` says.
+        says: Uuid,
+        /// What says otherwise.
+        place: PathBuf,
+        /// Whose that is.
+        of: Uuid,
     },
     /// The place cannot be reached.
     #[error(transparent)]
@@ -131,6 +143,8 @@ pub(crate) enum EntryError {
     OutOfOrder(u64),
     #[error("the first entry does not give the graph a schema")]
     NoSchema,
+    #[error("graph.json says that this is graph {says}, but the log is that of graph {of}")]
+    Foreign { says: Uuid, of: Uuid },
     #[error("its rows cannot be taken in")]
     Columns(#[source] ColumnsError),
     #[error("a change of schema cannot be replayed by this version of Trellis")]
@@ -146,8 +160,8 @@ pub(crate) enum UnusableCheckpoint {
     Table(#[from] TableError),
     #[error("its tables do not fit its schema")]
     Columns(#[from] arrow_schema::ArrowError),
-    #[error("it belongs to another graph")]
-    Foreign,
+    #[error("it belongs to another graph, {0}")]
+    Foreign(Uuid),
     #[error("its format {0} is not known")]
     Format(u32),
 }
@@ -181,7 +195,7 @@ impl Graph {
             recovery,
             replay,
             shelf,
-        } = recover::recover(store, identity.uuid, options, right)?;
+        } = recover::recover(store, identity, options, right)?;
         if let Some(torn) = &recovery.torn {
             tracing::warn!(%store, ?torn, "an unfinished write was cut off the log");
         }
@@ -189,7 +203,7 @@ impl Graph {
         let replayed = base.point().lsn;
         remove_leftovers(store, replayed, recovery.last, &replay.side_files);
         let published = Published {
-            snapshot: Arc::new(snapshot.on_shelf(&shelf)),
+            snapshot: Arc::new(snapshot),
             digest: replay.digest,
             log_lsn: recovery.last.0,
             tail_bytes: recovery.bytes,
@@ -246,11 +260,14 @@ pub(crate) fn identity(store: &Store) -> Result<Identity, OpenError> {
 
 /// How much of a checkpoint's tables is read at once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Extent<'a> {
-    /// Whole.
-    Whole,
-    /// Tables of more than so many rows without what is not always in memory.
-    Sparing(&'a Arc<Shelf>, u64),
+pub(crate) struct Extent<'a> {
+    /// Where the rest is read from.
+    pub(crate) shelf: &'a Arc<Shelf>,
+    /// Tables of more than so many rows are read without what is not always in memory.
+    pub(crate) resident_rows: u64,
+    /// Also what is read of the others may leave memory, for its tables stay as long as somebody reads
+    /// them.
+    pub(crate) lasting: bool,
 }
 
 /// A checkpoint, and the state that it stands for.
@@ -265,7 +282,7 @@ pub(crate) fn load(
         return Err(UnusableCheckpoint::Format(checkpoint.format));
     }
     if checkpoint.graph != graph {
-        return Err(UnusableCheckpoint::Foreign);
+        return Err(UnusableCheckpoint::Foreign(checkpoint.graph));
     }
     let schema = Arc::new(checkpoint.schema.clone());
     let (nodes, edges) = Layout::of_schema(&schema);
@@ -273,17 +290,13 @@ pub(crate) fn load(
     for layout in nodes.iter().chain(&edges) {
         let base = match checkpoint.tables.get(&layout.type_id.0) {
             Some(version) => {
-                let (source, properties) = match extent {
-                    Extent::Whole => (None, Properties::All),
-                    Extent::Sparing(shelf, rows) => (
-                        Some(shelf.source(layout, version, None)),
-                        match version.rows > rows {
-                            true => Properties::Fixed,
-                            false => Properties::All,
-                        },
-                    ),
-                };
-                let columns = layout.columns(properties);
+                let sparing = version.rows > extent.resident_rows;
+                let source =
+                    (sparing || extent.lasting).then(|| extent.shelf.source(layout, version, None));
+                let columns = layout.columns(match sparing {
+                    true => Properties::Fixed,
+                    false => Properties::All,
+                });
                 let batches = tables::read(store, version, &columns)?;
                 Base::of_batches(layout, &batches, source)?
             }
@@ -294,11 +307,8 @@ pub(crate) fn load(
     }
     let head = checkpoint.head.clone();
     let snapshot = Snapshot::at_checkpoint(graph, schema, head, checkpoint.lsn, &bases)
-        .with_answers(Answers::of(&checkpoint.answers));
-    let snapshot = match extent {
-        Extent::Whole => snapshot,
-        Extent::Sparing(shelf, _) => snapshot.on_shelf(shelf),
-    };
+        .with_answers(Answers::of(&checkpoint.answers))
+        .with_statistics(checkpoint.statistics.clone());
     Ok((checkpoint, snapshot))
 }
 
@@ -307,6 +317,8 @@ pub(crate) fn load(
 pub(crate) struct Replay {
     store: Store,
     graph: Uuid,
+    /// The run that the first commit must have, if that is known.
+    first_run: Option<Uuid>,
     pub(crate) snapshot: Option<Snapshot>,
     /// Names of the side files that were met.
     side_files: HashSet<String>,
@@ -321,10 +333,19 @@ impl Replay {
         Self {
             store: store.clone(),
             graph,
+            first_run: None,
             snapshot,
             side_files: HashSet::new(),
             digest: journal::Digest::ZERO,
             horizon: 0,
+        }
+    }
+
+    /// The same, which refuses a log whose first commit is not that of the graph.
+    pub(crate) fn of(self, identity: &Identity) -> Self {
+        Self {
+            first_run: identity.first_run(),
+            ..self
         }
     }
 
@@ -352,6 +373,10 @@ impl Replay {
     pub(crate) fn apply(&mut self, header: &Header, effects: &Effects) -> Result<(), EntryError> {
         match (&mut self.snapshot, effects) {
             (None, Effects::Changes(changes)) => {
+                if let Some(says) = self.first_run.filter(|says| *says != header.run) {
+                    let of = header.run;
+                    return Err(EntryError::Foreign { says, of });
+                }
                 self.snapshot = Some(first(self.graph, header, changes)?);
             }
             (None, Effects::Columns(_)) => return Err(EntryError::NoSchema),

@@ -18,11 +18,11 @@ use journal::SegmentSummary;
 use uuid::Uuid;
 
 use crate::checkpoint;
-use crate::cold::ColumnError;
+use crate::cold::{ColumnError, Shelf};
 use crate::executor::Limits;
 use crate::graph::commit::unpoisoned;
 use crate::graph::open::{Effects, EntryError, Extent, OpenError, Replay, effects, load};
-use crate::graph::{Graph, Inner, log};
+use crate::graph::{Graph, Inner, Options, log};
 use crate::lease::Lease;
 use crate::reach::is_out_of_reach;
 use crate::record::{
@@ -196,6 +196,8 @@ impl Inner {
             store: &self.store,
             horizon: pin.horizon,
             limits,
+            options: &self.options,
+            shelf: Some(&self.shelf),
         };
         past.read(at, newest, &self.past)
     }
@@ -207,6 +209,10 @@ pub(super) struct Past<'a> {
     /// The first entry that is kept while this is there.
     pub(super) horizon: u64,
     pub(super) limits: &'a PastLimits,
+    pub(super) options: &'a Options,
+    /// Where tables are read from that nobody collects while they are read; `None` where another process
+    /// collects, which a lease keeps from it.
+    pub(super) shelf: Option<&'a Arc<Shelf>>,
 }
 
 impl Past<'_> {
@@ -379,6 +385,7 @@ impl Past<'_> {
         lsn: u64,
         head: &CommitInfo,
     ) -> Result<(Snapshot, usize), PastError> {
+        let base = &base.clone().apart();
         let mark = base.mark();
         let mut undoing = Undoing::from(base);
         let segments = self.segments()?;
@@ -465,11 +472,22 @@ impl Past<'_> {
         let unfit = |error: EntryError| PastError::Unfit(error.into());
         let from = self.checkpoint_before(lsn)?;
         let lease = Lease::take(self.store, from.as_ref().map_or(0, |(at, _)| *at));
-        let _lease = lease.map_err(|it| PastError::Unfit(it.into()))?;
+        let lease = lease.map_err(|it| PastError::Unfit(it.into()))?;
+        let lasting = lease.is_some() || self.shelf.is_some();
+        // Given back at the end, or when nobody reads the tables any more, on whatever thread.
+        let leased = Shelf::leased(self.store, self.options.memory.clone(), lease);
+        let extent = Extent {
+            shelf: self.shelf.unwrap_or(&leased),
+            resident_rows: match lasting {
+                true => self.options.resident_rows,
+                false => u64::MAX,
+            },
+            lasting,
+        };
         let mut replay = Replay::from(self.store, like.graph(), None);
         let mut after = 0;
         if let Some((from, name)) = from {
-            match load(self.store, like.graph(), &name, Extent::Whole) {
+            match load(self.store, like.graph(), &name, extent) {
                 Ok((_, snapshot)) => {
                     replay = Replay::from(self.store, like.graph(), Some(snapshot));
                     after = from;
@@ -499,6 +517,9 @@ impl Past<'_> {
             replay.visit(entry).map_err(unfit)?;
             Ok(ControlFlow::Continue(()))
         })?;
+        if leased.is_empty() {
+            leased.release();
+        }
         Ok(replay.snapshot)
     }
 }

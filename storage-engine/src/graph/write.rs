@@ -454,6 +454,9 @@ impl Graph {
         let folding = unpoisoned(&self.inner.folding);
         let writer = unpoisoned(&self.inner.writer).take();
         drop(folding);
+        if writer.is_some() && Arc::strong_count(&self.inner) > 1 {
+            self.inner.keep_tables();
+        }
         writer.map_or(Ok(()), |writer| writer.log.close())
     }
 }

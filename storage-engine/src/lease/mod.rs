@@ -6,6 +6,7 @@ mod object;
 use serde::{Deserialize, Serialize};
 
 use crate::files::FileError;
+use crate::graph::in_background;
 use crate::lock;
 use crate::store::Store;
 
@@ -41,11 +42,10 @@ impl Claim {
 /// A lease, given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    _held: Held,
+    held: Held,
 }
 
 #[derive(Debug)]
-#[expect(dead_code, reason = "each is held for what dropping it does")]
 enum Held {
     File(file::Lease),
     Object(object::Lease),
@@ -59,7 +59,15 @@ impl Lease {
             None => file::Lease::take(&store.place(""), lsn)?.map(Held::File),
             Some(bucket) => object::Lease::take(bucket, lsn)?.map(Held::Object),
         };
-        Ok(held.map(|held| Self { _held: held }))
+        Ok(held.map(|held| Self { held }))
+    }
+
+    /// Gives it back, on another thread where that blocks.
+    pub(crate) fn give_back(self) {
+        match self.held {
+            Held::File(lease) => drop(lease),
+            Held::Object(lease) => in_background(move || drop(lease)),
+        }
     }
 }
 

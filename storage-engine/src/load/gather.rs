@@ -232,7 +232,8 @@ impl<'a> Gatherer<'a> {
 
     fn resolve(&mut self) {
         let nodes = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
-        let mut found: BTreeMap<(usize, usize), Vec<(usize, usize, u64)>> = BTreeMap::new();
+        type Places = Vec<(usize, usize, u64)>;
+        let mut found: BTreeMap<(usize, usize), Places> = BTreeMap::new();
         let mut told = Vec::new();
         for pending in std::mem::take(&mut self.pending) {
             let shape = self.context.shape(pending.slot);

@@ -44,6 +44,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use language::schema::{PropertyId, Schema, TypeId};
 use language::value::Value;
 
+use crate::needed::Needed;
+use crate::rows::Rows as Table;
+use crate::snapshot::Snapshot;
 use context::Context;
 use gather::Gathered;
 use record::Record;
@@ -57,6 +60,22 @@ pub const MAX_ERRORS: usize = 100;
 
 /// The longest line, in bytes.
 pub const MAX_LINE: u64 = 64 << 20;
+
+/// The columns that are needed to put records row by row: rows that are there are changed as a whole.
+pub(crate) fn needed(rows: &Rows, mode: Mode, snapshot: &Snapshot) -> Needed {
+    let nodes = rows.nodes.iter().map(|node| node.type_id);
+    let edges = rows.edges.iter().map(|edge| edge.type_id);
+    let types: BTreeSet<TypeId> = match mode {
+        Mode::Append => return Needed::new(),
+        Mode::Merge => nodes.chain(edges).collect(),
+        Mode::Overwrite => snapshot.tables().map(|it| it.layout.type_id).collect(),
+    };
+    let tables = types.into_iter().filter_map(|it| snapshot.rows(it));
+    let positions = |rows: &Table| (0..rows.layout.properties.len()).collect();
+    tables
+        .map(|rows| (rows.layout.type_id, positions(rows)))
+        .collect()
+}
 
 /// What to do with what is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,7 +355,7 @@ impl From<Vec<LineError>> for LoadError {
 pub fn parse(
     mut input: Input,
     source: &Source,
-    snapshot: &Arc<crate::Snapshot>,
+    snapshot: &Arc<Snapshot>,
 ) -> Result<Batch, Vec<LineError>> {
     let mode = source.mode;
     if source.format != Format::Ndjson {
@@ -369,7 +388,7 @@ pub fn parse(
 fn parse_columns(
     input: Input,
     source: &Source,
-    snapshot: &Arc<crate::Snapshot>,
+    snapshot: &Arc<Snapshot>,
 ) -> Result<Batch, Vec<LineError>> {
     let mode = source.mode;
     let wrong = |message| vec![LineError { line: 0, message }];

@@ -2,7 +2,6 @@
 //!
 //! So much is under way at a time and no more, so that memory does not grow with the input.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -24,7 +23,7 @@ pub(super) fn run<B: Send, R: Send>(
     let threads = threads.min(MAX_THREADS);
     let ahead = threads * AHEAD;
     let (to_workers, blocks_in) = sync_channel::<(usize, B)>(threads);
-    let (to_taker, done) = sync_channel::<(usize, Result<R, Box<dyn Any + Send>>)>(ahead);
+    let (to_taker, done) = sync_channel::<(usize, std::thread::Result<R>)>(ahead);
     // Taken by the reader for each block, given back when the block has been taken in.
     let (take_leave, give_leave) = sync_channel::<()>(ahead);
     let blocks_in = Mutex::new(blocks_in);
@@ -75,7 +74,7 @@ fn read<B>(
 fn make<B, R>(
     blocks: &Mutex<Receiver<(usize, B)>>,
     work: &impl Fn(B) -> R,
-    to_taker: &SyncSender<(usize, Result<R, Box<dyn Any + Send>>)>,
+    to_taker: &SyncSender<(usize, std::thread::Result<R>)>,
 ) {
     loop {
         let received = blocks.lock().unwrap_or_else(PoisonError::into_inner).recv();

@@ -18,6 +18,10 @@ pub struct Memory {
     pub answers: usize,
     /// How many columns are not, or not all, in memory: each a property of a type.
     pub cold_columns: usize,
+    /// Bytes of the columns that can leave memory, because a table has them.
+    pub loose: usize,
+    /// How many of those are [reserved](crate::Account::reserved) in the account of all graphs.
+    pub reserved: usize,
 }
 
 impl Memory {
@@ -37,6 +41,11 @@ impl Snapshot {
     /// About how much memory it takes. Costs as much as it has pieces of columns, not rows.
     #[must_use]
     pub fn memory(&self) -> Memory {
+        let loose = self
+            .tables()
+            .map(|rows| rows.base.loose_bytes(&rows.layout));
+        let (loose, reserved) = loose.fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+        let number = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let nodes = self.nodes.iter();
         let edges = self.edges.iter();
         Memory {
@@ -48,6 +57,8 @@ impl Snapshot {
             changes: self.tables().map(Rows::changes_bytes).sum(),
             answers: self.answers.bytes(),
             cold_columns: self.tables().map(Rows::cold_columns).sum(),
+            loose: number(loose),
+            reserved: number(reserved),
         }
     }
 }

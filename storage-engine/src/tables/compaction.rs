@@ -178,7 +178,7 @@ mod tests {
     fn fragment(id: u64, rows: usize, deleted: usize) -> Fragment {
         let mut fragment = Fragment::new(id);
         fragment.physical_rows = Some(rows);
-        fragment.deletion_file = (deleted > 0).then(|| lance_table::format::DeletionFile {
+        fragment.deletion_file = (deleted > 0).then_some(lance_table::format::DeletionFile {
             read_version: 1,
             id: 1,
             file_type: lance_table::format::DeletionFileType::Bitmap,

@@ -1,9 +1,11 @@
 //! Columns on disk alone: answers are the same, memory is bounded, what cannot be read is an error.
 
+mod together;
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use language::cypher;
 use language::schema::Schema;
@@ -13,8 +15,8 @@ use tempfile::TempDir;
 use super::collect::frugal;
 use crate::executor::{self, ExecuteError, Limits, Parameters};
 use crate::{
-    ColumnError, CommitError, Graph, MemoryBudget, NewGraph, Options, Snapshot, Transaction,
-    WriteError, WriteRequest,
+    Account, ColumnError, CommitError, Graph, NewGraph, Options, Snapshot, Transaction, WriteError,
+    WriteRequest,
 };
 
 const SCHEMA: &str = "
@@ -43,6 +45,7 @@ fn text(column: &str, key: i64) -> String {
 struct Home {
     folder: TempDir,
     graph: Arc<Mutex<Option<Graph>>>,
+    account: Arc<Account>,
     options: Options,
 }
 
@@ -54,22 +57,16 @@ impl Home {
         let schema = Schema::parse(SCHEMA).expect("a valid schema");
         Graph::create(at.as_path(), NewGraph::new(schema, "test")).expect("created");
         let graph: Arc<Mutex<Option<Graph>>> = Arc::default();
-        let evicting = graph.clone();
-        let relieve = move || {
-            let graph = evicting.lock().expect("no panic").clone();
-            if let Some(graph) = graph {
-                let taken = graph.memory().total() as u64;
-                graph.evict(taken.saturating_sub(budget));
-            }
-        };
+        let account = account(budget, graph.clone());
         let home = Self {
             folder,
             graph,
             options: Options {
                 resident_rows: 0,
-                memory: Some(Arc::new(MemoryBudget::new(budget, relieve))),
+                memory: Some(account.clone()),
                 ..frugal()
             },
+            account,
         };
         home.reopen();
         let made = home.run(
@@ -146,17 +143,40 @@ impl Home {
     }
 
     fn rows(&self, statement: &str) -> Result<Vec<Vec<Value>>, ExecuteError> {
-        rows(&self.graph().snapshot(), statement)
+        rows(self.graph().snapshot(), statement)
     }
 
     /// One column of the documents, which must be what was put there.
     fn check(&self, column: &str) {
-        check(&self.graph().snapshot(), column);
+        check(self.graph().snapshot(), column);
     }
 }
 
-fn rows(snapshot: &Snapshot, statement: &str) -> Result<Vec<Vec<Value>>, ExecuteError> {
+/// An account of one graph, which it makes room for as the registry does for many.
+fn account(limit: u64, graph: Arc<Mutex<Option<Graph>>>) -> Arc<Account> {
+    Arc::new_cyclic(|account: &Weak<Account>| {
+        let account = account.clone();
+        Account::new(limit, move |wanted| {
+            let (graph, account) = (graph.lock().expect("no panic").clone(), account.upgrade());
+            let (Some(graph), Some(account)) = (graph, account) else {
+                return 0;
+            };
+            let measure = || {
+                let memory = graph.memory();
+                let fixed = memory.total() - memory.loose;
+                account.measured(fixed as u64, (memory.loose - memory.reserved) as u64);
+            };
+            measure();
+            let freed = graph.evict(account.excess(wanted));
+            measure();
+            freed
+        })
+    })
+}
+
+fn rows(snapshot: Arc<Snapshot>, statement: &str) -> Result<Vec<Vec<Value>>, ExecuteError> {
     let plan = cypher::compile(statement, snapshot.schema()).expect(statement);
+    let snapshot = &*snapshot.prepared(&plan)?;
     let mut rows = Vec::new();
     let mut sink = |row: &[Value]| {
         rows.push(row.to_vec());
@@ -167,7 +187,7 @@ fn rows(snapshot: &Snapshot, statement: &str) -> Result<Vec<Vec<Value>>, Execute
     Ok(rows)
 }
 
-fn check(snapshot: &Snapshot, column: &str) {
+fn check(snapshot: Arc<Snapshot>, column: &str) {
     let found = rows(
         snapshot,
         &format!("MATCH (d:Doc) WHERE d.key < 3000 RETURN d.key AS k, d.{column} AS v ORDER BY k"),
@@ -368,6 +388,44 @@ fn a_column_that_cannot_be_read_is_an_error_and_no_null() {
         Err(CommitError::Write(WriteError::Column(_)))
     ));
     assert_eq!(home.graph().snapshot().head().id, before);
+    // Neighbours that do not need it are answered and commit, whatever fails beside them.
+    let text = "MATCH (d:Doc) RETURN count(*) AS n";
+    let plan = cypher::compile(text, snapshot.schema()).expect(text);
+    let other = home.graph().snapshot();
+    let beside = other.prepared(&plan).expect("nothing is needed");
+    let key = doc.property("key").expect("declared").id;
+    let fails = snapshot.clone();
+    let made = home.write(move |transaction| {
+        assert_eq!(fails.node_property(seven, a), Value::Null);
+        transaction.set_node(seven, vec![(key, Value::Int(7))])?;
+        let small = transaction.snapshot().schema().clone();
+        let small = small.node_type_named("Small").expect("declared");
+        let property = |name: &str| small.property(name).expect("declared").id;
+        let values = vec![
+            (property("key"), Value::Int(500)),
+            (property("name"), "new".into()),
+        ];
+        transaction.create_node(small.id, values).map(drop)
+    });
+    assert!(
+        matches!(made, Err(CommitError::Write(WriteError::Column(_)))),
+        "it looked at the row itself"
+    );
+    let fails = snapshot.clone();
+    let mark = beside.mark();
+    let made = home.write(move |transaction| {
+        assert_eq!(fails.node_property(seven, a), Value::Null);
+        let small = transaction.snapshot().schema().clone();
+        let small = small.node_type_named("Small").expect("declared");
+        let property = |name: &str| small.property(name).expect("declared").id;
+        let values = vec![
+            (property("key"), Value::Int(500)),
+            (property("name"), "new".into()),
+        ];
+        transaction.create_node(small.id, values).map(drop)
+    });
+    made.expect("made");
+    assert!(beside.whole_since(mark).is_ok());
     drop(hidden);
     home.check("a");
     home.rows("MATCH (d:Doc {key: 7}) RETURN d").expect("read");
@@ -389,9 +447,9 @@ fn what_was_folded_and_collected_since_can_still_be_read() {
         home.graph().evict(u64::MAX);
         home.graph().collect().expect("collected");
     }
-    assert_eq!(rows(&old, sum).expect("read"), [[Value::Int(0)]]);
+    assert_eq!(rows(old.clone(), sum).expect("read"), [[Value::Int(0)]]);
     for column in TEXTS {
-        check(&old, column);
+        check(old.clone(), column);
     }
     assert_eq!(home.rows(sum).expect("read"), [[Value::Int(300)]]);
     let others = home.rows("MATCH (d:Doc {a: 'other'}) RETURN collect(d.key) AS keys");

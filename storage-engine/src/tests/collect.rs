@@ -136,7 +136,7 @@ fn the_disk_comes_back_to_its_baseline() {
     fixture.reopen_with(frugal());
     assert!(fixture.contents() == before);
     assert_eq!(sizes(&fixture.folder())["leases"], (0, 0));
-    let sound = crate::doctor::examine(&fixture.folder(), crate::doctor::Depth::Usual);
+    let sound = crate::doctor::examine(fixture.folder(), crate::doctor::Depth::Usual);
     let diagnosis = sound.expect("examined");
     assert!(diagnosis.sound, "{:#?}", diagnosis.findings);
 }
@@ -346,14 +346,14 @@ fn without_its_checkpoints_a_collected_graph_says_what_is_missing() {
     for path in crate::checkpoint::list(&fixture.folder().join("checkpoints")).expect("listed") {
         fs::remove_file(path).expect("removed");
     }
-    let error = Graph::open(&fixture.folder(), Options::default()).expect_err("not whole");
+    let error = Graph::open(fixture.folder(), Options::default()).expect_err("not whole");
     let crate::OpenError::Log(journal::Error::Collected { first, .. }) = &error else {
         panic!("{error:?}")
     };
     assert_eq!(first.0, begins);
-    let followed = Follower::open(&fixture.folder(), Options::default());
+    let followed = Follower::open(fixture.folder(), Options::default());
     assert!(followed.is_err());
-    let diagnosis = crate::doctor::examine(&fixture.folder(), crate::doctor::Depth::Usual);
+    let diagnosis = crate::doctor::examine(fixture.folder(), crate::doctor::Depth::Usual);
     let diagnosis = diagnosis.expect("examined");
     assert!(!diagnosis.sound);
     let told = diagnosis

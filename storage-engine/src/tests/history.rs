@@ -262,7 +262,7 @@ fn record(seed: u64) -> (Fixture, Vec<Event>) {
         ahead: 3,
         ..Options::default()
     };
-    fixture.graph = Some(Graph::open(&fixture.folder(), options).expect("opened"));
+    fixture.graph = Some(Graph::open(fixture.folder(), options).expect("opened"));
     let (a, b) = (String::new(), String::new());
     let calls = [
         Call::Create(a.clone()),

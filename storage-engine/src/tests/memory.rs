@@ -74,14 +74,14 @@ fn memory_child() {
     };
     let home = TempDir::new().expect("a temporary folder");
     let schema = Schema::parse(SCHEMA).expect("a valid schema");
-    Graph::create(&home.path().join("g"), NewGraph::new(schema, "test")).expect("created");
+    Graph::create(home.path().join("g"), NewGraph::new(schema, "test")).expect("created");
     let options = Options {
         // A fold has limits of its own.
         fold_rows: usize::MAX,
         fold_bytes: u64::MAX,
         ..Options::default()
     };
-    let graph = Graph::open(&home.path().join("g"), options).expect("opened");
+    let graph = Graph::open(home.path().join("g"), options).expect("opened");
     let lines = Lines {
         people: edges / 25,
         edges,

@@ -287,7 +287,7 @@ fn child() {
         ..AtSync::default()
     };
     let _watch = watch(&folder.join("g"), Arc::new(faults));
-    let graph = Graph::open(&folder.join("g"), Options::default()).expect("opened");
+    let graph = Graph::open(folder.join("g"), Options::default()).expect("opened");
     let schema = graph.snapshot().schema().clone();
     let mut acknowledged = fs::File::options()
         .create(true)
@@ -311,7 +311,7 @@ fn killed_between_the_log_and_the_answer() {
         let home = tempfile::TempDir::new().expect("a temporary folder");
         let folder = home.path();
         let schema = Schema::parse(SCHEMA).expect("a valid schema");
-        Graph::create(&folder.join("g"), NewGraph::new(schema.clone(), "test")).expect("created");
+        Graph::create(folder.join("g"), NewGraph::new(schema.clone(), "test")).expect("created");
         let mut process = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "tests::repeated::child", "--nocapture"])
             .env(FOLDER, folder)
@@ -332,7 +332,7 @@ fn killed_between_the_log_and_the_answer() {
 
 /// Sends every request again; says how many had been carried out without an answer.
 fn asked_again(folder: &Path, schema: &Schema, round: u64) -> usize {
-    let graph = Graph::open(&folder.join("g"), Options::default()).expect("opened");
+    let graph = Graph::open(folder.join("g"), Options::default()).expect("opened");
     let text = fs::read_to_string(folder.join("acknowledged")).unwrap_or_default();
     let acknowledged: Vec<_> = text.lines().collect();
     let mut untold = 0;

@@ -54,6 +54,10 @@ problems!(
     security(("bearer" = [])),
     extensions(("x-cedar-action" = json!("load"))),
 )]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each takes one part of a request"
+)]
 pub(in crate::http) async fn run(
     State(site): State<Site>,
     Caller(principal): Caller,

@@ -16,7 +16,6 @@ use crate::http::{Security, document, enveloped};
 
 #[tokio::test]
 async fn a_panic_is_a_problem_and_the_request_id_is_kept() {
-    #[expect(clippy::panic, reason = "that is what is tested")]
     async fn fails() -> StatusCode {
         panic!("a secret")
     }

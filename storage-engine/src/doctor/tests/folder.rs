@@ -8,7 +8,9 @@ use tempfile::TempDir;
 use super::Step::{Fold, Notes, Person, Reopen};
 use super::{Fixture, change, check, contents, files, masked, put, write};
 use crate::checkpoint::Checkpoint;
+use crate::doctor::finding::told;
 use crate::doctor::{Depth, RepairError, Severity, examine, repair};
+use crate::{Follower, Graph, Options};
 
 #[test]
 fn a_graph_with_commits_folds_and_side_files_is_sound() {
@@ -32,7 +34,7 @@ fn a_graph_with_commits_folds_and_side_files_is_sound() {
             .all(|it| it.severity == Severity::Ok),
         "{texts:#?}"
     );
-    let nothing = repair(&fixture.folder(), Depth::Deep).expect("nothing to do");
+    let nothing = repair(fixture.folder(), Depth::Deep).expect("nothing to do");
     assert!(nothing.before.is_empty() && nothing.copies.is_none());
 }
 
@@ -53,7 +55,7 @@ fn a_graph_that_is_open_is_examined_beside_its_writer() {
         "{lock}"
     );
     assert!(matches!(
-        repair(&fixture.folder(), Depth::Usual),
+        repair(fixture.folder(), Depth::Usual),
         Err(RepairError::Locked { .. })
     ));
     drop(graph);
@@ -116,7 +118,7 @@ fn a_foreign_checkpoint() {
     check(
         &fixture.examine(),
         &[
-            "damage   checkpoints/00000000000000000004.json: it belongs to another graph, <id>; opening passes over it, to an older one or the log alone; `trellis repair` takes it away; the next fold makes a new one",
+            "damage   checkpoints/00000000000000000004.json: it belongs to another graph, <id>; the graph does not open; `trellis repair` takes it away; the next fold makes a new one",
         ],
     );
     fixture.repair_to(3);
@@ -147,11 +149,11 @@ fn a_checkpoint_that_says_something_else_than_the_log() {
     new.tables = old.tables;
     fixture.forge(&new);
     assert!(
-        examine(&fixture.folder(), Depth::Usual)
+        examine(fixture.folder(), Depth::Usual)
             .expect("examined")
             .sound
     );
-    let deep = examine(&fixture.folder(), Depth::Deep).expect("examined");
+    let deep = examine(fixture.folder(), Depth::Deep).expect("examined");
     check(
         &deep,
         &[
@@ -176,18 +178,18 @@ fn a_table_that_rots() {
     assert_eq!(rotten, 1);
     // A table has no checksums of its own, so that only the log can tell.
     assert!(
-        examine(&fixture.folder(), Depth::Usual)
+        examine(fixture.folder(), Depth::Usual)
             .expect("examined")
             .sound
     );
-    let deep = examine(&fixture.folder(), Depth::Deep).expect("examined");
+    let deep = examine(fixture.folder(), Depth::Deep).expect("examined");
     check(
         &deep,
         &[
             "damage   state: the log and the newest checkpoint differ: row 2 of Person differs; the log is right, the checkpoint's tables are not; `trellis repair --deep` takes the checkpoints away: the graph opens from the log alone",
         ],
     );
-    let nothing = repair(&fixture.folder(), Depth::Usual).expect("examined");
+    let nothing = repair(fixture.folder(), Depth::Usual).expect("examined");
     assert!(nothing.before.is_empty());
     fixture.repair_to(4);
 }
@@ -230,7 +232,7 @@ fn a_missing_identity() {
         &fixture.examine(),
         &[
             "damage   graph.json: cannot read graph.json: No such file or directory (os error 2); the graph does not open; take it from a backup: it is one line, the format and the graph's uuid",
-            r#"damage   graph.json: it is missing, but the log is that of graph <id>, as checkpoints/00000000000000000002.json proves; the data is whole; edges would show other identities than before; put the identity back by hand: {"format":1,"uuid":"<id>"}"#,
+            r#"damage   graph.json: it is missing, but the log is that of graph <id>, as checkpoints/00000000000000000002.json proves; the data is whole; the graph does not open; put the identity back by hand: {"format":1,"uuid":"<id>"}"#,
         ],
     );
     fixture.cannot_repair("graph.json");
@@ -244,10 +246,44 @@ fn a_wrong_identity() {
     check(
         &fixture.examine(),
         &[
-            r#"damage   graph.json: it says <id>, but the log is that of graph <id>, as checkpoints/00000000000000000002.json proves; the data is whole; edges would show other identities than before; put the identity back by hand: {"format":1,"uuid":"<id>"}"#,
+            r#"damage   graph.json: it says <id>, but the log is that of graph <id>, as checkpoints/00000000000000000002.json proves; the data is whole; the graph does not open; put the identity back by hand: {"format":1,"uuid":"<id>"}"#,
         ],
     );
     fixture.cannot_repair("graph.json does not name this graph");
+}
+
+/// With a checkpoint of its own or without, for writing and for reading along: another graph's
+/// `graph.json` opens nothing, and says so.
+#[test]
+fn another_graph_s_identity() {
+    let other = Fixture::new(&[]);
+    let foreign = fs::read(other.folder().join("graph.json")).expect("read");
+    for steps in [&[Person("a")][..], &[Person("a"), Fold]] {
+        let fixture = Fixture::new(steps);
+        let path = fixture.folder().join("graph.json");
+        let own = fs::read(&path).expect("read");
+        put(&path, &foreign);
+        let written = Graph::open(&fixture.folder(), Options::default()).map(|_| ());
+        let followed = Follower::open(fixture.folder().as_path(), Options::default()).map(|_| ());
+        for opened in [written, followed] {
+            let error = opened.expect_err("another graph's");
+            assert!(!error.is_passing(), "{error:?}");
+            let text = told(&[], &error);
+            assert!(
+                text.contains("graph.json says that this is graph "),
+                "{text}"
+            );
+        }
+        check(
+            &fixture.examine(),
+            &[
+                r#"damage   graph.json: it says <id>, but the log is that of graph <id>, as its first commit proves; the data is whole; the graph does not open; put the identity back by hand: {"format":1,"uuid":"<id>"}"#,
+            ],
+        );
+        fixture.cannot_repair("graph.json does not name this graph");
+        put(&path, &own);
+        fixture.opens_at(2);
+    }
 }
 
 #[test]
@@ -296,7 +332,7 @@ fn what_is_newer_is_left_alone() {
 #[test]
 fn a_folder_that_is_none() {
     let home = TempDir::new().expect("a folder");
-    let error = examine(&home.path().join("none"), Depth::Usual).expect_err("no folder");
+    let error = examine(home.path().join("none"), Depth::Usual).expect_err("no folder");
     assert!(
         error.to_string().ends_with("none is not a folder"),
         "{error}"

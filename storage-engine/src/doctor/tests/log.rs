@@ -48,7 +48,7 @@ fn a_flipped_byte_after_the_checkpoint_costs_what_stands_behind_it() {
             "damage   log: it cannot be read after lsn 3; the last acknowledged commit that can be read is commit 3 (lsn 3, <id>, <time>, by test); those from lsn 4 to lsn 5 are lost; `trellis repair` ends the log there",
         ],
     );
-    assert!(Graph::open(&fixture.folder(), Options::default()).is_err());
+    assert!(Graph::open(fixture.folder(), Options::default()).is_err());
     let repaired = fixture.repair_to(3);
     let lost: Vec<_> = repaired
         .before
@@ -77,7 +77,7 @@ fn a_flipped_byte_before_the_checkpoint_costs_history_only() {
             "damage   log: it cannot be read after lsn 1, but a checkpoint holds the data up to lsn 3, and from there the log goes on to lsn 5; the last acknowledged commit that can be read is commit 5 (lsn 5, <id>, <time>, by test); no commit is lost; `trellis repair` lets the log begin after lsn 3; of the commits before, the data stays and the history goes",
         ],
     );
-    assert!(Graph::open(&fixture.folder(), Options::default()).is_err());
+    assert!(Graph::open(fixture.folder(), Options::default()).is_err());
     let repaired = fixture.repair_to(5);
     assert!(repaired.before.lost().is_empty());
 }

@@ -51,12 +51,12 @@ impl Fixture {
             after: BTreeMap::new(),
         };
         let schema = Schema::parse(SCHEMA).expect("a schema");
-        Graph::create(&fixture.folder(), NewGraph::new(schema, "test")).expect("created");
+        Graph::create(fixture.folder(), NewGraph::new(schema, "test")).expect("created");
         let mut graph = fixture.open();
         for step in steps {
             match *step {
                 Person(email) => write(&graph, |transaction| person(transaction, email)),
-                Notes => write(&graph, |transaction| notes(transaction)),
+                Notes => write(&graph, notes),
                 Fold => graph.fold().expect("folded"),
                 Reopen => {
                     graph.close().expect("closed");
@@ -76,7 +76,7 @@ impl Fixture {
     }
 
     fn open(&self) -> Graph {
-        Graph::open(&self.folder(), Options::default()).expect("opened")
+        Graph::open(self.folder(), Options::default()).expect("opened")
     }
 
     /// Only one of the folder's files has this in its name.
@@ -113,11 +113,11 @@ impl Fixture {
     /// Examines, and asserts that this left every byte as it was.
     fn examine(&self) -> Diagnosis {
         let before = self.hash();
-        let diagnosis = examine(&self.folder(), Depth::Deep).expect("examined");
-        let usual = examine(&self.folder(), Depth::Usual).expect("examined");
+        let diagnosis = examine(self.folder(), Depth::Deep).expect("examined");
+        let usual = examine(self.folder(), Depth::Usual).expect("examined");
         let texts = || (usual.texts(), diagnosis.texts());
         assert_eq!(usual.sound, diagnosis.sound, "{:#?}", texts());
-        let _dry = prescribe(&self.folder(), Depth::Deep);
+        let _dry = prescribe(self.folder(), Depth::Deep);
         assert_eq!(self.hash(), before, "the doctor changes nothing");
         diagnosis
     }
@@ -140,7 +140,7 @@ impl Fixture {
     /// everything that was changed is kept.
     fn repair_to(&self, lsn: u64) -> Repaired {
         let before = self.hash();
-        let repaired = repair(&self.folder(), Depth::Deep).expect("repaired");
+        let repaired = repair(self.folder(), Depth::Deep).expect("repaired");
         assert!(repaired.after.sound, "{:#?}", repaired.after.texts());
         let copies = repaired.copies.clone().expect("copies");
         let now = self.hash();
@@ -174,7 +174,7 @@ impl Fixture {
 
     fn cannot_repair(&self, reason: &str) {
         let before = self.hash();
-        let error = repair(&self.folder(), Depth::Deep).expect_err("beyond repair");
+        let error = repair(self.folder(), Depth::Deep).expect_err("beyond repair");
         assert!(matches!(error, RepairError::Beyond { .. }), "{error:?}");
         assert!(error.to_string().contains(reason), "{error}");
         assert_eq!(self.hash(), before);

@@ -37,7 +37,7 @@ impl Remote {
         let graph = Graph::open(&store, frugal()).expect("opened");
         write(&graph, |work| person(work, "a"));
         graph.fold().expect("folded");
-        write(&graph, |work| notes(work));
+        write(&graph, notes);
         graph.fold().expect("folded");
         write(&graph, |work| person(work, "b"));
         write(&graph, |work| person(work, "c"));

@@ -22,10 +22,10 @@ pub(crate) struct Ways {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Way {
-    edge_type: TypeId,
-    outgoing: bool,
-    incoming: bool,
+pub(super) struct Way {
+    pub(super) edge_type: TypeId,
+    pub(super) outgoing: bool,
+    pub(super) incoming: bool,
 }
 
 impl Ways {
@@ -97,6 +97,39 @@ impl Ways {
                 ways.len() - 1
             });
         &mut ways[place]
+    }
+
+    /// Those of a type of nodes.
+    pub(super) fn of(&self, type_id: TypeId) -> &[Way] {
+        let ways = self.by_node_type.get(&type_id);
+        ways.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The type of all nodes that they lead to, one way each; `None` when it is not so simple.
+    pub(super) fn only_far_type(&self, snapshot: &Snapshot) -> Option<TypeId> {
+        let mut found = None;
+        for way in self.by_node_type.values().flatten() {
+            let edge_type = snapshot.schema().edge_type(way.edge_type)?;
+            let far = match (way.outgoing, way.incoming) {
+                (true, false) => edge_type.target,
+                (false, true) => edge_type.source,
+                _ => return None,
+            };
+            if *found.get_or_insert(far) != far {
+                return None;
+            }
+        }
+        found.filter(|_| self.names.is_empty())
+    }
+
+    /// How many relationships there are for each node that may have some.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub(super) fn mean_degree(&self, snapshot: &Snapshot) -> f64 {
+        let types = self.by_node_type.iter();
+        let nodes: u64 = types.clone().map(|(id, _)| snapshot.node_count(*id)).sum();
+        let ways = types.flat_map(|(_, ways)| ways);
+        let edges: u64 = ways.map(|way| snapshot.edge_count(way.edge_type)).sum();
+        edges as f64 / nodes.max(1) as f64
     }
 
     /// The relationships of a node; a loop comes once.

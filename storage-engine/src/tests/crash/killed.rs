@@ -88,7 +88,7 @@ fn child() {
         retention: Duration::ZERO,
         ..Options::default()
     };
-    let graph = Graph::open(&folder.join("g"), options).expect("opened");
+    let graph = Graph::open(folder.join("g"), options).expect("opened");
     let names = Names::of(graph.snapshot().schema());
     let acknowledged = fs::File::options()
         .create(true)
@@ -268,7 +268,7 @@ fn killed(folder: &Path, kind: Kind, random: &mut Random, what: &str) {
 
 /// Reads what the other process writes, folds and collects: all that it acknowledged, and no half.
 fn read_along(folder: &Path, until: Instant, what: &str) {
-    let follower = Follower::open(&folder.join("g"), Options::default());
+    let follower = Follower::open(folder.join("g"), Options::default());
     let follower = follower.unwrap_or_else(|error| panic!("{what}: {error:?}"));
     loop {
         let before = acknowledged(folder);

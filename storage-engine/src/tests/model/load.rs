@@ -16,13 +16,16 @@ use crate::{CommitError, Snapshot, WriteRequest};
 
 pub(super) const MODES: [Mode; 3] = [Mode::Append, Mode::Merge, Mode::Overwrite];
 
+/// Properties, each by its number among those of its type.
+type Seeds = Vec<(u8, Seed)>;
+
 /// What a load brings.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
     /// Type, name and further properties of each node.
-    pub(super) nodes: Vec<(u8, u8, Vec<(u8, Seed)>)>,
+    pub(super) nodes: Vec<(u8, u8, Seeds)>,
     /// Type, ends, name and properties of each edge.
-    pub(super) edges: Vec<(u8, u16, u16, u8, Vec<(u8, Seed)>)>,
+    pub(super) edges: Vec<(u8, u16, u16, u8, Seeds)>,
     pub(super) mode: Mode,
     pub(super) way: Way,
     /// Edges come before nodes.
@@ -299,7 +302,7 @@ impl Prepared {
         at: u16,
         name_at: u8,
     ) -> Option<((Value, Value), Option<Value>)> {
-        if self.mode != Mode::Merge || name_at % 2 == 0 {
+        if self.mode != Mode::Merge || name_at.is_multiple_of(2) {
             return None;
         }
         let model = &self.before;

@@ -97,7 +97,8 @@ fn a_writer_stopped_in_mid_fold_publishes_and_deletes_nothing() {
 #[test]
 fn a_writer_stopped_in_s3_does_no_harm() {
     let Some(moto) = Moto::start() else { return };
-    let stopped: [(&str, fn(&Graph)); 3] = [
+    type Stopped = (&'static str, fn(&Graph));
+    let stopped: [Stopped; 3] = [
         ("/log/", in_mid_put),
         ("/tables/", in_mid_fold),
         ("/checkpoints/", in_mid_fold),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{add, people, place, schema, short};
+use crate::cold::Shelf;
 use crate::graph::Extent;
 use crate::lease::Lease;
 use crate::tests::contents;
@@ -65,8 +66,14 @@ fn a_lease_keeps_what_is_read() {
         .iter()
         .find(|name| checkpoint::lsn_of(name) == Some(leased));
     let found = checkpoint::Checkpoint::read(&store, name.expect("kept")).expect("whole");
-    let (_, then) = crate::graph::load(&store, found.graph, &found.name(), Extent::Whole)
-        .expect("its tables too");
+    let shelf = Shelf::new(&store, None);
+    let extent = Extent {
+        shelf: &shelf,
+        resident_rows: u64::MAX,
+        lasting: false,
+    };
+    let (_, then) =
+        crate::graph::load(&store, found.graph, &found.name(), extent).expect("its tables too");
     assert_eq!(contents(&then).lines().count(), 1);
     drop(lease);
     graph.collect().expect("collected");
