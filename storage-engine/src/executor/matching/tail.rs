@@ -434,7 +434,7 @@ impl Dense {
             valid: Some(vec![false; len]),
             number: None,
         };
-        rows.base.bring(position);
+        rows.bring(position);
         for chunk in rows.base.chunks() {
             if let Some(column) = chunk.resident(position) {
                 dense.take(column, chunk.ids().iter())?;
