@@ -319,7 +319,6 @@ mod tests {
                 per_principal: 1,
                 per_graph: 1,
             },
-            ..Limits::default()
         };
         assert_eq!(max_rows(&limits, None), 10);
         assert_eq!(max_rows(&limits, Some(3)), 3);
