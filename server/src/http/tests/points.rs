@@ -1,5 +1,7 @@
 //! Reads by key: answered at once and whole, and the same whichever way they are answered.
 
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
 use axum::body::HttpBody;
 use axum::http::{Request, StatusCode, header};
@@ -174,12 +176,10 @@ async fn what_was_brief_is_answered_in_place_when_nothing_else_runs() {
         (ann.clone(), false),
         "nothing is known of it"
     );
-    // A machine that does something else may have made the first run long.
+    // A machine that does something else may make a run long, so that some more are not tried.
+    let begun = Instant::now();
     let mut again = site.lines("root", ALL, "a").await;
-    for _ in 0..20 {
-        if again.1 {
-            break;
-        }
+    while !again.1 && begun.elapsed() < Duration::from_secs(30) {
         again = site.lines("root", ALL, "a").await;
     }
     assert_eq!(again, (ann.clone(), true));
@@ -188,8 +188,13 @@ async fn what_was_brief_is_answered_in_place_when_nothing_else_runs() {
         assert_eq!((rows.len(), whole), (2, false), "it takes long each time");
     }
     // Beside another, it takes turns.
-    let other = app.admission.enter_alone("root", "alpha");
-    let other = other.expect("nobody runs");
+    let other = loop {
+        // The last one may not have left yet.
+        match app.admission.enter_alone("root", "alpha") {
+            Some(other) => break other,
+            None => tokio::task::yield_now().await,
+        }
+    };
     assert_eq!(site.lines("root", ALL, "a").await, (ann, false));
     drop(other);
 }
