@@ -14,7 +14,7 @@ use storage_engine::{At, CommitInfo};
 
 use super::query::{Answer, Rows};
 use super::rows::{self, Layout, RowWriter};
-use super::{App, Error, Target, blocking, outcome, past, statement};
+use super::{App, Error, Target, aside, outcome, past, statement};
 
 /// How deep operators are shown within each other, at most.
 const MAX_INDENT: usize = 32;
@@ -190,7 +190,7 @@ async fn explain(
         analyze: request.analyze,
         start,
     };
-    blocking(move || {
+    aside(move || {
         let _slot = slot;
         work.explain()
     })
