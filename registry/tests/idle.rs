@@ -249,12 +249,19 @@ fn the_one_that_was_not_used_for_longest_makes_room() {
 #[test]
 fn columns_of_graphs_in_use_make_room_and_what_cannot_leave_is_shown() {
     const LIMIT: u64 = 600_000;
-    let place = Place::new(&format!("{{ memory_bytes: {LIMIT} }}"));
+    let place = Place::new("{ memory_bytes: 60000000 }");
     place.make_long("long", 800_000);
     place.make_long("longer", 1_600_000);
     let _in_use = (place.read("long"), place.read("longer"));
     let full = place.registry.tally();
     assert!(full.memory_bytes > 2_400_000, "{full:?}");
+    let config = place.folder.path().join("trellis.yaml");
+    let text = fs::read_to_string(&config).expect("read");
+    fs::write(&config, text.replace("60000000", &LIMIT.to_string())).expect("written");
+    place
+        .registry
+        .reload(registry::Reload::Apply)
+        .expect("sound");
     // Folds run beside.
     for _ in 0..500 {
         place.registry.tend();

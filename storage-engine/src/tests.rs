@@ -16,6 +16,7 @@ mod sizes;
 mod statistics;
 mod transfer;
 mod turns;
+mod unread;
 mod writing;
 
 use std::cell::RefCell;

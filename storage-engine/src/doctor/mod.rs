@@ -20,6 +20,7 @@ mod checkpoints;
 mod desk;
 mod finding;
 mod log;
+mod mending;
 mod reading;
 mod repair;
 mod state;
@@ -204,7 +205,7 @@ pub fn examine(place: impl Into<Store>, depth: Depth) -> Result<Diagnosis, Exami
     }
     strays::strangers(&mut chart);
     if chart.is_remote() {
-        chart.findings.iter_mut().for_each(desk::not_by_repair);
+        chart.findings.iter_mut().for_each(desk::or_a_version);
     }
     let sound = chart
         .findings
@@ -262,12 +263,21 @@ fn other_graph(said: &Identity, history: &Result<Reading, journal::Error>) -> Op
     Some(found)
 }
 
+/// Who has the graph open for writing.
+fn writer(store: &Store) -> Result<Option<lock::Holder>, FileError> {
+    match store.bucket() {
+        None => lock::holder(&store.place("")),
+        Some(bucket) => claim::holder(bucket),
+    }
+}
+
 fn holder(chart: &mut Chart) {
-    let (part, holder) = match chart.store.bucket() {
-        None => ("writer.lock", lock::holder(&chart.folder)),
-        Some(bucket) => ("epochs", claim::holder(bucket)),
+    let part = if chart.is_remote() {
+        "epochs"
+    } else {
+        "writer.lock"
     };
-    match holder {
+    match writer(&chart.store) {
         Ok(None) => {}
         Ok(Some(holder)) => {
             let since = jiff::Timestamp::from_microsecond(holder.since_micros).unwrap_or_default();

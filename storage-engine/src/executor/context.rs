@@ -201,7 +201,7 @@ impl<'a> Statement<'a> {
 
     /// How many bytes may be taken yet.
     pub(crate) fn left(&self) -> usize {
-        self.limits.max_bytes.saturating_sub(self.bytes.get())
+        self.limits.max_bytes.saturating_sub(self.account.total())
     }
 
     /// Gives `bytes` back.

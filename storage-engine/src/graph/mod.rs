@@ -43,6 +43,7 @@ pub use collect::{CollectError, Collected};
 pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;
 pub use follow::Follower;
+pub(crate) use log::{Right, term, with_right};
 pub use open::OpenError;
 pub(crate) use open::{
     Effects, EntryError, Extent, Replay, UnusableCheckpoint, decode, effects, identity, load,
@@ -62,7 +63,7 @@ use crate::store::claim::Claim;
 pub(crate) const FORMAT: u32 = 1;
 
 /// Long enough for a pause of the process or the network, short enough to wait for.
-const LEASE: Duration = Duration::from_secs(15);
+pub(crate) const LEASE: Duration = Duration::from_secs(15);
 
 /// On a local file system the lock keeps writers apart, not the epoch.
 pub(crate) const LOCAL_EPOCH: u64 = 1;

@@ -245,7 +245,7 @@ pub(crate) fn identity(store: &Store) -> Result<Identity, OpenError> {
     };
     let bytes = match store.get("graph.json") {
         // Out of reach, which says nothing of what is there.
-        Err(error) if store.bucket().is_some() && !error.is_missing() => return Err(error.into()),
+        Err(error) if is_out_of_reach(&error) => return Err(error.into()),
         found => found.map_err(|error| missing(error.into()))?,
     };
     let identity: Identity =

@@ -261,10 +261,13 @@ fn contradicts(error: &journal::Error) -> bool {
     match error {
         journal::Error::Damaged { reason, .. } => matches!(reason, Reason::Chain { .. }),
         journal::Error::Collected { .. } => true,
-        // A file that cannot be read now is no word on the checkpoint.
-        journal::Error::Visit { source, .. } => !source
-            .source()
-            .is_some_and(|cause| cause.is::<std::io::Error>()),
+        // A file or a column that cannot be read now is no word on the checkpoint.
+        journal::Error::Visit { source, .. } => {
+            let file = source
+                .source()
+                .is_some_and(|cause| cause.is::<std::io::Error>());
+            !file && !is_out_of_reach(error)
+        }
         _ => false,
     }
 }

@@ -13,7 +13,7 @@ use super::selectivity::selectivity;
 use crate::executor::walk::SlotSet;
 
 /// More nodes or relationships than this are not tried from each start.
-const MOST_TRIED: usize = 16;
+const MOST_TRIED: usize = 8;
 
 /// What must hold once some slots are bound, and the part of rows that it leaves.
 type Parts = [(SlotSet, f64)];
@@ -33,7 +33,9 @@ impl<'a> Planner<'a> {
         let parts: Vec<(SlotSet, f64)> = self
             .pending
             .iter()
-            .map(|(needed, condition)| (needed.clone(), selectivity(self.context, condition)))
+            .map(|(needed, condition)| (needed, selectivity(self.context, condition)))
+            .filter(|(_, part)| *part < 1.0)
+            .map(|(needed, part)| (needed.clone(), part))
             .collect();
         loop {
             if self.bind_by_key() {

@@ -29,6 +29,7 @@ use super::condition::{Condition, is_infallible};
 use super::expand::{Expand, Way};
 use super::planning::Planned;
 use super::search::{Operation, Search};
+use crate::chunk::Column;
 use crate::executor::Row;
 use crate::executor::aggregate::Tally;
 use crate::executor::context::Context;
@@ -434,10 +435,13 @@ impl Dense {
             valid: Some(vec![false; len]),
             number: None,
         };
-        rows.base.bring(position);
+        rows.bring(position);
         for chunk in rows.base.chunks() {
-            if let Some(column) = chunk.resident(position) {
-                dense.take(column, chunk.ids().iter())?;
+            match chunk.column(position) {
+                Column::Here(column) => dense.take(column, chunk.ids().iter())?,
+                Column::Null => {}
+                // It could not be read: who asks for a value is told why.
+                Column::Cold => return None,
             }
         }
         for (id, entry) in rows.changes.iter() {
