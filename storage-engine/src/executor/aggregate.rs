@@ -53,7 +53,7 @@ pub(crate) struct ForMany<'m> {
 pub(crate) struct AggregateStage<'a> {
     context: Context<'a>,
     aggregation: &'a Aggregation,
-    by_nodes: Option<ByNodes>,
+    by_nodes: Option<ByNodes<'a>>,
     by_key: FxHashMap<GroupKey, usize>,
     groups: Vec<Group>,
     bytes: usize,
@@ -180,16 +180,21 @@ impl<'a> AggregateStage<'a> {
         if self.aggregation.keys.is_empty() {
             return Ok(0);
         }
-        let by_nodes = self.by_nodes.as_ref();
-        let nodes = by_nodes.and_then(|by_nodes| by_nodes.nodes(row));
-        if let (Some(by_nodes), Some(nodes)) = (by_nodes, &nodes)
-            && let Some(place) = by_nodes.place(nodes)
-        {
-            return Ok(place);
+        let mut numbers = None;
+        if let Some(by_nodes) = &mut self.by_nodes {
+            let mut made = 0;
+            numbers = by_nodes.numbers(self.context, row, &mut made)?;
+            let known = numbers.and_then(|numbers| by_nodes.place(&numbers));
+            if made > 0 {
+                self.charge(made * grouping::ENTRY_BYTES)?;
+            }
+            if let Some(place) = known {
+                return Ok(place);
+            }
         }
         let place = self.group_by_key(row)?;
-        if let (Some(by_nodes), Some(nodes)) = (&mut self.by_nodes, nodes) {
-            by_nodes.remember(nodes, place);
+        if let (Some(by_nodes), Some(numbers)) = (&mut self.by_nodes, numbers) {
+            by_nodes.remember(numbers, place);
             self.charge(grouping::ENTRY_BYTES)?;
         }
         Ok(place)

@@ -4,6 +4,7 @@
 //! What stands in levels is contiguous. Nodes with links that were added or lost since are few: they are
 //! named by [`Adjacency::irregular`], and asked one by one.
 
+use std::ops::ControlFlow;
 use std::sync::OnceLock;
 
 use super::{Adjacency, Level, Link, Nodes};
@@ -92,6 +93,46 @@ impl Adjacency {
                     .for_each(&mut visit),
             }
         }
+    }
+
+    /// Calls `visit` with a regular node's links, with those that lead to `to` alone when it is said, until
+    /// it breaks.
+    pub(crate) fn each_link<B>(
+        &self,
+        from: u64,
+        to: Option<u64>,
+        mut visit: impl FnMut(Link) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        for held in self.levels.iter() {
+            let level = &*held.level;
+            let range = level.range(from);
+            let Some(to) = to else {
+                for link in range.filter_map(|place| level.link(place)) {
+                    visit(link)?;
+                }
+                continue;
+            };
+            match &level.far {
+                Numbers::Narrow { base, offsets } => {
+                    let wanted = to.checked_sub(*base).map(u32::try_from);
+                    let Some(Ok(wanted)) = wanted else {
+                        continue;
+                    };
+                    let far = offsets.get(range.clone()).unwrap_or_default();
+                    let places = range.zip(far).filter(|(_, offset)| **offset == wanted);
+                    for link in places.filter_map(|(place, _)| level.link(place)) {
+                        visit(link)?;
+                    }
+                }
+                _ => {
+                    let links = range.filter_map(|place| level.link(place));
+                    for link in links.filter(|link| link.node == to) {
+                        visit(link)?;
+                    }
+                }
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     /// The sum, over all nodes, of the product of how many links each has here and in `other`, when both

@@ -1,6 +1,7 @@
 //! Walks over one relationship.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use language::plan::{Direction, EdgePattern, Slot};
 use language::schema::{Schema, TypeId};
@@ -12,6 +13,7 @@ use crate::executor::Row;
 use crate::executor::operator::{self, Operator};
 use crate::executor::pipeline::{ENOUGH, Flow, MORE};
 use crate::snapshot::{Neighbour, Snapshot};
+use crate::topology::Link;
 
 /// Which edge types leave a node of a type, and which way: what is worth looking at.
 #[derive(Debug, Default)]
@@ -156,6 +158,73 @@ impl Ways {
         })
     }
 
+    /// Calls `visit` with the relationships of a node, a loop once, or with those that lead to `to` alone,
+    /// until it breaks: as [`Self::neighbours`], with less between one and the next.
+    fn each(
+        &self,
+        snapshot: &Snapshot,
+        node: NodeRef,
+        to: Option<NodeRef>,
+        visit: &mut impl FnMut(Neighbour) -> Flow,
+    ) -> Flow {
+        let mut outcome = MORE;
+        for way in self.of(node.type_id) {
+            let Some(table) = snapshot.edge_table(way.edge_type) else {
+                continue;
+            };
+            for outgoing in [true, false] {
+                let taken = if outgoing { way.outgoing } else { way.incoming };
+                let (near, far) = match (table.rows.layout.ends, outgoing) {
+                    (Some((source, target)), true) => (source, target),
+                    (Some((source, target)), false) => (target, source),
+                    (None, _) => continue,
+                };
+                let misses = to.is_some_and(|to| to.type_id != far);
+                if !taken || near != node.type_id || misses {
+                    continue;
+                }
+                // Loops came with the relationships that leave.
+                let without_loops = way.outgoing && !outgoing && near == far;
+                let mut each = |link: Link| {
+                    if (without_loops && link.node == node.id)
+                        || to.is_some_and(|to| to.id != link.node)
+                    {
+                        return ControlFlow::Continue(());
+                    }
+                    let neighbour = Neighbour {
+                        edge: EdgeRef {
+                            type_id: way.edge_type,
+                            id: link.edge,
+                        },
+                        node: NodeRef {
+                            type_id: far,
+                            id: link.node,
+                        },
+                    };
+                    if !self.names.is_empty() && !is_named(snapshot, neighbour.edge, &self.names) {
+                        return ControlFlow::Continue(());
+                    }
+                    match visit(neighbour) {
+                        Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
+                        ended => {
+                            outcome = ended;
+                            ControlFlow::Break(())
+                        }
+                    }
+                };
+                let adjacency = table.adjacency(outgoing);
+                let flow = match adjacency.is_regular(node.id) {
+                    true => adjacency.each_link(node.id, to.map(|to| to.id), each),
+                    false => table.live(adjacency, node.id).try_for_each(&mut each),
+                };
+                if flow.is_break() {
+                    return outcome;
+                }
+            }
+        }
+        outcome
+    }
+
     /// How many relationships a node has, loops perhaps twice.
     pub(crate) fn degree(&self, snapshot: &Snapshot, node: NodeRef) -> u64 {
         let ways = self
@@ -243,12 +312,17 @@ impl Expand {
         to: Option<NodeRef>,
     ) -> Flow {
         let mark = search.used.len();
-        for neighbour in ways.neighbours(search.context.snapshot, from) {
-            search.context.step()?;
-            if to.is_some_and(|to| to != neighbour.node)
-                || (self.shared && !search.used.insert(neighbour.edge))
-            {
-                continue;
+        let context = search.context;
+        if to.is_some() {
+            // Those that lead elsewhere are passed over together.
+            let degree = ways.degree(context.snapshot, from);
+            let steps = usize::try_from(degree).unwrap_or(usize::MAX);
+            context.statement.steps(steps)?;
+        }
+        ways.each(context.snapshot, from, to, &mut |neighbour| {
+            context.step()?;
+            if self.shared && !search.used.insert(neighbour.edge) {
+                return MORE;
             }
             row[self.edge.0] = Value::Relationship(neighbour.edge);
             if to.is_none() {
@@ -258,11 +332,8 @@ impl Expand {
             if self.shared {
                 search.used.truncate(mark);
             }
-            if flow.is_break() {
-                return ENOUGH;
-            }
-        }
-        MORE
+            Ok(flow)
+        })
     }
 }
 
