@@ -15,6 +15,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::aside;
+
 /// Between two reliefs there is so much time at least.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -165,12 +167,15 @@ impl Account {
             account: self.clone(),
             done: false,
         };
-        let started = thread::Builder::new()
-            .name("trellis-memory".to_owned())
-            .spawn(move || worker.run());
-        if let Err(error) = started {
-            tracing::error!(%error, "no thread can be started that makes room in memory");
-        }
+        // It closes graphs, for which others wait: not nicer than they, whoever has asked.
+        aside::usually(move || {
+            let started = thread::Builder::new()
+                .name("trellis-memory".to_owned())
+                .spawn(move || worker.run());
+            if let Err(error) = started {
+                tracing::error!(%error, "no thread can be started that makes room in memory");
+            }
+        });
     }
 
     /// Waits until there may be more room, or it is that time.

@@ -6,16 +6,19 @@
 //! busy those are), and a statement looks every now and then whether anybody else wants to run.
 //!
 //! On Linux a thread's priority is its own and of those that it starts, and cannot be had back. So a thread
-//! that others wait for, such as one that leads commits, is never started from one of these.
+//! that others wait for, such as one that leads commits, is never started from one of these; and what takes
+//! a while under a lock that others wait for is [handed](usually) to a thread with the usual priority.
 
 use std::cell::Cell;
 use std::io;
 use std::num::NonZero;
-use std::sync::LazyLock;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, mpsc};
+use std::thread::LocalKey;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 
 use crate::executor::cores;
@@ -29,13 +32,15 @@ const THREADS: usize = 1 << 16;
 
 thread_local! {
     static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
+    /// It is one of those that are at work here.
+    static WORKS: Cell<bool> = const { Cell::new(false) };
+    /// It gives way for good: the system knows.
+    static IS_NICE: Cell<bool> = const { Cell::new(false) };
     #[cfg(test)]
     static GAVE_WAY: Cell<usize> = const { Cell::new(0) };
 }
 
 static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
-    // Commits wait for its threads, and it must not be one of ours that starts them.
-    crate::store::bucket::start_requests();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .max_blocking_threads(THREADS)
@@ -45,9 +50,19 @@ static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
         .build()
 });
 
+/// Starts threads with the usual priority for those that are nicer.
+static USUAL: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(THREADS)
+        .thread_name("usual")
+        .enable_all()
+        .build()
+});
+
 /// Commits that are being made durable.
 static SYNCING: AtomicUsize = AtomicUsize::new(0);
-/// Threads that are at work here, without those that statements have beside their own.
+/// Threads that are at work here and do not wait, without those that statements have beside their own.
 static WORKING: AtomicUsize = AtomicUsize::new(0);
 
 /// One more of these, until dropped.
@@ -66,11 +81,22 @@ impl Drop for Counted {
     }
 }
 
+/// Sets what a thread knows of itself to what it was, when dropped.
+struct Before(&'static LocalKey<Cell<bool>>, bool);
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        self.0.set(self.1);
+    }
+}
+
 /// Runs `work`, which may block, on one of these threads.
 pub fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     match &*RUNTIME {
         Ok(runtime) => runtime.spawn_blocking(|| {
             let _working = Counted::new(&WORKING);
+            WORKS.set(true);
+            let _works = Before(&WORKS, false);
             work()
         }),
         // Without a thread for the runtime there are those of the caller's, as long as there are any.
@@ -84,19 +110,92 @@ pub fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Join
 /// Does `work` on the calling thread with its own priority, but gives way to whoever waits for its core,
 /// wherever a statement looks at the clock.
 pub fn politely<T>(work: impl FnOnce() -> T) -> T {
-    struct Before(bool);
-    impl Drop for Before {
+    let _before = Before(&GIVES_WAY, GIVES_WAY.replace(true));
+    work()
+}
+
+/// Waits as `wait` does, which keeps no core busy: whoever waits for a slow caller is not at work.
+pub fn resting<T>(wait: impl FnOnce() -> T) -> T {
+    struct Rests;
+    impl Drop for Rests {
         fn drop(&mut self) {
-            GIVES_WAY.set(self.0);
+            WORKING.fetch_add(1, Ordering::Relaxed);
+            WORKS.set(true);
         }
     }
-    let _before = Before(GIVES_WAY.replace(true));
-    work()
+    let _rests = WORKS.replace(false).then(|| {
+        WORKING.fetch_sub(1, Ordering::Relaxed);
+        Rests
+    });
+    wait()
+}
+
+/// Does `work` on a thread with the usual priority, and waits for it: for what others wait for too.
+pub fn usually<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    if !IS_NICE.get() {
+        return work();
+    }
+    let take = |work: &Mutex<Option<_>>| {
+        let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+        work.take()
+    };
+    let kept = Arc::new(Mutex::new(Some(work)));
+    let (done, outcome) = mpsc::sync_channel(1);
+    let handed = kept.clone();
+    in_background(move || {
+        if let Some(work) = take(&handed) {
+            // It is waited for.
+            let _ = done.send(catch_unwind(AssertUnwindSafe(work)));
+        }
+    });
+    match resting(|| outcome.recv()) {
+        Ok(Ok(value)) => value,
+        Ok(Err(panic)) => resume_unwind(panic),
+        // No thread could be started.
+        Err(_) => match take(&kept) {
+            Some(work) => work(),
+            None => resume_unwind(Box::new("a thread ended that was waited for")),
+        },
+    }
+}
+
+/// Runs `work`, which blocks, on another thread, with the usual priority.
+pub(crate) fn in_background(work: impl FnOnce() + Send + 'static) {
+    if IS_NICE.get() {
+        if let Ok(usual) = &*USUAL {
+            // One of its own threads starts another if need be.
+            drop(usual.spawn(async { drop(tokio::task::spawn_blocking(work)) }));
+            return;
+        }
+    } else if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn_blocking(work);
+        return;
+    }
+    let started = std::thread::Builder::new()
+        .name("trellis-writer".to_owned())
+        .spawn(work);
+    if let Err(error) = started {
+        // The work is dropped, and what it was to do is told to be undone.
+        tracing::error!(%error, "no thread can be started");
+    }
+}
+
+/// The runtime of what the calling thread starts and others wait for.
+pub(crate) fn runtime() -> Option<Handle> {
+    match IS_NICE.get() {
+        true => USUAL.as_ref().ok().map(|usual| usual.handle().clone()),
+        false => Handle::try_current().ok(),
+    }
 }
 
 /// Makes the calling thread, and those that it starts, give way to others.
 pub(crate) fn give_way_from_now_on() {
+    // Others wait for the threads of these, which have the priority of whoever starts them: until now the
+    // calling thread has that of the process, or another has been here before it.
+    LazyLock::force(&USUAL);
+    crate::store::bucket::start_requests();
     GIVES_WAY.set(true);
+    IS_NICE.set(true);
     // Elsewhere it would be the whole process.
     #[cfg(target_os = "linux")]
     if let Err(error) = be_nice() {
@@ -179,7 +278,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_others_wait_for_has_the_usual_priority_wherever_it_begins() {
+        let (before, _) = niceness();
+        let aside = run(|| {
+            let (told, found) = mpsc::channel();
+            in_background(move || {
+                // From there on it is as anywhere.
+                let again = told.clone();
+                in_background(move || again.send((niceness(), gives_way())).expect("waits"));
+                told.send((niceness(), gives_way())).expect("waits");
+            });
+            let mut found: Vec<_> = found.iter().collect();
+            found.push(usually(|| (niceness(), gives_way())));
+            let panicked = catch_unwind(|| usually(|| panic!("as a defect would")));
+            assert!(panicked.is_err());
+            (found, gives_way())
+        });
+        let usual = ((before, before), false);
+        assert_eq!(aside.await.expect("ends"), (vec![usual; 3], true));
+        let here = std::thread::current().id();
+        assert_eq!(usually(|| std::thread::current().id()), here);
+    }
+
+    #[tokio::test]
     async fn who_waits_for_a_disk_is_counted_and_who_works() {
+        let working = || WORKING.load(Ordering::Relaxed);
+        let rests = run(move || (working(), resting(|| resting(working)), working()));
+        assert_eq!(rests.await.expect("ends"), (1, 0, 1));
+        let rests = run(|| catch_unwind(|| resting(|| panic!("as a defect would"))));
+        rests.await.expect("ends").expect_err("it panics");
+        assert_eq!((working(), resting(working)), (0, 0));
         static OWN: AtomicUsize = AtomicUsize::new(0);
         let counts = || [&SYNCING, &WORKING].map(|count| count.load(Ordering::Relaxed));
         let syncing = syncing();

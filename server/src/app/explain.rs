@@ -141,7 +141,7 @@ struct Work {
     app: Arc<App>,
     principal: Arc<Principal>,
     /// To query the graph.
-    permit: Permit,
+    permit: Arc<Permit>,
     graph_id: String,
     branch: Option<String>,
     /// `None` for the newest commit.
@@ -174,7 +174,7 @@ async fn explain(
     let work = Work {
         app: app.clone(),
         principal: principal.clone(),
-        permit,
+        permit: Arc::new(permit),
         graph_id,
         branch: request.branch,
         at,
@@ -210,7 +210,7 @@ impl Work {
             true => {
                 let target = Target::branch(&self.graph_id, self.branch.as_deref());
                 let action = Action::Mutate;
-                self.app.permit_graph(&self.principal, action, target)?
+                Arc::new(self.app.permit_graph(&self.principal, action, target)?)
             }
             false => self.permit,
         };

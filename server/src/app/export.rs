@@ -65,7 +65,7 @@ pub(crate) async fn run(
         max_bytes: usize::try_from(app.limits().query_memory_bytes).unwrap_or(usize::MAX),
         cancelled: cancelled.clone(),
     };
-    let worker = app.clone();
+    let (worker, permit) = (app.clone(), Arc::new(permit));
     let (reader, authorized) = aside(move || {
         let reader = worker.reader_at(&permit, at, &limits)?;
         let schema = reader.schema().clone();

@@ -112,10 +112,10 @@ pub(crate) async fn run(
     };
     let deadline = statement::deadline(&app.limits(), None);
     let slot = app.turn(&permit, deadline).await?;
-    let worker = app.clone();
+    let (worker, permit) = (app.clone(), Arc::new(permit));
     let (writer, authorized) = aside(move || {
         let _slot = slot;
-        let writer = worker.registry.writer(&permit)?;
+        let writer = worker.writer_in_turn(&permit)?;
         let schema = writer.schema();
         if let Some(name) = &source.type_name {
             statement::require_type(name, &schema)?;

@@ -55,18 +55,34 @@ impl App {
         .await
     }
 
-    /// The graph that the permit is for as it is, or as it was. Blocks.
+    /// The graph that the permit is for as it is, or as it was. Blocks, also on a thread that gives way:
+    /// whatever others may wait for is done on one that does not.
     pub(crate) fn reader_at(
         &self,
-        permit: &Permit,
+        permit: &Arc<Permit>,
         at: Option<At>,
         limits: &PastLimits,
     ) -> Result<Reader, Error> {
-        let newest = self.registry.reader(permit)?;
+        let newest = match self.registry.reader_at_once(permit)? {
+            Some(reader) => reader,
+            None => {
+                let (registry, permit) = (self.registry.clone(), permit.clone());
+                usually(move || registry.reader(&permit))?
+            }
+        };
         Ok(match at {
             Some(at) => newest.at(at, limits)?,
             None => newest,
         })
+    }
+
+    /// The way to write to it, in the same manner as [`Self::reader_at`].
+    pub(crate) fn writer_in_turn(&self, permit: &Arc<Permit>) -> Result<Writer, Error> {
+        if let Some(writer) = self.registry.writer_at_once(permit)? {
+            return Ok(writer);
+        }
+        let (registry, permit) = (self.registry.clone(), permit.clone());
+        Ok(usually(move || registry.writer(&permit))?)
     }
 
     /// The way to write to it, in the same manner as [`Self::reader`].
@@ -84,6 +100,12 @@ impl App {
         })
         .await
     }
+}
+
+/// Runs `work` on a thread that does not give way, within the request's log span.
+fn usually<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let span = tracing::Span::current();
+    storage_engine::aside::usually(move || span.in_scope(work))
 }
 
 impl Openings {

@@ -75,7 +75,7 @@ pub(crate) async fn run(
     statement::refuse_zero("max_rows", request.max_rows)?;
     let work = Work {
         app: app.clone(),
-        permit,
+        permit: Arc::new(permit),
         at,
         text: text.into_owned(),
         parameters: statement::parameters_soon(request.params).await?,
@@ -124,7 +124,7 @@ impl Output {
 /// One request for a statement's rows.
 struct Work {
     app: Arc<App>,
-    permit: Permit,
+    permit: Arc<Permit>,
     /// `None` for the newest commit.
     at: Option<At>,
     text: String,

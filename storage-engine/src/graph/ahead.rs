@@ -12,13 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use language::schema::{Schema, TypeId};
-use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::commit::{Lead, unpoisoned};
 use super::job::{Failure, Job, Made, Outcome, Ran};
 use super::queue::Entry;
-use crate::aside;
+use crate::aside::{self, in_background};
 use crate::finish::Finished;
 use crate::graph::Inner;
 use crate::record::{ChangeCounts, Changes, RowChange};
@@ -196,9 +195,9 @@ impl Inner {
                 entry: Some(entry),
                 inner: self.clone(),
             };
-            match Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn(running.run_aside())),
-                Err(_) => in_background(move || running.run()),
+            match aside::runtime() {
+                Some(runtime) => drop(runtime.spawn(running.run_aside())),
+                None => in_background(move || running.run()),
             }
         }
     }
@@ -294,20 +293,5 @@ impl Drop for Running {
             entry.job.settle(Err(Failure::Closed));
         }
         self.inner.start_ahead();
-    }
-}
-
-/// Runs `work`, which blocks, on another thread.
-pub(crate) fn in_background(work: impl FnOnce() + Send + 'static) {
-    if let Ok(runtime) = Handle::try_current() {
-        runtime.spawn_blocking(work);
-        return;
-    }
-    let started = std::thread::Builder::new()
-        .name("trellis-writer".to_owned())
-        .spawn(work);
-    if let Err(error) = started {
-        // The work is dropped, and what it was to do is told to be undone.
-        tracing::error!(%error, "no thread can be started");
     }
 }

@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 
 use journal::{AppendError, Lsn, SegmentSummary};
 
+use crate::aside;
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::clock;
 use crate::files::FileError;
@@ -98,7 +99,10 @@ impl Graph {
 }
 
 impl Inner {
-    pub(super) fn collect_with(&self, folding: &mut Folding) -> Result<Collected, CollectError> {
+    pub(super) fn collect_with(
+        self: &Arc<Self>,
+        folding: &mut Folding,
+    ) -> Result<Collected, CollectError> {
         let mut sweep = Sweep::default();
         let swept = self.sweep(folding, &mut sweep);
         folding.uncollected = swept.is_err() || sweep.done.more;
@@ -111,7 +115,11 @@ impl Inner {
         swept.map(|()| sweep.done)
     }
 
-    fn sweep(&self, folding: &mut Folding, sweep: &mut Sweep) -> Result<(), CollectError> {
+    fn sweep(
+        self: &Arc<Self>,
+        folding: &mut Folding,
+        sweep: &mut Sweep,
+    ) -> Result<(), CollectError> {
         let Some(newest) = folding.checkpoint.clone() else {
             // The log is all there is.
             return Ok(());
@@ -207,7 +215,7 @@ impl Inner {
     }
 
     /// Removes segments of the log that end before everything that needs them.
-    fn shorten_log(&self, floor: u64, sweep: &mut Sweep) -> Result<(), CollectError> {
+    fn shorten_log(self: &Arc<Self>, floor: u64, sweep: &mut Sweep) -> Result<(), CollectError> {
         let cutoff = match self.options.retention.is_zero() {
             true => i64::MAX,
             false => {
@@ -243,7 +251,9 @@ impl Inner {
         {
             return Ok(());
         }
-        self.commit_horizon(begin)?;
+        let inner = self.clone();
+        // Whoever writes waits for it, and for what is removed of the log.
+        aside::usually(move || inner.commit_horizon(begin))?;
         // In an object store nothing goes yet, and there are many.
         let remote = self.store.bucket().is_some();
         let steps: Vec<u64> = match remote {
@@ -254,17 +264,24 @@ impl Inner {
             if !sweep.takes_more() {
                 return Ok(());
             }
-            let mut writer = unpoisoned(&self.writer);
-            let writer = writer.as_mut().ok_or(CollectError::Closed)?;
-            let before = bytes(writer.log.segments());
-            writer.log.remove_before(Lsn(step))?;
-            let removed = before.saturating_sub(bytes(writer.log.segments()));
-            self.log_bytes.fetch_sub(removed, Ordering::Relaxed);
+            let inner = self.clone();
+            let removed = aside::usually(move || inner.remove_log_before(step))?;
             if !remote {
                 sweep.removed(removed);
             }
         }
         Ok(())
+    }
+
+    /// Removes what the log has before a position; says how many bytes.
+    fn remove_log_before(&self, lsn: u64) -> Result<u64, CollectError> {
+        let mut writer = unpoisoned(&self.writer);
+        let writer = writer.as_mut().ok_or(CollectError::Closed)?;
+        let before = bytes(writer.log.segments());
+        writer.log.remove_before(Lsn(lsn))?;
+        let removed = before.saturating_sub(bytes(writer.log.segments()));
+        self.log_bytes.fetch_sub(removed, Ordering::Relaxed);
+        Ok(removed)
     }
 
     /// In an object store: deletes what the log has not needed for long enough. Each is a request, for

@@ -18,7 +18,7 @@ use language::schema::TypeId;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::ahead::{Ahead, Next, Prepared, changed, in_background};
+use super::ahead::{Ahead, Next, Prepared, changed};
 use super::job::{Failure, Job, Made, Outcome, Ran};
 use super::queue::Entry;
 use crate::aside;
@@ -138,7 +138,7 @@ impl Lead {
         self.done = true;
         if rest {
             let next = Self::new(self.inner.clone());
-            in_background(move || next.run());
+            aside::in_background(move || next.run());
         }
     }
 }

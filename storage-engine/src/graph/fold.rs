@@ -1,6 +1,7 @@
 //! Folding: the log's tail into tables, then a checkpoint, then the snapshot onto both.
 //!
-//! It runs beside readers and writers and holds the writer only to swap the snapshot. What a crash
+//! It runs beside readers and writers and holds the writer only to swap the snapshot, on a thread that does
+//! not give way meanwhile. What a crash
 //! leaves of it, no checkpoint names. The worst table is compacted on the way, and afterwards what is
 //! not needed any more is collected; neither makes a fold fail.
 
@@ -118,7 +119,7 @@ impl Inner {
         self.fold_not_before.store(later, Ordering::Relaxed);
     }
 
-    fn fold(&self) -> Result<(), FoldError> {
+    fn fold(self: &Arc<Self>) -> Result<(), FoldError> {
         let mut folding = unpoisoned(&self.folding);
         let folded = self.fold_with(&mut folding);
         unpoisoned(&self.report).fold = Trouble::of(folded.as_ref().err());
@@ -133,7 +134,7 @@ impl Inner {
     }
 
     /// Returns whether there was anything to fold.
-    fn fold_with(&self, folding: &mut Folding) -> Result<bool, FoldError> {
+    fn fold_with(self: &Arc<Self>, folding: &mut Folding) -> Result<bool, FoldError> {
         let published = self.published.load_full();
         let snapshot = &published.snapshot;
         if folding
@@ -191,7 +192,8 @@ impl Inner {
         self.folded_lsn.store(checkpoint.lsn, Ordering::Relaxed);
         unpoisoned(&self.report).checkpoint = Some(Arc::new(checkpoint.clone()));
         folding.previous = folding.checkpoint.replace(checkpoint);
-        self.swap(&published, &prepared);
+        let inner = self.clone();
+        aside::usually(move || inner.swap(&published, &prepared));
         Ok(true)
     }
 
@@ -256,7 +258,8 @@ impl Inner {
         Ok(Some(tables::fold(&self.store, fold)?))
     }
 
-    /// Puts the newest snapshot onto the new bases. What was committed meanwhile stays a change.
+    /// Puts the newest snapshot onto the new bases. What was committed meanwhile stays a change. Whoever
+    /// writes waits for it.
     fn swap(&self, folded: &Published, prepared: &Snapshot) {
         let _writer = unpoisoned(&self.writer);
         let now = self.published.load_full();

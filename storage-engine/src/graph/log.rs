@@ -8,8 +8,8 @@ use journal::{
     Point, Recovery, Seen, SegmentSummary, Sight, Start, VisitError,
 };
 
+use crate::aside::in_background;
 use crate::disk;
-use crate::graph::ahead::in_background;
 use crate::graph::{LOCAL_EPOCH, Options};
 use crate::lock::{LockError, WriterLock};
 use crate::record::{Record, Term};

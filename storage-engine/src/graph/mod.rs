@@ -38,7 +38,6 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub(crate) use ahead::in_background;
 pub use collect::{CollectError, Collected};
 pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;

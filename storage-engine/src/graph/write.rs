@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::ahead::Ahead;
 use super::commit::{Lead, unpoisoned};
 use super::job::{Job, Keep, Typed};
+use crate::aside;
 use crate::files::FileError;
 use crate::graph::{Graph, Inner};
 use crate::record::{ChangeCounts, CommitId, CommitInfo, RecordError};
@@ -415,7 +416,7 @@ impl Graph {
             } else {
                 // A runtime that is shutting down drops it here and now, and it tells those who wait.
                 let lead = Lead::new(self.inner.clone());
-                super::ahead::in_background(move || lead.run());
+                aside::in_background(move || lead.run());
             }
         }
         let Waiting {

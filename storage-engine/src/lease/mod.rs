@@ -5,8 +5,8 @@ mod object;
 
 use serde::{Deserialize, Serialize};
 
+use crate::aside::in_background;
 use crate::files::FileError;
-use crate::graph::in_background;
 use crate::lock;
 use crate::store::Store;
 

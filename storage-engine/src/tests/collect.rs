@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use journal::{Effect, Faults, Verdict};
 use language::value::Value;
 
-use super::{Fixture, contents};
+use super::{Fixture, contents, in_log};
+use crate::aside;
 use crate::disk::watched::watch;
 use crate::lease::Lease;
 use crate::{At, Collected, Follower, Graph, Options, PastError, PastLimits};
@@ -46,6 +47,44 @@ pub(super) fn sizes(folder: &Path) -> BTreeMap<&'static str, (u64, usize)> {
         (part, sum)
     };
     parts.into_iter().map(size).collect()
+}
+
+/// Whether those who change the log, for which whoever writes waits, give way: for each change.
+#[derive(Debug, Default)]
+struct GiveWay(Mutex<Vec<bool>>);
+
+impl Faults for GiveWay {
+    fn before(&self, effect: &Effect<'_>) -> Verdict {
+        if let Effect::Write { path, .. } | Effect::SyncFile { path } | Effect::Remove { path } =
+            effect
+            && in_log(path)
+        {
+            self.0.lock().expect("whole").push(aside::gives_way());
+        }
+        Verdict::Proceed
+    }
+
+    fn after(&self, _: &Effect<'_>) {}
+}
+
+#[test]
+fn a_fold_that_gives_way_does_not_while_writers_wait_for_it() {
+    let mut fixture = Fixture::new();
+    let changes = Arc::new(GiveWay::default());
+    let _watch = watch(&fixture.folder(), changes.clone());
+    fixture.reopen_with(frugal());
+    let begun = fixture.graph().status().log.horizon;
+    for round in 0..30 {
+        churn(&fixture, round);
+        let graph = fixture.graph().clone();
+        let folded = aside::run(move || graph.fold().map(|()| aside::gives_way()));
+        let gives_way = futures::executor::block_on(folded).expect("ends");
+        assert!(gives_way.expect("folded"));
+    }
+    assert!(fixture.graph().status().log.horizon > begun);
+    let changes = changes.0.lock().expect("whole");
+    assert!(changes.len() > 60, "{}", changes.len());
+    assert!(!changes.contains(&true), "{changes:?}");
 }
 
 /// Replaces some rows, deletes and adds others, and leaves the graph as large as before.

@@ -144,6 +144,22 @@ fn room_is_made_by_one_at_a_time_and_not_without_end() {
 }
 
 #[test]
+fn who_makes_room_does_not_give_way_whoever_asks() {
+    let (told, found) = std::sync::mpsc::channel();
+    let account = Arc::new(Account::new(1_000, move |_| {
+        // Its priority is that of whoever started it.
+        let nice = rustix::process::getpriority_process(None).expect("known");
+        told.send((nice, crate::aside::gives_way())).expect("waits");
+        0
+    }));
+    let usual = rustix::process::getpriority_process(None).expect("known");
+    let asking = crate::aside::run(move || account.ask(10));
+    let found = found.recv_timeout(Duration::from_secs(30)).expect("begins");
+    assert_eq!(found, (usual, false));
+    futures::executor::block_on(asking).expect("ends");
+}
+
+#[test]
 fn a_follower_reads_columns_when_they_are_needed_and_keeps_their_table() {
     let home = Home::new(u64::MAX);
     let account = Arc::new(Account::new(u64::MAX, |_| 0));
