@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use storage_engine::aside;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -153,7 +154,7 @@ impl<T> Outlet<T> {
         loop {
             // `timeout` takes the runtime's clock when it is made, so it is made inside.
             let waited = async { tokio::time::timeout(LOOK, come()).await };
-            match runtime.block_on(waited) {
+            match aside::resting(|| runtime.block_on(waited)) {
                 Ok(Some(come)) => return Ok(come),
                 Ok(None) => return Err(Closed::Cancelled),
                 Err(_) if self.cancelled.load(Ordering::Acquire) => return Err(Closed::Cancelled),
