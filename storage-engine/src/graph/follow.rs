@@ -6,9 +6,10 @@
 //! be reached is an error: an older state is never given for the newest. While tables are opened, and while the past is read, a lease keeps them from being collected; a
 //! follower that finds what it needs collected all the same opens anew.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use journal::Lsn;
 
 use crate::checkpoint::{self, Checkpoint};
@@ -51,7 +52,10 @@ struct Following {
     store: Store,
     identity: Identity,
     options: Options,
+    /// Whoever reads what is new has it, as long as the store takes.
     state: Mutex<State>,
+    /// Its snapshot, for those who must not wait for that.
+    seen: ArcSwap<Snapshot>,
     past: Mutex<Cache>,
 }
 
@@ -88,6 +92,7 @@ impl Follower {
             store,
             identity,
             options,
+            seen: ArcSwap::new(state.snapshot.clone()),
             state: Mutex::new(state),
             past: Mutex::default(),
         };
@@ -136,23 +141,28 @@ impl Follower {
         }
     }
 
-    /// Gets rid of columns as [`Graph::evict`](crate::Graph::evict) does, and says of how many bytes.
+    /// Gets rid of columns as [`Graph::evict`](crate::Graph::evict) does, and says of how many bytes: of
+    /// none while somebody reads what is new, which may take long.
     pub fn evict(&self, bytes: u64) -> u64 {
-        let mut state = unpoisoned(&self.inner.state);
+        let mut state = match self.inner.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(state)) => state.into_inner(),
+            Err(TryLockError::WouldBlock) => return 0,
+        };
         let Some((cooled, freed)) = state.snapshot.cooled(bytes) else {
             return 0;
         };
         cooled.lead();
         state.replay.snapshot = Some(cooled.clone());
         state.snapshot = Arc::new(cooled);
+        self.inner.show(&state);
         freed
     }
 
-    /// What it takes in memory, about.
+    /// What it takes in memory, about. Does not block.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        let snapshot = unpoisoned(&self.inner.state).snapshot.clone();
-        snapshot.memory()
+        self.inner.seen.load().memory()
     }
 
     /// Whether this is the only handle on it.
@@ -205,7 +215,20 @@ impl Following {
     fn snapshot(&self) -> Result<Arc<Snapshot>, OpenError> {
         let called = Instant::now();
         let mut state = unpoisoned(&self.state);
-        self.refresh(&mut state)?;
+        let newest = self.newest(&mut state, called);
+        self.show(&state);
+        newest
+    }
+
+    /// Keeps nothing in memory that the state has no more.
+    fn show(&self, state: &State) {
+        if !Arc::ptr_eq(&self.seen.load(), &state.snapshot) {
+            self.seen.store(state.snapshot.clone());
+        }
+    }
+
+    fn newest(&self, state: &mut State, called: Instant) -> Result<Arc<Snapshot>, OpenError> {
+        self.refresh(state)?;
         let said = self.store.folder().and_then(lock::published);
         if !state.is_behind(&self.store, said, called) {
             return Ok(state.snapshot.clone());
@@ -366,4 +389,34 @@ fn begin_leased(
         opened: Instant::now(),
         considered: Instant::now(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use language::schema::Schema;
+
+    use super::*;
+    use crate::graph::{Graph, NewGraph};
+
+    #[test]
+    fn nobody_waits_for_who_reads_what_is_new() {
+        let home = tempfile::TempDir::new().expect("a temporary folder");
+        let store = Store::from(home.path().join("g"));
+        let schema = Schema::parse("node A { k: I64 @key }").expect("a valid schema");
+        Graph::create(&store, NewGraph::new(schema, "test")).expect("created");
+        let follower = Follower::open(store, Options::default()).expect("opened");
+        // As long as its store hangs.
+        let reading = unpoisoned(&follower.inner.state);
+        let (told, found) = mpsc::channel();
+        let other = follower.clone();
+        thread::spawn(move || told.send((other.memory().total(), other.evict(u64::MAX))));
+        let (memory, evicted) = found
+            .recv_timeout(Duration::from_secs(30))
+            .expect("neither waits");
+        assert_eq!(memory, reading.snapshot.memory().total());
+        assert_eq!(evicted, 0);
+    }
 }
