@@ -146,6 +146,8 @@ error_codes! {
     OutcomeUnknown = "outcome_unknown", 503, "The outcome is not known";
     /// The server is stopping.
     ShuttingDown = "shutting_down", 503, "The server is stopping";
+    /// HTTP/1.0 cannot tell a long answer from one that was broken off.
+    HttpVersionNotSupported = "http_version_not_supported", 505, "HTTP/1.1 is needed";
     /// The statement ran into its time limit. Nothing was changed.
     Timeout = "timeout", 504, "The time limit was reached";
 }

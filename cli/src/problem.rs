@@ -63,8 +63,7 @@ fn write_problem(f: &mut fmt::Formatter<'_>, problem: &Problem, text: Option<&st
         problem.status,
         problem.code.as_str()
     )?;
-    // Where the text can be quoted, the detail only repeats the first finding.
-    let repeats = |finding: &Finding| text.is_some() && problem.detail.contains(&finding.message);
+    let repeats = |finding: &Finding| problem.detail.contains(&finding.message);
     if !(problem.detail.is_empty() || problem.errors.first().is_some_and(repeats)) {
         writeln!(f, "  {}", printable(&problem.detail))?;
     }

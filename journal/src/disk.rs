@@ -1,5 +1,5 @@
-//! The only place that changes a disk. Every effect passes through [`Disk`], where a test may watch
-//! it or make it fail ([`Faults`]); in production there is nobody to ask.
+//! The only place that changes a disk. Every effect passes through [`Disk`], and what is read is asked
+//! for there, where a test may watch it or make it fail ([`Faults`]); in production there is nobody to ask.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -72,6 +72,13 @@ pub enum Verdict {
 /// The seam for tests: is asked before each effect and told after it. Effects are real; a fault can
 /// only leave one out or shorten it.
 pub trait Faults: fmt::Debug + Send + Sync {
+    /// Whether a file, or the names in a folder, can be read: what the operating system is said to
+    /// have returned.
+    fn read(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Ok(())
+    }
+
     /// What shall become of the effect.
     fn before(&self, effect: &Effect<'_>) -> Verdict;
     /// The effect was made, as it stands on disk.
@@ -82,6 +89,29 @@ pub trait Faults: fmt::Debug + Send + Sync {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
     pub(crate) faults: Option<Arc<dyn Faults>>,
+}
+
+/// A journal's folder, for those who read it. Tests may watch what is read there.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    pub(crate) path: PathBuf,
+    pub(crate) disk: Disk,
+}
+
+impl Folder {
+    /// A folder that `faults` watches.
+    pub fn watched(path: &Path, faults: Option<Arc<dyn Faults>>) -> Folder {
+        Folder {
+            path: path.to_owned(),
+            disk: Disk { faults },
+        }
+    }
+}
+
+impl<P: AsRef<Path> + ?Sized> From<&P> for Folder {
+    fn from(path: &P) -> Folder {
+        Folder::watched(path.as_ref(), None)
+    }
 }
 
 /// A file that this process made or cuts.
@@ -205,6 +235,13 @@ impl Disk {
         })?;
         self.tell(&effect);
         Ok(value)
+    }
+
+    /// To be called before a file or the names in a folder are read.
+    pub(crate) fn reads(&self, path: &Path) -> io::Result<()> {
+        self.faults
+            .as_ref()
+            .map_or(Ok(()), |faults| faults.read(path))
     }
 
     fn ask(&self, effect: &Effect<'_>) -> Verdict {

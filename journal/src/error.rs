@@ -24,6 +24,18 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// The operating system did not read a file.
+    #[error("cannot read {} at byte {offset}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// From where on it was to be read, in bytes.
+        offset: u64,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+
     /// The object store did not do it.
     #[error("cannot {action} {}", place.display())]
     Object {

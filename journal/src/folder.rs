@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::disk::{Disk, Folder};
 use crate::limits::MAX_LSN;
 use crate::{Error, Lsn, Reason};
 
@@ -10,12 +11,14 @@ const SUFFIX: &str = "seg";
 const DIGITS: usize = 20;
 
 /// A segment file, by its name alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct SegmentFile {
     pub(crate) first: Lsn,
     pub(crate) path: PathBuf,
     /// Length when the folder was listed.
     pub(crate) bytes: u64,
+    /// Where it is read through.
+    pub(crate) disk: Disk,
 }
 
 /// What a folder holds.
@@ -49,14 +52,15 @@ impl Listing {
     }
 }
 
-/// Lists `folder`; one that does not exist is empty.
-pub(crate) fn list(folder: &Path) -> Result<Listing, Error> {
+/// Lists a folder; one that does not exist is empty.
+pub(crate) fn list(Folder { path: folder, disk }: &Folder) -> Result<Listing, Error> {
     let error = |source| Error::Io {
         action: "list",
         path: folder.to_owned(),
         source,
     };
     let mut listing = Listing::default();
+    disk.reads(folder).map_err(error)?;
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(listing),
@@ -77,7 +81,13 @@ pub(crate) fn list(folder: &Path) -> Result<Listing, Error> {
                     match fs::metadata(&path) {
                         Ok(metadata) => {
                             let bytes = metadata.len();
-                            listing.segments.push(SegmentFile { first, path, bytes });
+                            let disk = disk.clone();
+                            listing.segments.push(SegmentFile {
+                                first,
+                                path,
+                                bytes,
+                                disk,
+                            });
                         }
                         Err(source) if source.kind() == std::io::ErrorKind::NotFound => {}
                         Err(source) => return Err(error(source)),

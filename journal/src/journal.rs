@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{Disk, DiskFile, Faults};
+use crate::disk::{Disk, DiskFile, Faults, Folder};
 use crate::folder::{self, segment_path, unfinished_path};
 use crate::format::{
     self, Place, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, encode_frame, new_segment_id,
@@ -110,7 +110,7 @@ impl Journal {
     /// Makes a new journal in `folder`, which is made too when it is missing. Refuses a folder that
     /// has a journal ([`Error::Exists`]).
     pub fn create(folder: &Path, options: Options) -> Result<Journal, Error> {
-        let listing = folder::list(folder)?;
+        let listing = folder::list(&Folder::watched(folder, options.faults.clone()))?;
         if !listing.segments.is_empty() || !listing.misnamed.is_empty() {
             return Err(Error::Exists {
                 folder: folder.to_owned(),
@@ -169,7 +169,7 @@ impl Journal {
         options: Options,
         visit: &mut dyn FnMut(Entry<'_>) -> Result<(), VisitError>,
     ) -> Result<(Journal, Recovery), Error> {
-        let listing = folder::list(folder)?;
+        let listing = folder::list(&Folder::watched(folder, options.faults.clone()))?;
         let segments = listing.sound(folder)?;
         let walked = walk(segments, start, visit)?;
         if options.epoch < walked.epoch {

@@ -97,7 +97,7 @@
 //! One group is one object ([`ObjectJournal`]): a segment of one frame, in the format above, stored
 //! only if no object has its name. It has no footer, no torn end and no rewriting, for an object is
 //! there whole or not at all. What keeps writers apart is the epoch. It is followed with an
-//! [`ObjectTail`].
+//! [`ObjectTail`], and mended with [`end_objects`].
 //!
 //! # Who writes
 //!
@@ -127,7 +127,7 @@ mod tail;
 mod verify;
 mod walk;
 
-pub use disk::{Effect, Faults, Verdict};
+pub use disk::{Effect, Faults, Folder, Verdict};
 pub use error::{AppendError, BadFrame, Error, Reason, VisitError};
 pub use journal::{Appended, Journal, Options, SegmentSummary, Start};
 pub use limits::{
@@ -137,7 +137,7 @@ pub use limits::{
 pub use lsn::{Digest, Lsn};
 pub use objects::{
     DELETE_AFTER_LEASES, Looked, Object, ObjectError, ObjectJournal, ObjectOptions, ObjectTail,
-    Objects, Put, Seen, Sight, object_segments, read_objects,
+    Objects, Put, Seen, Sight, bar_objects, end_objects, object_segments, read_objects,
 };
 pub use read::{ReadEnd, read, segments};
 pub use repair::{Recovery, Torn};

@@ -1,7 +1,6 @@
 //! Reading without writing: for a second process, beside a writer at work. It never repairs.
 
-use std::path::Path;
-
+use crate::disk::Folder;
 use crate::folder;
 use crate::journal::{SegmentSummary, Start};
 use crate::walk::{End, Entry, walk};
@@ -23,13 +22,14 @@ pub struct ReadEnd {
 
 /// Visits every entry after `after`, up to the end of the journal or the first unfinished frame.
 pub fn read(
-    folder: &Path,
+    folder: impl Into<Folder>,
     after: Lsn,
     visit: &mut dyn FnMut(Entry<'_>) -> Result<(), VisitError>,
 ) -> Result<ReadEnd, Error> {
-    let listing = folder::list(folder)?;
+    let folder = folder.into();
+    let listing = folder::list(&folder)?;
     let walked = walk(
-        listing.sound(folder)?,
+        listing.sound(&folder.path)?,
         Start {
             after,
             digest: None,
@@ -52,8 +52,8 @@ pub fn read(
 }
 
 /// The segments in `folder`, oldest first, by their names alone; none when it holds no journal.
-pub fn segments(folder: &Path) -> Result<Vec<SegmentSummary>, Error> {
-    let files = folder::list(folder)?.segments.into_iter();
+pub fn segments(folder: impl Into<Folder>) -> Result<Vec<SegmentSummary>, Error> {
+    let files = folder::list(&folder.into())?.segments.into_iter();
     let summary = |file: folder::SegmentFile| SegmentSummary {
         first: file.first,
         bytes: file.bytes,

@@ -119,11 +119,12 @@ pub(crate) fn repair(
 
 /// Copies everything from `offset` on beside the segment, durably.
 fn keep_torn(disk: &Disk, folder: &Path, segment: &Path, offset: u64) -> Result<PathBuf, Error> {
-    let failed = |source| Error::Io {
-        action: "read",
+    let failed = |source| Error::Read {
         path: segment.to_owned(),
+        offset,
         source,
     };
+    disk.reads(segment).map_err(failed)?;
     let source = File::open(segment).map_err(failed)?;
     let path = torn_path(segment);
     let copy = disk.create(&path)?;
@@ -154,11 +155,12 @@ fn rewrite(
 ) -> Result<Active, Error> {
     let segment = &walked.last_segment.path;
     let mut frame = vec![0; last.header.frame_bytes()];
-    File::open(segment)
+    disk.reads(segment)
+        .and_then(|()| File::open(segment))
         .and_then(|file| file.read_exact_at(&mut frame, last.offset))
-        .map_err(|source| Error::Io {
-            action: "read",
+        .map_err(|source| Error::Read {
             path: segment.clone(),
+            offset: last.offset,
             source,
         })?;
     let header = SegmentHeader {

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Folder};
 use crate::folder::{self, SegmentFile};
 use crate::format::{
     self, FrameHeader, Kind, SEGMENT_HEADER_BYTES, SegmentHeader, move_frame, new_segment_id,
@@ -54,14 +54,15 @@ pub enum Stop {
 /// that is wrong. An error only when the folder holds no journal or the point is before its
 /// beginning.
 pub fn follow(
-    folder: &Path,
+    folder: impl Into<Folder>,
     from: Option<Point>,
     visit: &mut dyn FnMut(Entry<'_>),
 ) -> Result<Followed, Error> {
-    let files = folder::list(folder)?.segments;
+    let folder = folder.into();
+    let files = folder::list(&folder)?.segments;
     let Some(first) = files.first() else {
         return Err(Error::Missing {
-            folder: folder.to_owned(),
+            folder: folder.path,
         });
     };
     let start = from.unwrap_or(Point {
@@ -239,8 +240,12 @@ fn agree(same: bool, offset: u64) -> Place {
 
 /// Visits the entries of every frame that reaches beyond `after` and is readable by itself, whatever
 /// is wrong around it. Returns the last entry that is known to have been there.
-pub fn scan(folder: &Path, after: Lsn, visit: &mut dyn FnMut(Entry<'_>)) -> Result<Lsn, Error> {
-    let files = folder::list(folder)?.segments;
+pub fn scan(
+    folder: impl Into<Folder>,
+    after: Lsn,
+    visit: &mut dyn FnMut(Entry<'_>),
+) -> Result<Lsn, Error> {
+    let files = folder::list(&folder.into())?.segments;
     let mut last = Lsn::ZERO;
     for (index, file) in files.iter().enumerate() {
         let end = files.get(index + 1).map(|next| next.first);
@@ -284,7 +289,7 @@ pub enum Salvage {
 impl Salvage {
     /// The files that [`Salvage::apply`] removes or replaces.
     pub fn replaces(&self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
-        let mut files = folder::list(folder)?.segments;
+        let mut files = folder::list(&folder.into())?.segments;
         match self {
             Salvage::BeginAfter(point) => files.retain(|file| file.first <= point.lsn.next()),
             Salvage::EndAfter(point, _) => files.retain(|file| file.first > point.lsn),
@@ -328,7 +333,7 @@ fn begin_after(folder: &Path, point: Point, options: &Options) -> Result<(), Err
         path: folder.to_owned(),
         source,
     })?;
-    let files = folder::list(folder)?.segments;
+    let files = folder::list(&Folder::watched(folder, options.faults.clone()))?.segments;
     let header = SegmentHeader {
         id: new_segment_id(),
         epoch: options.epoch,

@@ -4,8 +4,9 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use crate::disk::Disk;
 use crate::error::BadFrame;
 use crate::folder::SegmentFile;
 use crate::format::{
@@ -47,10 +48,13 @@ impl Segment {
             path: path.clone(),
             source,
         };
+        file.disk.reads(&path).map_err(failed)?;
         let handle = File::open(&path).map_err(failed)?;
         let bytes = handle.metadata().map_err(failed)?.len();
         let mut window = Window {
             file: handle,
+            path: path.clone(),
+            disk: file.disk.clone(),
             limit: bytes,
             buffer: Vec::new(),
             start: 0,
@@ -60,9 +64,7 @@ impl Segment {
             offset: 0,
             reason,
         };
-        let head = window
-            .at(0, SEGMENT_HEADER_BYTES)
-            .map_err(|source| unread(&path, source))?;
+        let head = window.at(0, SEGMENT_HEADER_BYTES)?;
         let header = SegmentHeader::decode(head).map_err(|bad| match bad {
             BadSegmentHeader::Unreadable => damaged(Reason::Header),
             BadSegmentHeader::Version(found) => Error::Version {
@@ -93,11 +95,7 @@ impl Segment {
         if offset >= self.bytes {
             return Ok(Found::End);
         }
-        let path = &self.path;
-        let head = self
-            .window
-            .at(offset, FRAME_HEADER_BYTES)
-            .map_err(|e| unread(path, e))?;
+        let head = self.window.at(offset, FRAME_HEADER_BYTES)?;
         let short = head.len() < FRAME_HEADER_BYTES;
         let sector = offset + SECTOR_BYTES as u64;
         let Some(header) = FrameHeader::decode(head) else {
@@ -114,10 +112,7 @@ impl Segment {
         // The header is sound, so it is known how far its body reaches: nothing in there is taken
         // for a frame.
         let end = offset + header.frame_bytes() as u64;
-        let frame = self
-            .window
-            .at(offset, header.frame_bytes())
-            .map_err(|e| unread(path, e))?;
+        let frame = self.window.at(offset, header.frame_bytes())?;
         Ok(match header.check(frame) {
             Ok(digest) => Found::Frame(header, digest, frame),
             Err(bad) => Found::Bad(bad, end),
@@ -130,10 +125,7 @@ impl Segment {
     pub(crate) fn later_frame(&mut self, from: u64, next: Lsn) -> Result<Option<u64>, Error> {
         let mut offset = from;
         while offset < self.bytes {
-            let head = self
-                .window
-                .at(offset, FRAME_HEADER_BYTES)
-                .map_err(|source| unread(&self.path, source))?;
+            let head = self.window.at(offset, FRAME_HEADER_BYTES)?;
             let later = FrameHeader::decode(head)
                 .is_some_and(|header| header.segment == self.header.id && header.first >= next);
             if later {
@@ -154,18 +146,12 @@ impl Segment {
     }
 }
 
-fn unread(path: &Path, source: io::Error) -> Error {
-    Error::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    }
-}
-
 /// A part of the file, held in memory.
 #[derive(Debug)]
 struct Window {
     file: File,
+    path: PathBuf,
+    disk: Disk,
     limit: u64,
     buffer: Vec<u8>,
     start: u64,
@@ -173,12 +159,17 @@ struct Window {
 
 impl Window {
     /// `length` bytes from `offset`, or as many as there are.
-    fn at(&mut self, offset: u64, length: usize) -> io::Result<&[u8]> {
+    fn at(&mut self, offset: u64, length: usize) -> Result<&[u8], Error> {
         let there = usize::try_from(self.limit.saturating_sub(offset)).unwrap_or(usize::MAX);
         let length = length.min(there);
         let held = self.start..self.start + self.buffer.len() as u64;
         if offset < held.start || offset + length as u64 > held.end {
-            self.fill(offset, length.max(READ_BYTES).min(there))?;
+            let filled = self.fill(offset, length.max(READ_BYTES).min(there));
+            filled.map_err(|source| Error::Read {
+                path: self.path.clone(),
+                offset,
+                source,
+            })?;
         }
         let from = (offset - self.start) as usize;
         let to = (from + length).min(self.buffer.len());
@@ -187,6 +178,8 @@ impl Window {
 
     fn fill(&mut self, offset: u64, length: usize) -> io::Result<()> {
         self.start = offset;
+        self.buffer.clear();
+        self.disk.reads(&self.path)?;
         self.buffer.resize(length, 0);
         let mut filled = 0;
         while filled < length {

@@ -5,8 +5,9 @@
 //! frame is visited only when it is known to be durable: its writer says so ([`Tail::follow`]'s
 //! `published`), or something was begun after it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::disk::Folder;
 use crate::folder;
 use crate::format::{FrameHeader, SEGMENT_HEADER_BYTES, SegmentId};
 use crate::salvage::Point;
@@ -17,7 +18,7 @@ use crate::{Digest, Error, Lsn, Reason, VisitError};
 /// A place in a journal, from which it is followed. A copy goes its own way.
 #[derive(Debug, Clone)]
 pub struct Tail {
-    folder: PathBuf,
+    folder: Folder,
     cursor: Cursor,
     /// Where the cursor stands, once that is known.
     stand: Option<Stand>,
@@ -37,9 +38,9 @@ struct Unsettled;
 impl Tail {
     /// Follows the journal in `folder` after `point`, which has [`Digest::ZERO`] for lsn 0.
     #[must_use]
-    pub fn after(folder: &Path, point: Point) -> Tail {
+    pub fn after(folder: impl Into<Folder>, point: Point) -> Tail {
         Tail {
-            folder: folder.to_owned(),
+            folder: folder.into(),
             cursor: Cursor {
                 next: point.lsn.next(),
                 chain: point.digest,
@@ -69,7 +70,7 @@ impl Tail {
         visit: &mut dyn FnMut(Entry<'_>) -> Result<(), VisitError>,
     ) -> Result<(), Error> {
         let listing = folder::list(&self.folder)?;
-        let files = listing.sound(&self.folder)?;
+        let files = listing.sound(&self.folder.path)?;
         let next = self.cursor.next;
         let chosen = files
             .partition_point(|file| file.first <= next)

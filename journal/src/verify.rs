@@ -1,7 +1,8 @@
 //! A doctor's walk: through everything, past what is wrong, changing nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use crate::disk::Folder;
 use crate::folder::{self, SegmentFile};
 use crate::format::SEGMENT_HEADER_BYTES;
 use crate::segment::Segment;
@@ -58,8 +59,9 @@ pub struct Problem {
 
 /// Walks through the whole journal in `folder`. An error only when the folder cannot be listed or
 /// holds no journal; all else is in the report.
-pub fn verify(folder: &Path) -> Result<Report, Error> {
-    let listing = folder::list(folder)?;
+pub fn verify(folder: impl Into<Folder>) -> Result<Report, Error> {
+    let folder = folder.into();
+    let listing = folder::list(&folder)?;
     let misnamed = listing.misnamed.iter().map(|path| Problem {
         segment: path.clone(),
         offset: 0,
@@ -75,7 +77,7 @@ pub fn verify(folder: &Path) -> Result<Report, Error> {
     };
     if listing.segments.is_empty() && report.problems.is_empty() {
         return Err(Error::Missing {
-            folder: folder.to_owned(),
+            folder: folder.path,
         });
     }
     // Where the last sound segment ended: the next one must link to it.
@@ -170,6 +172,15 @@ impl Problem {
                 segment,
                 offset: 0,
                 reason: Reason::Version(found),
+            }),
+            Error::Read {
+                path,
+                offset,
+                source,
+            } => Ok(Problem {
+                segment: path,
+                offset,
+                reason: Reason::Unreadable(source.kind()),
             }),
             Error::Io { path, source, .. } => Ok(Problem {
                 segment: path,

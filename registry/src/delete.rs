@@ -59,14 +59,11 @@ impl Registry {
     }
 
     /// The deleted graphs that can be restored, in order of [`Deleted::name`]. Reads the disk.
-    pub fn all_deleted(&self) -> Result<Vec<DeletedGraph>, Error> {
+    pub fn all_deleted(&self) -> Result<Vec<Arc<DeletedGraph>>, Error> {
         let mut kept = deleted::kept(self.file())?;
         kept.retain(|record| record.stage == Stage::Kept);
         kept.sort_by_cached_key(Deleted::name);
-        let graphs = kept
-            .into_iter()
-            .map(|record| record.into_graph(self.file()));
-        Ok(graphs.collect())
+        Ok(self.listed.graphs(self.file(), kept))
     }
 
     /// Brings back the deleted graph that the permit, one for `graph_restore`, is for.

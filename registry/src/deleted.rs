@@ -5,9 +5,11 @@
 //! whether the graph was deleted meanwhile: the record is the fence. `.trellis/purged/` says, for a
 //! while, which graphs are gone for good.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +17,7 @@ use uuid::Uuid;
 
 use crate::config::{ConfigFile, GraphEntry};
 use crate::durable::{self, DiskError, Naming};
-use crate::registration::Registration;
+use crate::registration::{self, Registration};
 use crate::uri::GraphUri;
 use crate::{Digest, GraphId};
 
@@ -70,6 +72,72 @@ pub struct DeletedGraph {
     pub record: Deleted,
     /// As it was registered.
     pub registration: Registration,
+}
+
+/// The deleted graphs that were listed last, so that the next list reads no policy again. As those of
+/// other graphs, policies are read anew when the file is.
+#[derive(Debug, Default)]
+pub(crate) struct Listed(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    graphs: Vec<Arc<DeletedGraph>>,
+    /// How often it was forgotten.
+    generation: u64,
+}
+
+impl Listed {
+    /// The graphs of these records, which are in order of [`Deleted::name`].
+    pub(crate) fn graphs(
+        &self,
+        file: &ConfigFile,
+        records: Vec<Deleted>,
+    ) -> Vec<Arc<DeletedGraph>> {
+        let (known, generation) = {
+            let known = self.known();
+            let graphs = known.graphs.iter().cloned();
+            let known_graphs: HashMap<Uuid, Arc<DeletedGraph>> =
+                graphs.map(|graph| (graph.record.deletion, graph)).collect();
+            (known_graphs, known.generation)
+        };
+        let is_known = |record: &Deleted| {
+            let known = known.get(&record.deletion)?;
+            (known.record == *record).then_some(known)
+        };
+        let others = records.iter().filter(|record| is_known(record).is_none());
+        let mut made = registration::made(file, others.map(Deleted::place).collect()).into_iter();
+        let mut graphs = Vec::with_capacity(records.len());
+        for record in records {
+            let graph = match is_known(&record) {
+                Some(known) => Some(known.clone()),
+                None => made.next().map(|registration| {
+                    Arc::new(DeletedGraph {
+                        record,
+                        registration,
+                    })
+                }),
+            };
+            graphs.extend(graph);
+        }
+        let mut known = self.known();
+        if known.generation == generation {
+            known.graphs.clone_from(&graphs);
+        }
+        drop(known);
+        graphs
+    }
+
+    /// Their policies may be others.
+    pub(crate) fn forget(&self) {
+        let mut known = self.known();
+        known.graphs.clear();
+        known.generation += 1;
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // What is in it may be forgotten at any time.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Microseconds since 1970.
@@ -170,12 +238,16 @@ impl Deleted {
 
     /// As it was registered.
     pub(crate) fn into_graph(self, file: &ConfigFile) -> DeletedGraph {
-        let uri = GraphUri::known(&self.entry.uri, &self.folder);
-        let (graph_id, entry) = (self.graph_id.clone(), self.entry.clone());
+        let (graph_id, entry, uri) = self.place();
         DeletedGraph {
             registration: Registration::new(file, graph_id, entry, uri),
             record: self,
         }
+    }
+
+    fn place(&self) -> (GraphId, GraphEntry, GraphUri) {
+        let uri = GraphUri::known(&self.entry.uri, &self.folder);
+        (self.graph_id.clone(), self.entry.clone(), uri)
     }
 }
 

@@ -62,10 +62,10 @@ pub enum Error {
         most: usize,
     },
     /// The id is taken, in this or another case (409 `graph_exists`).
-    #[error("there is a graph {0:?} already")]
+    #[error("there is a graph \"{0}\" already")]
     GraphExists(GraphId),
     /// The folder belongs to another graph (409 `uri_in_use`).
-    #[error("{uri:?} is the folder of the graph {by:?}")]
+    #[error("{uri:?} is the folder of the graph \"{by}\"")]
     UriInUse {
         /// As given.
         uri: String,
@@ -92,7 +92,7 @@ pub enum Error {
         on_disk: Digest,
     },
     /// The config file is not sound.
-    #[error("the config file {} has {} problem(s){}", path.display(), problems.len(), first(problems))]
+    #[error("the config file {} cannot be used{}", path.display(), first(problems))]
     InvalidConfig {
         /// The config file.
         path: PathBuf,
@@ -115,7 +115,7 @@ pub enum Error {
     #[error(transparent)]
     Edit(#[from] EditError),
     /// The graph's storage was not made.
-    #[error("cannot initialise the storage of the graph {graph_id:?}")]
+    #[error("cannot initialise the storage of the graph \"{graph_id}\"")]
     Storage {
         /// The graph that was to be.
         graph_id: GraphId,
@@ -139,13 +139,13 @@ pub enum Error {
     #[error("the graph's registration has changed since the decision")]
     Changed,
     /// The registration is another version than the caller has seen (412).
-    #[error("the registration of the graph {0:?} has changed; read it again")]
+    #[error("the registration of the graph \"{0}\" has changed; read it again")]
     OtherVersion(GraphId),
     /// The graph was deleted and its data is gone (410).
-    #[error("the graph {0:?} was purged")]
+    #[error("the graph \"{0}\" was purged")]
     Purged(GraphId),
     /// Another process, or a write under way, has the graph and does not let go (503).
-    #[error("process {} on {} holds the graph", holder.pid, holder.host)]
+    #[error("{holder} holds the graph")]
     Locked {
         /// Who.
         holder: storage_engine::Holder,
@@ -198,10 +198,13 @@ pub enum StorageError {
 }
 
 fn first(problems: &[Problem]) -> String {
-    problems
-        .first()
-        .map(|problem| format!(": {problem}"))
-        .unwrap_or_default()
+    let Some((first, others)) = problems.split_first() else {
+        return String::new();
+    };
+    match others.len() {
+        0 => format!(": {first}"),
+        others => format!(": {first} (and {others} more)"),
+    }
 }
 
 impl From<GraphIdError> for Error {

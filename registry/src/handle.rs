@@ -135,9 +135,7 @@ impl Handles {
         let snapshot = match &source {
             Source::Written(graph) => graph.snapshot(),
             // The next request may find it well again, or its writer gone.
-            Source::Followed(follower) => follower
-                .snapshot()
-                .map_err(|error| HandleError::NotNow(Arc::new(error)))?,
+            Source::Followed(follower) => follower.snapshot().map_err(HandleError::passing)?,
         };
         Ok(Reader {
             reference: registration.reference().clone(),
@@ -222,15 +220,13 @@ impl Handles {
         if let State::Following(follower) = &*state
             && let Some(holder) = follower.holder()
         {
-            let locked = OpenError::Locked { holder };
-            return Err(HandleError::NotNow(Arc::new(locked)));
+            return Err(HandleError::passing(OpenError::Locked { holder }));
         }
         match self.open_in(state, registration)? {
             Source::Written(graph) => Ok(graph),
             Source::Followed(follower) => {
                 let holder = follower.holder().unwrap_or_default();
-                let locked = OpenError::Locked { holder };
-                Err(HandleError::NotNow(Arc::new(locked)))
+                Err(HandleError::passing(OpenError::Locked { holder }))
             }
         }
     }
@@ -254,7 +250,7 @@ impl Handles {
             Ok(()) => Ok(source),
             // Another process has come.
             Err(_) if graph.is_lost() => self.open_in(slot.state(), registration),
-            Err(error) => Err(HandleError::NotNow(Arc::new(error))),
+            Err(error) => Err(HandleError::passing(error)),
         }
     }
 
@@ -330,24 +326,20 @@ impl Handles {
             Err(error) => Err(error),
         };
         opened.map_err(|error| {
-            let error = Arc::new(error);
-            let causes = with_causes(error.as_ref());
             let graph_id = registration.graph_id.as_str();
+            let causes = with_causes(&error);
             tracing::error!(graph_id, error = causes, "cannot open a graph");
-            // What a reader finds beside a writer at work says nothing of the files.
-            if error.is_passing() || matches!(state, State::Following(_)) {
-                // Each attempt to reach an object store takes its time: those who waited for this one
-                // do not make another.
-                if uri::is_remote(folder) && !matches!(state, State::Following(_)) {
-                    *state = State::Broken(SetAside::for_now(error.clone()));
-                }
-                return HandleError::NotNow(error);
+            // What a reader finds beside a writer at work says nothing of the files, and who has the lock
+            // may give it back at any moment.
+            let is_busy = matches!(error, OpenError::Locked { .. });
+            if is_busy || matches!(state, State::Following(_)) {
+                return HandleError::passing(error);
             }
-            *state = State::Broken(SetAside::after(state, error.clone()));
-            HandleError::Broken {
-                told: registration.uri.told(causes),
-                source: error,
-            }
+            // Each attempt takes its time: those who waited for this one do not make another.
+            let aside = SetAside::after(state, Arc::new(error));
+            let refusal = aside.refusal(registration);
+            *state = State::Broken(aside);
+            refusal
         })
     }
 

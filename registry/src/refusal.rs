@@ -1,6 +1,7 @@
 //! Why a graph is not reached, or nothing is done with it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use policy::{Action, Permit};
 use storage_engine::OpenError;
@@ -23,16 +24,34 @@ pub enum HandleError {
     Closed,
     /// Another process has it, or a file operation failed.
     #[error("the graph cannot be opened now")]
-    NotNow(#[source] Arc<OpenError>),
+    NotNow {
+        /// When it is tried again; `None` when the next request does.
+        after: Option<Duration>,
+        /// Why.
+        #[source]
+        source: Arc<OpenError>,
+    },
     /// It is damaged.
     #[error("the graph is set aside")]
     Broken {
         /// Why, as callers may read it: with the uri as it is written in place of the folder.
         told: String,
+        /// When it is tried again.
+        after: Duration,
         /// Why.
         #[source]
         source: Arc<OpenError>,
     },
+}
+
+impl HandleError {
+    /// What says nothing of the graph itself, and is asked again with the next request.
+    pub(crate) fn passing(error: OpenError) -> Self {
+        Self::NotNow {
+            after: None,
+            source: Arc::new(error),
+        }
+    }
 }
 
 /// A permit that is for the server, for another graph, or for another action: a defect.

@@ -277,28 +277,33 @@ fn with_policies(
         let known = known.get(graph_id)?;
         known.says(graph_id, entry, uri).then(|| known.clone())
     };
-    let of_new = settled
-        .iter()
-        .filter(|(graph_id, entry, uri)| known(graph_id, entry, uri).is_none());
-    let policies = read_policies(
-        of_new
-            .filter_map(|(_, entry, _)| policy_file(file, entry))
-            .collect(),
-    );
-    let mut registered = Graphs::new();
+    let (mut registered, mut others) = (Graphs::new(), Vec::new());
     for (graph_id, entry, uri) in settled {
-        let registration = known(&graph_id, &entry, &uri).unwrap_or_else(|| {
-            let path = policy_file(file, &entry);
-            let read = |path: &PathBuf| policies.get(path).cloned();
-            let own = path
-                .as_ref()
-                .map(|path| read(path).unwrap_or_else(|| OwnPolicy::read(path)));
-            let own = own.unwrap_or_default();
-            Arc::new(Registration::with(graph_id.clone(), entry, uri, path, own))
-        });
-        registered.insert(graph_id, registration);
+        match known(&graph_id, &entry, &uri) {
+            Some(known) => drop(registered.insert(graph_id, known)),
+            None => others.push((graph_id, entry, uri)),
+        }
+    }
+    for registration in made(file, others) {
+        registered.insert(registration.graph_id.clone(), Arc::new(registration));
     }
     registered
+}
+
+/// Graphs with their places, in the same order; their policy files are read, each once.
+pub(crate) fn made(
+    file: &ConfigFile,
+    graphs: Vec<(GraphId, GraphEntry, GraphUri)>,
+) -> Vec<Registration> {
+    let paths = graphs.iter();
+    let paths = paths.filter_map(|(_, entry, _)| policy_file(file, entry));
+    let policies = read_policies(paths.collect());
+    let made = graphs.into_iter().map(|(graph_id, entry, uri)| {
+        let path = policy_file(file, &entry);
+        let own = path.as_ref().and_then(|path| policies.get(path)).cloned();
+        Registration::with(graph_id, entry, uri, path, own.unwrap_or_default())
+    });
+    made.collect()
 }
 
 /// The graph that has this very folder.

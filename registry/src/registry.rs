@@ -21,6 +21,7 @@ use policy::Permit;
 use crate::config::lock::{ConfigLock, LockError};
 use crate::config::store::{self, ConfigText};
 use crate::config::{self, ConfigFile, Drift};
+use crate::deleted::Listed;
 use crate::fence::Fence;
 use crate::handle::{Handles, Reader, Standing, Writer};
 use crate::idle::{Budget, Tally};
@@ -43,6 +44,7 @@ pub struct Registry {
     /// Threads of this process queue here, so that only one at a time polls for the file lock.
     turn: Mutex<()>,
     handles: Arc<Handles>,
+    pub(crate) listed: Listed,
     pub(crate) gate: OnceLock<Weak<dyn Gate>>,
 }
 
@@ -114,6 +116,7 @@ impl Registry {
             served: RwLock::new(Arc::new(snapshot)),
             turn: Mutex::new(()),
             gate: OnceLock::new(),
+            listed: Listed::default(),
             handles,
         })
     }

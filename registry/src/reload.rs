@@ -174,6 +174,7 @@ impl Registry {
     }
 
     fn install(&self, next: Snapshot, install: Option<Install>) {
+        self.listed.forget();
         let mut next = Some(next);
         let mut publish = || {
             if let Some(next) = next.take() {

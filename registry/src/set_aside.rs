@@ -10,12 +10,10 @@ use crate::handle::{Handles, State};
 use crate::refusal::{HandleError, WrongPermit, with_causes};
 use crate::{GraphId, Registration, Registry};
 
-/// How long a graph is left alone after it could not be opened for the first time.
-const FIRST: Duration = Duration::from_secs(5);
-/// How long one is left alone that could not be reached.
-const PAUSE: Duration = Duration::from_secs(1);
-/// The longest that it is left alone.
-const LONGEST: Duration = Duration::from_secs(600);
+/// How long a graph is left alone after it could not be opened for the first time, and at most.
+const DAMAGED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
+/// The same of one that could not be reached.
+const UNREACHED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
 /// A graph that could not be opened.
 #[derive(Debug)]
@@ -23,47 +21,44 @@ pub(crate) struct SetAside {
     pub(crate) error: Arc<OpenError>,
     since: Instant,
     wait: Duration,
-    /// It could not be reached, which says nothing of what is in it.
-    passes: bool,
 }
 
 impl SetAside {
     /// It failed, after it stood like this.
     pub(crate) fn after(state: &State, error: Arc<OpenError>) -> Self {
+        let passes = error.is_passing();
+        let (first, longest) = if passes { UNREACHED } else { DAMAGED };
         let wait = match state {
-            State::Broken(before) if !before.passes => (before.wait * 2).clamp(FIRST, LONGEST),
-            _ => FIRST,
+            State::Broken(before) if before.passes() == passes => {
+                (before.wait * 2).clamp(first, longest)
+            }
+            _ => first,
         };
         Self {
             error,
             since: Instant::now(),
             wait,
-            passes: false,
         }
     }
 
-    /// It could not be reached.
-    pub(crate) fn for_now(error: Arc<OpenError>) -> Self {
-        Self {
-            error,
-            since: Instant::now(),
-            wait: PAUSE,
-            passes: true,
-        }
-    }
-
-    /// Whether nothing is known to be wrong with it.
+    /// It could not be reached, which says nothing of what is in it.
     pub(crate) fn passes(&self) -> bool {
-        self.passes
+        self.error.is_passing()
     }
 
     /// What those are told who come before it is due.
     pub(crate) fn refusal(&self, registration: &Registration) -> HandleError {
-        match self.passes {
-            true => HandleError::NotNow(self.error.clone()),
+        let after = self.wait.saturating_sub(self.since.elapsed());
+        let source = self.error.clone();
+        match self.passes() {
+            true => HandleError::NotNow {
+                after: Some(after),
+                source,
+            },
             false => HandleError::Broken {
                 told: registration.uri.told(with_causes(self.error.as_ref())),
-                source: self.error.clone(),
+                after,
+                source,
             },
         }
     }
@@ -125,17 +120,29 @@ mod tests {
 
     #[test]
     fn each_failure_doubles_the_wait() {
-        let error = || Arc::new(OpenError::Unfinished);
-        let mut state = State::Broken(SetAside::after(&State::Closed, error()));
-        let mut waits = Vec::new();
-        for _ in 0..9 {
-            let State::Broken(broken) = &state else {
-                panic!("it is set aside");
-            };
-            assert!(!broken.is_due());
-            waits.push(broken.wait.as_secs());
-            state = State::Broken(SetAside::after(&state, error()));
+        let damaged = || OpenError::Unfinished;
+        let unreached = || OpenError::OutOfReach {
+            place: "s3://b/g".into(),
+            source: "no route".into(),
+        };
+        check(
+            &[damaged as fn() -> _; 9],
+            &[5, 10, 20, 40, 80, 160, 320, 600, 600],
+        );
+        check(&[unreached as fn() -> _; 6], &[1, 2, 4, 8, 15, 15]);
+        check(
+            &[damaged as fn() -> _, damaged, unreached, damaged],
+            &[5, 10, 1, 5],
+        );
+    }
+
+    fn check(failures: &[impl Fn() -> OpenError], seconds: &[u64]) {
+        let mut state = State::Closed;
+        for (failure, seconds) in failures.iter().zip(seconds) {
+            let aside = SetAside::after(&state, Arc::new(failure()));
+            assert!(!aside.is_due());
+            assert_eq!(aside.wait.as_secs(), *seconds);
+            state = State::Broken(aside);
         }
-        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
     }
 }

@@ -106,7 +106,7 @@ pub enum UriError {
         conflict: &'static str,
     },
     /// Inside another graph's folder, or around it.
-    #[error("{written:?} cannot hold a graph: it is {relation} the folder of the graph {by:?}")]
+    #[error("{written:?} cannot hold a graph: it is {relation} the folder of the graph \"{by}\"")]
     Overlaps {
         /// As written.
         written: String,

@@ -9,6 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use language::schema::Schema;
 use policy::{
@@ -168,7 +169,7 @@ fn a_decision_does_not_outlive_what_it_was_about() {
 }
 
 #[test]
-fn what_passes_is_tried_again_and_damage_is_set_aside() {
+fn what_passes_is_tried_again_soon_and_damage_is_set_aside() {
     let place = Place::new();
     let permit = place.permit(Action::Query, "alpha");
     let (file, aside) = (
@@ -179,10 +180,18 @@ fn what_passes_is_tried_again_and_damage_is_set_aside() {
     fs::create_dir(&file).expect("something that cannot be read");
     assert!(matches!(
         place.registry.reader(&permit),
-        Err(HandleError::NotNow(_))
+        Err(HandleError::NotNow { .. })
     ));
     fs::remove_dir(&file).expect("removed");
     fs::rename(&aside, &file).expect("moved back");
+    // Whoever comes before it is tried again gets the same answer, and when that will be.
+    let Err(HandleError::NotNow { after, .. }) = place.registry.reader(&permit) else {
+        panic!("it was tried again at once");
+    };
+    let after = after.expect("it is known");
+    assert!(after <= Duration::from_secs(1), "{after:?}");
+    assert_eq!(place.standing("alpha"), Standing::Closed);
+    std::thread::sleep(after);
     place
         .registry
         .reader(&permit)

@@ -191,7 +191,8 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
         (None, None) => return Err(BootError::NothingToServe),
     };
     let config = registry.snapshot().config.clone();
-    let (access, security) = access(&config, registry.file(), options.unauthenticated)?;
+    let (access, security, notes) = access(&config, registry.file(), options.unauthenticated)?;
+    notes.log();
     if config.server.require_all_graphs {
         require_all(&registry)?;
     }
@@ -442,48 +443,60 @@ pub(crate) fn limits(config: &Config) -> Limits {
     }
 }
 
+/// What is allowed but perhaps not meant, for the log of whoever serves it.
+#[derive(Default)]
+pub(crate) struct Notes(Vec<String>);
+
+impl Notes {
+    pub(crate) fn log(&self) {
+        for note in &self.0 {
+            tracing::warn!("{note}");
+        }
+    }
+}
+
 /// Who may come in, and whether a credential is needed.
 pub(crate) fn access(
     config: &Config,
     file: &ConfigFile,
     unauthenticated: bool,
-) -> Result<(Access, Security), AccessError> {
+) -> Result<(Access, Security, Notes), AccessError> {
     let tokens = tokens(config, file)?;
+    let mut notes = Notes::default();
+    let mut note = |words: &str| notes.0.push(words.to_owned());
     let policy = match &config.server.policy {
         Some(policy) => {
             let document = read_policy(&file.resolve(&policy.file)).map_err(AccessError::Policy)?;
             for warning in document.warnings() {
-                tracing::warn!(policy = document.name(), %warning, "in the server's policy");
+                note(&format!("in the policy {}: {warning}", document.name()));
             }
             Some(vec![document])
         }
         None => None,
     };
     if unauthenticated {
-        tracing::warn!("unauthenticated: everybody on this machine may do everything");
+        note("unauthenticated: everybody on this machine may do everything");
         let anonymous = Some(Arc::new(Principal::anonymous()));
         let access = Access {
             tokens,
             authorizer: Authorizer::unauthenticated(),
             anonymous,
         };
-        return Ok((access, Security::Open));
+        return Ok((access, Security::Open, notes));
     }
     let has_policy = policy.is_some();
     let authorizer = Authorizer::configured(policy, &tokens)?;
     match (has_policy, tokens.is_empty()) {
-        (false, _) => tracing::warn!("no policy: tokens may read every graph and change nothing"),
-        (true, true) => tracing::warn!("no tokens: nobody can come in"),
+        (false, _) => note("no policy: tokens may read every graph and change nothing"),
+        (true, true) => note("no tokens: nobody can come in"),
         (true, false) => {}
     }
-    Ok((
-        Access {
-            tokens,
-            authorizer,
-            anonymous: None,
-        },
-        Security::Bearer,
-    ))
+    let access = Access {
+        tokens,
+        authorizer,
+        anonymous: None,
+    };
+    Ok((access, Security::Bearer, notes))
 }
 
 fn tokens(config: &Config, file: &ConfigFile) -> Result<Tokens, AccessError> {

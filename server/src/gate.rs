@@ -33,8 +33,8 @@ impl Gate for ServerGate {
             return Ok(Box::new(|publish| publish()));
         };
         let file = app.registry.file();
-        let (mut access, _) =
-            boot::access(&next.config, file, self.unauthenticated).map_err(|error| {
+        let (mut access, _, notes) = boot::access(&next.config, file, self.unauthenticated)
+            .map_err(|error| {
                 // The value of a variable is nobody's business.
                 let written = next.config.auth.tokens_file.as_deref();
                 let told = environment::hide(written.unwrap_or_default(), with_causes(&error));
@@ -44,6 +44,7 @@ impl Gate for ServerGate {
         access.authorizer = access.authorizer.succeeding(&app.access.load().authorizer);
         let limits = boot::limits(&next.config);
         Ok(Box::new(move |publish| {
+            notes.log();
             app.install(access, limits, publish);
         }))
     }

@@ -28,7 +28,8 @@ mod listen;
 mod logging;
 mod metrics;
 pub mod offline;
+mod rounds;
 
 pub use boot::{BootError, Running, ServeOptions, start};
 pub use http::{Mount, Security, document};
-pub use logging::{LogFormat, LoggingError, init as init_logging};
+pub use logging::{LogFormat, LoggingError, flush as flush_log, init as init_logging};

@@ -329,11 +329,6 @@ impl Base {
         }
     }
 
-    /// All ids, ascending.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = u64> + '_ {
-        self.chunks().flat_map(|chunk| chunk.ids().iter())
-    }
-
     /// Id, source and target of all edges.
     pub(crate) fn edges(&self) -> impl Iterator<Item = (u64, u64, u64)> + Clone + '_ {
         self.chunks().flat_map(edges)

@@ -60,6 +60,9 @@ impl Addition {
                 let turned = edges().map(|(edge, source, target)| (edge, target, source));
                 let incoming = scope.spawn(|| Level::build(turned));
                 let outgoing = Level::build(edges());
+                if layout.may_loop() {
+                    outgoing.look_for_loops();
+                }
                 let incoming = incoming
                     .join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic));

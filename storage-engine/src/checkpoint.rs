@@ -17,6 +17,7 @@ use crate::answers::Kept;
 use crate::files::{self, FileError, failed};
 use crate::graph::LOCAL_EPOCH;
 use crate::record::CommitInfo;
+use crate::statistics::Statistics;
 use crate::store::Store;
 use crate::tables::Tables;
 
@@ -42,6 +43,9 @@ pub(crate) struct Checkpoint {
     /// What keyed requests were answered, oldest first.
     #[serde(default)]
     pub(crate) answers: Vec<Kept>,
+    /// What plans are chosen by.
+    #[serde(default)]
+    pub(crate) statistics: Statistics,
 }
 
 /// Where checkpoints are.

@@ -103,6 +103,11 @@ impl Layout {
         (nodes.map(Arc::new).collect(), edges.map(Arc::new).collect())
     }
 
+    /// Whether an edge may lead from a node to itself: both ends are of one type.
+    pub(crate) fn may_loop(&self) -> bool {
+        self.ends.is_some_and(|(source, target)| source == target)
+    }
+
     /// The position of a property in the rows of this type.
     pub(crate) fn position(&self, id: PropertyId) -> Option<usize> {
         self.properties

@@ -1,5 +1,5 @@
-//! Changes of a graph's folder pass here, but for those that `journal` and Lance make: a test may
-//! watch them and make them fail. In production there is nobody to ask.
+//! Changes of a graph's folder pass here, and what is read of it is asked for, but for what `journal`
+//! and Lance do: a test may watch that and make it fail. In production there is nobody to ask.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,16 @@ pub(crate) use watched::of as faults;
 #[cfg(not(test))]
 pub(crate) fn faults(_: &Path) -> Option<std::sync::Arc<dyn journal::Faults>> {
     None
+}
+
+/// The log of a graph, for those who read it.
+pub(crate) fn log(path: &Path) -> journal::Folder {
+    journal::Folder::watched(path, faults(path))
+}
+
+/// To be called before a file or the names in a folder are read.
+pub(crate) fn reads(path: &Path) -> io::Result<()> {
+    faults(path).map_or(Ok(()), |faults| faults.read(path))
 }
 
 /// Where Lance finds what is at `path`.

@@ -123,6 +123,14 @@ pub(crate) fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
     )
 }
 
+/// Copies a file to where none is, durably once its folder is synced.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), FileError> {
+    let mut source = File::open(from).map_err(failed("open", from))?;
+    let mut target = File::create_new(to).map_err(failed("create", to))?;
+    io::copy(&mut source, &mut target).map_err(failed("copy", from))?;
+    target.sync_all().map_err(failed("sync", to))
+}
+
 /// Removes a file; one that is not there is none too many. Not durable by itself.
 pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     match disk::make(Effect::Remove { path }, || fs::remove_file(path)) {
@@ -179,7 +187,9 @@ pub(crate) fn sync_tree(
 
 /// Reads a whole file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    fs::read(path).map_err(failed("read", path))
+    disk::reads(path)
+        .and_then(|()| fs::read(path))
+        .map_err(failed("read", path))
 }
 
 #[cfg(test)]

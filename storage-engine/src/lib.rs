@@ -33,6 +33,7 @@
 
 mod account;
 mod answers;
+pub mod aside;
 mod base;
 mod batches;
 mod bulk;
@@ -59,6 +60,7 @@ mod reach;
 mod record;
 mod replay;
 mod rows;
+mod statistics;
 mod store;
 mod tables;
 mod topology;

@@ -7,7 +7,7 @@
 //! along. That file is never synced: it is of use only while its writer lives.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::Read;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -29,6 +29,23 @@ pub struct Holder {
     pub host: String,
     /// Microseconds since 1970, UTC.
     pub since_micros: i64,
+}
+
+impl Holder {
+    /// Whether it could say who it is.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.pid != 0
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.is_known() {
+            true => write!(f, "process {} on {}", self.pid, self.host),
+            false => f.write_str("another process"),
+        }
+    }
 }
 
 /// The lock, held until dropped.
@@ -102,19 +119,14 @@ pub(crate) enum LockError {
 /// of asking is refused and asks again.
 pub(crate) fn holder(folder: &Path) -> Result<Option<Holder>, FileError> {
     let path = folder.join("writer.lock");
-    let mut file = match File::open(&path) {
+    let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed("open", &path)(error)),
     };
     match FileExt::try_lock_shared(&file) {
         Ok(()) => Ok(None),
-        Err(error) if error.kind() == fs2::lock_contended_error().kind() => {
-            let mut text = String::new();
-            file.read_to_string(&mut text)
-                .map_err(failed("read", &path))?;
-            Ok(Some(serde_json::from_str(&text).unwrap_or_default()))
-        }
+        Err(error) if error.kind() == fs2::lock_contended_error().kind() => Ok(Some(said(&file))),
         Err(error) => Err(failed("lock", &path)(error)),
     }
 }
@@ -122,7 +134,7 @@ pub(crate) fn holder(folder: &Path) -> Result<Option<Holder>, FileError> {
 impl WriterLock {
     pub(crate) fn acquire(folder: &Path) -> Result<Self, LockError> {
         let path = folder.join("writer.lock");
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -133,12 +145,7 @@ impl WriterLock {
             if error.kind() != fs2::lock_contended_error().kind() {
                 return Err(failed("lock", &path)(error).into());
             }
-            let mut text = String::new();
-            file.read_to_string(&mut text)
-                .map_err(failed("read", &path))?;
-            return Err(LockError::Held(
-                serde_json::from_str(&text).unwrap_or_default(),
-            ));
+            return Err(LockError::Held(said(&file)));
         }
         let (pid, host, since_micros) = myself();
         let holder = Holder {
@@ -146,11 +153,10 @@ impl WriterLock {
             host,
             since_micros,
         };
-        let text = serde_json::to_string(&holder).unwrap_or_default();
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(text.as_bytes()))
-            .map_err(failed("write", &path))?;
+        // The lock is what counts: on a full disk nobody learns who has it.
+        if let Err(error) = sign(&file, &holder) {
+            tracing::debug!(path = %path.display(), %error, "cannot note who holds a graph");
+        }
         Ok(Self {
             _file: file,
             published: folder.join(PUBLISHED),
@@ -184,6 +190,24 @@ impl WriterLock {
     }
 }
 
+/// Who the file says has the lock; nobody known while that is being written, or could not be.
+fn said(mut file: &File) -> Holder {
+    let mut text = String::new();
+    let read = file.read_to_string(&mut text);
+    let said = read.ok().and_then(|_| serde_json::from_str(&text).ok());
+    said.unwrap_or_default()
+}
+
+/// Writes over what the one before has written, which needs no room on the disk. Where even that fails
+/// nobody is named, rather than the one before.
+fn sign(file: &File, holder: &Holder) -> std::io::Result<()> {
+    let text = serde_json::to_string(holder)?;
+    let written = file.write_all_at(text.as_bytes(), 0);
+    let length = written.as_ref().map_or(0, |()| text.len() as u64);
+    let cut = file.set_len(length);
+    written.and(cut)
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "opening a graph blocks; the lock gives no notice when it is free"
@@ -198,4 +222,45 @@ fn lock_patiently(file: &File) -> std::io::Result<()> {
         }
     }
     file.try_lock_exclusive()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(pid: u32, host: &str) -> Holder {
+        Holder {
+            pid,
+            host: host.to_owned(),
+            since_micros: 1,
+        }
+    }
+
+    #[test]
+    fn the_holder_is_written_over_the_one_before() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("writer.lock");
+        let open = || {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            options.open(&path).expect("opened")
+        };
+        for before in [holder(1, "a-host-of-a-long-name"), holder(23, "h")] {
+            sign(&open(), &before).expect("written");
+            assert_eq!(said(&open()), before);
+        }
+    }
+
+    /// A file that takes nothing, as on a full disk.
+    #[test]
+    fn nobody_is_named_where_nothing_can_be_written() {
+        let full = OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .expect("Linux has it");
+        let error = sign(&full, &holder(1, "h")).expect_err("full");
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull, "{error}");
+        assert_eq!(Holder::default().to_string(), "another process");
+        assert_eq!(holder(7, "h").to_string(), "process 7 on h");
+    }
 }

@@ -93,6 +93,16 @@ impl Numbers {
         (0..self.len()).map(|index| self.get(index).unwrap_or_default())
     }
 
+    /// Those that lie in a range, both ends included, when they ascend.
+    pub(crate) fn between(&self, first: u64, last: u64) -> impl Iterator<Item = u64> + '_ {
+        let end = match last.checked_add(1) {
+            Some(end) => self.lower_bound(end),
+            None => self.len(),
+        };
+        let places = self.lower_bound(first)..end;
+        places.map(|index| self.get(index).unwrap_or_default())
+    }
+
     /// Bytes of memory beside the value itself.
     pub(crate) fn bytes(&self) -> usize {
         match self {

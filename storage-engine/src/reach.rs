@@ -85,6 +85,7 @@ mod tests {
     use crate::files::{FileError, failed};
     use crate::graph::{EntryError, OpenError, UnusableCheckpoint};
     use crate::tables::TableError;
+    use uuid::Uuid;
 
     fn file(source: io::Error) -> FileError {
         failed("read", Path::new("x"))(source)
@@ -144,7 +145,7 @@ mod tests {
             &EntryError::SideFile("x".to_owned()),
             &lance(missing().into()),
             &lance(generic("LocalFileSystem", cut).into()),
-            &UnusableCheckpoint::Foreign,
+            &UnusableCheckpoint::Foreign(Uuid::nil()),
         ];
         for (at, error) in damaged.iter().enumerate() {
             assert!(!is_out_of_reach(*error), "{at}: {error:?}");

@@ -140,8 +140,16 @@ impl Rows {
 
     /// Ids of live rows, ascending.
     pub(crate) fn ids(&self) -> impl Iterator<Item = u64> + '_ {
-        let mut base = self.base.ids().peekable();
-        let mut changed = self.changes.iter().peekable();
+        self.ids_between(0, u64::MAX)
+    }
+
+    /// Those of them that lie in a range, both ends included.
+    pub(crate) fn ids_between(&self, first: u64, last: u64) -> impl Iterator<Item = u64> + '_ {
+        let chunks = self.base.chunks();
+        let chunks = chunks.filter(move |chunk| chunk.first() <= last && chunk.last() >= first);
+        let base = chunks.flat_map(move |chunk| chunk.ids().between(first, last));
+        let mut base = base.peekable();
+        let mut changed = self.changes.range(first..=last).peekable();
         std::iter::from_fn(move || {
             loop {
                 match (base.peek().copied(), changed.peek().map(|(id, _)| **id)) {

@@ -27,6 +27,7 @@ use crate::identity;
 use crate::keys;
 use crate::record::{CommitInfo, Header};
 use crate::rows::{Entry, Row, Rows};
+use crate::statistics::Statistics;
 use crate::topology::{Adjacency, Link};
 use tables::{NodeTable, Sources};
 
@@ -46,6 +47,7 @@ pub struct Snapshot {
     nodes: Vec<NodeTable>,
     edges: Vec<EdgeTable>,
     answers: Answers,
+    statistics: Arc<Statistics>,
     /// Columns that could not be read; its rows have the same.
     pub(crate) failures: Arc<Failures>,
 }
@@ -106,6 +108,7 @@ impl Snapshot {
             nodes,
             edges,
             answers: Answers::default(),
+            statistics: Arc::default(),
             failures: Arc::default(),
         }
         .apart()
@@ -159,6 +162,18 @@ impl Snapshot {
             .node_table(type_id)
             .into_iter()
             .flat_map(|table| table.rows.ids());
+        ids.map(move |id| NodeRef { type_id, id })
+    }
+
+    /// The nodes of a type whose ids lie in a range, both ends included, in the order in which they were
+    /// made.
+    pub(crate) fn nodes_between(
+        &self,
+        type_id: TypeId,
+        (first, last): (u64, u64),
+    ) -> impl Iterator<Item = NodeRef> + '_ {
+        let table = self.node_table(type_id).into_iter();
+        let ids = table.flat_map(move |table| table.rows.ids_between(first, last));
         ids.map(move |id| NodeRef { type_id, id })
     }
 
@@ -441,6 +456,19 @@ impl Snapshot {
         Self { answers, ..self }
     }
 
+    /// What was known of its values at the last fold.
+    pub(crate) fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// The same graph with this known of its values.
+    pub(crate) fn with_statistics(self, statistics: Statistics) -> Self {
+        Self {
+            statistics: Arc::new(statistics),
+            ..self
+        }
+    }
+
     /// Whether a commit after `lsn` has changed rows of the type or given ids of it. Only for
     /// positions since the graph was opened.
     pub(crate) fn changed_since(&self, type_id: TypeId, lsn: u64) -> bool {
@@ -476,6 +504,7 @@ impl Snapshot {
         Self {
             nodes: nodes.map(|(now, then)| now.rebased(then, folded)).collect(),
             edges: edges.map(|(now, then)| now.rebased(then, folded)).collect(),
+            statistics: prepared.statistics.clone(),
             ..self.clone()
         }
     }

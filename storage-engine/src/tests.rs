@@ -13,8 +13,10 @@ mod open;
 mod past;
 mod repeated;
 mod sizes;
+mod statistics;
 mod transfer;
 mod turns;
+mod unread;
 mod writing;
 
 use std::cell::RefCell;

@@ -16,8 +16,8 @@ use rpds::{HashTrieMapSync, VectorSync};
 use rustc_hash::FxHashSet;
 
 use crate::packed::{Numbers, Packer, bounds};
-use reading::Loops;
 pub(crate) use reading::Weights;
+use reading::{Counted, Degrees, Loops};
 
 /// An edge and the node at its far end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,7 @@ pub(crate) struct Level {
     edges: Numbers,
     far: Numbers,
     loops: Loops,
+    degrees: Counted,
 }
 
 /// The nodes that have links, as places.
@@ -378,6 +379,7 @@ impl Level {
             edges: ids.finish(),
             far: far.finish(),
             loops: Loops::default(),
+            degrees: Counted::default(),
         }
     }
 
@@ -424,7 +426,10 @@ impl Level {
             Nodes::Dense(_) => 0,
             Nodes::Sparse(ids) => ids.bytes(),
         };
-        nodes + self.offsets.bytes() + self.edges.bytes() + self.far.bytes()
+        let loops = self.loops.get().map_or(0, |loops| size_of_val(&**loops));
+        let degrees = self.degrees.get().and_then(Option::as_ref);
+        let degrees = degrees.map_or(0, Degrees::bytes);
+        nodes + loops + degrees + self.offsets.bytes() + self.edges.bytes() + self.far.bytes()
     }
 }
 

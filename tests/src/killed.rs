@@ -383,6 +383,12 @@ fn a_full_disk_refuses_and_goes_on() {
     let ids: Vec<_> = ids.filter_map(|graph| graph["graph_id"].as_str()).collect();
     assert_eq!(ids.len(), made.len() + 2, "{ids:?}");
     assert_eq!(place.count(&server), 1);
+    // One that nobody has asked for anything yet is opened, which needs no room.
+    let closed = made.first().expect("at least one");
+    let query = json!({"query": "MATCH (n:N) RETURN count(*) AS n"});
+    let path = format!("/graphs/{closed}/query");
+    let read = place.must(&server, Method::POST, &path, Some(query));
+    assert_eq!(read["rows"][0]["n"], 0);
     // Its own view of the disk: the file is whole.
     let inside = format!("/proc/{}/root", server.child().id());
     let config = place.path("config/trellis.yaml");

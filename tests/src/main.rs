@@ -37,6 +37,7 @@ mod house;
 mod http;
 mod killed;
 mod listing;
+mod log;
 mod memory;
 mod object_store;
 mod operators;

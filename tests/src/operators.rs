@@ -218,7 +218,10 @@ fn a_start_can_ask_for_every_graph() {
 }
 
 fn doctor(config: &Path) -> (Option<i32>, Value) {
-    let (code, output, errors) = trellis(&["doctor", "--json", "--config", text_of(config)], &[]);
+    let (code, output, errors) = trellis(
+        &["doctor", "--format", "json", "--config", text_of(config)],
+        &[],
+    );
     let report = serde_json::from_str(&output);
     (
         code,

@@ -78,6 +78,18 @@ impl Server {
         Self::listening(command)
     }
 
+    /// The same, open to everybody, its log going where the caller says.
+    pub(crate) fn start_logging(config: &Path, log: impl Into<Stdio>) -> Self {
+        let mut command = command();
+        command
+            .args(["serve", "--unauthenticated", "--bind", "127.0.0.1:0"])
+            .arg("--config")
+            .arg(config)
+            .stderr(log);
+        Self::listening(command)
+            .unwrap_or_else(|status| panic!("the server ended before it listened: {status}"))
+    }
+
     /// The same, open to everybody, run by another program: its arguments are followed by the folder of
     /// the config's folder and the command to run.
     pub(crate) fn start_in(runner: &[&str], folder: &Path) -> Self {

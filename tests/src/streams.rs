@@ -1,6 +1,8 @@
 //! Answers that are larger than the memory that they take, from the real program.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
 
 use reqwest::blocking::Client;
 use serde_json::json;
@@ -133,4 +135,58 @@ fn many_rows_do_not_build_up_in_memory() {
         let growth = most_memory(&server) - before;
         assert!(growth < GROWTH, "{accept}: {growth} bytes more");
     }
+}
+
+/// Answers of one row each that is long, and nobody who reads any: they wait for their room instead of all
+/// being made, and who asks for little is served meanwhile.
+#[test]
+fn rows_that_nobody_reads_do_not_build_up_in_memory() {
+    const CALLERS: usize = 48;
+    let setup = without_tokens();
+    let config = setup.config.replace(
+        "  storage: ../data",
+        "  limits: { query_memory_bytes: 33554432, query_timeout_ms: 20000 }\n  storage: ../data",
+    );
+    let folder = Setup { config, ..setup }.write();
+    let config = folder.path().join("config/trellis.yaml");
+    let server = Server::start(&config, &["--unauthenticated"]);
+    let http = Client::builder().no_proxy().build().expect("a client");
+    let url = format!("{}/graphs", server.address());
+    let body = json!({"graph_id": "g", "schema": {"source": "node A { k: String @key }"}});
+    let created = http.post(&url).json(&body).send().expect("an answer");
+    assert_eq!(created.status(), 201);
+    // A kilobyte, eight times as long four times over: four megabytes, and twice that.
+    let longer = "WITH a + a + a + a + a + a + a + a AS a ".repeat(4);
+    let query = format!("WITH $text AS a {longer} RETURN a + a AS long");
+    let body = json!({"query": query, "params": {"text": "x".repeat(1_024)}}).to_string();
+    let address = server.address().trim_start_matches("http://").to_owned();
+    let ask = || {
+        let mut stream = TcpStream::connect(&address).expect("a connection");
+        write!(
+            stream,
+            "POST /graphs/g/query HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("sent");
+        stream
+    };
+    // One that is read is whole.
+    let whole = http.post(format!("{url}/g/query")).body(body.clone());
+    let whole = whole.header("content-type", "application/json").send();
+    let whole = whole.expect("an answer").text().expect("whole").len();
+    assert!(whole > 8 << 20, "{whole}");
+    let before = most_memory(&server);
+    let callers: Vec<_> = (0..CALLERS).map(|_| ask()).collect();
+    std::thread::sleep(Duration::from_secs(5));
+    let little = http.post(format!("{url}/g/query"));
+    let little = little.json(&json!({"query": "MATCH (a:A {k: 'x'}) RETURN a.k"}));
+    assert_eq!(little.send().expect("an answer").status(), 200);
+    let growth = most_memory(&server) - before;
+    // Half of what there is for all, 64 MiB, and what those hold that run.
+    assert!(
+        growth < 192 << 20,
+        "{growth} bytes more of {CALLERS} answers of {whole}"
+    );
+    drop(callers);
+    assert!(server.terminate().success());
 }

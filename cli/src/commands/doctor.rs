@@ -27,9 +27,6 @@ pub(crate) struct Arguments {
     /// How findings are printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// The same as --format json
-    #[arg(long, conflicts_with = "format")]
-    json: bool,
 }
 
 /// How findings are printed.
@@ -53,11 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     } else {
         Depth::Usual
     };
-    let format = if arguments.json {
-        Format::Json
-    } else {
-        arguments.format
-    };
+    let format = arguments.format;
     match (&arguments.folder, &arguments.config) {
         (Some(folder), _) => examine_graph(folder, depth, format),
         (None, Some(config)) => examine_config(config, depth, format),

@@ -26,7 +26,7 @@ use crate::failure::Failure;
 pub(crate) enum Command {
     /// Run the server until it is told to stop
     Serve(serve::Arguments),
-    /// Create graphs and see which there are
+    /// Create, change, delete and restore graphs, and see which there are
     #[command(subcommand)]
     Graph(graph::Command),
     /// Load a file into a graph: all of it in one commit, or nothing

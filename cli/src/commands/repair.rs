@@ -11,7 +11,7 @@ use crate::table;
 /// Arguments of `trellis repair`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The graph's folder, the one with graph.json in it
+    /// The graph's folder, the one with graph.json in it, or its place in an object store
     folder: PathBuf,
     /// Also take away tables that do not hold what the log says, as `doctor --deep` finds them
     #[arg(long)]

@@ -52,5 +52,6 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     });
     // What still runs has had its time, and its log is whole; dropping would wait for it.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    server::flush_log();
     served
 }

@@ -19,6 +19,7 @@
 //!   store its group under a number that is free again. The journal itself is not needed while the
 //!   store is asked and while it deletes ([`Sight`]), so that nobody who writes waits for that.
 
+mod salvage;
 mod sight;
 mod store;
 mod tail;
@@ -29,6 +30,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
+pub use salvage::{bar_objects, end_objects};
 pub use sight::{Looked, Seen, Sight};
 pub use tail::ObjectTail;
 pub use walk::{object_segments, read_objects};
@@ -43,6 +45,9 @@ pub const DELETE_AFTER_LEASES: u32 = 10;
 pub trait Objects: fmt::Debug + Send + Sync {
     /// Stores an object, durably, unless one has that name.
     fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<Put, ObjectError>;
+
+    /// Stores an object, durably, whatever has that name: to mend a journal.
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), ObjectError>;
 
     /// A whole object; `None` when there is none of that name.
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, ObjectError>;

@@ -384,7 +384,12 @@ impl ObjectJournal {
     }
 }
 
-fn failed(objects: &dyn Objects, action: &'static str, name: &str, source: ObjectError) -> Error {
+pub(super) fn failed(
+    objects: &dyn Objects,
+    action: &'static str,
+    name: &str,
+    source: ObjectError,
+) -> Error {
     Error::Object {
         action,
         place: objects.place(name),

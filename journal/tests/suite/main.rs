@@ -13,6 +13,7 @@ mod fuzz;
 mod life;
 mod model;
 mod objects;
+mod reads;
 mod salvage;
 mod support;
 mod torn;

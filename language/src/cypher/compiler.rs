@@ -7,6 +7,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span};
 use crate::plan::{Aggregate, Expr, Slot, Touches, Type};
 use crate::schema::{OpenTypes, Schema, TypeId};
 
+use super::bare_pattern::BarePatterns;
 use super::procedures::Procedures;
 use super::scope::Scope;
 use super::{limits, types, walk};
@@ -34,6 +35,8 @@ pub(super) struct Compiler<'a> {
     pub(super) open: Option<OpenTypes>,
     /// What may be called.
     pub(super) procedures: &'a Procedures,
+    /// What subqueries hold that have no clause.
+    pub(super) bare_patterns: &'a BarePatterns,
     /// The names around a subquery; they stay visible behind a WITH in it.
     pub(super) outer: Option<Scope>,
     /// In a pattern that is a condition: every name must be bound.
@@ -52,13 +55,19 @@ pub(super) struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    pub(super) fn new(text: &'a str, schema: &'a Schema, procedures: &'a Procedures) -> Self {
+    pub(super) fn new(
+        text: &'a str,
+        schema: &'a Schema,
+        procedures: &'a Procedures,
+        bare_patterns: &'a BarePatterns,
+    ) -> Self {
         let open = schema.open();
         Self {
             text,
             schema,
             open,
             procedures,
+            bare_patterns,
             outer: None,
             only_bound_names: false,
             predicate: false,

@@ -17,6 +17,7 @@
 //! ```
 
 mod assign;
+mod bare_pattern;
 mod call;
 mod compiler;
 mod comprehension;
@@ -80,6 +81,6 @@ pub fn compile_with(
     procedures: &Procedures,
 ) -> Result<Plan, Diagnostics> {
     limits::check(text)?;
-    let query = parse::parse(text)?;
-    statement::compile(text, schema, procedures, &query)
+    let parsed = parse::parse(text)?;
+    statement::compile(text, schema, procedures, &parsed)
 }

@@ -7,6 +7,8 @@ use open_cypher::{Token, TokenKind};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span, closest};
 
+use super::bare_pattern::{self, BarePatterns};
+
 /// Longest list of what would have been accepted that is worth reading.
 const MAX_EXPECTED: usize = 6;
 
@@ -26,10 +28,43 @@ pub(super) const fn span(span: open_cypher::Span) -> Span {
     Span::new(span.start, span.end)
 }
 
+/// A statement as the parser sees it.
+pub(super) struct Parsed {
+    pub(super) query: RegularQuery,
+    /// What stands in place of the arguments of some subqueries of it.
+    pub(super) bare_patterns: BarePatterns,
+}
+
 /// Parses `text`, which [`super::limits`] has let pass.
-pub(super) fn parse(text: &str) -> Result<RegularQuery, Diagnostics> {
+pub(super) fn parse(text: &str) -> Result<Parsed, Diagnostics> {
     refuse_prefix(text)?;
-    let parsed = open_cypher::parse(text).map_err(|errors| findings(text, errors.diagnostics()))?;
+    let mut bare_patterns = BarePatterns::new();
+    let query = part(text, text, &mut bare_patterns)?;
+    Ok(Parsed {
+        query,
+        bare_patterns,
+    })
+}
+
+/// Parses a part of `text` that stands at its place in `standing`.
+fn part(
+    text: &str,
+    standing: &str,
+    patterns: &mut BarePatterns,
+) -> Result<RegularQuery, Diagnostics> {
+    let (rest, found) = bare_pattern::separate(standing);
+    let query = one(text, &rest)?;
+    for found in found {
+        let pattern = part(text, &found.statement, patterns)?;
+        bare_pattern::check(text, &found, &pattern)?;
+        patterns.insert(found.at, pattern);
+    }
+    Ok(query)
+}
+
+fn one(text: &str, standing: &str) -> Result<RegularQuery, Diagnostics> {
+    let parsed =
+        open_cypher::parse(standing).map_err(|errors| findings(text, errors.diagnostics()))?;
     let Some(statement) = parsed.program.statements.into_iter().next() else {
         return Err(vec![Diagnostic::new(
             Code::Syntax,

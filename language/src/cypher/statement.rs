@@ -9,7 +9,7 @@ use crate::plan::{Branch, Clause, Column, Plan, Type, Unwind};
 use crate::schema::Schema;
 
 use super::compiler::{Checked, Compiler};
-use super::parse::span;
+use super::parse::{Parsed, span};
 use super::procedures::Procedures;
 use super::projection::Kind;
 use super::types;
@@ -19,9 +19,10 @@ pub(super) fn compile(
     text: &str,
     schema: &Schema,
     procedures: &Procedures,
-    query: &RegularQuery,
+    parsed: &Parsed,
 ) -> Result<Plan, Diagnostics> {
-    let mut compiler = Compiler::new(text, schema, procedures);
+    let query = &parsed.query;
+    let mut compiler = Compiler::new(text, schema, procedures, &parsed.bare_patterns);
     let (branches, distinct) = match compiler.standalone_call(query)? {
         Some(branch) => (vec![branch], false),
         None => compiler.branches(query, false)?,

@@ -22,8 +22,11 @@ impl Compiler<'_> {
             SubqueryExpressionKind::Collect => SubqueryKind::Collect,
             _ => return self.unsupported(place, "this kind of subquery"),
         };
-        let QueryKind::Regular(query) = &syntax.query.kind else {
-            return self.fail(Code::Syntax, place, "this is not a query");
+        let bare = self.bare_patterns.get(&syntax.kind.span.start);
+        let query = match (bare, &syntax.query.kind) {
+            (Some(pattern), _) => pattern,
+            (None, QueryKind::Regular(query)) => query,
+            _ => return self.fail(Code::Syntax, place, "this is not a query"),
         };
         let (branches, distinct) = self.enclosed(|compiler| compiler.branches(query, true))?;
         if let Some(branch) = branches

@@ -129,6 +129,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_example_shows_the_defaults() {
+        use super::super::model::{Limits, Log, OpenGraphs};
+        let example = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../config/trellis.example.yaml"
+        );
+        let example = std::fs::read_to_string(example).expect("it is committed");
+        let parsed = super::super::parse(&example).expect("sound");
+        let shown = parsed.config.server;
+        let default = Server::default();
+        assert_eq!(shown.limits, Limits::default());
+        assert_eq!(shown.open_graphs, OpenGraphs::default());
+        assert_eq!(shown.log, Log::default());
+        assert_eq!(shown.bind, default.bind);
+        assert_eq!(shown.deleted_retention, default.deleted_retention);
+        assert_eq!(shown.history_retention, default.history_retention);
+        assert_eq!(shown.metrics_open, default.metrics_open);
+        assert_eq!(shown.require_all_graphs, default.require_all_graphs);
+    }
+
     /// `UPDATE_SCHEMA=1` writes it.
     #[test]
     fn the_committed_schema_is_this_one() {

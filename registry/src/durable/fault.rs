@@ -4,6 +4,10 @@
 use std::io;
 
 /// What an operation does.
+#[cfg_attr(
+    not(debug_assertions),
+    expect(unreachable_pub, reason = "tests name it, in a debug build")
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// It needs room, or changes something: a full disk refuses it.

@@ -371,3 +371,60 @@ fn tenants_and_labels_have_a_size() {
     };
     registry.create(&permit(), most).expect("fits");
 }
+
+/// A list of deleted graphs reads no policy that it has read before; a reload has it read again.
+#[test]
+fn deleted_graphs_keep_the_policies_that_were_read() {
+    let place = Place::new(CONFIG);
+    let registry = place.open();
+    let policy = place.config().with_file_name("own.cedar");
+    let write = |text: &str| fs::write(&policy, text).expect("written");
+    write("permit (principal, action, resource);");
+    for graph_id in ["one", "two"] {
+        registry
+            .create(&permit(), named(graph_id))
+            .expect("created");
+        delete_with_policy(&place, &registry, graph_id);
+    }
+    let first = registry.all_deleted().expect("read");
+    assert_eq!(first.len(), 2);
+    assert!(
+        first
+            .iter()
+            .all(|graph| graph.registration.broken_policy().is_none())
+    );
+    write("permit (principal");
+    let again = registry.all_deleted().expect("read");
+    assert!(
+        first
+            .iter()
+            .zip(&again)
+            .all(|(one, same)| Arc::ptr_eq(one, same))
+    );
+    registry.reload(registry::Reload::Apply).expect("sound");
+    let other = registry.all_deleted().expect("read");
+    assert!(
+        other
+            .iter()
+            .all(|graph| graph.registration.broken_policy().is_some())
+    );
+    // One that is gone is not listed.
+    write("permit (principal, action, resource);");
+    restore(&registry, "one").expect("restored");
+    let left = registry.all_deleted().expect("read");
+    assert_eq!(left.len(), 1);
+    assert!(Arc::ptr_eq(&left[0], &other[1]));
+}
+
+/// The file gives the graph a policy of its own before it is deleted.
+fn delete_with_policy(place: &Place, registry: &Registry, graph_id: &str) {
+    let entry = format!("  {graph_id}:\n");
+    let text = place.text();
+    let text = text.replace(
+        &entry,
+        &format!("{entry}    policy: {{ file: own.cedar }}\n"),
+    );
+    fs::write(place.config(), text).expect("written");
+    registry.reload(registry::Reload::Apply).expect("sound");
+    delete(registry, graph_id).expect("deleted");
+}

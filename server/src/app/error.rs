@@ -74,7 +74,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Row(RowError),
     /// The config file cannot be applied.
-    #[error("the config file has {} problem(s)", .0.len())]
+    #[error("the config file has errors: {}", .0.len())]
     InvalidConfig(Vec<registry::config::Problem>),
     /// The registry.
     #[error(transparent)]

@@ -14,7 +14,7 @@ use storage_engine::{At, CommitInfo};
 
 use super::query::{Answer, Rows};
 use super::rows::{self, Layout, RowWriter};
-use super::{App, Error, Target, blocking, outcome, past, statement};
+use super::{App, Error, Target, aside, outcome, past, statement};
 
 /// How deep operators are shown within each other, at most.
 const MAX_INDENT: usize = 32;
@@ -185,11 +185,12 @@ async fn explain(
             max_rows: Some(statement::max_rows(&app.limits(), request.max_rows)),
             max_bytes: usize::try_from(app.limits().query_memory_bytes).unwrap_or(usize::MAX),
             cancelled,
+            ..Limits::default()
         },
         analyze: request.analyze,
         start,
     };
-    blocking(move || {
+    aside(move || {
         let _slot = slot;
         work.explain()
     })
@@ -267,28 +268,52 @@ fn listed(
         });
     }
     for branch in branches {
-        let begin = operators.len();
+        let begin = list(branch, text, rows.is_some(), &mut operators);
         if let Some(union) = operators.first_mut().filter(|_| branches.len() > 1) {
-            union.inputs.push(begin);
-        }
-        for (place, operator) in branch.iter().rev().enumerate() {
-            let id = begin + place;
-            let conditions = operator.conditions.iter();
-            let conditions = conditions.filter_map(|span| text.get(span.start..span.end));
-            let has_input = place + 1 < branch.len();
-            operators.push(Operator {
-                id,
-                operator: operator.name.to_owned(),
-                details: operator.details.clone(),
-                conditions: conditions.map(|text| text.trim().to_owned()).collect(),
-                estimated_rows: operator.estimated_rows,
-                rows: operator.rows.filter(|_| rows.is_some()),
-                time_ms: operator.time.map(milliseconds),
-                inputs: has_input.then_some(id + 1).into_iter().collect(),
-            });
+            union.inputs.extend(begin);
         }
     }
     operators
+}
+
+/// Adds a chain of operators, the last first, each followed by what else it takes rows from; gives the
+/// place of the first that was added.
+fn list(
+    chain: &[executor::Operator],
+    text: &str,
+    ran: bool,
+    operators: &mut Vec<Operator>,
+) -> Option<usize> {
+    let mut above: Option<usize> = None;
+    let mut begin = None;
+    for operator in chain.iter().rev() {
+        let id = operators.len();
+        let conditions = operator.conditions.iter();
+        let conditions = conditions.filter_map(|span| text.get(span.start..span.end));
+        operators.push(Operator {
+            id,
+            operator: operator.name.to_owned(),
+            details: operator.details.clone(),
+            conditions: conditions.map(|text| text.trim().to_owned()).collect(),
+            estimated_rows: operator.estimated_rows,
+            rows: operator.rows.filter(|_| ran),
+            time_ms: operator.time.map(milliseconds),
+            inputs: Vec::new(),
+        });
+        let below = operator.inputs.iter();
+        let below: Vec<usize> = below
+            .filter_map(|chain| list(chain, text, ran, operators))
+            .collect();
+        if let Some(operator) = operators.get_mut(id) {
+            operator.inputs = below;
+        }
+        match above.and_then(|above| operators.get_mut(above)) {
+            Some(operator) => operator.inputs.insert(0, id),
+            None => begin = Some(id),
+        }
+        above = Some(id);
+    }
+    begin
 }
 
 fn milliseconds(time: Duration) -> f64 {

@@ -1,10 +1,12 @@
-//! Memory that requests hold before anything runs for them: long bodies, as they are read and as the values
-//! that they are. What runs has limits of its own, and an answer never waits as a whole.
+//! Memory that requests hold while nothing runs for them: long bodies, as they are read and as the values
+//! that they are, and long pieces of answers that wait to be taken. What runs has limits of its own.
 //!
 //! Somebody may hold as much as is left free beside it: alone half of all, and nobody ever has all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
 
 use super::Error;
 
@@ -31,7 +33,71 @@ pub(crate) struct Holding {
     bytes: u64,
 }
 
+/// Whose memory, and how much there is: what [`Holding`] is made of.
+#[derive(Debug)]
+pub(crate) struct Purse {
+    memory: Arc<Memory>,
+    principal: String,
+    /// What one statement may hold.
+    statement: u64,
+}
+
+impl Purse {
+    /// Holds so many bytes; nothing when that is more than is left now for this principal.
+    pub(crate) fn hold(&self, bytes: usize) -> Option<Holding> {
+        let mut holding = self.memory.holding(&self.principal);
+        holding.grow(bytes, self.statement).ok()?;
+        Some(holding)
+    }
+
+    /// Refuses whoever may hold nothing more, before anything is done that could not be taken back.
+    pub(crate) fn has_room(&self) -> Result<(), Error> {
+        let held = self.memory.held();
+        let left = self
+            .statement
+            .saturating_mul(STATEMENTS)
+            .saturating_sub(held.all);
+        match held.of(&self.principal) < left {
+            true => Ok(()),
+            false => Err(Error::TooMuchHeld),
+        }
+    }
+
+    /// The bytes of an answer that is there and must be given, counted until they are gone.
+    pub(crate) fn counted(&self, bytes: Vec<u8>) -> Bytes {
+        if bytes.len() <= LITTLE {
+            return bytes.into();
+        }
+        let mut holding = self.memory.holding(&self.principal);
+        holding.add(bytes.len() as u64);
+        Bytes::from_owner(Counted {
+            bytes,
+            _holding: holding,
+        })
+    }
+}
+
+struct Counted {
+    bytes: Vec<u8>,
+    _holding: Holding,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl Memory {
+    /// Of a principal; `statement` is what one statement may hold.
+    pub(crate) fn purse(self: &Arc<Self>, principal: &str, statement: u64) -> Purse {
+        Purse {
+            memory: self.clone(),
+            principal: principal.to_owned(),
+            statement,
+        }
+    }
+
     /// Of a principal, and nothing yet.
     pub(crate) fn holding(self: &Arc<Self>, principal: &str) -> Holding {
         Holding {
@@ -57,16 +123,34 @@ impl Holding {
         }
         let more = bytes - self.bytes;
         let mut held = self.memory.held();
-        let mine = held.principals.get(&self.principal).copied();
-        let mine = mine.unwrap_or(0).saturating_add(more);
+        let mine = held.of(&self.principal).saturating_add(more);
         let all = held.all.saturating_add(more);
         if mine > statement.saturating_mul(STATEMENTS).saturating_sub(all) {
             return Err(Error::TooMuchHeld);
         }
-        held.all = all;
-        held.principals.insert(self.principal.clone(), mine);
+        held.set(&self.principal, mine, all);
         self.bytes = bytes;
         Ok(())
+    }
+
+    /// Holds so many bytes more, whether there is room for them or not.
+    fn add(&mut self, more: u64) {
+        let mut held = self.memory.held();
+        let mine = held.of(&self.principal).saturating_add(more);
+        let all = held.all.saturating_add(more);
+        held.set(&self.principal, mine, all);
+        self.bytes = self.bytes.saturating_add(more);
+    }
+}
+
+impl Held {
+    fn of(&self, principal: &str) -> u64 {
+        self.principals.get(principal).copied().unwrap_or(0)
+    }
+
+    fn set(&mut self, principal: &str, mine: u64, all: u64) {
+        self.all = all;
+        self.principals.insert(principal.to_owned(), mine);
     }
 }
 
@@ -106,6 +190,16 @@ mod tests {
         other.grow(100 * MIB, statement).expect("half of the rest");
         assert!(other.grow(101 * MIB, statement).is_err());
         memory.holding("c").grow(LITTLE, 0).expect("not counted");
+        // An answer that is there is given, and counts.
+        let purse = memory.purse("d", statement);
+        purse.has_room().expect("nothing is held");
+        let answers = [
+            purse.counted(vec![0; 60 * MIB]),
+            purse.counted(vec![0; LITTLE]),
+        ];
+        assert!(purse.has_room().is_err() && other.grow(120 * MIB, statement).is_err());
+        drop(answers);
+        purse.has_room().expect("they are gone");
         drop(second);
         other.grow(150 * MIB, statement).expect("free again");
         drop((first, other));

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use policy::{Action, Principal};
-use registry::config::Drift;
 
 use super::{App, Error, blocking};
+use crate::logging;
 use crate::metrics::{heading, line};
 
 /// `principal` is who asks, when they said so; the config may open this to everybody.
@@ -20,11 +20,12 @@ pub(crate) async fn run(
         Some(principal) => drop(app.permit_server(principal, Action::MetricsRead)?),
         None => return Err(Error::Unauthenticated),
     }
+    let drifted = app.has_drifted().await;
     let worker = app.clone();
-    blocking(move || Ok(text(&worker))).await
+    blocking(move || Ok(text(&worker, drifted))).await
 }
 
-fn text(app: &App) -> String {
+fn text(app: &App, drifted: bool) -> String {
     let mut out = String::new();
     let mut gauge = |name: &str, help: &str, lines: &[(&str, f64)]| {
         heading(&mut out, name, "gauge", help);
@@ -71,11 +72,6 @@ fn text(app: &App) -> String {
         "The config file that is served.",
         &[(&digest, 1.0)],
     );
-    // A file that cannot be read now is not the one that was read.
-    let drifted = !matches!(
-        app.registry.drift(),
-        Ok((Drift::Same | Drift::AdoptedFromPeer, _))
-    );
     let drifted = f64::from(u8::from(drifted));
     gauge(
         "trellis_config_drifted",
@@ -93,6 +89,10 @@ fn text(app: &App) -> String {
         let name = "trellis_config_last_reload_timestamp_seconds";
         gauge(name, "When it was.", &[("", at.as_secs_f64().floor())]);
     }
+    let name = "trellis_log_lines_dropped_total";
+    let help = "Lines of the log that nobody read in time.";
+    heading(&mut out, name, "counter", help);
+    line(&mut out, name, "", logging::dropped());
     app.metrics.write(&mut out);
     out
 }

@@ -6,6 +6,7 @@
 mod admission;
 mod cancel;
 pub(crate) mod config;
+mod drifting;
 mod error;
 pub(crate) mod explain;
 pub(crate) mod export;
@@ -64,7 +65,8 @@ pub(crate) struct App {
     last_reload: Mutex<Option<LastReload>>,
     plans: plans::Plans,
     listings: listing::Listings,
-    admission: Arc<admission::Admission>,
+    drifting: drifting::Drifting,
+    pub(crate) admission: Arc<admission::Admission>,
     openings: Arc<opening::Openings>,
     /// Who compiles long statements that write.
     compiling: Arc<admission::Admission>,
@@ -146,6 +148,7 @@ impl App {
             last_reload: Mutex::new(None),
             plans: plans::Plans::default(),
             listings: listing::Listings::default(),
+            drifting: drifting::Drifting::default(),
             admission: Arc::default(),
             openings: Arc::default(),
             compiling: Arc::default(),
@@ -331,6 +334,19 @@ impl App {
             .await
     }
 
+    /// The same when nobody else's runs.
+    pub(crate) fn turn_alone(&self, permit: &Permit) -> Option<admission::Slot> {
+        let principal = permit.principal().id.as_str();
+        self.admission
+            .enter_alone(principal, permit.graph_id().unwrap_or_default())
+    }
+
+    /// What answers to a principal may hold while they wait to be taken.
+    pub(crate) fn purse(&self, principal: &Principal) -> memory::Purse {
+        let statement = self.limits().query_memory_bytes;
+        self.memory.purse(&principal.id, statement)
+    }
+
     /// The principal's turn to compile statements that may take long: one at once, so that no more than one
     /// thread works on anybody's texts.
     pub(crate) async fn turn_to_compile(
@@ -404,7 +420,18 @@ pub(crate) fn past(at: Option<&str>) -> Result<Option<At>, Error> {
     })
 }
 
-/// Runs `work`, which blocks, on a thread made for that, within the request's log span.
+/// Runs `work`, which takes long, on a thread that gives way to those that answer, within the request's
+/// log span.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let span = tracing::Span::current();
+    storage_engine::aside::run(move || span.in_scope(work))
+        .await
+        .map_err(Error::Panicked)?
+}
+
+/// Runs `work`, which waits rather than works, on a thread made for that, within the request's log span.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {

@@ -19,7 +19,7 @@ use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::{CommitId, IdempotencyKey, Transaction, Work, WriteRequest};
 
 use super::values::{Budget, TooLarge, Values};
-use super::{Answered, App, Error, Key, Origin, Target, blocking, outcome, statement};
+use super::{Answered, App, Error, Key, Origin, Target, aside, outcome, statement};
 
 /// The most statements in one request.
 const MAX_STATEMENTS: usize = 1000;
@@ -63,6 +63,7 @@ pub(crate) async fn run(
     let permit = app.permit_graph(&origin.principal, Action::Mutate, target)?;
     target.check_branch()?;
     app.refuse_when_stopping()?;
+    app.purse(permit.principal()).has_room()?;
     let (cancelled, _cancel) = app.running.begin();
     let limits = &app.limits();
     let limits = Limits {
@@ -70,11 +71,12 @@ pub(crate) async fn run(
         max_rows: Some(statement::max_rows(limits, None)),
         max_bytes: usize::try_from(limits.query_memory_bytes).unwrap_or(usize::MAX),
         cancelled,
+        ..Limits::default()
     };
     let key = origin.key;
     let asked = match is_little(&request) {
         true => Asked::new(request, key, true)?,
-        false => blocking(move || Asked::new(request, key, false)).await?,
+        false => aside(move || Asked::new(request, key, false)).await?,
     };
     let several = asked.texts.several;
     let write = WriteRequest {
@@ -163,7 +165,7 @@ async fn prepared(
         return work.prepare(texts);
     }
     let turn = app.turn_to_compile(&work.permit, limits.deadline).await?;
-    blocking(move || {
+    aside(move || {
         let _turn = turn;
         work.prepare(texts)
     })

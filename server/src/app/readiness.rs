@@ -5,7 +5,6 @@ use std::sync::Arc;
 use api_types::{ConfigReadiness, GraphsReadiness, QuarantinedGraph, Readiness};
 use policy::{Action, Principal};
 use registry::Standing;
-use registry::config::Drift;
 
 use super::{App, Error, blocking, outcome};
 
@@ -21,12 +20,13 @@ pub(crate) async fn run(
             config: None,
         });
     };
+    let drifted = app.has_drifted().await;
     let (worker, principal) = (app.clone(), principal.clone());
     blocking(move || {
         Ok(Readiness {
             ready,
             graphs: Some(graphs(&worker, &principal)),
-            config: Some(config(&worker)),
+            config: Some(config(&worker, drifted)),
         })
     })
     .await
@@ -62,19 +62,10 @@ fn graphs(app: &App, principal: &Arc<Principal>) -> GraphsReadiness {
     readiness
 }
 
-/// A file that cannot be read now is not the one that was read.
-fn config(app: &App) -> ConfigReadiness {
-    let registry = &app.registry;
-    let drifted = match registry.drift() {
-        Ok((drift, _)) => drift == Drift::Drifted,
-        Err(error) => {
-            tracing::warn!(%error, "the config file cannot be compared");
-            true
-        }
-    };
+fn config(app: &App, drifted: bool) -> ConfigReadiness {
     let last_reload = app.last_reload();
     ConfigReadiness {
-        digest: registry.snapshot().digest.to_string(),
+        digest: app.registry.snapshot().digest.to_string(),
         drifted,
         last_reload_ok: last_reload.is_none_or(|last| last.applied),
         last_reload_at: last_reload.map(|last| outcome::time_of(last.at)),

@@ -219,7 +219,7 @@ pub(crate) fn max_rows(limits: &Limits, max_rows: Option<u64>) -> usize {
 pub(crate) async fn parameters_soon(given: api_types::Parameters) -> Result<Parameters, Error> {
     match are_few(&given) {
         true => parameters(given),
-        false => super::blocking(move || parameters(given)).await,
+        false => super::aside(move || parameters(given)).await,
     }
 }
 

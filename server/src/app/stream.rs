@@ -3,6 +3,10 @@
 //! Who makes it runs on a blocking thread and has an [`Outlet`]; who answers has the [`Pieces`]. A
 //! caller who takes nothing for too long is as good as gone: a thread and a snapshot must not wait for
 //! it. An end that was not announced is a break: a shortened answer cannot be taken for a whole one.
+//!
+//! What waits is bounded in bytes, until it is on its way and its memory free: of an answer by a few pieces,
+//! or one that is longer than that (so whoever keeps pieces gets no more); of all answers to a principal, as far as pieces are long, together with
+//! what else the principal holds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,15 +14,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::admission::Slot;
+use super::memory::{Holding, Purse};
 use super::{CancelOnDrop, Error};
 
 /// Bytes that are collected before they are handed on.
 pub(crate) const PIECE: usize = 64 << 10;
 /// Pieces that may wait for the caller.
 const WAITING: usize = 4;
+/// Bytes that may wait, if it is not a single piece.
+const WAITING_BYTES: usize = WAITING * PIECE;
 /// How often a maker that waits for its caller looks whether it should go on.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -36,9 +43,25 @@ pub(crate) struct Outlet<T> {
     pieces: mpsc::Sender<Result<Bytes, Error>>,
     end: oneshot::Sender<T>,
     cancelled: Arc<AtomicBool>,
+    /// For bytes that wait.
+    room: Arc<Semaphore>,
+    purse: Purse,
     /// The maker's place among those that run. The few pieces that wait to be taken when it has ended keep
     /// nobody from running.
     _slot: Slot,
+}
+
+/// A piece that waits, and what it holds until it is gone.
+struct Waiting {
+    bytes: Bytes,
+    _room: OwnedSemaphorePermit,
+    _holding: Holding,
+}
+
+impl AsRef<[u8]> for Waiting {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// The answer's side. Dropping it stops the making.
@@ -53,6 +76,7 @@ pub(crate) fn channel<T>(
     cancelled: Arc<AtomicBool>,
     cancel: CancelOnDrop,
     slot: Slot,
+    purse: Purse,
 ) -> (Outlet<T>, Pieces<T>) {
     let (sender, receiver) = mpsc::channel(WAITING);
     let (end, ended) = oneshot::channel();
@@ -60,6 +84,8 @@ pub(crate) fn channel<T>(
         pieces: sender,
         end,
         cancelled,
+        room: Arc::new(Semaphore::new(WAITING_BYTES)),
+        purse,
         _slot: slot,
     };
     let pieces = Pieces {
@@ -90,16 +116,46 @@ impl<T> Outlet<T> {
     }
 
     fn push(&self, piece: Result<Bytes, Error>, deadline: Instant) -> Result<(), Closed> {
+        let piece = match piece {
+            Ok(bytes) => Ok(self.waiting(bytes, deadline)?),
+            Err(error) => Err(error),
+        };
+        let place = self.wait(deadline, async || self.pieces.reserve().await.ok())?;
+        place.send(piece);
+        Ok(())
+    }
+
+    /// The same bytes, with room for them. Blocks until there is some.
+    fn waiting(&self, bytes: Bytes, deadline: Instant) -> Result<Bytes, Closed> {
+        let share = u32::try_from(bytes.len().min(WAITING_BYTES)).unwrap_or(u32::MAX);
+        let room = self.wait(deadline, async || {
+            self.room.clone().acquire_many_owned(share).await.ok()
+        })?;
+        let holding = self.wait(deadline, async || {
+            // Others give back what they hold without telling.
+            loop {
+                if let Some(holding) = self.purse.hold(bytes.len()) {
+                    break Some(holding);
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        })?;
+        Ok(Bytes::from_owner(Waiting {
+            bytes,
+            _room: room,
+            _holding: holding,
+        }))
+    }
+
+    /// Waits for what `come` gives, which is nothing when the answer's side is gone.
+    fn wait<W>(&self, deadline: Instant, come: impl AsyncFn() -> Option<W>) -> Result<W, Closed> {
         let runtime = Handle::current();
         loop {
             // `timeout` takes the runtime's clock when it is made, so it is made inside.
-            let place = async { tokio::time::timeout(LOOK, self.pieces.reserve()).await };
-            match runtime.block_on(place) {
-                Ok(Ok(place)) => {
-                    place.send(piece);
-                    return Ok(());
-                }
-                Ok(Err(_gone)) => return Err(Closed::Cancelled),
+            let waited = async { tokio::time::timeout(LOOK, come()).await };
+            match runtime.block_on(waited) {
+                Ok(Some(come)) => return Ok(come),
+                Ok(None) => return Err(Closed::Cancelled),
                 Err(_) if self.cancelled.load(Ordering::Acquire) => return Err(Closed::Cancelled),
                 Err(_) if Instant::now() >= deadline => return Err(Closed::Late),
                 Err(_) => {}
@@ -126,30 +182,36 @@ impl<T> Pieces<T> {
 mod tests {
     use super::*;
     use crate::app::admission::Admission;
+    use crate::app::memory::Memory;
     use crate::app::{Cancellations, Shares};
 
+    /// What one statement may hold.
+    const STATEMENT: u64 = 8 << 20;
+
     async fn both() -> (Outlet<u8>, Pieces<u8>) {
-        both_in(&Arc::default()).await
+        both_in(&Arc::default(), &Arc::default()).await
     }
 
-    async fn both_in(admission: &Arc<Admission>) -> (Outlet<u8>, Pieces<u8>) {
+    async fn both_in(admission: &Arc<Admission>, memory: &Arc<Memory>) -> (Outlet<u8>, Pieces<u8>) {
         let (cancelled, cancel) = Cancellations::default().begin();
         let shares = Shares {
             per_principal: 1,
             per_graph: 1,
         };
         let slot = admission.enter("a", "g", shares, soon()).await;
-        channel(cancelled, cancel, slot.unwrap_or_else(|_| panic!("room")))
+        let slot = slot.unwrap_or_else(|_| panic!("room"));
+        let purse = memory.purse("a", STATEMENT);
+        channel(cancelled, cancel, slot, purse)
     }
 
     #[tokio::test]
     async fn the_place_is_given_up_when_the_answer_is_made() {
         let admission = Arc::default();
-        let (outlet, pieces) = both_in(&admission).await;
+        let (outlet, pieces) = both_in(&admission, &Arc::default()).await;
         drop(outlet);
         assert_eq!(admission.tally().0, 0);
         drop(pieces);
-        let (outlet, pieces) = both_in(&admission).await;
+        let (outlet, pieces) = both_in(&admission, &Arc::default()).await;
         drop(pieces);
         assert_eq!(admission.tally().0, 1);
         drop(outlet);
@@ -194,5 +256,39 @@ mod tests {
         });
         assert_eq!(maker.await.expect("ends"), (WAITING, Closed::Late));
         drop(pieces);
+    }
+
+    /// Sends pieces of that length until it is too late; how many were taken in.
+    async fn sent(outlet: Outlet<u8>, bytes: usize, most: usize) -> usize {
+        let maker = tokio::task::spawn_blocking(move || {
+            let deadline = soon();
+            let piece = || Bytes::from(vec![b'a'; bytes]);
+            (0..most)
+                .take_while(|_| outlet.send(piece(), deadline).is_ok())
+                .count()
+        });
+        maker.await.expect("ends")
+    }
+
+    #[tokio::test]
+    async fn of_long_pieces_one_waits_and_of_one_who_reads_nothing_only_so_many() {
+        let memory = Arc::default();
+        let (outlet, mut first) = both_in(&Arc::default(), &memory).await;
+        assert_eq!(sent(outlet, 10 << 20, 2).await, 1);
+        // Taken, but not gone: it still has its memory.
+        let piece = first.next().await.expect("a piece").expect("whole");
+        let (outlet, mut second) = both_in(&Arc::default(), &memory).await;
+        assert_eq!(sent(outlet, 6 << 20, 1).await, 1);
+        let (outlet, _third) = both_in(&Arc::default(), &memory).await;
+        assert_eq!(sent(outlet, 6 << 20, 1).await, 0, "half of 32 MiB is held");
+        drop(piece);
+        let (outlet, _fourth) = both_in(&Arc::default(), &memory).await;
+        assert_eq!(sent(outlet, 6 << 20, 1).await, 1);
+        assert_eq!(
+            second.next().await.expect("a piece").expect("whole").len(),
+            6 << 20
+        );
+        let (outlet, _short) = both_in(&Arc::default(), &memory).await;
+        assert_eq!(sent(outlet, PIECE, 10).await, WAITING);
     }
 }

@@ -14,6 +14,7 @@ use tracing::Instrument;
 
 use super::body::Held;
 use super::failure::{Failure, Pending};
+use super::framing::{framed, uncompressed};
 use super::request_id::{self, RequestId};
 use crate::metrics::Metrics;
 
@@ -50,12 +51,14 @@ pub(super) async fn around(
     let held = Held::default();
     request.extensions_mut().insert(held.clone());
     request.extensions_mut().insert(ThisRequest(id.clone()));
-    let method = request.method().clone();
+    let (method, version) = (request.method().clone(), request.version());
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let span = tracing::info_span!("request", request_id = id.as_str());
 
-    let response = next.run(request).instrument(span).await;
+    uncompressed(version, request.headers_mut());
+    let answered = async { framed(version, next.run(request).await).await };
+    let response = answered.instrument(span).await;
     // What it was made of is gone, or has its own bounds by now.
     drop(held);
     let response = named(response, uri.path());

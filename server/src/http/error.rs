@@ -24,7 +24,7 @@ use super::failure::Failure;
 use crate::app::{Credential, Error, StepError, UploadError, outcome};
 
 /// For what passes by itself, and nobody knows when.
-const SOON: HeaderValue = HeaderValue::from_static("1");
+const SOON: Duration = Duration::from_secs(1);
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
@@ -64,20 +64,16 @@ impl From<Error> for Failure {
             Error::Spool(error) => {
                 unavailable(&error, "the server cannot keep the body on its disk")
             }
-            Error::TooManyQueries { retry_after } => Self::new(ErrorCode::TooManyQueries, words)
-                .with_header(
-                    header::RETRY_AFTER,
-                    HeaderValue::from(whole_seconds(retry_after)),
-                ),
-            Error::TooManyTexts { retry_after } => Self::new(ErrorCode::TooManyWrites, words)
-                .with_header(
-                    header::RETRY_AFTER,
-                    HeaderValue::from(whole_seconds(retry_after)),
-                ),
-            Error::TooMuchHeld | Error::Opening => {
-                Self::new(ErrorCode::Unavailable, words).with_header(header::RETRY_AFTER, SOON)
+            Error::TooManyQueries { retry_after } => {
+                Self::new(ErrorCode::TooManyQueries, words).retried_after(Some(retry_after))
             }
-            Error::ShuttingDown => Self::new(ErrorCode::ShuttingDown, words),
+            Error::TooManyTexts { retry_after } => {
+                Self::new(ErrorCode::TooManyWrites, words).retried_after(Some(retry_after))
+            }
+            Error::TooMuchHeld | Error::Opening => {
+                Self::new(ErrorCode::Unavailable, words).retried_after(Some(SOON))
+            }
+            Error::ShuttingDown => stopping(words),
             // The panic hook has logged what and where.
             Error::BrokenOff => defect(),
             Error::Stalled => Self::new(ErrorCode::RequestTimeout, words),
@@ -101,8 +97,16 @@ fn export(error: &ExportError) -> Failure {
     }
 }
 
+impl Failure {
+    /// Says when it may be asked for again, in whole seconds.
+    fn retried_after(self, time: Option<Duration>) -> Self {
+        let seconds = whole_seconds(time.unwrap_or(SOME_TIME));
+        self.with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+}
+
 fn whole_seconds(time: Duration) -> u64 {
-    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+    (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1)
 }
 
 /// Logs what happened and says only that it is a defect.
@@ -111,17 +115,24 @@ fn internal(error: &dyn std::error::Error) -> Failure {
     defect()
 }
 
-/// In how many seconds what cannot be done for now may be asked for again.
-const RETRY_AFTER: u64 = 2;
+/// When what cannot be done for now may be asked for again, where nobody knows better.
+const SOME_TIME: Duration = Duration::from_secs(2);
+
+/// Whoever takes over is there soon.
+fn stopping(words: impl Into<String>) -> Failure {
+    Failure::new(ErrorCode::ShuttingDown, words).retried_after(None)
+}
 
 /// Logs what happened and says what cannot be done for now.
 fn unavailable(error: &dyn std::error::Error, what: &str) -> Failure {
+    unavailable_for(None, error, what)
+}
+
+/// The same, when it is known for how long.
+fn unavailable_for(after: Option<Duration>, error: &dyn std::error::Error, what: &str) -> Failure {
     tracing::error!(error = with_causes(error), "temporarily impossible");
-    Failure::new(
-        ErrorCode::Unavailable,
-        format!("{what}; nothing was changed"),
-    )
-    .with_header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER))
+    let words = format!("{what}; nothing was changed");
+    Failure::new(ErrorCode::Unavailable, words).retried_after(after)
 }
 
 fn denied(denial: &Denial) -> Failure {
@@ -233,7 +244,8 @@ fn registry(error: registry::Error) -> Failure {
         E::LockTimeout { .. } => Failure::new(
             ErrorCode::Unavailable,
             "the config file is being changed by another request for too long; nothing was changed",
-        ),
+        )
+        .retried_after(None),
         E::Storage { .. } => unavailable(&error, "the storage of the graph cannot be made"),
         E::InvalidConfig { .. } | E::Edit(_) => {
             unavailable(&error, "the config file cannot be edited as it is")
@@ -241,16 +253,15 @@ fn registry(error: registry::Error) -> Failure {
         E::Changed => Failure::new(
             ErrorCode::Unavailable,
             "the graph was changed or removed meanwhile; nothing was changed by this request",
-        ),
+        )
+        .retried_after(Some(SOON)),
         E::OtherVersion(_) => Failure::new(ErrorCode::PreconditionFailed, words),
         E::Purged(_) => Failure::new(ErrorCode::GraphPurged, words),
         E::Locked { holder } => Failure::new(
             ErrorCode::GraphLocked,
-            format!(
-                "process {} on {} holds the graph and does not let go; nothing was changed",
-                holder.pid, holder.host
-            ),
-        ),
+            format!("{holder} holds the graph and does not let go; nothing was changed"),
+        )
+        .retried_after(None),
         E::Hold(_) => unavailable(&error, "the graph cannot be held"),
         E::KeyReused => Failure::new(ErrorCode::IdempotencyKeyReused, words),
         E::Unfinished(_) => unfinished(&error),
@@ -317,40 +328,42 @@ fn handle(error: &HandleError) -> Failure {
         HandleError::Absent | HandleError::Changed => Failure::new(
             ErrorCode::Unavailable,
             "the graph was changed or removed meanwhile; nothing was changed by this request",
-        ),
-        HandleError::Closed => Failure::new(
-            ErrorCode::ShuttingDown,
-            "the server is stopping; nothing was changed",
-        ),
-        HandleError::NotNow(cause) => match cause.as_ref() {
+        )
+        .retried_after(Some(SOON)),
+        HandleError::Closed => stopping("the server is stopping; nothing was changed"),
+        HandleError::NotNow { after, source } => match source.as_ref() {
             OpenError::Locked { holder } => Failure::new(
                 ErrorCode::GraphLocked,
-                format!(
-                    "process {} on {} holds the graph for writing since {}; nothing was changed",
-                    holder.pid,
-                    holder.host,
-                    outcome::time(holder.since_micros)
-                ),
-            ),
+                match holder.is_known() {
+                    true => format!(
+                        "{holder} holds the graph for writing since {}; nothing was changed",
+                        outcome::time(holder.since_micros)
+                    ),
+                    false => format!("{holder} holds the graph for writing; nothing was changed"),
+                },
+            )
+            .retried_after(None),
             OpenError::Missing { .. }
             | OpenError::Format { .. }
+            | OpenError::Foreign { .. }
             | OpenError::Place(_)
             | OpenError::Unconditional
             | OpenError::File(_)
             | OpenError::OutOfReach { .. }
             | OpenError::Log(_)
             | OpenError::Columns(_)
-            | OpenError::Unfinished => unavailable(error, "the graph cannot be opened"),
+            | OpenError::Unfinished => unavailable_for(*after, error, "the graph cannot be opened"),
         },
         // Whoever gets here may see the graph, and so its reason in /readyz.
-        HandleError::Broken { told, .. } => Failure::new(
+        HandleError::Broken { told, after, .. } => Failure::new(
             ErrorCode::GraphQuarantined,
             "the graph cannot be opened and was set aside; it is tried again from time to time",
         )
         .with_findings(vec![Finding {
             message: told.clone(),
             ..Finding::default()
-        }]),
+        }])
+        .retried_after(Some(*after)),
     }
 }
 
@@ -363,7 +376,7 @@ fn past(error: &PastError) -> Failure {
         }
         PastError::Deadline => Failure::new(ErrorCode::Timeout, words),
         // Only the server itself is still there to cancel.
-        PastError::Cancelled => Failure::new(ErrorCode::ShuttingDown, words),
+        PastError::Cancelled => stopping(words),
         PastError::TooLarge { .. } => Failure::new(ErrorCode::MemoryLimit, words),
         PastError::Newest(_) => unavailable(error, "the graph cannot be read"),
         PastError::Log(_) | PastError::Record(_) | PastError::Unfit(_) => {
@@ -400,7 +413,7 @@ fn execute(error: &ExecuteError, place: String) -> Failure {
         | E::TooComplex { .. } => Failure::new(ErrorCode::ExecutionFailed, words),
         E::Deadline => Failure::new(ErrorCode::Timeout, words),
         // Only the server itself is still there to cancel.
-        E::Cancelled => Failure::new(ErrorCode::ShuttingDown, words),
+        E::Cancelled => stopping(words),
         E::RowLimit { .. } => Failure::new(ErrorCode::RowLimit, words),
         E::MemoryLimit { .. } => Failure::new(ErrorCode::MemoryLimit, words),
         E::Write(error) => write(error, &place),
@@ -416,7 +429,7 @@ fn column(error: &ColumnError, place: &str) -> Failure {
             Failure::new(ErrorCode::MemoryLimit, format!("{place}{error}"))
         }
         ColumnError::Full { .. } => Failure::new(ErrorCode::Unavailable, format!("{place}{error}"))
-            .with_header(header::RETRY_AFTER, SOON),
+            .retried_after(Some(SOON)),
         ColumnError::Table { .. } | ColumnError::Unfit { .. } => {
             unavailable(error, "a part of the graph cannot be read")
         }
@@ -463,12 +476,9 @@ fn commit<E: std::error::Error + 'static>(
                 ErrorCode::TooManyWrites,
                 format!("{words}; nothing was changed. Try again in {seconds} s"),
             )
-            .with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+            .retried_after(Some(retry_after))
         }
-        C::Closed => Failure::new(
-            ErrorCode::ShuttingDown,
-            "the graph is closing; nothing was changed",
-        ),
+        C::Closed => stopping("the graph is closing; nothing was changed"),
         C::Panicked => internal(&error),
         C::Record(_) => internal(&error),
         C::SideFile(_) | C::NotWritten(_) => unavailable(&error, "the commit could not be stored"),

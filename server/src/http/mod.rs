@@ -12,6 +12,7 @@ mod error;
 mod export;
 mod extract;
 mod failure;
+mod framing;
 mod graphs;
 mod health;
 mod idempotency;

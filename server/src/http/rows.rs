@@ -32,13 +32,13 @@ pub(super) async fn response(answer: Answer, format: RowFormat) -> Result<Respon
             one_object(&answer.columns, rows, end, media_type).await
         }
         (_, Rows::Whole(rows, _)) => Ok(whole(media_type, rows)),
-        (_, Rows::Pieces(pieces)) => Ok(streamed(media_type, Bytes::new(), pieces, nothing)),
+        (_, Rows::Pieces(pieces)) => Ok(streamed(media_type, Vec::new(), pieces, nothing)),
     }
 }
 
 /// Records, as they are made.
 pub(super) fn records(pieces: Pieces<()>, format: RecordFormat) -> Response {
-    streamed(format.media_type(), Bytes::new(), pieces, nothing)
+    streamed(format.media_type(), Vec::new(), pieces, nothing)
 }
 
 fn nothing<T>(_: T) -> Bytes {
@@ -82,22 +82,29 @@ async fn one_object(
         }
         Rows::Pieces(pieces) => pieces,
     };
-    while body.len() < COLLECTED {
-        match pieces.next().await {
-            Some(piece) => body.extend_from_slice(&piece?),
+    let long = loop {
+        match pieces.next().await.transpose()? {
+            // As it is: what waits in it is counted.
+            Some(piece) if body.len() + piece.len() > COLLECTED => break piece,
+            Some(piece) => body.extend_from_slice(&piece),
             None => {
                 let stats = pieces.last().await.unwrap_or(Err(Error::BrokenOff))?;
                 ending.append(&mut body, &stats);
                 return Ok(whole(media_type, body));
             }
         }
-    }
+    };
     let end = move |stats| {
         let mut rest = Vec::with_capacity(AROUND_ROWS);
         ending.append(&mut rest, &stats);
         Bytes::from(rest)
     };
-    Ok(streamed(media_type, Bytes::from(body), pieces, end))
+    Ok(streamed(
+        media_type,
+        vec![Bytes::from(body), long],
+        pieces,
+        end,
+    ))
 }
 
 fn append(body: &mut Vec<u8>, value: &impl serde::Serialize) {
@@ -109,7 +116,7 @@ fn append(body: &mut Vec<u8>, value: &impl serde::Serialize) {
 /// for the status is long sent.
 fn streamed<T: Send + 'static>(
     media_type: HeaderValue,
-    head: Bytes,
+    head: Vec<Bytes>,
     pieces: Pieces<T>,
     end: impl FnOnce(T) -> Bytes + Send + 'static,
 ) -> Response {
@@ -132,7 +139,7 @@ fn streamed<T: Send + 'static>(
             Some((piece, (pieces, end)))
         }
     });
-    let pieces = stream::once(async { Ok(head) }).chain(rest);
+    let pieces = stream::iter(head).map(Ok).chain(rest);
     // A chunk without anything in it would be the last.
     let pieces = pieces.filter(|piece| {
         let is_empty = piece.as_ref().is_ok_and(Bytes::is_empty);

@@ -4,6 +4,7 @@ mod access;
 mod bodies;
 mod data;
 mod envelope;
+mod framing;
 mod graphs;
 mod past;
 mod points;
@@ -125,7 +126,7 @@ fn serving_app(
 ) -> (Arc<App>, Router) {
     let registry = Registry::open(config, options).expect("sound");
     let read = registry.snapshot().config.clone();
-    let (access, security) = access(&read, registry.file(), false).expect("sound");
+    let (access, security, _) = access(&read, registry.file(), false).expect("sound");
     let limits = Limits {
         json_body_bytes: 2000,
         load_body_bytes,

@@ -163,6 +163,10 @@ impl Subject {
         let each = command["compile"].as_bool().unwrap_or(false);
         let answered = command["answers"].as_bool().unwrap_or(false);
         let budget = Duration::from_millis(command["budget_ms"].as_u64().unwrap_or(u64::MAX));
+        let mut limits = limits();
+        if let Some(most) = command["threads"].as_u64() {
+            limits.threads.most = usize::try_from(most)?;
+        }
         let mut plan = compile(query, graph)?;
         let (mut times, mut answers) = (Vec::with_capacity(sets.len()), Vec::new());
         let started = Instant::now();
@@ -171,7 +175,7 @@ impl Subject {
             if each {
                 plan = compile(query, graph)?;
             }
-            let rows = read(&plan, set, graph)?;
+            let rows = read(&plan, set, graph, &limits)?;
             times.push(nanos(begun));
             if answered {
                 let rows = rows
@@ -280,9 +284,14 @@ fn commit_one(graph: &Graph, plan: &Arc<Plan>, set: &Arc<Parameters>) -> Result<
     Ok(taken)
 }
 
-fn read(plan: &Plan, set: &Parameters, graph: &Graph) -> Result<Vec<Vec<Value>>, ExecuteError> {
+fn read(
+    plan: &Plan,
+    set: &Parameters,
+    graph: &Graph,
+    limits: &Limits,
+) -> Result<Vec<Vec<Value>>, ExecuteError> {
     let mut rows = Vec::new();
-    executor::read(plan, set, &graph.snapshot(), &limits(), &mut |row| {
+    executor::read(plan, set, &graph.snapshot(), limits, &mut |row| {
         rows.push(row.to_vec());
         ControlFlow::Continue(())
     })?;

@@ -78,6 +78,18 @@ async fn create<T>(path: &ObjectPath, real: impl Future<Output = Result<T>>) -> 
     Ok(made)
 }
 
+/// Reads of a file of Lance's.
+async fn read<T>(path: &ObjectPath, real: impl Future<Output = Result<T>>) -> Result<T> {
+    let path = local(path);
+    let asked = of(&path).map_or(Ok(()), |faults| faults.read(&path));
+    asked.map_err(|error| Error::Generic {
+        // As the local disk's own errors are told.
+        store: "LocalFileSystem",
+        source: error.into(),
+    })?;
+    real.await
+}
+
 /// A file that comes in parts, and is there at the end.
 #[derive(Debug)]
 struct Upload {
@@ -155,7 +167,7 @@ impl ObjectStore for Asking {
         'b: 'c,
         Self: 'c,
     {
-        self.0.get_opts(location, options)
+        Box::pin(read(location, self.0.get_opts(location, options)))
     }
 
     fn get_ranges<'a, 'b, 'c, 'd>(
@@ -169,7 +181,7 @@ impl ObjectStore for Asking {
         'c: 'd,
         Self: 'd,
     {
-        self.0.get_ranges(location, ranges)
+        Box::pin(read(location, self.0.get_ranges(location, ranges)))
     }
 
     fn delete_stream(

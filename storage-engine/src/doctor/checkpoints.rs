@@ -17,6 +17,7 @@ use crate::tables;
 
 const PART: &str = "checkpoints";
 const PASSED_OVER: &str = "opening passes over it, to an older one or the log alone";
+const NOT_OPENED: &str = "the graph does not open";
 const DROP: &str = "`trellis repair` takes it away; the next fold makes a new one";
 
 /// A checkpoint whose file and tables are whole.
@@ -168,12 +169,12 @@ fn belongs(
     let proven = logged == Some(point.digest);
     let own = identity == Some(checkpoint.graph);
     if !own && proven {
-        chart.mistaken_identity(identity, checkpoint.graph, file);
+        chart.mistaken_identity(identity, checkpoint.graph, &file.display().to_string());
         return true;
     }
     if !own && identity.is_some() {
         let what = format!("it belongs to another graph, {}", checkpoint.graph);
-        chart.unusable(&candidate.path, &what);
+        chart.to_drop(&candidate.path, &what, NOT_OPENED);
         return false;
     }
     if logged.is_some() && !proven {
@@ -215,21 +216,22 @@ impl Chart {
 
     /// A checkpoint that is not whole, or another graph's, or does not fit the log.
     pub(super) fn unusable(&mut self, path: &Path, what: &str) {
+        self.to_drop(path, what, PASSED_OVER);
+    }
+
+    fn to_drop(&mut self, path: &Path, what: &str, means: &str) {
         let file = within(&self.folder, path);
         let finding = Finding::damage(PART, what).at(&file);
-        self.findings
-            .push(finding.means(PASSED_OVER).saved_by(DROP));
+        self.findings.push(finding.means(means).saved_by(DROP));
         self.treatment.drops.push((file, what.to_owned()));
     }
 
-    fn mistaken_identity(&mut self, said: Option<Uuid>, proven: Uuid, by: PathBuf) {
+    /// What is there is the graph `proven`, as `by` proves.
+    pub(super) fn mistaken_identity(&mut self, said: Option<Uuid>, proven: Uuid, by: &str) {
         if !self.mistaken {
             self.mistaken = true;
             let said = said.map_or("is missing".to_owned(), |said| format!("says {said}"));
-            let what = format!(
-                "it {said}, but the log is that of graph {proven}, as {} proves",
-                by.display()
-            );
+            let what = format!("it {said}, but the log is that of graph {proven}, as {by} proves");
             let rescue = format!(
                 "put the identity back by hand: {{\"format\":{},\"uuid\":\"{proven}\"}}",
                 graph::FORMAT
@@ -237,7 +239,7 @@ impl Chart {
             let finding = Finding::damage("graph.json", what).at("graph.json");
             self.findings.push(
                 finding
-                    .means("the data is whole; edges would show other identities than before")
+                    .means("the data is whole; the graph does not open")
                     .saved_by(rescue),
             );
             self.block("graph.json does not name this graph");

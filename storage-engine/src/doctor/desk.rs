@@ -18,8 +18,9 @@ use crate::store::{Contents, Store};
 /// How many objects are fetched together.
 const TOGETHER: usize = 16;
 
-/// What can be done about damage in an object store.
-const RESCUE: &str = "put back an earlier version of the object, if the store keeps versions";
+/// What may lose less than a repair of the log.
+const VERSION: &str =
+    "put back an earlier version of the object, if the store keeps versions; or else";
 
 /// The folder, and what was found on the way.
 #[derive(Debug)]
@@ -131,16 +132,11 @@ fn retire(log: &Path) -> Result<usize, FileError> {
     Ok(retired.len())
 }
 
-/// Says what can be done where `trellis repair` cannot do it.
-pub(super) fn not_by_repair(finding: &mut Finding) {
-    let by_repair =
-        (finding.rescue.as_ref()).is_some_and(|rescue| rescue.contains("`trellis repair"));
-    if !by_repair {
-        return;
+/// Adds what an object store may have that a disk has not.
+pub(super) fn or_a_version(finding: &mut Finding) {
+    if let ("log" | "files", Some(rescue)) = (finding.part, &mut finding.rescue)
+        && rescue.starts_with("`trellis repair")
+    {
+        *rescue = format!("{VERSION} {rescue}");
     }
-    let rescue = match finding.part {
-        "checkpoints" | "state" => "the next folds replace it",
-        _ => RESCUE,
-    };
-    finding.rescue = Some(rescue.to_owned());
 }

@@ -75,15 +75,19 @@ fn torn(chart: &mut Chart, history: Option<&Reading>) -> bool {
     else {
         return false;
     };
-    let newest = journal::segments(&chart.folder.join("log"));
-    let newest = newest.ok().and_then(|mut segments| segments.pop());
-    let first = newest.map_or(Lsn::ZERO, |newest| newest.first);
+    let first = newest(chart);
     let finding = Finding::damage(PART, format!("the newest object is not whole: {reason}"));
     let finding = finding.at(format!("log/{:020}.seg", first.0)).byte(*offset);
     chart
         .findings
         .push(finding.means("the graph does not open"));
     true
+}
+
+/// The number of the newest segment.
+fn newest(chart: &Chart) -> Lsn {
+    let segments = journal::segments(&chart.folder.join("log")).unwrap_or_default();
+    segments.last().map_or(Lsn::ZERO, |newest| newest.first)
 }
 
 /// How far the log gives the graph: one that begins later needs a checkpoint to begin from.
@@ -406,7 +410,11 @@ fn lost(chart: &Chart, last: u64, checkpoint: Option<&Candidate>) -> Vec<CommitM
             readable.insert(header.lsn, CommitMark::of(&header));
         }
     });
-    let end = scanned.unwrap_or(Lsn(last)).0;
+    let mut end = scanned.unwrap_or(Lsn(last)).0;
+    if chart.is_remote() {
+        // What is there was stored whole.
+        end = end.max(newest(chart).0);
+    }
     let end = end.max(checkpoint.map_or(0, |candidate| candidate.checkpoint.lsn));
     let mark = |lsn| {
         readable

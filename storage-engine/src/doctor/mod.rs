@@ -20,6 +20,7 @@ mod checkpoints;
 mod desk;
 mod finding;
 mod log;
+mod mending;
 mod reading;
 mod repair;
 mod state;
@@ -43,7 +44,7 @@ use crate::doctor::finding::{counted, told, within};
 use crate::doctor::log::LogStep;
 use crate::doctor::reading::Reading;
 use crate::files::FileError;
-use crate::graph::{self, OpenError, Replay};
+use crate::graph::{self, Identity, OpenError, Replay};
 use crate::lock;
 use crate::store::{Store, claim};
 
@@ -158,7 +159,8 @@ pub fn examine(place: impl Into<Store>, depth: Depth) -> Result<Diagnosis, Exami
         held: false,
         mistaken: false,
     };
-    let identity = identity(&mut chart);
+    let said = identity(&mut chart);
+    let identity = said.as_ref().map(|said| said.uuid);
     holder(&mut chart);
     // Before the log, so that the log has everything that they stand for.
     let at = chart.findings.len();
@@ -169,6 +171,9 @@ pub fn examine(place: impl Into<Store>, depth: Depth) -> Result<Diagnosis, Exami
         .map(|candidate| candidate.checkpoint.lsn)
         .collect();
     let mut history = history(&chart, identity, deep || candidates.is_empty(), &lsns);
+    if let Some(of) = said.as_ref().and_then(|said| other_graph(said, &history)) {
+        chart.mistaken_identity(identity, of, "its first commit");
+    }
     let readable = history.as_ref().ok();
     let mut usable = checkpoints::judge(&mut chart, candidates, readable, identity);
     let mut replayed = deep || lsns.is_empty();
@@ -200,7 +205,7 @@ pub fn examine(place: impl Into<Store>, depth: Depth) -> Result<Diagnosis, Exami
     }
     strays::strangers(&mut chart);
     if chart.is_remote() {
-        chart.findings.iter_mut().for_each(desk::not_by_repair);
+        chart.findings.iter_mut().for_each(desk::or_a_version);
     }
     let sound = chart
         .findings
@@ -216,13 +221,13 @@ pub fn examine(place: impl Into<Store>, depth: Depth) -> Result<Diagnosis, Exami
 }
 
 /// What `graph.json` says.
-fn identity(chart: &mut Chart) -> Option<Uuid> {
+fn identity(chart: &mut Chart) -> Option<Identity> {
     let rescue = "take it from a backup: it is one line, the format and the graph's uuid";
     match graph::identity(&chart.store) {
         Ok(identity) => {
             let what = format!("format {}, graph {}", identity.format, identity.uuid);
             chart.findings.push(Finding::ok("graph.json", what));
-            Some(identity.uuid)
+            Some(identity)
         }
         Err(error) => {
             let what = match &error {
@@ -251,19 +256,32 @@ fn identity(chart: &mut Chart) -> Option<Uuid> {
     }
 }
 
+/// Whose the log is, if its first commit says that it is not this graph's.
+fn other_graph(said: &Identity, history: &Result<Reading, journal::Error>) -> Option<Uuid> {
+    let found = history.as_ref().ok()?.reader.first_run?;
+    said.first_run().filter(|ours| *ours != found)?;
+    Some(found)
+}
+
+/// Who has the graph open for writing.
+fn writer(store: &Store) -> Result<Option<lock::Holder>, FileError> {
+    match store.bucket() {
+        None => lock::holder(&store.place("")),
+        Some(bucket) => claim::holder(bucket),
+    }
+}
+
 fn holder(chart: &mut Chart) {
-    let (part, holder) = match chart.store.bucket() {
-        None => ("writer.lock", lock::holder(&chart.folder)),
-        Some(bucket) => ("epochs", claim::holder(bucket)),
+    let part = if chart.is_remote() {
+        "epochs"
+    } else {
+        "writer.lock"
     };
-    match holder {
+    match writer(&chart.store) {
         Ok(None) => {}
         Ok(Some(holder)) => {
             let since = jiff::Timestamp::from_microsecond(holder.since_micros).unwrap_or_default();
-            let what = format!(
-                "process {} on {} holds the graph for writing since {since}",
-                holder.pid, holder.host
-            );
+            let what = format!("{holder} holds the graph for writing since {since}");
             let finding = Finding::note(part, what);
             chart.findings.push(finding.means(
                 "what it writes meanwhile may look unfinished here; ask again after it has closed",

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use journal::{Digest, Entry, Followed, Lsn, Point, Stop};
 use language::schema::TypeId;
+use uuid::Uuid;
 
 use crate::column_file;
 use crate::doctor::Chart;
@@ -43,6 +44,8 @@ pub(super) struct Reader {
     pub(super) named: HashSet<String>,
     /// The last commit before anything was refused.
     pub(super) last: Option<CommitMark>,
+    /// The run of the graph's first commit.
+    pub(super) first_run: Option<Uuid>,
     branches: HashMap<u32, (u64, u64, CommitId, i64)>,
     next_ids: HashMap<TypeId, u64>,
     before: Point,
@@ -77,6 +80,7 @@ impl Reading {
             more_breaches: 0,
             named: HashSet::new(),
             last: None,
+            first_run: None,
             branches: HashMap::new(),
             next_ids: HashMap::new(),
             before: start,
@@ -154,6 +158,9 @@ impl Reader {
         };
         if let Some(point) = self.points.get_mut(&header.lsn) {
             *point = Some((entry.digest, header.info()));
+        }
+        if header.lsn == 1 {
+            self.first_run = Some(header.run);
         }
         self.check_order(&header);
         self.named

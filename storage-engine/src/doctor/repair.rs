@@ -1,21 +1,20 @@
 //! Repair: the least that makes a graph open again, after a copy of everything that it changes.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use journal::{Effect, Faults, Salvage, Verdict};
+use journal::{Effect, Faults, Verdict};
 
 use crate::doctor::finding::CommitMark;
 use crate::doctor::log::LogStep;
-use crate::doctor::{Depth, Diagnosis, ExamineError, examine};
-use crate::files::{self, FileError, failed};
-use crate::graph::LOCAL_EPOCH;
-use crate::lock::{self, Holder, LockError, WriterLock};
-use crate::record::SideFile;
-use crate::store::Store;
+use crate::doctor::{Depth, Diagnosis, ExamineError, examine, mending, writer};
+use crate::files::{FileError, failed};
+use crate::graph::{self, LEASE, Right};
+use crate::lock::Holder;
+use crate::store::claim::ClaimError;
+use crate::store::{REPAIRED, Store};
 
 /// Why nothing was repaired. Nothing was changed, unless it says so.
 #[derive(Debug, thiserror::Error)]
@@ -24,18 +23,11 @@ pub enum RepairError {
     #[error(transparent)]
     Examine(#[from] ExamineError),
     /// A process has the graph open for writing.
-    #[error("process {} on {} holds the graph for writing: stop it first; nothing was changed", holder.pid, holder.host)]
+    #[error("{holder} holds the graph for writing: stop it first; nothing was changed")]
     Locked {
         /// Who.
         holder: Holder,
     },
-    /// It is in an object store.
-    #[error(
-        "a graph in an object store is not repaired in place: put back earlier versions of the objects \
-         that `trellis doctor` names, if the store keeps them, or load an export into a new graph; \
-         nothing was changed"
-    )]
-    Remote,
     /// What is wrong is not to be mended by dropping things.
     #[error("this cannot be repaired: {}; nothing was changed", reasons.join(", "))]
     Beyond {
@@ -58,7 +50,7 @@ pub enum RepairError {
 pub struct Prescription {
     /// What was found.
     pub diagnosis: Diagnosis,
-    /// Files that are copied, then changed or removed, within the graph's folder.
+    /// Files or objects that are copied, then changed or removed, within the graph's place.
     pub copied: Vec<PathBuf>,
 }
 
@@ -87,24 +79,19 @@ impl Prescription {
         &self.diagnosis.treatment.lost
     }
 
-    fn of(diagnosis: Diagnosis) -> Result<Self, RepairError> {
+    fn of(store: &Store, diagnosis: Diagnosis) -> Result<Self, RepairError> {
         let treatment = &diagnosis.treatment;
         if !treatment.blocked.is_empty() {
             let reasons = treatment.blocked.clone();
             return Err(RepairError::Beyond { reasons });
         }
-        let log = diagnosis.folder.join("log");
         let mut copied: Vec<_> = treatment
             .drops
             .iter()
             .map(|(path, _)| path.clone())
             .collect();
         for step in &treatment.log {
-            for path in step.salvage(Vec::new()).replaces(&log)? {
-                let name = path.file_name().unwrap_or_default();
-                copied.push(Path::new("log").join(name));
-            }
-            copied.extend(step.side_files(&diagnosis.folder)?);
+            copied.extend(mending::replaced(store, step)?);
         }
         copied.sort();
         copied.dedup();
@@ -142,47 +129,15 @@ impl fmt::Display for Prescription {
     }
 }
 
-impl LogStep {
-    fn salvage(&self, entries: Vec<Vec<u8>>) -> Salvage {
-        match self {
-            Self::BeginAfter(point) => Salvage::BeginAfter(*point),
-            Self::EndAfter { whole, .. } => Salvage::EndAfter(*whole, entries),
+impl From<ClaimError> for RepairError {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Held(holder) => Self::Locked { holder },
+            ClaimError::Unconditional => Self::Beyond {
+                reasons: vec![error.to_string()],
+            },
+            ClaimError::File(error) => error.into(),
         }
-    }
-
-    /// Side files of commits that are cut off: opening the graph removes them, as it does with what
-    /// a killed writer leaves.
-    fn side_files(&self, folder: &Path) -> Result<Vec<PathBuf>, FileError> {
-        let Self::EndAfter { last, .. } = self else {
-            return Ok(Vec::new());
-        };
-        let files = folder.join("files");
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&files).map_err(failed("list", &files))? {
-            let name = entry.map_err(failed("list", &files))?.file_name();
-            let lsn = name.to_str().and_then(SideFile::lsn);
-            if lsn.is_some_and(|lsn| lsn > *last) {
-                found.push(Path::new("files").join(name));
-            }
-        }
-        Ok(found)
-    }
-
-    /// Entries that stay of a frame whose later ones do not.
-    fn kept(&self, log: &Path) -> Result<Vec<Vec<u8>>, journal::Error> {
-        let Self::EndAfter { whole, last } = self else {
-            return Ok(Vec::new());
-        };
-        if whole.lsn.0 == *last {
-            return Ok(Vec::new());
-        }
-        let mut kept = Vec::new();
-        journal::follow(log, Some(*whole), &mut |entry| {
-            if entry.lsn.0 <= *last {
-                kept.push(entry.bytes.to_vec());
-            }
-        })?;
-        Ok(kept)
     }
 }
 
@@ -192,48 +147,42 @@ impl LogStep {
 /// [`RepairError`] when a process holds the graph, or when nothing may be done.
 pub fn prescribe(place: impl Into<Store>, depth: Depth) -> Result<Prescription, RepairError> {
     let store = place.into();
-    let folder = store.folder().ok_or(RepairError::Remote)?;
-    let diagnosis = examine(folder, depth)?;
-    if let Some(holder) = lock::holder(folder)? {
-        return Err(RepairError::Locked { holder });
+    let diagnosis = examine(&store, depth)?;
+    match writer(&store)? {
+        Some(holder) => Err(RepairError::Locked { holder }),
+        None => Prescription::of(&store, diagnosis),
     }
-    Prescription::of(diagnosis)
 }
 
-/// Repairs a graph's folder. Blocks; not to be called from an async context.
+/// Repairs a graph. Blocks; not to be called from an async context.
 ///
 /// # Errors
 /// [`RepairError`]; it says whether anything was changed.
 pub fn repair(place: impl Into<Store>, depth: Depth) -> Result<Repaired, RepairError> {
-    let store = place.into();
-    repair_with(store.folder().ok_or(RepairError::Remote)?, depth, None)
+    repair_with(&place.into(), depth, LEASE, None)
 }
 
-/// As [`repair`]; `faults` are asked before each change, so that a test can stop it there.
+/// As [`repair`], where writers in an object store have that lease; `faults` are asked before each change
+/// of a folder, so that a test can stop it there.
 pub(super) fn repair_with(
-    folder: &Path,
+    store: &Store,
     depth: Depth,
+    lease: Duration,
     faults: Option<Arc<dyn Faults>>,
 ) -> Result<Repaired, RepairError> {
-    // First without the lock, whose file is made by taking it.
-    prescribe(folder, depth)?;
-    let lock = WriterLock::acquire(folder).map_err(|error| match error {
-        LockError::Held(holder) => RepairError::Locked { holder },
-        LockError::File(error) => error.into(),
-    })?;
-    let mut diagnosis = examine(folder, depth)?;
-    // The process that holds it is this one.
-    diagnosis
-        .findings
-        .retain(|finding| finding.part != "writer.lock");
-    let before = Prescription::of(diagnosis)?;
-    let mut copies = None;
-    if !before.is_empty() {
-        copies = Some(copy(folder, &before)?);
-        apply(folder, &before, faults)?;
-    }
-    drop(lock);
-    let after = examine(folder, depth)?;
+    // First without the right to write: taking it changes something.
+    prescribe(store, depth)?;
+    let attempt = |right| attempt(store, depth, lease, faults.clone(), right);
+    let passed = |error: &RepairError| match error {
+        RepairError::Log(journal::Error::Epoch { found, .. })
+        | RepairError::Append(journal::AppendError::NotWritten(journal::Error::Epoch {
+            found,
+            ..
+        })) => Some(*found),
+        _ => None,
+    };
+    let (before, copies) = graph::with_right(store, lease, attempt, passed)?;
+    let after = examine(store, depth)?;
     Ok(Repaired {
         before,
         after,
@@ -241,61 +190,70 @@ pub(super) fn repair_with(
     })
 }
 
-fn apply(
-    folder: &Path,
-    prescription: &Prescription,
+/// What was found, and where the copies of it are.
+type Done = (Prescription, Option<PathBuf>);
+
+fn attempt(
+    store: &Store,
+    depth: Depth,
+    lease: Duration,
     faults: Option<Arc<dyn Faults>>,
+    right: Right,
+) -> Result<Done, RepairError> {
+    let epoch = mending::epoch(store, &right, lease)?;
+    let mut diagnosis = examine(store, depth)?;
+    // The process that holds it is this one.
+    let own = ["writer.lock", "epochs"];
+    diagnosis.findings.retain(|it| !own.contains(&it.part));
+    let before = Prescription::of(store, diagnosis)?;
+    let mut copies = None;
+    if !before.is_empty() {
+        copies = Some(copy(store, &before)?);
+        let treatment = &before.diagnosis.treatment;
+        mending::mend_log(store, &treatment.log, epoch, faults.clone())?;
+        drop_checkpoints(store, &treatment.drops, faults.as_deref())?;
+    }
+    if let Right::Claim(claim) = right {
+        claim.release();
+    }
+    Ok((before, copies))
+}
+
+fn drop_checkpoints(
+    store: &Store,
+    drops: &[(PathBuf, String)],
+    faults: Option<&dyn Faults>,
 ) -> Result<(), RepairError> {
-    let treatment = &prescription.diagnosis.treatment;
-    let log = folder.join("log");
-    for step in &treatment.log {
-        let options = journal::Options {
-            epoch: LOCAL_EPOCH,
-            faults: faults.clone(),
-            ..journal::Options::default()
-        };
-        step.salvage(step.kept(&log)?).apply(&log, options)?;
-    }
-    for (path, _) in &treatment.drops {
-        let path = folder.join(path);
-        let asked = faults
-            .as_ref()
-            .map(|it| it.before(&Effect::Remove { path: &path }));
+    for (path, _) in drops {
+        let name = path.to_string_lossy();
+        let place = store.place(&name);
+        let asked = faults.map(|it| it.before(&Effect::Remove { path: &place }));
         if let Some(Verdict::Fail(error)) = asked {
-            return Err(failed("remove", &path)(error).into());
+            return Err(failed("remove", &place)(error).into());
         }
-        fs::remove_file(&path).map_err(failed("remove", &path))?;
+        store.delete(&name)?;
     }
-    if !treatment.drops.is_empty() {
-        files::sync_folder(&folder.join("checkpoints"))?;
+    if !drops.is_empty() {
+        store.sync_names("checkpoints")?;
     }
     Ok(())
 }
 
 /// Copies what will be changed into a folder of its own, durably, with what was found.
-fn copy(folder: &Path, prescription: &Prescription) -> Result<PathBuf, FileError> {
+fn copy(store: &Store, prescription: &Prescription) -> Result<PathBuf, FileError> {
     let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%.6fZ");
-    let copies = folder.join(format!("repair-{time}"));
-    fs::create_dir(&copies).map_err(failed("create the folder", &copies))?;
-    for path in &prescription.copied {
-        let (from, to) = (folder.join(path), copies.join(path));
-        if let Some(parent) = to.parent() {
-            files::create_folder(parent)?;
-        }
-        copy_file(&from, &to)?;
-        to.parent().map_or(Ok(()), files::sync_folder)?;
-    }
+    let copies = format!("{REPAIRED}{time}");
+    store.make_folder(&copies)?;
+    let pair = |path: &PathBuf| {
+        let name = path.to_string_lossy();
+        (name.to_string(), format!("{copies}/{name}"))
+    };
+    let pairs: Vec<_> = prescription.copied.iter().map(pair).collect();
+    store.copy_all(&pairs)?;
     let findings = prescription.diagnosis.findings.iter();
     let mut report: String = findings.map(|finding| format!("{finding}\n")).collect();
     report.push_str(&format!("\n{prescription}"));
-    files::write_durably(&copies.join("report.txt"), &[report.as_bytes()])?;
-    files::sync_folder(folder)?;
-    Ok(copies)
-}
-
-fn copy_file(from: &Path, to: &Path) -> Result<(), FileError> {
-    let mut source = File::open(from).map_err(failed("open", from))?;
-    let mut target = File::create_new(to).map_err(failed("create", to))?;
-    io::copy(&mut source, &mut target).map_err(failed("copy", from))?;
-    target.sync_all().map_err(failed("sync", to))
+    store.put(&format!("{copies}/report.txt"), &[report.as_bytes()])?;
+    store.sync_names("")?;
+    Ok(store.place(&copies))
 }

@@ -1,21 +1,21 @@
 //! Grouping: one row per distinct combination of keys, with aggregates over the group's rows.
 //!
 //! Groups come out in the order in which they were first seen. Without keys there is always
-//! exactly one group, also over no rows.
+//! exactly one group, also over no rows. Groups of parts of the rows, worked out by several threads, are
+//! added to each other in the order of the rows, so that the outcome is the same.
 
-use std::cmp::Ordering;
-
-use language::plan::{Aggregate, AggregateFunction, Aggregation, Expr};
+use language::plan::{Aggregate, Aggregation};
 use language::value::{GroupKey, Value};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::Row;
+use super::accumulator::Accumulator;
 use super::context::{Context, size_of_value};
-use super::error::{ArithmeticProblem, ExecuteError};
-use super::functions::temporal;
+use super::error::ExecuteError;
 use super::grouping::{self, ByNodes};
+use super::matching::tail::Many;
 use super::operator::{Operator, variable};
-use super::operators;
+use super::parallel::{Part, Role};
 use super::pipeline::{Flow, MORE, Next, Stage};
 
 /// What is added to an aggregate for a row that stands for many.
@@ -40,7 +40,7 @@ pub(crate) struct Added {
 
 /// What a row stands for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Many<'m> {
+pub(crate) struct ForMany<'m> {
     /// So many equal rows.
     pub(crate) rows: u64,
     /// What each aggregate takes of it: its argument's value when it is not said.
@@ -53,41 +53,59 @@ pub(crate) struct Many<'m> {
 pub(crate) struct AggregateStage<'a> {
     context: Context<'a>,
     aggregation: &'a Aggregation,
-    by_nodes: Option<ByNodes>,
+    by_nodes: Option<ByNodes<'a>>,
     by_key: FxHashMap<GroupKey, usize>,
     groups: Vec<Group>,
     bytes: usize,
+    /// What a group's row holds besides.
+    around: Row,
+    /// Its groups are added to those of another.
+    partial: bool,
+    /// For how many each row stands, when it is not one, and what aggregates take of it.
+    many: Option<(Many, Vec<Tally>)>,
 }
 
-struct Group {
+pub(crate) struct Group {
     keys: Vec<Value>,
     accumulators: Vec<Accumulator>,
+    /// What it takes by itself, without what its accumulators hold on to.
+    bytes: usize,
+}
+
+/// The groups of a part of the rows, in the order in which they were first seen, and what they take.
+pub(crate) struct Groups {
+    groups: Vec<(Option<GroupKey>, Group)>,
+    bytes: usize,
 }
 
 impl<'a> AggregateStage<'a> {
     pub(crate) fn new(context: Context<'a>, aggregation: &'a Aggregation) -> Self {
-        let mut stage = Self {
+        Self {
             context,
             aggregation,
             by_nodes: ByNodes::new(aggregation),
             by_key: FxHashMap::default(),
             groups: Vec::new(),
             bytes: 0,
-        };
-        if aggregation.keys.is_empty() {
-            stage.groups.push(stage.new_group(Vec::new()));
+            around: Row::new(),
+            partial: false,
+            many: None,
         }
-        stage
     }
 
-    fn new_group(&self, keys: Vec<Value>) -> Group {
-        let accumulators = self
-            .aggregation
-            .aggregates
-            .iter()
-            .map(Accumulator::new)
-            .collect();
-        Group { keys, accumulators }
+    /// The same for rows each of which stands for many, by the pattern before it.
+    pub(crate) fn of_many(self, many: Option<(Many, Vec<Tally>)>) -> Self {
+        Self { many, ..self }
+    }
+
+    fn new_group(&self, keys: Vec<Value>, bytes: usize) -> Group {
+        let aggregates = self.aggregation.aggregates.iter();
+        let accumulators = aggregates.map(|it| Accumulator::new(it, self.partial));
+        Group {
+            keys,
+            accumulators: accumulators.collect(),
+            bytes,
+        }
     }
 
     fn charge(&mut self, bytes: usize) -> Result<(), ExecuteError> {
@@ -96,7 +114,7 @@ impl<'a> AggregateStage<'a> {
     }
 
     /// Takes a row that stands for many.
-    pub(crate) fn take(&mut self, row: &Row, many: Many<'_>) -> Result<(), ExecuteError> {
+    pub(crate) fn take(&mut self, row: &Row, many: ForMany<'_>) -> Result<(), ExecuteError> {
         let place = self.group_of(row)?;
         for (index, aggregate) in self.aggregation.aggregates.iter().enumerate() {
             let accumulator = &mut self.groups[place].accumulators[index];
@@ -138,9 +156,9 @@ impl<'a> AggregateStage<'a> {
     }
 
     /// Puts the aggregates of a group into the row that is all of it, as [`Self::take`] would.
-    pub(crate) fn alone(&self, row: &mut Row, many: Many<'_>) -> Result<(), ExecuteError> {
+    pub(crate) fn alone(&self, row: &mut Row, many: ForMany<'_>) -> Result<(), ExecuteError> {
         for (aggregate, tally) in self.aggregation.aggregates.iter().zip(many.tallies) {
-            let mut accumulator = Accumulator::new(aggregate);
+            let mut accumulator = Accumulator::new(aggregate, false);
             match tally {
                 Tally::Rows => accumulator.count(many.rows),
                 Tally::Once => accumulator.count(1),
@@ -162,16 +180,21 @@ impl<'a> AggregateStage<'a> {
         if self.aggregation.keys.is_empty() {
             return Ok(0);
         }
-        let by_nodes = self.by_nodes.as_ref();
-        let nodes = by_nodes.and_then(|by_nodes| by_nodes.nodes(row));
-        if let (Some(by_nodes), Some(nodes)) = (by_nodes, &nodes)
-            && let Some(place) = by_nodes.place(nodes)
-        {
-            return Ok(place);
+        let mut numbers = None;
+        if let Some(by_nodes) = &mut self.by_nodes {
+            let mut made = 0;
+            numbers = by_nodes.numbers(self.context, row, &mut made)?;
+            let known = numbers.and_then(|numbers| by_nodes.place(&numbers));
+            if made > 0 {
+                self.charge(made * grouping::ENTRY_BYTES)?;
+            }
+            if let Some(place) = known {
+                return Ok(place);
+            }
         }
         let place = self.group_by_key(row)?;
-        if let (Some(by_nodes), Some(nodes)) = (&mut self.by_nodes, nodes) {
-            by_nodes.remember(nodes, place);
+        if let (Some(by_nodes), Some(numbers)) = (&mut self.by_nodes, numbers) {
+            by_nodes.remember(numbers, place);
             self.charge(grouping::ENTRY_BYTES)?;
         }
         Ok(place)
@@ -189,29 +212,118 @@ impl<'a> AggregateStage<'a> {
         let place = self.groups.len();
         let values: usize = keys.iter().map(size_of_value).sum();
         let accumulators = self.aggregation.aggregates.len() * size_of::<Accumulator>();
-        self.charge(2 * values + accumulators + size_of::<(GroupKey, usize, Group)>())?;
+        let bytes = 2 * values + accumulators + size_of::<(GroupKey, usize, Group)>();
+        self.charge(bytes)?;
         self.by_key.insert(key, place);
-        self.groups.push(self.new_group(keys));
+        self.groups.push(self.new_group(keys, bytes));
         Ok(place)
     }
 }
 
+impl AggregateStage<'_> {
+    /// Adds groups of rows that come after all those before.
+    fn add_groups(&mut self, part: Groups) -> Result<(), ExecuteError> {
+        self.context.statement.take_over(part.bytes);
+        self.bytes += part.bytes;
+        for (key, group) in part.groups {
+            self.context.step()?;
+            let place = match key {
+                None => Some(0),
+                Some(key) => {
+                    let next = self.groups.len();
+                    let place = *self.by_key.entry(key).or_insert(next);
+                    (place < next).then_some(place)
+                }
+            };
+            let Some(known) = place.and_then(|place| self.groups.get_mut(place)) else {
+                self.groups.push(group);
+                continue;
+            };
+            let accumulators = known.accumulators.iter_mut().zip(group.accumulators);
+            for (aggregate, (known, more)) in self.aggregation.aggregates.iter().zip(accumulators) {
+                known.merge(aggregate, more)?;
+            }
+            self.bytes -= group.bytes;
+            self.context.statement.release(group.bytes);
+        }
+        Ok(())
+    }
+}
+
 impl Stage for AggregateStage<'_> {
+    fn role(&self) -> Role {
+        Role::Groups
+    }
+
+    fn become_part(&mut self) {
+        self.partial = true;
+    }
+
+    fn take_part(&mut self) -> Option<Part> {
+        if let Some(by_nodes) = &mut self.by_nodes {
+            let bytes = by_nodes.forget() * grouping::ENTRY_BYTES;
+            self.bytes -= bytes;
+            self.context.statement.release(bytes);
+        }
+        let mut keys: Vec<Option<GroupKey>> = Vec::new();
+        keys.resize_with(self.groups.len(), || None);
+        for (key, place) in self.by_key.drain() {
+            if let Some(of) = keys.get_mut(place) {
+                *of = Some(key);
+            }
+        }
+        let bytes = std::mem::take(&mut self.bytes);
+        self.context.statement.hand_over(bytes);
+        let groups = keys.into_iter().zip(self.groups.drain(..)).collect();
+        Some(Part::Groups(Groups { groups, bytes }))
+    }
+
+    fn add_part(&mut self, part: Part) -> Result<(), ExecuteError> {
+        match part {
+            Part::Groups(groups) => self.add_groups(groups),
+            Part::Sorted(_) => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, around: &Row) {
+        self.around.clone_from(around);
+        self.by_key.clear();
+        self.groups.clear();
+        if let Some(by_nodes) = &mut self.by_nodes {
+            by_nodes.forget();
+        }
+        if self.aggregation.keys.is_empty() {
+            self.groups.push(self.new_group(Vec::new(), 0));
+        }
+    }
+
     fn push(&mut self, row: &mut Row, _next: &mut Next<'_>) -> Flow {
         self.context.step()?;
-        let alone = Many {
-            rows: 1,
-            tallies: &[],
-            added: &[],
+        let many = self.many.take();
+        let (rows, tallies) = match &many {
+            Some((rows, tallies)) => (rows.get(), tallies.as_slice()),
+            None => (1, [].as_slice()),
         };
-        self.take(row, alone)?;
+        let added = &[];
+        let taken = self.take(
+            row,
+            ForMany {
+                rows,
+                tallies,
+                added,
+            },
+        );
+        self.many = many;
+        taken?;
         MORE
     }
 
     fn finish(&mut self, next: &mut Next<'_>) -> Result<(), ExecuteError> {
-        self.by_nodes = None;
+        if let Some(by_nodes) = &mut self.by_nodes {
+            by_nodes.forget();
+        }
         self.by_key = FxHashMap::default();
-        let mut row = self.context.empty_row();
+        let mut row = self.around.clone();
         for group in std::mem::take(&mut self.groups) {
             self.context.step()?;
             for (key, value) in self.aggregation.keys.iter().zip(group.keys) {
@@ -263,303 +375,4 @@ fn argument_of(
         None => Ok(Value::Bool(true)),
         Some(argument) => context.evaluate(argument, row),
     }
-}
-
-/// One aggregate of one group.
-struct Accumulator {
-    seen: Option<FxHashSet<GroupKey>>,
-    state: State,
-}
-
-enum State {
-    Count(i128),
-    /// Integers are summed exactly, whatever their order, and checked at the end.
-    Sum {
-        integers: i128,
-        floats: Option<f64>,
-        times: Option<Value>,
-        count: u64,
-    },
-    Deviation {
-        values: Vec<f64>,
-    },
-    Percentile {
-        wanted: Option<f64>,
-        values: Vec<Value>,
-    },
-    Extreme {
-        wanted: Ordering,
-        found: Option<Value>,
-    },
-    Collect(Vec<Value>),
-}
-
-impl Accumulator {
-    fn new(aggregate: &Aggregate) -> Self {
-        let state = match aggregate.function {
-            AggregateFunction::Count => State::Count(0),
-            AggregateFunction::Sum | AggregateFunction::Avg => State::Sum {
-                integers: 0,
-                floats: None,
-                times: None,
-                count: 0,
-            },
-            AggregateFunction::StDev | AggregateFunction::StDevP => {
-                State::Deviation { values: Vec::new() }
-            }
-            AggregateFunction::PercentileCont | AggregateFunction::PercentileDisc => {
-                State::Percentile {
-                    wanted: None,
-                    values: Vec::new(),
-                }
-            }
-            AggregateFunction::Min => State::Extreme {
-                wanted: Ordering::Less,
-                found: None,
-            },
-            AggregateFunction::Max => State::Extreme {
-                wanted: Ordering::Greater,
-                found: None,
-            },
-            AggregateFunction::Collect => State::Collect(Vec::new()),
-        };
-        Self {
-            seen: aggregate.distinct.then(FxHashSet::default),
-            state,
-        }
-    }
-
-    /// Notes which percentile is wanted.
-    fn ask(&mut self, aggregate: &Aggregate, parameter: &Value) -> Result<(), ExecuteError> {
-        let State::Percentile { wanted, .. } = &mut self.state else {
-            return Ok(());
-        };
-        let number = operators::number(parameter);
-        match number.filter(|number| (0.0..=1.0).contains(number)) {
-            Some(number) => *wanted = Some(number),
-            None => {
-                return Err(ExecuteError::Argument {
-                    function: "a percentile",
-                    problem: "it is a number from 0 to 1".to_owned(),
-                    span: span(aggregate),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts rows.
-    fn count(&mut self, rows: u64) {
-        if let State::Count(count) = &mut self.state {
-            *count += i128::from(rows);
-        }
-    }
-
-    /// Adds what was added up elsewhere.
-    fn add_sum(&mut self, added: Option<&Added>) {
-        if let (
-            State::Sum {
-                integers, count, ..
-            },
-            Some(added),
-        ) = (&mut self.state, added)
-        {
-            *integers = integers.saturating_add(added.sum);
-            *count = count.saturating_add(added.count);
-        }
-    }
-
-    /// Takes a value that is not null as often as it stands in `rows` rows; gives the bytes that it
-    /// holds on to.
-    fn add(
-        &mut self,
-        aggregate: &Aggregate,
-        value: Value,
-        mut rows: u64,
-    ) -> Result<usize, ExecuteError> {
-        let mut bytes = 0;
-        if aggregate.distinct {
-            rows = 1;
-        }
-        if let Some(seen) = &mut self.seen {
-            if !seen.insert(value.group_key()) {
-                return Ok(0);
-            }
-            bytes += size_of::<GroupKey>() + size_of_value(&value);
-        }
-        match &mut self.state {
-            State::Count(count) => *count += i128::from(rows),
-            State::Sum {
-                integers,
-                floats,
-                times,
-                count,
-            } => {
-                match value {
-                    time @ Value::Temporal(_) => {
-                        let sum = match times.take() {
-                            None => Some(time.clone()),
-                            Some(sum) => temporal::add(&sum, &time),
-                        };
-                        *times = Some(sum.ok_or_else(|| not_a_number(aggregate, &time))?);
-                    }
-                    Value::Int(int) => {
-                        let sum = i128::from(int).saturating_mul(i128::from(rows));
-                        *integers = integers.saturating_add(sum);
-                    }
-                    Value::Float(float) => {
-                        *floats = Some(floats.unwrap_or(0.0) + float * rows as f64);
-                    }
-                    other => return Err(not_a_number(aggregate, &other)),
-                }
-                *count += rows;
-            }
-            State::Extreme { wanted, found } => {
-                if found
-                    .as_ref()
-                    .is_none_or(|found| value.order(found) == *wanted)
-                {
-                    *found = Some(value);
-                }
-            }
-            State::Deviation { values } => {
-                let number = operators::number(&value);
-                values.push(number.ok_or_else(|| not_a_number(aggregate, &value))?);
-                bytes += size_of::<f64>();
-            }
-            State::Percentile { values, .. } => {
-                if operators::number(&value).is_none() {
-                    return Err(not_a_number(aggregate, &value));
-                }
-                bytes += size_of::<Value>();
-                values.push(value);
-            }
-            State::Collect(values) => {
-                bytes += size_of_value(&value);
-                values.push(value);
-            }
-        }
-        Ok(bytes)
-    }
-
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "averages and mixed sums are floats"
-    )]
-    fn result(self, aggregate: &Aggregate) -> Result<Value, ExecuteError> {
-        Ok(match self.state {
-            State::Count(count) => {
-                let count = i64::try_from(count);
-                Value::Int(count.map_err(|_| overflow(aggregate, "the count"))?)
-            }
-            State::Sum {
-                times: Some(sum),
-                count,
-                ..
-            } => {
-                let average = aggregate.function == AggregateFunction::Avg;
-                let count = Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
-                let found = if average {
-                    temporal::divide(&sum, &count)
-                } else {
-                    Some(sum.clone())
-                };
-                found.ok_or_else(|| not_a_number(aggregate, &sum))?
-            }
-            State::Deviation { values } => Value::Float(deviation(
-                &values,
-                aggregate.function == AggregateFunction::StDev,
-            )),
-            State::Percentile { wanted, values } => {
-                let between = aggregate.function == AggregateFunction::PercentileCont;
-                percentile(values, wanted.unwrap_or_default(), between)
-            }
-            State::Sum {
-                integers,
-                floats,
-                count,
-                ..
-            } => match (aggregate.function, floats) {
-                (AggregateFunction::Avg, _) if count == 0 => Value::Null,
-                (AggregateFunction::Avg, floats) => {
-                    Value::Float((integers as f64 + floats.unwrap_or(0.0)) / count as f64)
-                }
-                (_, Some(floats)) => Value::Float(integers as f64 + floats),
-                (_, None) => {
-                    Value::Int(i64::try_from(integers).map_err(|_| overflow(aggregate, "the sum"))?)
-                }
-            },
-            State::Extreme { found, .. } => found.unwrap_or(Value::Null),
-            State::Collect(values) => Value::list(values),
-        })
-    }
-}
-
-/// The standard deviation; 0 of less than two values.
-#[expect(clippy::cast_precision_loss, reason = "counts of values in memory")]
-fn deviation(values: &[f64], sample: bool) -> f64 {
-    if values.len() < 2 {
-        return 0.0;
-    }
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (squares / if sample { count - 1.0 } else { count }).sqrt()
-}
-
-/// A percentile: between two values, or the first that at least so many are not above.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "places in a list, between 0 and its length"
-)]
-fn percentile(mut values: Vec<Value>, wanted: f64, between: bool) -> Value {
-    values.sort_by(Value::order);
-    let Some(last) = values.len().checked_sub(1) else {
-        return Value::Null;
-    };
-    if !between {
-        let place = (wanted * values.len() as f64).ceil() as usize;
-        return values.swap_remove(place.saturating_sub(1).min(last));
-    }
-    let place = wanted * last as f64;
-    let (low, high) = (place.floor() as usize, place.ceil() as usize);
-    let at = |place: usize| {
-        values
-            .get(place)
-            .and_then(operators::number)
-            .unwrap_or_default()
-    };
-    Value::Float(at(low) + (at(high) - at(low)) * (place - place.floor()))
-}
-
-fn overflow(aggregate: &Aggregate, operation: &'static str) -> ExecuteError {
-    ExecuteError::Arithmetic {
-        operation,
-        problem: ArithmeticProblem::Overflow,
-        span: span(aggregate),
-    }
-}
-
-fn not_a_number(aggregate: &Aggregate, found: &Value) -> ExecuteError {
-    let place = match aggregate.function {
-        AggregateFunction::Avg => "avg",
-        AggregateFunction::Sum => "sum",
-        AggregateFunction::StDev | AggregateFunction::StDevP => "a standard deviation",
-        _ => "a percentile",
-    };
-    ExecuteError::Type {
-        place,
-        expected: "numbers",
-        found: found.kind(),
-        span: span(aggregate),
-    }
-}
-
-fn span(aggregate: &Aggregate) -> language::Span {
-    aggregate
-        .argument
-        .as_ref()
-        .map_or_else(language::Span::default, |argument: &Expr| argument.span)
 }

@@ -7,15 +7,18 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
 use language::plan::Plan;
 use language::value::{EdgeRef, Value};
 use rustc_hash::FxHashMap;
 
+use super::account::Account;
 use super::error::ExecuteError;
-use super::{Limits, Parameters, Row, parameters};
+use super::subquery::Subqueries;
+use super::{Limits, Parameters, Row, Threads, parameters};
+use crate::aside;
 use crate::snapshot::Snapshot;
 
 /// Steps between two looks at the clock and the cancel flag.
@@ -24,9 +27,11 @@ const STEPS_PER_CHECK: u32 = 2_048;
 /// One running statement.
 #[derive(Debug)]
 pub(crate) struct Statement<'a> {
-    parameters: BTreeMap<String, Value>,
+    parameters: Arc<BTreeMap<String, Value>>,
     limits: &'a Limits,
     budget: Option<Instant>,
+    /// Set when what this thread does for a statement is not wanted any more.
+    ended: Option<Arc<AtomicBool>>,
     slots: usize,
     writes: bool,
     timed: bool,
@@ -34,7 +39,9 @@ pub(crate) struct Statement<'a> {
     /// The types of relationships of an open graph that the statement has deleted.
     gone: RefCell<FxHashMap<EdgeRef, Arc<str>>>,
     steps: Cell<u32>,
-    bytes: Cell<usize>,
+    account: Account,
+    /// Its threads give way to others.
+    gives_way: bool,
 }
 
 /// A statement and the graph as one of its clauses sees it.
@@ -42,8 +49,8 @@ pub(crate) struct Statement<'a> {
 pub(crate) struct Context<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) statement: &'a Statement<'a>,
-    /// Within a subquery: the row around it, whose variables stay visible throughout.
-    pub(crate) around: &'a [Value],
+    /// The queries within expressions that are planned once; others are planned for each row.
+    pub(crate) subqueries: Option<&'a dyn Subqueries>,
 }
 
 impl<'a> Statement<'a> {
@@ -53,22 +60,52 @@ impl<'a> Statement<'a> {
         limits: &'a Limits,
     ) -> Result<Self, ExecuteError> {
         Ok(Self {
-            parameters: parameters::bind(&plan.parameters, parameters)?,
+            parameters: Arc::new(parameters::bind(&plan.parameters, parameters)?),
             limits,
             budget: None,
+            ended: None,
             slots: plan.slots,
             writes: plan.writes(),
             timed: false,
             began: SystemTime::now(),
             gone: RefCell::default(),
             steps: Cell::new(0),
-            bytes: Cell::new(0),
+            account: Account::default(),
+            gives_way: aside::gives_way(),
         })
     }
 
     /// The same, to be stopped at `budget`.
     pub(crate) fn within(self, budget: Option<Instant>) -> Self {
         Self { budget, ..self }
+    }
+
+    /// The same for another thread, until `ended` is set: limits are shared.
+    pub(crate) fn fork(&self, ended: &Arc<AtomicBool>) -> Self {
+        Self {
+            parameters: self.parameters.clone(),
+            limits: self.limits,
+            budget: self.budget,
+            ended: Some(ended.clone()),
+            slots: self.slots,
+            writes: self.writes,
+            timed: false,
+            began: self.began,
+            gone: RefCell::default(),
+            steps: Cell::new(0),
+            account: self.account.beside(),
+            gives_way: self.gives_way,
+        }
+    }
+
+    /// How many threads may be used, and from how many rows on.
+    pub(crate) const fn threads(&self) -> Threads {
+        self.limits.threads
+    }
+
+    /// Bytes that it may hold at once.
+    pub(crate) const fn max_bytes(&self) -> usize {
+        self.limits.max_bytes
     }
 
     /// The same, with the time of each of its steps.
@@ -150,46 +187,82 @@ impl<'a> Statement<'a> {
     }
 
     /// What tells any thread when to stop.
-    pub(crate) const fn pace(&self) -> Pace<'a> {
+    pub(crate) fn pace(&self) -> Pace<'_> {
         Pace {
             limits: self.limits,
             budget: self.budget,
+            ended: self.ended.as_deref(),
+            gives_way: self.gives_way,
         }
     }
 
     /// Takes `bytes` from the budget.
     pub(crate) fn charge(&self, bytes: usize) -> Result<(), ExecuteError> {
-        let used = self.bytes.get().saturating_add(bytes);
-        self.bytes.set(used);
-        self.require(0)
+        let limit = self.limits.max_bytes;
+        match self.account.charge(bytes, limit) {
+            true => Ok(()),
+            false => Err(ExecuteError::MemoryLimit { limit }),
+        }
+    }
+
+    /// How many bytes may be taken yet.
+    pub(crate) fn left(&self) -> usize {
+        self.limits.max_bytes.saturating_sub(self.account.total())
     }
 
     /// Gives `bytes` back.
     pub(crate) fn release(&self, bytes: usize) {
-        self.bytes.set(self.bytes.get().saturating_sub(bytes));
+        self.account.release(bytes);
+    }
+
+    /// Bytes that are held, by this thread.
+    pub(crate) const fn held(&self) -> usize {
+        self.account.used.get()
+    }
+
+    /// Leaves what was charged for to whoever takes it over.
+    pub(crate) fn hand_over(&self, bytes: usize) {
+        self.account.hand_over(bytes);
+    }
+
+    /// Takes over what another thread was charged for.
+    pub(crate) fn take_over(&self, bytes: usize) {
+        self.account.take_over(bytes);
+    }
+
+    /// No other thread works for it any more.
+    pub(crate) fn settle(&self) {
+        self.account.settle();
     }
 
     /// Refuses a single value of `bytes` that would not fit, before it is made.
     pub(crate) fn require(&self, bytes: usize) -> Result<(), ExecuteError> {
         let limit = self.limits.max_bytes;
-        if self.bytes.get().saturating_add(bytes) > limit {
+        if self.account.total().saturating_add(bytes) > limit {
             return Err(ExecuteError::MemoryLimit { limit });
         }
         Ok(())
     }
 }
 
-/// When a statement must stop: several threads may look at it.
+/// When a statement must stop, and let others run: several threads may look at it.
 #[derive(Clone, Copy)]
 pub(crate) struct Pace<'a> {
     limits: &'a Limits,
     budget: Option<Instant>,
+    ended: Option<&'a AtomicBool>,
+    gives_way: bool,
 }
 
 impl Pace<'_> {
-    /// Looks at the clock and the cancel flag now.
+    /// Looks at the clock and the cancel flags now. Whoever waits for the core of a thread that gives way
+    /// has it meanwhile: the system alone would look for that a few hundred times a second.
     pub(crate) fn check(&self) -> Result<(), ExecuteError> {
-        if self.limits.cancelled.load(Ordering::Relaxed) {
+        if self.gives_way {
+            aside::give_way();
+        }
+        let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        if is_set(&self.limits.cancelled) || self.ended.is_some_and(is_set) {
             return Err(ExecuteError::Cancelled);
         }
         if self.limits.deadline.is_none() && self.budget.is_none() {
@@ -207,16 +280,7 @@ impl Pace<'_> {
     }
 }
 
-impl<'a> Context<'a> {
-    /// A row with nothing in it but what stands around a subquery.
-    pub(crate) fn empty_row(self) -> Row {
-        let mut row = self.statement.empty_row();
-        for (place, value) in row.iter_mut().zip(self.around) {
-            place.clone_from(value);
-        }
-        row
-    }
-
+impl Context<'_> {
     /// One unit of work.
     pub(crate) fn step(self) -> Result<(), ExecuteError> {
         self.statement.step()

@@ -7,8 +7,11 @@ use language::plan::{Clause, Plan};
 
 use super::context::{Context, Statement};
 use super::operator::{self, Operator};
+use super::parallel::Split;
+use super::pipeline::Running;
 use super::{
-    ExecuteError, Limits, Output, Parameters, begin, check_size, fold, pipeline, walk, write,
+    ExecuteError, Limits, Output, Parameters, begin, check_size, fold, pipeline, subquery, walk,
+    write,
 };
 use crate::snapshot::Snapshot;
 
@@ -27,22 +30,25 @@ pub fn explain(
     let context = Context {
         snapshot,
         statement: &statement,
-        around: &[],
+        subqueries: None,
     };
     check_size(plan)?;
     let branches = plan.branches().map(|(clauses, columns)| {
         let clauses = fold::constants(context, clauses);
         let wanted = walk::wanted_after(&clauses, columns, plan.slots);
         let (mut operators, mut rows) = (Vec::new(), 1.0);
-        let mut rest = (clauses.as_slice(), wanted.as_slice());
+        let mut rest = (&*clauses, wanted.as_slice());
         loop {
             let writing = rest.0.iter().position(Clause::writes);
             let reading = writing.unwrap_or(rest.0.len());
             let (before, after) = (rest.0.split_at(reading), rest.1.split_at(reading));
             // How many rows a writing clause gives is known only when it is run.
             let one_row = rest.0.len() == clauses.len();
-            let stages = pipeline::stages(context, before.0, after.0, one_row)?;
-            rows = pipeline::describe(&stages, rows, &mut operators);
+            subquery::within(context, before.0, &mut |context| {
+                let stages = pipeline::stages(context, before.0, after.0, one_row)?;
+                rows = describe(context, &stages, rows, &mut operators);
+                Ok(())
+            })?;
             let (Some((clause, later)), Some((_, wanted))) =
                 (before.1.split_first(), after.1.split_first())
             else {
@@ -71,7 +77,7 @@ pub fn profile(
     let context = Context {
         snapshot,
         statement: &statement,
-        around: &[],
+        subqueries: None,
     };
     let mark = begin(context, plan)?;
     let mut nobody = |_: &[_]| ControlFlow::Continue(());
@@ -80,20 +86,45 @@ pub fn profile(
     for (clauses, columns) in plan.branches() {
         let clauses = fold::constants(context, clauses);
         let wanted = walk::wanted_after(&clauses, columns, plan.slots);
-        let mut stages = pipeline::stages(context, &clauses, &wanted, true)?;
-        let row = statement.empty_row();
-        pipeline::run_timed(&mut stages, [row], &mut |row| output.take(columns, row))?;
         let mut operators = Vec::new();
-        pipeline::describe(&stages, 1.0, &mut operators);
+        subquery::within(context, &clauses, &mut |context| {
+            let mut stages = pipeline::stages(context, &clauses, &wanted, true)?;
+            let row = statement.empty_row();
+            pipeline::begin(&mut stages, &row);
+            pipeline::run_timed(&mut stages, [row], &mut |row| output.take(columns, row))?;
+            pipeline::describe(&stages, 1.0, &mut operators);
+            Ok(())
+        })?;
         branches.push(named(operators, plan));
     }
     snapshot.whole_since(mark)?;
     Ok((branches, output.rows as u64))
 }
 
+/// The operators of stages, with where the rows of several threads meet.
+fn describe(
+    context: Context<'_>,
+    stages: &[Running<'_>],
+    rows: f64,
+    operators: &mut Vec<Operator>,
+) -> f64 {
+    let Some(split) = Split::of(context, stages) else {
+        return pipeline::describe(stages, rows, operators);
+    };
+    let (shared, rest) = stages.split_at(split.cut.min(stages.len()));
+    let rows = pipeline::describe(shared, rows, operators);
+    operators.push(Operator {
+        estimated_rows: rows,
+        ..Operator::new("Gather", format!("from {} threads", split.threads()))
+    });
+    pipeline::describe(rest, rows, operators)
+}
+
 fn named(mut operators: Vec<Operator>, plan: &Plan) -> Vec<Operator> {
     for operator in &mut operators {
         operator.details = operator::with_names(&operator.details, &plan.names);
+        let inputs = std::mem::take(&mut operator.inputs).into_iter();
+        operator.inputs = inputs.map(|operators| named(operators, plan)).collect();
     }
     operators
 }

@@ -21,11 +21,15 @@
 //! # }
 //! ```
 
+mod account;
+mod accumulator;
 mod aggregate;
 mod context;
+pub(crate) mod cores;
 mod counting;
 mod error;
 mod evaluate;
+mod exact;
 mod explain;
 mod fold;
 mod functions;
@@ -34,10 +38,12 @@ mod matching;
 mod nested;
 mod operator;
 mod operators;
+mod parallel;
 mod parameters;
 mod pipeline;
 mod procedures;
 mod project;
+mod subquery;
 mod walk;
 mod write;
 
@@ -63,6 +69,7 @@ use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 pub(crate) use context::size_of_row;
 use context::{Context, Statement};
+use parallel::Split;
 use pipeline::Next;
 use walk::SlotSet;
 
@@ -86,17 +93,40 @@ pub struct Limits {
     /// Bytes of rows held at once: for sorting, grouping, `DISTINCT`, writing, searching. As many the
     /// changes of the whole transaction may take in the log, and so many what a write returns.
     pub max_bytes: usize,
+    /// What threads it may have beside its own, as far as cores are free.
+    pub threads: Threads,
     /// Set it to stop the statement within a few thousand steps.
     pub cancelled: Arc<AtomicBool>,
 }
 
+/// How many threads a statement that only reads may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Threads {
+    /// At most so many, its own included. All statements of the process together have no more threads
+    /// beside their own than there are further cores.
+    pub most: usize,
+    /// From so many rows on that are expected to be looked at.
+    pub rows: f64,
+}
+
+impl Default for Threads {
+    /// Every core, where about two milliseconds are expected.
+    fn default() -> Self {
+        Self {
+            most: usize::MAX,
+            rows: 16_384.0,
+        }
+    }
+}
+
 impl Default for Limits {
-    /// No deadline, any number of rows, 256 MiB.
+    /// No deadline, any number of rows, 256 MiB, every core.
     fn default() -> Self {
         Self {
             deadline: None,
             max_rows: None,
             max_bytes: 256 << 20,
+            threads: Threads::default(),
             cancelled: Arc::new(AtomicBool::new(false)),
         }
     }
@@ -121,7 +151,7 @@ pub fn read(
     let context = Context {
         snapshot,
         statement: &statement,
-        around: &[],
+        subqueries: None,
     };
     let mark = begin(context, plan)?;
     for (clauses, columns) in plan.branches() {
@@ -207,7 +237,7 @@ fn write_branch(
         Context {
             snapshot: transaction.snapshot(),
             statement,
-            around: &[],
+            subqueries: None,
         },
         clauses,
     );
@@ -220,7 +250,7 @@ fn write_branch(
             let context = Context {
                 snapshot: transaction.snapshot(),
                 statement,
-                around: &[],
+                subqueries: None,
             };
             let range = start..place;
             rows = write::materialise(
@@ -240,7 +270,7 @@ fn write_branch(
     let context = Context {
         snapshot: transaction.snapshot(),
         statement,
-        around: &[],
+        subqueries: None,
     };
     run_reading(
         context,
@@ -258,8 +288,16 @@ fn run_reading(
     rows: Vec<Row>,
     out: &mut Next<'_>,
 ) -> Result<(), ExecuteError> {
-    let mut stages = pipeline::stages(context, clauses, wanted, rows.len() < 2)?;
-    pipeline::run(&mut stages, rows, out)
+    let mut rows = Some(rows);
+    subquery::within(context, clauses, &mut |context| {
+        let rows = rows.take().unwrap_or_default();
+        let mut stages = pipeline::stages(context, clauses, wanted, rows.len() < 2)?;
+        pipeline::begin(&mut stages, &context.statement.empty_row());
+        if let Some(split) = Split::of(context, &stages) {
+            return parallel::run(context, &split, (clauses, wanted), &mut stages, out);
+        }
+        pipeline::run(&mut stages, rows, out)
+    })
 }
 
 /// Hands rows to the sink and counts them.

@@ -1,14 +1,11 @@
-//! Expressions that go through a list or run a query: each has variables of its own in a copy of
-//! the row around it.
+//! Expressions that go through a list: each has variables of its own in a copy of the row around it.
 
-use language::plan::{Branch, Expr, ExprKind, Quantifier, Slot, Subquery, SubqueryKind};
+use language::plan::{Expr, ExprKind, Quantifier, Slot};
 use language::value::Value;
-use rustc_hash::FxHashSet;
 
 use super::context::{Context, size_of_value};
 use super::error::ExecuteError;
-use super::pipeline::{self, ENOUGH, MORE};
-use super::{Row, operators, walk};
+use super::{Row, operators};
 
 /// A copy of a row with a place for a variable.
 fn local(row: &[Value], slot: Slot) -> Row {
@@ -157,67 +154,5 @@ impl Context<'_> {
             local[accumulator.0] = self.evaluate(step, &local)?;
         }
         Ok(std::mem::replace(&mut local[accumulator.0], Value::Null))
-    }
-
-    /// A query within an expression.
-    fn subquery(self, subquery: &Subquery, row: &[Value]) -> Result<Value, ExecuteError> {
-        let mut count = 0_i64;
-        let mut values = Vec::new();
-        let mut bytes = 0;
-        let mut seen = FxHashSet::default();
-        for branch in &subquery.branches {
-            let exists = subquery.kind == SubqueryKind::Exists;
-            if exists && count > 0 {
-                break;
-            }
-            self.run_branch(branch, row, &mut |row| {
-                let columns = branch.columns.iter().map(|column| &row[column.slot.0]);
-                if subquery.distinct && !seen.insert(Value::group_key_of(columns)) {
-                    return MORE;
-                }
-                count += 1;
-                if exists {
-                    return ENOUGH;
-                }
-                if subquery.kind == SubqueryKind::Collect {
-                    let value = branch
-                        .columns
-                        .first()
-                        .map(|column| row[column.slot.0].clone());
-                    let value = value.unwrap_or(Value::Null);
-                    bytes += size_of_value(&value);
-                    self.statement.require(bytes)?;
-                    values.push(value);
-                }
-                MORE
-            })?;
-        }
-        Ok(match subquery.kind {
-            SubqueryKind::Exists => Value::Bool(count > 0),
-            SubqueryKind::Count => Value::Int(count),
-            SubqueryKind::Collect => Value::list(values),
-        })
-    }
-
-    /// Runs the clauses of a query on one row.
-    fn run_branch(
-        self,
-        branch: &Branch,
-        row: &[Value],
-        out: &mut pipeline::Next<'_>,
-    ) -> Result<(), ExecuteError> {
-        let mut row = row.to_vec();
-        let slots = self.statement.slots();
-        if row.len() < slots {
-            row.resize(slots, Value::Null);
-        }
-        let wanted = walk::wanted_within(&branch.clauses, &branch.columns, slots);
-        let around = row.clone();
-        let context = Context {
-            around: &around,
-            ..self
-        };
-        let mut stages = pipeline::stages(context, &branch.clauses, &wanted, true)?;
-        pipeline::run(&mut stages, [row], out)
     }
 }

@@ -24,6 +24,9 @@ pub struct Operator {
     pub rows: Option<u64>,
     /// How long it took by itself, when the statement was profiled.
     pub time: Option<Duration>,
+    /// What it takes rows from besides the operator before it: the queries within its expressions, and
+    /// the parts of each.
+    pub inputs: Vec<Vec<Operator>>,
 }
 
 impl Operator {
@@ -35,6 +38,7 @@ impl Operator {
             estimated_rows: 1.0,
             rows: None,
             time: None,
+            inputs: Vec::new(),
         }
     }
 }

@@ -8,7 +8,8 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use language::plan::{Clause, Unwind};
+use language::plan::{Clause, Subquery, Unwind};
+use language::schema::TypeId;
 use language::value::Value;
 
 use super::Row;
@@ -18,8 +19,10 @@ use super::counting;
 use super::error::ExecuteError;
 use super::matching::MatchStage;
 use super::operator::{Operator, variable};
+use super::parallel::{Morsel, Part, Role};
 use super::procedures::CallStage;
 use super::project::ProjectStage;
+use super::subquery;
 use super::walk::SlotSet;
 
 /// Whether more rows are wanted.
@@ -39,11 +42,46 @@ pub(crate) const ENOUGH: Flow = Ok(ControlFlow::Break(()));
 
 /// One clause that reads, while it runs.
 pub(crate) trait Stage {
+    /// Becomes as new. `around` is what a row holds before anything is bound: what stands around a
+    /// query within an expression stays visible throughout.
+    fn begin(&mut self, _around: &Row) {}
+
     /// Takes a row and gives any number to `next`.
     fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow;
 
     /// All rows were given: gives what was held back to `next`.
     fn finish(&mut self, _next: &mut Next<'_>) -> Result<(), ExecuteError> {
+        Ok(())
+    }
+
+    /// What it does with its rows.
+    fn role(&self) -> Role {
+        Role::Holds
+    }
+
+    /// How many rows that come in are enough, when that is known.
+    fn enough(&self) -> Option<usize> {
+        None
+    }
+
+    /// The types of the nodes that it begins with, all of them, when it does.
+    fn source(&self) -> Option<&[TypeId]> {
+        None
+    }
+
+    /// From now on it begins with these alone.
+    fn restrict(&mut self, _morsel: Morsel) {}
+
+    /// What it makes will be added to what others make of other rows.
+    fn become_part(&mut self) {}
+
+    /// What it has made of the rows so far, for [`Self::add_part`] of another that runs the same.
+    fn take_part(&mut self) -> Option<Part> {
+        None
+    }
+
+    /// Takes in what was made of rows that come after all those before.
+    fn add_part(&mut self, _part: Part) -> Result<(), ExecuteError> {
         Ok(())
     }
 
@@ -59,24 +97,42 @@ pub(crate) trait Stage {
 
 /// A stage of some kind, living as long as the plan and the snapshot.
 pub(crate) struct Running<'a> {
-    stage: Box<dyn Stage + 'a>,
+    pub(super) stage: Box<dyn Stage + 'a>,
+    /// The place of its clause, of the last of them.
+    pub(super) clause: usize,
     /// How many rows have come out of it.
     rows: u64,
     /// How long it took by itself, when that is measured.
     time: Duration,
+    /// The queries within the expressions of its clauses.
+    subqueries: Vec<&'a Subquery>,
+    context: Context<'a>,
 }
 
 impl<'a> Running<'a> {
-    fn new(stage: impl Stage + 'a) -> Self {
-        Self::boxed(Box::new(stage))
-    }
-
-    fn boxed(stage: Box<dyn Stage + 'a>) -> Self {
+    fn new(
+        context: Context<'a>,
+        (place, clause): (usize, &'a Clause),
+        stage: Box<dyn Stage + 'a>,
+    ) -> Self {
         Self {
             stage,
+            clause: place,
             rows: 0,
             time: Duration::ZERO,
+            subqueries: match context.subqueries {
+                Some(_) => subquery::of_clause(clause),
+                None => Vec::new(),
+            },
+            context,
         }
+    }
+
+    /// What the queries within its expressions consist of.
+    fn describe_subqueries(&self) -> Vec<Vec<Operator>> {
+        let subqueries = self.subqueries.iter();
+        let described = subqueries.filter_map(|it| self.context.subqueries?.describe(it));
+        described.map(|operator| vec![operator]).collect()
     }
 }
 
@@ -95,6 +151,7 @@ pub(crate) fn describe(
         let known: Duration = own.iter().filter_map(|operator| operator.time).sum();
         if let Some(last) = own.last_mut() {
             last.rows = Some(running.rows);
+            last.inputs = running.describe_subqueries();
             if let Some(rest) = running.time.checked_sub(known).filter(|it| !it.is_zero()) {
                 *last.time.get_or_insert_default() += rest;
             }
@@ -108,12 +165,15 @@ pub(crate) fn describe(
 pub(crate) fn stages<'a>(
     context: Context<'a>,
     clauses: &'a [Clause],
-    wanted: &'a [SlotSet],
+    wanted: &[SlotSet],
     one_row: bool,
 ) -> Result<Vec<Running<'a>>, ExecuteError> {
     let mut stages: Vec<Running<'a>> = Vec::with_capacity(clauses.len());
     let mut grouped = 0;
+    let mut many = None;
     for (place, (clause, wanted)) in clauses.iter().zip(wanted).enumerate() {
+        let mut add =
+            |stage: Box<dyn Stage + 'a>| stages.push(Running::new(context, (place, clause), stage));
         match clause {
             // Counted with a `MATCH` before it.
             Clause::Match(_) if place < grouped => {}
@@ -121,28 +181,40 @@ pub(crate) fn stages<'a>(
                 if let Some((stage, matchings)) =
                     counting::stage(context, &clauses[place..], one_row && place == 0)?
                 {
-                    stages.push(Running::boxed(stage));
+                    add(stage);
                     grouped = place + matchings;
                     continue;
                 }
-                stages.push(Running::new(MatchStage::new(context, matching, wanted)));
+                let mut stage = MatchStage::new(context, matching, wanted);
+                many = match clauses.get(place + 1) {
+                    Some(Clause::Project(next)) => next.aggregation.as_ref(),
+                    _ => None,
+                }
+                .and_then(|aggregation| stage.count_tail(aggregation));
+                add(Box::new(stage));
             }
-            Clause::Unwind(unwind) => stages.push(Running::new(UnwindStage { context, unwind })),
+            Clause::Unwind(unwind) => add(Box::new(UnwindStage { context, unwind })),
             Clause::Project(projection) => {
                 if let Some(aggregation) = &projection.aggregation
                     && (place != grouped || grouped == 0)
                 {
-                    stages.push(Running::new(AggregateStage::new(context, aggregation)));
+                    let stage = AggregateStage::new(context, aggregation);
+                    add(Box::new(stage.of_many(many.take())));
                 }
-                stages.push(Running::new(ProjectStage::new(
-                    context, projection, wanted,
-                )?));
+                add(Box::new(ProjectStage::new(context, projection, wanted)?));
             }
-            Clause::Call(call) => stages.push(Running::new(CallStage::new(context, call))),
+            Clause::Call(call) => add(Box::new(CallStage::new(context, call))),
             Clause::Create(_) | Clause::Merge(_) | Clause::Set(_) | Clause::Delete(_) => {}
         }
     }
     Ok(stages)
+}
+
+/// Makes stages as new, for rows that hold what `around` does.
+pub(crate) fn begin(stages: &mut [Running<'_>], around: &Row) {
+    for running in stages {
+        running.stage.begin(around);
+    }
 }
 
 /// Runs rows through stages into `out`.
@@ -152,6 +224,31 @@ pub(crate) fn run<'a>(
     out: &mut Next<'_>,
 ) -> Result<(), ExecuteError> {
     run_all::<false>(stages, rows, out)
+}
+
+/// Runs one of several rows through stages into `out`.
+pub(crate) fn push_row(stages: &mut [Running<'_>], row: &mut Row, out: &mut Next<'_>) -> Flow {
+    push::<false>(stages, row, out)
+}
+
+/// All rows were given: asks each stage for what it has held back.
+pub(crate) fn finish_all(
+    stages: &mut [Running<'_>],
+    out: &mut Next<'_>,
+) -> Result<(), ExecuteError> {
+    finish::<false>(stages, out)
+}
+
+/// Runs one row through stages into `out`.
+pub(crate) fn run_row(
+    stages: &mut [Running<'_>],
+    row: &mut Row,
+    out: &mut Next<'_>,
+) -> Result<(), ExecuteError> {
+    if !stages.iter().any(|running| running.stage.closed()) {
+        let _ = push::<false>(stages, row, out)?;
+    }
+    finish::<false>(stages, out)
 }
 
 /// As [`run`], and measures what time each stage takes by itself.
@@ -175,9 +272,18 @@ fn run_all<'a, const TIMED: bool>(
             }
         }
     }
+    finish::<TIMED>(stages, out)
+}
+
+fn finish<const TIMED: bool>(
+    stages: &mut [Running<'_>],
+    out: &mut Next<'_>,
+) -> Result<(), ExecuteError> {
     let mut rest = stages;
     while let Some((first, later)) = rest.split_first_mut() {
-        let Running { stage, rows, time } = first;
+        let Running {
+            stage, rows, time, ..
+        } = first;
         let mut clock = Clock::<TIMED>::start(time);
         stage.finish(&mut |row| {
             *rows += 1;
@@ -196,7 +302,10 @@ fn push<'a, const TIMED: bool>(
 ) -> Flow {
     match stages.split_first_mut() {
         None => out(row),
-        Some((Running { stage, rows, time }, later)) => {
+        Some((first, later)) => {
+            let Running {
+                stage, rows, time, ..
+            } = first;
             let mut clock = Clock::<TIMED>::start(time);
             let flow = stage.push(row, &mut |row| {
                 *rows += 1;
@@ -244,6 +353,10 @@ struct UnwindStage<'a> {
 }
 
 impl Stage for UnwindStage<'_> {
+    fn role(&self) -> Role {
+        Role::Streams
+    }
+
     fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow {
         let slot = self.unwind.slot.0;
         match self.context.evaluate(&self.unwind.list, row)? {

@@ -9,6 +9,7 @@ use super::Row;
 use super::context::Context;
 use super::error::ExecuteError;
 use super::operator::Operator;
+use super::parallel::Role;
 use super::pipeline::{ENOUGH, Flow, MORE, Next, Stage};
 use crate::snapshot::Snapshot;
 
@@ -52,6 +53,10 @@ impl<'a> CallStage<'a> {
 }
 
 impl Stage for CallStage<'_> {
+    fn role(&self) -> Role {
+        Role::Streams
+    }
+
     fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow {
         let arguments: Result<Vec<Value>, ExecuteError> = self
             .call

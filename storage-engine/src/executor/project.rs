@@ -15,6 +15,7 @@ use super::Row;
 use super::context::{Context, size_of_row, size_of_value};
 use super::error::ExecuteError;
 use super::operator::{Operator, variable};
+use super::parallel::{Part, Role};
 use super::pipeline::{ENOUGH, Flow, MORE, Next, Stage};
 use super::walk::{self, SlotSet};
 
@@ -50,11 +51,13 @@ impl<'a> ProjectStage<'a> {
                 arrived: 0,
                 bytes: 0,
                 held: BinaryHeap::new(),
+                around: Row::new(),
             }
         });
         let filter = projection.filter.as_ref();
         let gate = Gate {
             context,
+            wanted: (skip, limit),
             skip,
             limit,
             filter,
@@ -85,6 +88,53 @@ impl<'a> ProjectStage<'a> {
 }
 
 impl Stage for ProjectStage<'_> {
+    fn role(&self) -> Role {
+        match (self.projection.distinct, self.sorter.is_some()) {
+            (false, true) => Role::Sorts,
+            (false, false) if self.gate.wanted == (0, None) => Role::Streams,
+            _ => Role::Holds,
+        }
+    }
+
+    fn enough(&self) -> Option<usize> {
+        let (skip, limit) = self.gate.wanted;
+        let limit = limit.filter(|_| self.sorter.is_none() && !self.projection.distinct)?;
+        Some(skip.saturating_add(limit))
+    }
+
+    fn take_part(&mut self) -> Option<Part> {
+        let sorter = self.sorter.as_mut()?;
+        let mut entries = std::mem::take(&mut sorter.held).into_vec();
+        entries.sort_unstable_by_key(|entry| entry.arrived);
+        let bytes = std::mem::take(&mut sorter.bytes);
+        self.context.statement.hand_over(bytes);
+        Some(Part::Sorted(Sorted { entries, bytes }))
+    }
+
+    fn add_part(&mut self, part: Part) -> Result<(), ExecuteError> {
+        if let (Some(sorter), Part::Sorted(sorted)) = (&mut self.sorter, part) {
+            self.context.statement.take_over(sorted.bytes);
+            sorter.bytes += sorted.bytes;
+            for entry in sorted.entries {
+                self.context.step()?;
+                sorter.arrived += 1;
+                let arrived = sorter.arrived;
+                sorter.keep(Entry { arrived, ..entry });
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, around: &Row) {
+        (self.gate.skip, self.gate.limit) = self.gate.wanted;
+        self.seen.clear();
+        if let Some(sorter) = &mut self.sorter {
+            sorter.around.clone_from(around);
+            sorter.held.clear();
+            sorter.arrived = 0;
+        }
+    }
+
     fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow {
         self.context.step()?;
         if self.gate.is_shut() {
@@ -110,20 +160,19 @@ impl Stage for ProjectStage<'_> {
         self.context
             .statement
             .release(std::mem::take(&mut self.seen_bytes));
-        let Some(sorter) = self.sorter.take() else {
+        let Some(sorter) = &mut self.sorter else {
             return Ok(());
         };
-        let bytes = sorter.bytes;
-        let kept = sorter.kept;
-        let mut row = self.context.empty_row();
-        for entry in sorter.held.into_sorted_vec() {
-            for (slot, value) in kept.iter().zip(entry.values) {
+        let mut row = sorter.around.clone();
+        for entry in std::mem::take(&mut sorter.held).into_sorted_vec() {
+            for (slot, value) in sorter.kept.iter().zip(entry.values) {
                 row[slot.0] = value;
             }
             if self.gate.pass(&mut row, next)?.is_break() {
                 break;
             }
         }
+        let bytes = std::mem::take(&mut sorter.bytes);
         self.context.statement.release(bytes);
         Ok(())
     }
@@ -133,8 +182,7 @@ impl Stage for ProjectStage<'_> {
     }
 
     fn describe(&self, rows: f64, operators: &mut Vec<Operator>) -> f64 {
-        let sorted = self.sorter.is_some() || !self.projection.order.is_empty();
-        let name = match (sorted, self.projection.limit.is_some()) {
+        let name = match (self.sorter.is_some(), self.projection.limit.is_some()) {
             (true, true) => "Top",
             (true, false) => "Sort",
             (false, true) => "Limit",
@@ -144,7 +192,11 @@ impl Stage for ProjectStage<'_> {
         let items = self.projection.items.iter();
         let items: Vec<_> = items.map(|item| variable(item.slot)).collect();
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let rows = self.gate.limit.map_or(rows, |limit| rows.min(limit as f64));
+        let rows = self
+            .gate
+            .wanted
+            .1
+            .map_or(rows, |limit| rows.min(limit as f64));
         let filter = self.projection.filter.iter();
         operators.push(Operator {
             conditions: filter.map(|filter| filter.span).collect(),
@@ -158,6 +210,9 @@ impl Stage for ProjectStage<'_> {
 /// `SKIP`, `LIMIT` and the `WHERE` of a `WITH`.
 struct Gate<'a> {
     context: Context<'a>,
+    /// How many rows to skip and how many to pass on, in all.
+    wanted: (usize, Option<usize>),
+    /// How many of these are left.
     skip: usize,
     limit: Option<usize>,
     filter: Option<&'a Expr>,
@@ -196,6 +251,8 @@ struct Sorter<'a> {
     arrived: u64,
     bytes: usize,
     held: BinaryHeap<Entry>,
+    /// What a row holds besides.
+    around: Row,
 }
 
 impl Sorter<'_> {
@@ -215,26 +272,54 @@ impl Sorter<'_> {
             values: Vec::new(),
             bytes: 0,
         };
-        if let Some(capacity) = self.capacity
-            && self.held.len() >= capacity
-        {
-            if self.held.peek().is_none_or(|last| entry >= *last) {
-                return Ok(());
-            }
-            if let Some(last) = self.held.pop() {
-                self.bytes -= last.bytes;
-                self.context.statement.release(last.bytes);
-            }
+        if self.is_late(&entry) {
+            return Ok(());
         }
         entry.values = self.kept.iter().map(|slot| row[slot.0].clone()).collect();
         entry.bytes = size_of::<Entry>()
             + size_of_row(&entry.values)
             + entry.keys.len() * size_of::<SortValue>();
         self.bytes += entry.bytes;
-        self.context.statement.charge(entry.bytes)?;
-        self.held.push(entry);
-        Ok(())
+        let bytes = entry.bytes;
+        self.keep(entry);
+        self.context.statement.charge(bytes)
     }
+
+    fn is_full(&self) -> bool {
+        let full = |capacity| self.held.len() >= capacity;
+        self.capacity.is_some_and(full)
+    }
+
+    /// Whether as many come before it as are wanted.
+    fn is_late(&self, entry: &Entry) -> bool {
+        self.is_full() && self.held.peek().is_none_or(|last| entry >= last)
+    }
+
+    /// Holds what is charged already, or gives that back.
+    fn keep(&mut self, entry: Entry) {
+        let dropped = match self.is_full() {
+            true if self.is_late(&entry) => Some(entry),
+            true => {
+                let last = self.held.pop();
+                self.held.push(entry);
+                last
+            }
+            false => {
+                self.held.push(entry);
+                None
+            }
+        };
+        if let Some(dropped) = dropped {
+            self.bytes -= dropped.bytes;
+            self.context.statement.release(dropped.bytes);
+        }
+    }
+}
+
+/// Rows of a part of all, in the order in which they came, and what they take.
+pub(crate) struct Sorted {
+    entries: Vec<Entry>,
+    bytes: usize,
 }
 
 struct Entry {

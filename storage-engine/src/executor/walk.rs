@@ -5,7 +5,7 @@
 
 use language::plan::{
     Clause, Column, Create, Expr, ExprKind, Match, MergeTarget, NewElement, PathPattern, SetItem,
-    Slot,
+    Slot, Subquery,
 };
 use language::schema::PropertyId;
 
@@ -153,6 +153,96 @@ const fn target(item: &SetItem) -> Slot {
     }
 }
 
+/// What a query within an expression looks at of the row around it.
+pub(crate) fn outer(subquery: &Subquery) -> Vec<Slot> {
+    let clauses = || subquery.branches.iter().flat_map(|branch| &branch.clauses);
+    let (mut seen, mut own) = (SlotSet::new(0), SlotSet::new(0));
+    clauses().for_each(|clause| mentioned(clause, &mut seen));
+    clauses().for_each(|clause| bound(clause, &mut own));
+    let columns = subquery.branches.iter().flat_map(|branch| &branch.columns);
+    columns.for_each(|column| seen.insert(column.slot));
+    seen.iter().filter(|slot| !own.contains(*slot)).collect()
+}
+
+/// Adds every slot that a reading clause gives its value, those within its expressions included.
+fn bound(clause: &Clause, out: &mut SlotSet) {
+    match clause {
+        Clause::Match(matching) => {
+            for path in &matching.paths {
+                path.binding.iter().for_each(|slot| out.insert(*slot));
+                let nodes = path.steps.iter().map(|step| &step.node);
+                for node in std::iter::once(&path.start).chain(nodes) {
+                    if !node.bound {
+                        out.insert(node.slot);
+                    }
+                }
+                for step in path.steps.iter().filter(|step| !step.edge.bound) {
+                    out.insert(step.edge.slot);
+                }
+            }
+        }
+        Clause::Unwind(unwind) => out.insert(unwind.slot),
+        Clause::Project(projection) => {
+            // One that is passed on as it is may come from outside.
+            let items = projection.items.iter();
+            let keys = projection.aggregation.iter().flat_map(|it| &it.keys);
+            let made = items.chain(keys);
+            let made = made.filter(|item| item.expr.kind != ExprKind::Variable(item.slot));
+            made.for_each(|item| out.insert(item.slot));
+            let aggregation = projection.aggregation.iter();
+            let aggregates = aggregation.flat_map(|it| &it.aggregates);
+            aggregates.for_each(|aggregate| out.insert(aggregate.slot));
+        }
+        Clause::Call(call) => call.outputs.iter().for_each(|(_, slot)| out.insert(*slot)),
+        Clause::Create(_) | Clause::Merge(_) | Clause::Set(_) | Clause::Delete(_) => {}
+    }
+    expressions(clause, &mut |expr| bound_by(expr, out));
+}
+
+/// Adds the slots of the variables that stand within an expression only.
+fn bound_by(expr: &Expr, out: &mut SlotSet) {
+    match &expr.kind {
+        ExprKind::Comprehension { variable, .. } | ExprKind::Quantified { variable, .. } => {
+            out.insert(*variable);
+        }
+        ExprKind::Reduce {
+            accumulator,
+            variable,
+            ..
+        } => {
+            out.insert(*accumulator);
+            out.insert(*variable);
+        }
+        ExprKind::Subquery(subquery) => {
+            let clauses = subquery.branches.iter().flat_map(|branch| &branch.clauses);
+            clauses.for_each(|clause| bound(clause, out));
+        }
+        _ => {}
+    }
+    for child in expr.children() {
+        bound_by(child, out);
+    }
+}
+
+/// Whether a query within an expression always gives the same for the same.
+pub(crate) fn is_steady(subquery: &Subquery) -> bool {
+    let mut steady = true;
+    let clauses = subquery.branches.iter().flat_map(|branch| &branch.clauses);
+    clauses.for_each(|clause| {
+        expressions(clause, &mut |expr| steady &= is_steady_expression(expr));
+    });
+    steady
+}
+
+fn is_steady_expression(expr: &Expr) -> bool {
+    let here = match &expr.kind {
+        ExprKind::Call { function, .. } => !function.is_random(),
+        ExprKind::Subquery(subquery) => is_steady(subquery),
+        _ => true,
+    };
+    here && expr.children().into_iter().all(is_steady_expression)
+}
+
 /// Adds the variables that an expression reads.
 pub(crate) fn variables(expr: &Expr, out: &mut SlotSet) {
     match &expr.kind {
@@ -179,7 +269,7 @@ pub(crate) fn varies(expr: &Expr) -> bool {
 }
 
 /// Calls `visit` with each outermost expression of a clause.
-pub(crate) fn expressions(clause: &Clause, visit: &mut dyn FnMut(&Expr)) {
+pub(crate) fn expressions<'c>(clause: &'c Clause, visit: &mut dyn FnMut(&'c Expr)) {
     match clause {
         Clause::Match(matching) => in_match(matching, visit),
         Clause::Unwind(unwind) => visit(&unwind.list),
@@ -219,7 +309,7 @@ pub(crate) fn expressions(clause: &Clause, visit: &mut dyn FnMut(&Expr)) {
     }
 }
 
-fn in_match(matching: &Match, visit: &mut dyn FnMut(&Expr)) {
+fn in_match<'c>(matching: &'c Match, visit: &mut dyn FnMut(&'c Expr)) {
     for path in &matching.paths {
         path.start
             .properties
@@ -233,7 +323,7 @@ fn in_match(matching: &Match, visit: &mut dyn FnMut(&Expr)) {
     matching.filter.iter().for_each(visit);
 }
 
-fn in_create(create: &Create, visit: &mut dyn FnMut(&Expr)) {
+fn in_create<'c>(create: &'c Create, visit: &mut dyn FnMut(&'c Expr)) {
     for element in &create.elements {
         match element {
             NewElement::Node(node) => in_new(&node.properties, node.map.as_ref(), visit),
@@ -242,7 +332,11 @@ fn in_create(create: &Create, visit: &mut dyn FnMut(&Expr)) {
     }
 }
 
-fn in_new(properties: &[(PropertyId, Expr)], map: Option<&Expr>, visit: &mut dyn FnMut(&Expr)) {
+fn in_new<'c>(
+    properties: &'c [(PropertyId, Expr)],
+    map: Option<&'c Expr>,
+    visit: &mut dyn FnMut(&'c Expr),
+) {
     properties.iter().for_each(|(_, value)| visit(value));
     map.into_iter().for_each(visit);
 }

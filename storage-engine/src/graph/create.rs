@@ -100,6 +100,7 @@ impl super::Graph {
         let identity = Identity {
             format: FORMAT,
             uuid: new.graph,
+            in_log: true,
         };
         let json = serde_json::json!(identity).to_string();
         if !store.put_first("graph.json", &[json.as_bytes(), b"\n"])? {
@@ -131,7 +132,7 @@ fn first_commit(new: NewGraph) -> Record {
         parents: Vec::new(),
         time_micros: clock::now_micros(),
         principal: new.principal,
-        run: Uuid::now_v7(),
+        run: new.graph,
         message: Some("create the graph".to_owned()),
         request: None,
         decision: None,

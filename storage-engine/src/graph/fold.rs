@@ -11,15 +11,16 @@ use std::sync::atomic::Ordering;
 
 use arrow_schema::ArrowError;
 
+use crate::aside;
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::clock;
 use crate::files::FileError;
-use crate::graph::ahead::in_background;
 use crate::graph::commit::unpoisoned;
 use crate::graph::status::Trouble;
 use crate::graph::{Graph, Inner, Published, collect};
 use crate::rows::Rows;
 use crate::snapshot::Snapshot;
+use crate::statistics::Statistics;
 use crate::tables::{self, Fold, TableError, TableVersion, Tables};
 
 /// Why a fold did not succeed. Nothing is lost: the log has everything, and the next fold tries
@@ -100,14 +101,15 @@ impl Inner {
             return;
         }
         let planned = Planned(self.clone());
-        in_background(move || {
+        // Whether it went well, it says itself.
+        drop(aside::run(move || {
             let inner = &planned.0;
             if let Err(error) = inner.fold() {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(store = %inner.store, error, "folding failed");
                 inner.fold_later();
             }
-        });
+        }));
     }
 
     /// None is started in the background for a while.
@@ -157,7 +159,7 @@ impl Inner {
         }
         self.compact_worst(&mut versions);
         self.store.sync_below("tables", &mut folding.synced)?;
-        let checkpoint = Checkpoint {
+        let mut checkpoint = Checkpoint {
             format: checkpoint::FORMAT,
             graph: snapshot.graph(),
             lsn: snapshot.lsn(),
@@ -170,6 +172,7 @@ impl Inner {
             next_ids,
             horizon: self.pins.horizon(),
             answers: snapshot.answers().kept(snapshot.head().time_micros),
+            statistics: Statistics::default(),
         };
         // Everything that can fail comes before the checkpoint counts: then the tables that it names
         // and the bases in memory are never of different positions.
@@ -181,6 +184,8 @@ impl Inner {
                 _ => Some(self.shelf.source(layout, version, before.map(|it| &**it))),
             }
         })?;
+        checkpoint.statistics = snapshot.statistics().renewed(snapshot, &prepared);
+        let prepared = prepared.with_statistics(checkpoint.statistics.clone());
         self.look()?;
         checkpoint.publish(&self.store)?;
         self.look()?;

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use journal::Lsn;
-use uuid::Uuid;
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::cold::Shelf;
@@ -21,7 +20,7 @@ use crate::graph::open::{Extent, OpenError, Replay, identity};
 use crate::graph::past::{Cache, Past};
 use crate::graph::recover::from_newest;
 use crate::graph::status::{self, Status};
-use crate::graph::{At, Options, PastError, PastLimits};
+use crate::graph::{At, Identity, Options, PastError, PastLimits};
 use crate::lease::Lease;
 use crate::lock::{self, Holder};
 use crate::reach::is_out_of_reach;
@@ -50,7 +49,7 @@ pub struct Follower {
 #[derive(Debug)]
 struct Following {
     store: Store,
-    graph: Uuid,
+    identity: Identity,
     options: Options,
     state: Mutex<State>,
     past: Mutex<Cache>,
@@ -83,11 +82,11 @@ impl Follower {
     /// [`OpenError`] says what is wrong and where.
     pub fn open(store: impl Into<Store>, options: Options) -> Result<Self, OpenError> {
         let store = store.into();
-        let graph = identity(&store)?.uuid;
-        let state = begin(&store, graph, &options)?;
+        let identity = identity(&store)?;
+        let state = begin(&store, &identity, &options)?;
         let inner = Following {
             store,
-            graph,
+            identity,
             options,
             state: Mutex::new(state),
             past: Mutex::default(),
@@ -230,7 +229,7 @@ impl Following {
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::info!(store = %self.store, error, "a followed graph is opened anew");
-                *state = begin(&self.store, self.graph, &self.options)?;
+                *state = begin(&self.store, &self.identity, &self.options)?;
             }
         }
         if state.snapshot.changed_rows() >= self.options.fold_rows && state.shelf.is_empty() {
@@ -249,7 +248,7 @@ impl Following {
         let known = state.checkpoint.as_ref().map_or(0, |known| known.lsn);
         let outdated = long && newest_lsn(&self.store)? > known;
         if outdated || state.opened.elapsed() >= LEASED || state.shelf.is_broken() {
-            *state = begin(&self.store, self.graph, &self.options)?;
+            *state = begin(&self.store, &self.identity, &self.options)?;
         }
         Ok(())
     }
@@ -296,7 +295,7 @@ impl State {
 }
 
 /// Opens the newest state, under a lease on its checkpoint.
-fn begin(store: &Store, graph: Uuid, options: &Options) -> Result<State, OpenError> {
+fn begin(store: &Store, identity: &Identity, options: &Options) -> Result<State, OpenError> {
     let mut last = OpenError::Unfinished;
     for _ in 0..ATTEMPTS {
         let newest = newest_lsn(store)?;
@@ -305,7 +304,7 @@ fn begin(store: &Store, graph: Uuid, options: &Options) -> Result<State, OpenErr
         if newest_lsn(store)? != newest {
             continue;
         }
-        match begin_leased(store, graph, options, lease) {
+        match begin_leased(store, identity, options, lease) {
             Ok(state) => return Ok(state),
             Err(error) if error.is_passing() => return Err(error),
             Err(error) => last = error,
@@ -329,7 +328,7 @@ fn newest_checkpoint(store: &Store) -> Option<Arc<Checkpoint>> {
 /// As opening for writing does, without repairing anything.
 fn begin_leased(
     store: &Store,
-    graph: Uuid,
+    identity: &Identity,
     options: &Options,
     lease: Option<Lease>,
 ) -> Result<State, OpenError> {
@@ -344,7 +343,7 @@ fn begin_leased(
     };
     let names = checkpoint::names(store)?;
     let said = store.folder().and_then(lock::published).unwrap_or(0);
-    let (tail, base, mut replay) = from_newest(store, graph, &names, extent, |base, replay| {
+    let (tail, base, mut replay) = from_newest(store, identity, &names, extent, |base, replay| {
         let mut tail = Tail::after(store, base.point(), options.lease)?;
         tail.follow(Lsn(said), &mut |entry| {
             replay.visit(entry).map_err(Into::into)

@@ -28,7 +28,7 @@ const CLAIMS: usize = 3;
     clippy::large_enum_variant,
     reason = "there is one, while a graph is opened"
 )]
-pub(super) enum Right {
+pub(crate) enum Right {
     /// The lock on its folder.
     Lock(WriterLock),
     /// An epoch, and a lease in an object store.
@@ -315,10 +315,10 @@ impl Tail {
     /// Follows the log after a point; its writers keep to the lease.
     pub(super) fn after(store: &Store, point: Point, lease: Duration) -> Result<Self, Error> {
         match store.bucket() {
-            None => Ok(Self::Folder(journal::Tail::after(
-                &store.place("log"),
-                point,
-            ))),
+            None => {
+                let log = disk::log(&store.place("log"));
+                Ok(Self::Folder(journal::Tail::after(log, point)))
+            }
             Some(_) => {
                 let objects = Arc::new(objects(store)?);
                 Ok(Self::Objects(ObjectTail::after(objects, point, lease)))
@@ -349,7 +349,7 @@ impl Tail {
 pub(super) fn read(store: &Store, after: Lsn, visit: &mut Visit<'_>) -> Result<(), Error> {
     match store.bucket() {
         Some(_) => journal::read_objects(&objects(store)?, after, visit).map(drop),
-        None => journal::read(&store.place("log"), after, visit).map(drop),
+        None => journal::read(disk::log(&store.place("log")), after, visit).map(drop),
     }
 }
 
@@ -363,7 +363,7 @@ pub(super) fn segments(store: &Store) -> Result<Vec<SegmentSummary>, Error> {
 
 /// Opens a log as `open` does with the right it is given. An epoch that the log turns out to have
 /// passed, as when the objects that say so were lost, is claimed anew.
-pub(super) fn with_right<T, E>(
+pub(crate) fn with_right<T, E>(
     store: &Store,
     lease: Duration,
     mut open: impl FnMut(Right) -> Result<T, E>,
@@ -393,7 +393,7 @@ fn objects(store: &Store) -> Result<LogObjects, Error> {
 }
 
 /// The record with which a writer begins.
-fn term(lsn: Lsn, epoch: u64) -> Record {
+pub(crate) fn term(lsn: Lsn, epoch: u64) -> Record {
     let (pid, host, time_micros) = crate::lock::myself();
     Record::Term(Term {
         lsn: lsn.0,

@@ -43,6 +43,7 @@ pub use collect::{CollectError, Collected};
 pub use create::{CreateError, NewGraph};
 pub use fold::FoldError;
 pub use follow::Follower;
+pub(crate) use log::{Right, term, with_right};
 pub use open::OpenError;
 pub(crate) use open::{
     Effects, EntryError, Extent, Replay, UnusableCheckpoint, decode, effects, identity, load,
@@ -62,7 +63,7 @@ use crate::store::claim::Claim;
 pub(crate) const FORMAT: u32 = 1;
 
 /// Long enough for a pause of the process or the network, short enough to wait for.
-const LEASE: Duration = Duration::from_secs(15);
+pub(crate) const LEASE: Duration = Duration::from_secs(15);
 
 /// On a local file system the lock keeps writers apart, not the epoch.
 pub(crate) const LOCAL_EPOCH: u64 = 1;
@@ -79,6 +80,16 @@ const RESIDENT_ROWS: u64 = CHUNK_ROWS as u64;
 pub(crate) struct Identity {
     pub(crate) format: u32,
     pub(crate) uuid: Uuid,
+    /// The first commit has the uuid as its run: the log of another graph is told by it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) in_log: bool,
+}
+
+impl Identity {
+    /// The run that the graph's first commit must have; `None` when it can have any.
+    pub(crate) fn first_run(&self) -> Option<Uuid> {
+        self.in_log.then_some(self.uuid)
+    }
 }
 
 /// How a graph is kept.

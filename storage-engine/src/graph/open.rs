@@ -40,7 +40,7 @@ use crate::tables::{self, TableError};
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open for writing.
-    #[error("process {} on {} holds the graph for writing", holder.pid, holder.host)]
+    #[error("{holder} holds the graph for writing")]
     Locked {
         /// Who, and since when.
         holder: Holder,
@@ -59,6 +59,18 @@ pub enum OpenError {
     Format {
         /// The format in `graph.json`.
         found: u32,
+    },
+    /// The folder holds what belongs to another graph.
+    #[error(
+        "graph.json says that this is graph {says}, but {} belongs to graph {of}", place.display()
+    )]
+    Foreign {
+        /// What `graph.json` says.
+        says: Uuid,
+        /// What says otherwise.
+        place: PathBuf,
+        /// Whose that is.
+        of: Uuid,
     },
     /// The place cannot be reached.
     #[error(transparent)]
@@ -131,6 +143,8 @@ pub(crate) enum EntryError {
     OutOfOrder(u64),
     #[error("the first entry does not give the graph a schema")]
     NoSchema,
+    #[error("graph.json says that this is graph {says}, but the log is that of graph {of}")]
+    Foreign { says: Uuid, of: Uuid },
     #[error("its rows cannot be taken in")]
     Columns(#[source] ColumnsError),
     #[error("a change of schema cannot be replayed by this version of Trellis")]
@@ -146,8 +160,8 @@ pub(crate) enum UnusableCheckpoint {
     Table(#[from] TableError),
     #[error("its tables do not fit its schema")]
     Columns(#[from] arrow_schema::ArrowError),
-    #[error("it belongs to another graph")]
-    Foreign,
+    #[error("it belongs to another graph, {0}")]
+    Foreign(Uuid),
     #[error("its format {0} is not known")]
     Format(u32),
 }
@@ -181,7 +195,7 @@ impl Graph {
             recovery,
             replay,
             shelf,
-        } = recover::recover(store, identity.uuid, options, right)?;
+        } = recover::recover(store, identity, options, right)?;
         if let Some(torn) = &recovery.torn {
             tracing::warn!(%store, ?torn, "an unfinished write was cut off the log");
         }
@@ -231,7 +245,7 @@ pub(crate) fn identity(store: &Store) -> Result<Identity, OpenError> {
     };
     let bytes = match store.get("graph.json") {
         // Out of reach, which says nothing of what is there.
-        Err(error) if store.bucket().is_some() && !error.is_missing() => return Err(error.into()),
+        Err(error) if is_out_of_reach(&error) => return Err(error.into()),
         found => found.map_err(|error| missing(error.into()))?,
     };
     let identity: Identity =
@@ -268,7 +282,7 @@ pub(crate) fn load(
         return Err(UnusableCheckpoint::Format(checkpoint.format));
     }
     if checkpoint.graph != graph {
-        return Err(UnusableCheckpoint::Foreign);
+        return Err(UnusableCheckpoint::Foreign(checkpoint.graph));
     }
     let schema = Arc::new(checkpoint.schema.clone());
     let (nodes, edges) = Layout::of_schema(&schema);
@@ -293,7 +307,8 @@ pub(crate) fn load(
     }
     let head = checkpoint.head.clone();
     let snapshot = Snapshot::at_checkpoint(graph, schema, head, checkpoint.lsn, &bases)
-        .with_answers(Answers::of(&checkpoint.answers));
+        .with_answers(Answers::of(&checkpoint.answers))
+        .with_statistics(checkpoint.statistics.clone());
     Ok((checkpoint, snapshot))
 }
 
@@ -302,6 +317,8 @@ pub(crate) fn load(
 pub(crate) struct Replay {
     store: Store,
     graph: Uuid,
+    /// The run that the first commit must have, if that is known.
+    first_run: Option<Uuid>,
     pub(crate) snapshot: Option<Snapshot>,
     /// Names of the side files that were met.
     side_files: HashSet<String>,
@@ -316,10 +333,19 @@ impl Replay {
         Self {
             store: store.clone(),
             graph,
+            first_run: None,
             snapshot,
             side_files: HashSet::new(),
             digest: journal::Digest::ZERO,
             horizon: 0,
+        }
+    }
+
+    /// The same, which refuses a log whose first commit is not that of the graph.
+    pub(crate) fn of(self, identity: &Identity) -> Self {
+        Self {
+            first_run: identity.first_run(),
+            ..self
         }
     }
 
@@ -347,6 +373,10 @@ impl Replay {
     pub(crate) fn apply(&mut self, header: &Header, effects: &Effects) -> Result<(), EntryError> {
         match (&mut self.snapshot, effects) {
             (None, Effects::Changes(changes)) => {
+                if let Some(says) = self.first_run.filter(|says| *says != header.run) {
+                    let of = header.run;
+                    return Err(EntryError::Foreign { says, of });
+                }
                 self.snapshot = Some(first(self.graph, header, changes)?);
             }
             (None, Effects::Columns(_)) => return Err(EntryError::NoSchema),

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::{Lsn, Point, Reason, Recovery, Start};
-use uuid::Uuid;
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::cold::Shelf;
-use crate::graph::Options;
 use crate::graph::log::{Log, Right};
 use crate::graph::open::{Extent, OpenError, Replay, UnusableCheckpoint, load};
+use crate::graph::{Identity, Options};
 use crate::reach::is_out_of_reach;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -51,8 +50,13 @@ impl Base {
         }
     }
 
-    pub(super) fn replay(&self, store: &Store, graph: Uuid, snapshot: Option<Snapshot>) -> Replay {
-        let mut replay = Replay::from(store, graph, snapshot);
+    pub(super) fn replay(
+        &self,
+        store: &Store,
+        identity: &Identity,
+        snapshot: Option<Snapshot>,
+    ) -> Replay {
+        let mut replay = Replay::from(store, identity.uuid, snapshot).of(identity);
         replay.horizon = self.checkpoint.as_ref().map_or(0, |it| it.horizon);
         replay.digest = self.point().digest;
         replay
@@ -72,14 +76,14 @@ const WAIT: Duration = Duration::from_millis(200);
 /// The newest state, from a checkpoint and the log after it, which is continued.
 pub(super) fn recover(
     store: &Store,
-    graph: Uuid,
+    identity: &Identity,
     options: &Options,
     right: Right,
 ) -> Result<Recovered, OpenError> {
     let mut right = Some(right);
     let mut names = checkpoint::names(store)?;
     for _ in 1..SEARCHES {
-        match recover_from(store, graph, options, &mut right, &names) {
+        match recover_from(store, identity, options, &mut right, &names) {
             Err(error) if store.bucket().is_some() => {
                 let now = checkpoint::names(store)?;
                 if now == names {
@@ -90,12 +94,12 @@ pub(super) fn recover(
             done => return done,
         }
     }
-    recover_from(store, graph, options, &mut right, &names)
+    recover_from(store, identity, options, &mut right, &names)
 }
 
 fn recover_from(
     store: &Store,
-    graph: Uuid,
+    identity: &Identity,
     options: &Options,
     right: &mut Option<Right>,
     names: &[String],
@@ -106,17 +110,18 @@ fn recover_from(
         resident_rows: options.resident_rows,
         lasting: true,
     };
-    let (opened, mut base, replay) = from_newest(store, graph, names, extent, |base, replay| {
-        Log::open(store, right, options, base.start(), &mut |entry| {
-            replay.visit(entry).map_err(Into::into)
-        })
-    })?;
+    let (opened, mut base, replay) =
+        from_newest(store, identity, names, extent, |base, replay| {
+            Log::open(store, right, options, base.start(), &mut |entry| {
+                replay.visit(entry).map_err(Into::into)
+            })
+        })?;
     let (log, recovery) = opened;
     let used = base.checkpoint.as_ref().map(Checkpoint::name);
     let mut older = names.iter().skip_while(|name| Some(*name) != used.as_ref());
     older.next();
     for name in older {
-        base.previous = sound(store, graph, name)?;
+        base.previous = sound(store, identity, name)?;
         if base.previous.is_some() {
             break;
         }
@@ -135,21 +140,21 @@ fn recover_from(
 /// and neither is one that a log ends before, which has lost what the checkpoint holds.
 pub(super) fn from_newest<T>(
     store: &Store,
-    graph: Uuid,
+    identity: &Identity,
     names: &[String],
     extent: Extent<'_>,
     mut open: impl FnMut(&Base, &mut Replay) -> Result<T, journal::Error>,
 ) -> Result<(T, Base, Replay), OpenError> {
     let mut refusal = None;
     for name in names.iter().map(Some).chain([None]) {
-        let Some((checkpoint, snapshot)) = candidate(store, graph, name, extent)? else {
+        let Some((checkpoint, snapshot)) = candidate(store, identity, name, extent)? else {
             continue;
         };
         let base = Base {
             checkpoint,
             previous: None,
         };
-        let mut replay = base.replay(store, graph, snapshot);
+        let mut replay = base.replay(store, identity, snapshot);
         match open(&base, &mut replay) {
             Ok(opened) => return Ok((opened, base, replay)),
             Err(error) if contradicts(&error) => {
@@ -170,7 +175,7 @@ type Candidate = (Option<Checkpoint>, Option<Snapshot>);
 
 fn candidate(
     store: &Store,
-    graph: Uuid,
+    identity: &Identity,
     name: Option<&String>,
     extent: Extent<'_>,
 ) -> Result<Option<Candidate>, OpenError> {
@@ -179,7 +184,7 @@ fn candidate(
     };
     let mut attempt = 1;
     let error = loop {
-        match load(store, graph, name, extent) {
+        match load(store, identity.uuid, name, extent) {
             Ok((checkpoint, snapshot)) => return Ok(Some((Some(checkpoint), Some(snapshot)))),
             Err(error) => match store.bucket() {
                 // Lance does not always say why it failed.
@@ -191,6 +196,13 @@ fn candidate(
             },
         }
     };
+    if let UnusableCheckpoint::Foreign(of) = error {
+        return Err(OpenError::Foreign {
+            says: identity.uuid,
+            place: store.place(name),
+            of,
+        });
+    }
     if is_out_of_reach(&error) && !is_cut_short(store, name) {
         return Err(OpenError::OutOfReach {
             place: store.place(name),
@@ -226,12 +238,12 @@ fn is_cut_short(store: &Store, name: &str) -> bool {
 /// A checkpoint whose file is whole; its tables are not looked at. Nothing for one that is damaged.
 pub(super) fn sound(
     store: &Store,
-    graph: Uuid,
+    identity: &Identity,
     name: &str,
 ) -> Result<Option<Checkpoint>, OpenError> {
     match Checkpoint::read(store, name) {
         Ok(found) => {
-            let ours = found.format == checkpoint::FORMAT && found.graph == graph;
+            let ours = found.format == checkpoint::FORMAT && found.graph == identity.uuid;
             Ok(ours.then_some(found))
         }
         Err(error) if is_out_of_reach(&error) => Err(OpenError::OutOfReach {
@@ -249,10 +261,13 @@ fn contradicts(error: &journal::Error) -> bool {
     match error {
         journal::Error::Damaged { reason, .. } => matches!(reason, Reason::Chain { .. }),
         journal::Error::Collected { .. } => true,
-        // A file that cannot be read now is no word on the checkpoint.
-        journal::Error::Visit { source, .. } => !source
-            .source()
-            .is_some_and(|cause| cause.is::<std::io::Error>()),
+        // A file or a column that cannot be read now is no word on the checkpoint.
+        journal::Error::Visit { source, .. } => {
+            let file = source
+                .source()
+                .is_some_and(|cause| cause.is::<std::io::Error>());
+            !file && !is_out_of_reach(error)
+        }
         _ => false,
     }
 }

@@ -87,11 +87,36 @@ impl EdgeTable {
         let outgoing = Adjacency::build(rows.base.edges());
         let edges = rows.base.edges();
         let incoming = Adjacency::build(edges.map(|(edge, source, target)| (edge, target, source)));
-        Self {
+        let table = Self {
             rows,
             outgoing,
             incoming,
+        };
+        table.look_for_loops();
+        table
+    }
+
+    /// So that nobody who plans a statement has to.
+    fn look_for_loops(&self) {
+        if self.rows.layout.may_loop() {
+            self.outgoing.look_for_loops();
         }
+    }
+
+    /// The edges that lead from a node to itself; of a type that has such.
+    pub(crate) fn loops(&self) -> impl Iterator<Item = Link> + '_ {
+        let loops = self.rows.layout.may_loop().then(|| self.outgoing.loops());
+        let loops = loops.into_iter().flatten();
+        loops.filter(|link| self.rows.contains(link.edge))
+    }
+
+    /// Those of a node.
+    pub(crate) fn loops_of(&self, node: u64) -> impl Iterator<Item = Link> + '_ {
+        let some_gone = self.outgoing.has_gone(node);
+        let may_loop = self.rows.layout.may_loop();
+        let loops = may_loop.then(|| self.outgoing.loops_of(node));
+        let loops = loops.into_iter().flatten();
+        loops.filter(move |link| !some_gone || self.rows.contains(link.edge))
     }
 
     pub(super) fn put(&mut self, id: u64, entry: Entry) {
@@ -144,11 +169,13 @@ impl EdgeTable {
 
     pub(super) fn folded(&self, source: &Sources<'_>) -> Result<Self, ArrowError> {
         let rows = self.rows.folded(source(&self.rows))?;
-        Ok(Self {
+        let table = Self {
             outgoing: self.outgoing.folded(|edge| rows.base.contains(edge)),
             incoming: self.incoming.folded(|edge| rows.base.contains(edge)),
             rows,
-        })
+        };
+        table.look_for_loops();
+        Ok(table)
     }
 
     pub(super) fn rebased(&self, prepared: &Self, folded: u64) -> Self {

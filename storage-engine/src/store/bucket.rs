@@ -32,6 +32,12 @@ static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
         .build()
 });
 
+/// Starts that thread, if it was not before: with the priority of the caller's.
+pub(crate) fn start_requests() {
+    // Whoever needs it is told that it cannot be started.
+    LazyLock::force(&RUNTIME);
+}
+
 /// All objects of a bucket whose names begin with a prefix.
 #[derive(Clone, Debug)]
 pub(crate) struct Bucket {
@@ -102,8 +108,13 @@ impl Bucket {
 
     /// Stores an object, whatever has that name.
     pub(crate) fn put(&self, name: &str, bytes: Bytes) -> Result<(), FileError> {
+        let stored = self.put_over(name, bytes);
+        stored.map_err(|error| self.error("store", name, error))
+    }
+
+    pub(crate) fn put_over(&self, name: &str, bytes: Bytes) -> Result<(), Error> {
         let path = self.path(name);
-        let stored = self.run(async {
+        self.run(async {
             if bytes.len() <= PART_BYTES {
                 self.client.put(&path, bytes.into()).await?;
                 return Ok(());
@@ -112,8 +123,7 @@ impl Bucket {
             let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
             upload.put(bytes);
             upload.finish().await.map(drop)
-        });
-        stored.map_err(|error| self.error("store", name, error))
+        })
     }
 
     /// Stores what a reader gives, in parts, so that it is never in memory as a whole.
@@ -148,6 +158,28 @@ impl Bucket {
     pub(crate) fn copy(&self, from: &str, to: &str) -> Result<(), FileError> {
         let copied = self.run(self.client.copy(&self.path(from), &self.path(to)));
         copied.map_err(|error| self.error("copy", from, error))
+    }
+
+    /// As [`Bucket::copy`], for several: from and to.
+    pub(crate) fn copy_all(&self, pairs: &[(String, String)]) -> Result<(), FileError> {
+        let copies = pairs.iter().map(|(from, to)| {
+            let (source, target) = (self.path(from), self.path(to));
+            async move {
+                let copied = self.client.copy(&source, &target).await;
+                copied.map_err(|error| (from, error))
+            }
+        });
+        let copies = futures::stream::iter(copies).buffer_unordered(PARALLEL);
+        let mut failed = None;
+        let done = self.run(async {
+            let copied: Result<(), _> = copies.try_collect().await;
+            failed = copied.err();
+            Ok(())
+        });
+        match (failed, done) {
+            (Some((from, error)), _) => Err(self.error("copy", from, error)),
+            (None, done) => done.map_err(|error| self.error("copy", "", error)),
+        }
     }
 
     /// Stores an object unless one has that name.

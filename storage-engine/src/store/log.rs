@@ -39,6 +39,11 @@ impl Objects for LogObjects {
         }
     }
 
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), ObjectError> {
+        let put = self.0.put_over(name, Bytes::copy_from_slice(bytes));
+        put.map_err(error)
+    }
+
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, ObjectError> {
         let found = self.0.find(name).map_err(error)?;
         Ok(found.map(Into::into))

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
+use crate::disk;
 use crate::files::{self, FileError, failed};
 use crate::store::bucket::{Bucket, PutNew};
 
@@ -55,6 +56,9 @@ pub enum Contents {
 
 /// What the engine puts into a graph's place beside `graph.json`.
 const PARTS: [&str; 6] = ["log", "epochs", "files", "tables", "checkpoints", "leases"];
+
+/// How the folders begin in which a repair keeps what it changed.
+pub(crate) const REPAIRED: &str = "repair-";
 
 /// The object that says which graph it is.
 const IDENTITY: &str = "graph.json";
@@ -165,8 +169,10 @@ impl Store {
         if self.contents()? != Contents::Graph(graph) {
             return Ok(());
         }
-        for part in PARTS {
-            for found in bucket.list_all(part)? {
+        let mut parts = self.folders("")?;
+        parts.retain(|part| PARTS.contains(&part.as_str()) || part.starts_with(REPAIRED));
+        for part in parts {
+            for found in bucket.list_all(&part)? {
                 bucket.delete(&found.name)?;
             }
         }
@@ -261,7 +267,9 @@ impl Store {
     pub(crate) fn file(&self, name: &str) -> Result<File, FileError> {
         let path = self.place(name);
         match &self.kept {
-            Kept::Folder(_) => File::open(&path).map_err(failed("open", &path)),
+            Kept::Folder(_) => disk::reads(&path)
+                .and_then(|()| File::open(&path))
+                .map_err(failed("open", &path)),
             Kept::Bucket(bucket) => {
                 let mut file = tempfile::tempfile().map_err(failed("create a file for", &path))?;
                 bucket.get_into(name, &mut file)?;
@@ -271,6 +279,21 @@ impl Store {
         }
     }
 
+    /// Copies objects within the place, durably: from where, and to where there is nothing yet.
+    pub(crate) fn copy_all(&self, pairs: &[(String, String)]) -> Result<(), FileError> {
+        if let Kept::Bucket(bucket) = &self.kept {
+            return bucket.copy_all(pairs);
+        }
+        for (from, to) in pairs {
+            let (from, to) = (self.place(from), self.place(to));
+            let folder = to.parent().unwrap_or(Path::new("."));
+            files::create_folder(folder)?;
+            files::copy(&from, &to)?;
+            files::sync_folder(folder)?;
+        }
+        Ok(())
+    }
+
     /// What is directly below `below`, in no order. Folders are left out.
     pub(crate) fn list(&self, below: &str) -> Result<Vec<Listed>, FileError> {
         let folder = match &self.kept {
@@ -278,6 +301,7 @@ impl Store {
             Kept::Bucket(bucket) => return bucket.list(below),
         };
         let mut listed = Vec::new();
+        disk::reads(&folder).map_err(failed("list", &folder))?;
         for entry in fs::read_dir(&folder).map_err(failed("list", &folder))? {
             let entry = entry.map_err(failed("list", &folder))?;
             let found = match entry.metadata() {

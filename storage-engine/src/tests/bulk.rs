@@ -420,7 +420,7 @@ pub(super) fn a_load_gives_way_to_those_who_were_faster() {
 }
 
 #[test]
-fn a_key_that_is_free_again_is_found_where_it_was_loaded() {
+pub(super) fn a_key_that_is_free_again_is_found_where_it_was_loaded() {
     let line = "{\"type\":\"Person\",\"data\":{\"email\":\"a\"}}\n";
     let mut place = Place::new();
     place.columns(line, Mode::Append).expect("loaded");

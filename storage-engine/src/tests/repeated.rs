@@ -139,7 +139,7 @@ pub(super) fn two_at_once_are_one() {
 }
 
 #[test]
-fn two_long_ones_at_once_are_one() {
+pub(super) fn two_long_ones_at_once_are_one() {
     let fixture = Fixture::new();
     let graph = fixture.graph();
     let person = fixture.type_id("Person");

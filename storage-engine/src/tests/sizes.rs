@@ -106,7 +106,7 @@ fn what_a_write_returns_is_counted() {
 }
 
 #[test]
-fn a_commit_has_a_limit_of_its_own() {
+pub(super) fn a_commit_has_a_limit_of_its_own() {
     let mut fixture = Fixture::new();
     fixture.reopen_with(Options {
         commit_bytes: LIMIT,

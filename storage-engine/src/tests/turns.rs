@@ -18,6 +18,7 @@ use crate::executor::{self, ExecuteError, Limits, Parameters};
 use crate::{CommitError, Graph, Options, Transaction, Work, WriteError, WriteRequest, Written};
 
 mod in_place;
+mod priority;
 mod reserved;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -215,7 +216,7 @@ fn a_write_is_answered_at_its_deadline_and_not_done() {
 }
 
 #[test]
-fn who_goes_away_leaves_the_line() {
+pub(super) fn who_goes_away_leaves_the_line() {
     let mut fixture = Fixture::new();
     fixture.open_with(Options {
         queue: 3,
@@ -285,7 +286,7 @@ fn nobody_waits_behind_a_long_statement() {
 }
 
 #[test]
-fn what_changed_meanwhile_is_read_again() {
+pub(super) fn what_changed_meanwhile_is_read_again() {
     let fixture = Fixture::new();
     let graph = fixture.graph().clone();
     let (person, note) = (fixture.type_id("Person"), fixture.type_id("Note"));
@@ -486,7 +487,7 @@ fn compile(fixture: &Fixture, text: &str) -> Arc<Plan> {
 }
 
 #[test]
-fn a_long_statement_of_the_executor_runs_ahead() {
+pub(super) fn a_long_statement_of_the_executor_runs_ahead() {
     let fixture = Fixture::new();
     let graph = fixture.graph().clone();
     let text = "UNWIND range(1, 3000) AS x UNWIND range(1, 300) AS y
@@ -515,7 +516,7 @@ fn a_long_statement_of_the_executor_runs_ahead() {
 
 /// Eight writers on the same rows and on rows of their own: no conflict that is none.
 #[test]
-fn counters_add_up() {
+pub(super) fn counters_add_up() {
     const EACH: i64 = 25;
     let mut fixture = Fixture::new();
     for writer in 0..8 {

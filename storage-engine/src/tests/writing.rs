@@ -179,7 +179,7 @@ fn no_answer_shows_what_is_not_durable() {
 
 /// What the log does not tell, the tables do not have either.
 #[test]
-fn a_row_that_is_set_back_is_not_changed() {
+pub(super) fn a_row_that_is_set_back_is_not_changed() {
     let mut fixture = Fixture::new();
     let (ann, bob) = (
         fixture.add_person("ann@x", 1),

@@ -4,6 +4,7 @@
 //! What stands in levels is contiguous. Nodes with links that were added or lost since are few: they are
 //! named by [`Adjacency::irregular`], and asked one by one.
 
+use std::ops::ControlFlow;
 use std::sync::OnceLock;
 
 use super::{Adjacency, Level, Link, Nodes};
@@ -94,12 +95,55 @@ impl Adjacency {
         }
     }
 
+    /// Calls `visit` with a regular node's links, with those that lead to `to` alone when it is said, until
+    /// it breaks.
+    pub(crate) fn each_link<B>(
+        &self,
+        from: u64,
+        to: Option<u64>,
+        mut visit: impl FnMut(Link) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        for held in self.levels.iter() {
+            let level = &*held.level;
+            let range = level.range(from);
+            let Some(to) = to else {
+                for link in range.filter_map(|place| level.link(place)) {
+                    visit(link)?;
+                }
+                continue;
+            };
+            match &level.far {
+                Numbers::Narrow { base, offsets } => {
+                    let wanted = to.checked_sub(*base).map(u32::try_from);
+                    let Some(Ok(wanted)) = wanted else {
+                        continue;
+                    };
+                    let far = offsets.get(range.clone()).unwrap_or_default();
+                    let places = range.zip(far).filter(|(_, offset)| **offset == wanted);
+                    for link in places.filter_map(|(place, _)| level.link(place)) {
+                        visit(link)?;
+                    }
+                }
+                _ => {
+                    let links = range.filter_map(|place| level.link(place));
+                    for link in links.filter(|link| link.node == to) {
+                        visit(link)?;
+                    }
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     /// The sum, over all nodes, of the product of how many links each has here and in `other`, when both
     /// are one level that can be read as it lies. Right but for irregular nodes of either.
     pub(crate) fn product(&self, other: &Self) -> Option<u64> {
         let ([one], [other]) = (&*self.levels, &*other.levels) else {
             return None;
         };
+        if let (Some(one), Some(other)) = (one.level.degrees(), other.level.degrees()) {
+            return Some(one.product(other));
+        }
         let (first, offsets) = one.level.dense()?;
         let (other_first, others) = other.level.dense()?;
         let begin = first.max(other_first);
@@ -126,7 +170,8 @@ impl Adjacency {
     }
 
     /// Links from a node to itself, those of edges that are gone included. Only of a type whose ends
-    /// are of one type: else a node and itself are two.
+    /// are of one type: else a node and itself are two. Asked of what has [looked for
+    /// them](Self::look_for_loops), it costs what there are.
     pub(crate) fn loops(&self) -> impl Iterator<Item = Link> + '_ {
         let levels = self.levels.iter();
         let levels = levels.flat_map(|held| held.level.loops().iter());
@@ -134,13 +179,62 @@ impl Adjacency {
     }
 }
 
+impl Adjacency {
+    /// Finds the links from nodes to themselves, for whoever asks for them later.
+    pub(crate) fn look_for_loops(&self) {
+        self.levels
+            .iter()
+            .for_each(|held| held.level.look_for_loops());
+    }
+
+    /// Those of one node, as [`Self::loops`].
+    pub(crate) fn loops_of(&self, node: u64) -> impl Iterator<Item = Link> + '_ {
+        let levels = self.levels.iter().flat_map(move |held| {
+            let loops = held.level.loops();
+            let first = loops.partition_point(|link| link.node < node);
+            let loops = loops.iter().skip(first);
+            loops.take_while(move |link| link.node == node).copied()
+        });
+        let added = (!self.added_loops.is_empty()).then(|| self.added(node));
+        levels.chain(
+            added
+                .into_iter()
+                .flatten()
+                .filter(move |link| link.node == node),
+        )
+    }
+}
+
 impl Level {
+    /// As [`Adjacency::look_for_loops`].
+    pub(crate) fn look_for_loops(&self) {
+        self.loops();
+    }
+
     /// The first node and the offsets, when nodes are without holes and offsets of four bytes.
     fn dense(&self) -> Option<(u64, &[u32])> {
         match (&self.nodes, &self.offsets) {
             (Nodes::Dense(first), Numbers::Narrow { offsets, .. }) => Some((*first, offsets)),
             _ => None,
         }
+    }
+
+    /// Counted once, when they are first asked for. `None` where a node has more than fit, or where
+    /// most nodes have none.
+    fn degrees(&self) -> Option<&Degrees> {
+        let counted = self.degrees.get_or_init(|| {
+            let (first, offsets) = self.dense()?;
+            let both = offsets.iter().zip(offsets.iter().skip(1));
+            let counts = both.map(|(start, end)| i16::try_from(end - start).ok());
+            let counts: Box<[i16]> = counts.collect::<Option<_>>()?;
+            let most = counts.iter().copied().max()?.max(1);
+            Some(Degrees {
+                first,
+                counts,
+                most,
+            })
+        });
+        counted.as_ref()
     }
 
     fn add_degrees(&self, first: u64, degrees: &mut [u32]) {
@@ -209,7 +303,7 @@ impl Level {
         }
     }
 
-    /// Looked for once, when they are first asked for.
+    /// In order of their nodes. Looked for once, when they are first asked for.
     fn loops(&self) -> &[Link] {
         self.loops.get_or_init(|| {
             let edges = self.edges().filter(|(_, from, to)| from == to);
@@ -217,6 +311,45 @@ impl Level {
         })
     }
 }
+
+/// How many links each node has, from one on: small numbers, which are multiplied several at once.
+#[derive(Debug)]
+pub(super) struct Degrees {
+    first: u64,
+    counts: Box<[i16]>,
+    most: i16,
+}
+
+impl Degrees {
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.counts)
+    }
+
+    /// The sum, over all nodes, of the product of both.
+    fn product(&self, other: &Self) -> u64 {
+        let begin = self.first.max(other.first);
+        let from = |degrees: &Self| usize::try_from(begin - degrees.first).unwrap_or(usize::MAX);
+        let one = self.counts.get(from(self)..).unwrap_or_default();
+        let others = other.counts.get(from(other)..).unwrap_or_default();
+        // So many products fit into a sum of 32 bits.
+        let largest = i32::from(self.most) * i32::from(other.most);
+        let run = usize::try_from(i32::MAX / largest)
+            .unwrap_or(1)
+            .clamp(1, 4_096);
+        let runs = one.chunks(run).zip(others.chunks(run));
+        let sums = runs.map(|(one, others)| {
+            let products = one.iter().zip(others);
+            let sum: i32 = products
+                .map(|(one, other)| i32::from(*one) * i32::from(*other))
+                .sum();
+            u64::from(sum.cast_unsigned())
+        });
+        sums.sum()
+    }
+}
+
+/// Where a level keeps its degrees.
+pub(super) type Counted = OnceLock<Option<Degrees>>;
 
 /// Where a level keeps its loops.
 pub(super) type Loops = OnceLock<Box<[Link]>>;
@@ -255,9 +388,9 @@ mod tests {
             };
             assert_eq!(adjacency.sum(5, weights), 2);
 
-            let mut far = Vec::new();
-            adjacency.each_far(5, |node| far.push(node));
-            assert_eq!(far, [7, 5, 6]);
+            let mut ends = Vec::new();
+            adjacency.each_far(5, |node| ends.push(node));
+            assert_eq!(ends, [7, 5, 6]);
             assert_eq!(adjacency.degree_in_levels(5), 3);
 
             assert!(adjacency.is_regular(6) && adjacency.irregular().next().is_none());
@@ -270,6 +403,16 @@ mod tests {
             let mut loops: Vec<u64> = adjacency.loops().map(|link| link.edge).collect();
             loops.sort_unstable();
             assert_eq!(loops, [2, 5, 7, 8]);
+            let of = |node| {
+                adjacency
+                    .loops_of(node)
+                    .map(|link| link.edge)
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(
+                (of(5), of(6), of(far), of(7)),
+                (vec![2], vec![8], vec![5], vec![])
+            );
             let folded = adjacency.folded(|edge| edge != 2);
             let mut loops: Vec<u64> = folded.loops().map(|link| link.edge).collect();
             loops.sort_unstable();
@@ -298,5 +441,17 @@ mod tests {
         assert!(expected > 0);
         let far = [(1, 5, 7), (2, 1_000_000, 7)];
         assert_eq!(Adjacency::build(far.into_iter()).product(&incoming), None);
+        // Products that are larger than a small sum holds, and degrees that are no small numbers.
+        for many in [30_000, 40_000] {
+            let star = (0..many).map(|edge| (edge, 1 + edge % 2, 1 + edge % 3));
+            let outgoing = Adjacency::build(star.clone());
+            let incoming = Adjacency::build(star.map(|(edge, from, to)| (edge, to, from)));
+            let expected: u64 = (0..5)
+                .map(|id| outgoing.degree(id) * incoming.degree(id))
+                .sum();
+            assert_eq!(outgoing.product(&incoming), Some(expected));
+        }
+        let hub = Adjacency::build((0..40_000).map(|edge| (edge, 1, 2)));
+        assert_eq!(hub.product(&hub), Some(40_000 * 40_000));
     }
 }

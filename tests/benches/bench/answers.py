@@ -6,6 +6,9 @@
 Reads nodes/person, edges/follows, edges/lives_in and params.json, writes answers.json:
   triangles      how many (a, b, c) there are with a -> b -> c -> a
   reach4         [person, how many persons are 1 to 4 steps away, itself too when it is on such a cycle]
+  older_ends     [[gender, how many a -> b -> c there are with a of it and c older than a]]
+  older_friends  [[gender, gender of the friend, average of how much older, number] of friends that are older]
+  friends_back   how many follow somebody who follows them
   city_average   [least age, [[average age, number of persons], of the five cities with most of them]]
 """
 import json, os, sys
@@ -39,17 +42,23 @@ def targets(nodes):
     return dst[first[nodes][place] + within], place
 
 
-def triangles():
-    found, begin = 0, 0
-    walks = np.cumsum(degree[dst])
+def walks():
+    """First and last nodes of walks of two steps, some of all at a time."""
+    begin, sizes = 0, np.cumsum(degree[dst])
     while begin < len(src):
-        done = walks[begin - 1] if begin else 0
-        end = max(begin + 1, int(np.searchsorted(walks, done + CHUNK)))
+        done = sizes[begin - 1] if begin else 0
+        end = max(begin + 1, int(np.searchsorted(sizes, done + CHUNK)))
         last, place = targets(dst[begin:end])
-        wanted = last * count + src[begin:end][place]
+        yield src[begin:end][place], last
+        begin = end
+
+
+def triangles():
+    found = 0
+    for first_node, last in walks():
+        wanted = last * count + first_node
         at = np.searchsorted(edges, wanted)
         found += int((edges[np.minimum(at, len(edges) - 1)] == wanted).sum())
-        begin = end
     return found
 
 
@@ -71,9 +80,37 @@ def city_average(least):
     return [least, [[float(total[c] / number[c]), int(number[c])] for c in top]]
 
 
+def older_ends(genders, gender):
+    found = np.zeros(len(genders), np.int64)
+    for a, c in walks():
+        found += np.bincount(gender[a[age[a] < age[c]]], minlength=len(genders))
+    return [[str(name), int(number)] for name, number in zip(genders, found)]
+
+
+def older_friends(genders, gender):
+    kept = age[src] < age[dst]
+    a, b = src[kept], dst[kept]
+    pair, size = gender[a] * len(genders) + gender[b], len(genders) ** 2
+    number = np.bincount(pair, minlength=size)
+    total = np.bincount(pair, weights=age[b] - age[a], minlength=size)
+    names = [(str(x), str(y)) for x in genders for y in genders]
+    return [[*names[i], float(total[i] / number[i]), int(number[i])] for i in range(size) if number[i]]
+
+
+def friends_back():
+    wanted = dst * count + src
+    at = np.searchsorted(edges, wanted)
+    back = edges[np.minimum(at, len(edges) - 1)] == wanted
+    return len(np.unique(src[back]))
+
+
 def main():
     params = json.load(open(f"{FOLDER}/params.json"))
+    genders, gender = np.unique(column("nodes/person", "gender").astype(str), return_inverse=True)
     answers = {
+        "older_ends": older_ends(genders, gender),
+        "older_friends": older_friends(genders, gender),
+        "friends_back": friends_back(),
         "triangles": triangles(),
         "reach4": [[k, reach(k, 4)] for k in params["hop1_keys"][130:140]],
         "city_average": [city_average(least) for least in (18, 30, 45)],

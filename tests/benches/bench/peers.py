@@ -45,6 +45,9 @@ class Cypher:
         "interest_city_top5": "MATCH (p:Person)-[:HasInterest]->(i:Interest) WHERE i.name = 'Tennis' AND p.gender = 'female' WITH p MATCH (p)-[:LivesIn]->(c:City) RETURN c.id, count(p.id) AS n ORDER BY n DESC, c.id LIMIT 5",
         "triangles": "MATCH (a:Person)-[:Follows]->(b:Person)-[:Follows]->(c:Person)-[:Follows]->(a) RETURN count(*)",
         "reach_1_to_4": "MATCH (p:Person {id: $k})-[:Follows*1..4]->(f:Person) RETURN count(DISTINCT f.id)",
+        "older_ends": "MATCH (a:Person)-[:Follows]->(b:Person)-[:Follows]->(c:Person) WHERE a.age < c.age RETURN a.gender, count(*) ORDER BY a.gender",
+        "older_friends": "MATCH (a:Person)-[:Follows]->(b:Person) WHERE a.age < b.age RETURN a.gender, b.gender, avg(b.age - a.age), count(*) ORDER BY a.gender, b.gender",
+        "friends_back": "MATCH (a:Person) WHERE EXISTS { MATCH (a)-[:Follows]->(b:Person)-[:Follows]->(a) } RETURN count(*)",
         "city_average": "MATCH (p:Person)-[:LivesIn]->(c:City) WHERE p.age >= $k RETURN c.id, avg(p.age) AS a, count(p.id) AS n ORDER BY n DESC, c.id LIMIT 5",
         "shortest_path": "MATCH p = (a:Person {id: $a})-[:Follows* SHORTEST 1..8]->(b:Person {id: $b}) RETURN length(p)",
     }
@@ -161,6 +164,9 @@ class Sql:
         "triangles": "SELECT count(*) FROM follows a JOIN follows b ON b.src = a.dst JOIN follows c ON c.src = b.dst AND c.dst = a.src",
         # A step at a time, each node once a step: not every walk.
         "reach_1_to_4": "WITH RECURSIVE b(n, d) AS (SELECT dst, 1 FROM follows WHERE src = ? UNION SELECT f.dst, b.d + 1 FROM b JOIN follows f ON f.src = b.n WHERE b.d < 4) SELECT count(DISTINCT n) FROM b",
+        "older_ends": "SELECT a.gender, count(*) FROM follows f JOIN follows g ON g.src = f.dst JOIN person a ON a.id = f.src JOIN person c ON c.id = g.dst WHERE a.age < c.age GROUP BY a.gender ORDER BY a.gender",
+        "older_friends": "SELECT a.gender, b.gender, avg(b.age - a.age), count(*) FROM follows f JOIN person a ON a.id = f.src JOIN person b ON b.id = f.dst WHERE a.age < b.age GROUP BY a.gender, b.gender ORDER BY a.gender, b.gender",
+        "friends_back": "SELECT count(*) FROM person p WHERE EXISTS (SELECT 1 FROM follows f JOIN follows g ON g.src = f.dst AND g.dst = f.src WHERE f.src = p.id)",
         "city_average": "SELECT l.dst, avg(p.age), count(*) n FROM person p JOIN lives_in l ON l.src = p.id WHERE p.age >= ? GROUP BY l.dst ORDER BY n DESC, l.dst LIMIT 5",
     }
     TABLES = ("person", "city", "interest"), ("follows", "lives_in", "has_interest")

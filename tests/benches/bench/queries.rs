@@ -332,7 +332,41 @@ fn computed(answers: &Json) -> Result<Vec<Query>, Failure> {
         bar: FASTEST,
         floor: false,
     };
-    Ok(vec![triangles, reach, average])
+    let mut queries = vec![triangles, reach, average];
+    queries.extend(enumerating(answers));
+    Ok(queries)
+}
+
+/// Those that compare two nodes, or look for one: what cannot be counted from single nodes.
+fn enumerating(answers: &Json) -> Vec<Query> {
+    let queries = [
+        (
+            "older_ends",
+            "MATCH (a:Person)-[:Follows]->(b:Person)-[:Follows]->(c:Person) WHERE a.age < c.age RETURN a.gender AS gender, count(*) AS n ORDER BY gender",
+            Pick::Rows,
+        ),
+        (
+            "older_friends",
+            "MATCH (a:Person)-[:Follows]->(b:Person) WHERE a.age < b.age RETURN a.gender AS gender, b.gender AS other, avg(b.age - a.age) AS years, count(*) AS n ORDER BY gender, other",
+            Pick::Rows,
+        ),
+        (
+            "friends_back",
+            "MATCH (a:Person) WHERE EXISTS { MATCH (a)-[:Follows]->(b:Person)-[:Follows]->(a) } RETURN count(*) AS n",
+            Pick::Cell(0),
+        ),
+    ];
+    let queries = queries.into_iter().map(|(name, text, pick)| Query {
+        name,
+        text,
+        arguments: vec![Json::Null; 3],
+        parameters: vec![json!({}); 3],
+        pick,
+        expected: Expected::Each(vec![answers[name].clone(); 3]),
+        bar: FASTEST,
+        floor: false,
+    });
+    queries.collect()
 }
 
 fn read(loaded: &Loaded, name: &str) -> Result<Json, Failure> {

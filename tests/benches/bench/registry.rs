@@ -2,6 +2,7 @@
 //! asks for.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::http::{self, Client};
 use crate::limits;
 use crate::report::{Bar, ms};
 use crate::statistics::Samples;
-use crate::subject::{ACME, Server, TOKEN};
+use crate::subject::{ACME, Server, TOKEN, write};
 use crate::{Bench, Failure, PEOPLE};
 
 /// Graphs of a small server, and of a large one.
@@ -46,14 +47,37 @@ const IDLE_KIB: f64 = 50.0;
 
 pub(crate) fn run(bench: &mut Bench) -> Result<(), Failure> {
     creates(bench)?;
-    let mut many = Server::start_with(&bench.work.join("many"), &declared(MANY))?;
-    starts(bench, &mut many)?;
+    let own = bench.work.join("own");
+    own_policies(&own)?;
+    let mut with_policies = Server::start_with(&own, &declared(MANY, true))?;
+    starts(
+        bench,
+        &mut with_policies,
+        ("start_own", ", each with its own policy"),
+    )?;
+    drop(with_policies);
+    let mut many = Server::start_with(&bench.work.join("many"), &declared(MANY, false))?;
+    starts(bench, &mut many, ("start_many", ""))?;
     lists(bench, &many)?;
     creates_among_many(bench, &many)
 }
 
-/// So many graphs as lines of a config, a page of them one tenant's.
-fn declared(count: usize) -> String {
+/// A policy for each of many graphs, no two of which are the same.
+fn own_policies(folder: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder.join("own"))?;
+    for number in 0..MANY {
+        let text = format!(
+            "// Of g{number:05}.\n@id(\"owner\")\npermit (principal == User::\"owner-{number}\", action, resource);\n\n\
+             @id(\"no-writing\")\nforbid (principal, action in Action::\"write\", resource)\nunless {{ \
+             principal in Group::\"writers-{number}\" || principal in Group::\"admins\" }};\n"
+        );
+        write(&folder.join(format!("own/g{number:05}.cedar")), &text)?;
+    }
+    Ok(())
+}
+
+/// So many graphs as lines of a config, a page of them one tenant's; each with its own policy or without.
+fn declared(count: usize, with_policies: bool) -> String {
     let mut lines = String::from("graphs:\n");
     for number in 0..count {
         let tenant = if number % (count / PAGE).max(1) == 0 {
@@ -66,6 +90,10 @@ fn declared(count: usize) -> String {
             lines,
             "  # graph {number}\n  g{number:05}:\n    uri: data/g{number:05}\n    tenant: {tenant}\n"
         );
+        if with_policies {
+            // Infallible: the target is a String.
+            let _ = writeln!(lines, "    policy: {{ file: own/g{number:05}.cedar }}");
+        }
     }
     lines
 }
@@ -120,17 +148,18 @@ fn creates(bench: &mut Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-fn starts(bench: &mut Bench, many: &mut Server) -> Result<(), Failure> {
-    let empty = Server::start(&bench.work.join("empty"))?;
+/// `name` and more words for what is measured.
+fn starts(bench: &mut Bench, many: &mut Server, (name, more): (&str, &str)) -> Result<(), Failure> {
+    let empty = Server::start(&bench.work.join(format!("empty-{name}")))?;
     let mut samples = Samples::default();
     for _ in 0..STARTS {
         let begun = Instant::now();
         many.restart()?;
         samples.add(u64::try_from(begun.elapsed().as_nanos())?);
     }
-    bench.report.samples("start_many", &samples);
+    bench.report.samples(name, &samples);
     bench.report.figure(
-        "start with 10,000 registered graphs, ms",
+        &format!("start with 10,000 registered graphs{more}, ms"),
         ms(samples.p50()),
         "-",
         samples.p50(),
@@ -140,7 +169,7 @@ fn starts(bench: &mut Bench, many: &mut Server) -> Result<(), Failure> {
     #[expect(clippy::cast_precision_loss, reason = "thousands")]
     let each = (with - without) * 1024.0 / MANY as f64;
     bench.report.figure(
-        "an idle closed graph, KiB",
+        &format!("an idle closed graph{more}, KiB"),
         format!("{each:.1} KiB each of {MANY}"),
         format!("{with:.0} MiB, {without:.0} MiB without any"),
         each,
@@ -151,7 +180,7 @@ fn starts(bench: &mut Bench, many: &mut Server) -> Result<(), Failure> {
 
 /// A page of the list for somebody who sees as many graphs on either server.
 fn lists(bench: &mut Bench, many: &Server) -> Result<(), Failure> {
-    let few = Server::start_with(&bench.work.join("hundred"), &declared(PAGE))?;
+    let few = Server::start_with(&bench.work.join("hundred"), &declared(PAGE, false))?;
     let request = http::bare("GET", &format!("/graphs?limit={PAGE}"), ACME);
     let mut samples = [Samples::default(), Samples::default()];
     let mut clients = [few.client()?, many.client()?];

@@ -317,6 +317,6 @@ pub(crate) fn program(variable: &str, name: &str) -> Result<PathBuf, Failure> {
     clippy::disallowed_methods,
     reason = "files of a folder that is deleted with the run"
 )]
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     Ok(std::fs::write(path, text)?)
 }

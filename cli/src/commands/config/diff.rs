@@ -39,7 +39,11 @@ pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure>
             (Some(line), Some(column)) => format!("{line}:{column}: "),
             _ => String::new(),
         };
-        eprintln!("{place}{}: {}", problem.path, problem.message);
+        let path = match problem.path.as_str() {
+            "" => String::new(),
+            path => format!("{path}: "),
+        };
+        eprintln!("{place}{path}{}", problem.message);
     }
     if drift.problems.is_empty() {
         return Ok(());

@@ -62,8 +62,11 @@ fn storage(storage: &StorageDetails) -> Vec<[String; 2]> {
     say(
         "log",
         format!(
-            "{} bytes, {} entries in {} files, from {} on",
-            storage.log_bytes, storage.log_entries, storage.log_segments, storage.horizon
+            "{} bytes, {} in {}, from {} on",
+            storage.log_bytes,
+            table::counted(storage.log_entries, "record"),
+            table::counted(storage.log_segments, "file"),
+            storage.horizon
         ),
     );
     say(

@@ -256,6 +256,35 @@ fn names_of_their_own_and_subqueries() {
     LocatedIn read()
     About read()
     "#);
+    check!("MATCH (n:Person) WHERE EXISTS { (n)-[:Knows]->(:Person {name: 'Ünï'}) } AND COUNT{(n)-->(p:Org) WHERE p:Org AND EXISTS { (p)<-[:WorksAt]-(q:Person), (q)-->(n:Person) }} > 1 RETURN EXISTS { (n:Person) } AS x", @r#"
+    match (#0:Person) where (exists { match (#0!:Person)-[#2:Knows]->(#1:Person {name = 'Ünï'}) } AND (count { match (#0!:Person)-[#4:WorksAt]->(#3:Org) where (#3:Org AND exists { match (#3!:Org)<-[#6:WorksAt]-(#5:Person), (#5!:Person)-[#7:Knows]->(#0!:Person) }) } > 1))
+    project #8 = exists { match (#0!:Person) }
+    columns #8 x Boolean
+    Person read(name)
+    Org read()
+    Knows read()
+    WorksAt read()
+    "#);
+    check!("MATCH (n:Person) RETURN EXISTS { (n)-[:Knws]->(:Person) }", @"1:40: unknown_type: there is no edge type `Knws` (did you mean `Knows`?)");
+    check!("MATCH (n:Person) RETURN EXISTS { (n)-[:Knows]->(:Person }", @r#"
+    1:48: syntax: unclosed delimiter `(`
+    1:56: syntax: unexpected end of input; expected `)`, `WHERE`, `parameter`, or `{`
+    "#);
+    check!("MATCH (n:Person)\nRETURN EXISTS { (n)-->(:Org)\n MATCH (m) }, 1", @"2:16: syntax: a subquery with more than a pattern and its WHERE begins with MATCH");
+    check!("MATCH (n:Person) RETURN EXISTS { (n)-->(:Org) RETURN n }", @"1:33: syntax: a subquery with more than a pattern and its WHERE begins with MATCH");
+    check!("MATCH (n:Person) RETURN EXISTS {(} AS x", @r#"
+    1:32: syntax: unclosed delimiter `{`
+    1:34: syntax: `}` cannot stand here
+    "#);
+    check!("MATCH (n:Person) RETURN EXISTS { p = (n)-->(:Org) WHERE length(p) = 1 } AS x", @r#"
+    match (#0:Person)
+    project #4 = exists { match #3 = (#0!:Person)-[#2:WorksAt]->(#1:Org) where (length(#3) = 1) }
+    columns #4 x Boolean
+    Person read()
+    Org read()
+    WorksAt read()
+    "#);
+    check!("MATCH (n:Person) RETURN COLLECT { (n)-->(:Org) } AS x", @"1:25: misplaced_clause: COLLECT needs a RETURN with one column");
     check!("RETURN COUNT { MATCH (n) } AS c", @r#"
     project #1 = count { match (#0:*) }
     columns #1 c Integer

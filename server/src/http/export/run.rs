@@ -14,7 +14,8 @@ use crate::http::rows;
 
 problems!(
     Problems: InvalidRequest, Unsupported, Unauthenticated, Forbidden, GraphNotFound, BranchNotFound, CommitNotFound, HistoryGone,
-    NotAcceptable, MemoryLimit, Internal, GraphLocked, GraphQuarantined, Unavailable, ShuttingDown, Timeout, TooManyQueries
+    NotAcceptable, MemoryLimit, Internal, GraphLocked, GraphQuarantined, Unavailable, ShuttingDown, Timeout, TooManyQueries,
+    HttpVersionNotSupported
 );
 
 /// Gives everything that `load` takes back.
@@ -28,7 +29,8 @@ problems!(
         unchanged. With `type` also as columns, Parquet or an Arrow stream: the properties, `id` where \
         neither a key nor a property is the identity, and for relationships `from` and `to` \
         (`from.<property>` where the key has several properties). An error on the way breaks the \
-        connection off.",
+        connection off, which HTTP/1.0 cannot tell from the end: there an answer of more than a megabyte is \
+        refused.",
     params(ExportParameters),
     responses(
         (

@@ -2,6 +2,7 @@
 
 use api_types::{IdempotencyHeader, MutateRequest, MutateResponse};
 use axum::extract::State;
+use axum::response::Response;
 
 use crate::app;
 use crate::http::Site;
@@ -57,13 +58,13 @@ pub(in crate::http) async fn run(
     Id(request_id): Id,
     MaybeKey(key): MaybeKey,
     Body(request): Body<MutateRequest>,
-) -> Result<Replayable<MutateResponse>, Failure> {
+) -> Result<Response, Failure> {
+    let purse = site.app.purse(&principal);
     let origin = app::Origin {
         principal,
         request_id,
         key,
     };
-    Ok(Replayable(
-        app::mutate::run(&site.app, origin, graph_id, request).await?,
-    ))
+    let answered = app::mutate::run(&site.app, origin, graph_id, request).await?;
+    Ok(Replayable(answered).counted(&purse))
 }

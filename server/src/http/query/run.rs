@@ -18,7 +18,7 @@ problems!(
     ExecutionFailed, RowLimit, MemoryLimit, Unsupported, Unauthenticated, Forbidden, GraphNotFound,
     BranchNotFound, CommitNotFound, HistoryGone, NotAcceptable, RequestTimeout, BodyTooLarge,
     UnsupportedMediaType, Internal, GraphLocked, GraphQuarantined, Unavailable, ShuttingDown, Timeout,
-    TooManyQueries
+    TooManyQueries, HttpVersionNotSupported
 );
 
 /// Runs a reading statement.
@@ -30,7 +30,8 @@ problems!(
     summary = "Run a reading statement",
     description = "The statement sees one snapshot from start to end. Rows come as they are found; an \
         error after the first of them were sent breaks the connection off, so that a shortened answer \
-        cannot be taken for a whole one. As `application/x-ndjson` each row is a line. As \
+        cannot be taken for a whole one; with HTTP/1.0, which cannot tell, an answer of more than a megabyte \
+        is refused. As `application/x-ndjson` each row is a line. As \
         `application/vnd.apache.arrow.stream` a column is what its type is: boolean `Bool`, integer \
         `Int64`, float `Float64`, string `LargeUtf8`, date `Date32`, datetime `Timestamp(us, UTC)`, \
         other times and durations ISO 8601 in `LargeUtf8`, lists of these `LargeList`; all others are \

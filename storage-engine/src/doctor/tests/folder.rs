@@ -8,7 +8,9 @@ use tempfile::TempDir;
 use super::Step::{Fold, Notes, Person, Reopen};
 use super::{Fixture, change, check, contents, files, masked, put, write};
 use crate::checkpoint::Checkpoint;
+use crate::doctor::finding::told;
 use crate::doctor::{Depth, RepairError, Severity, examine, repair};
+use crate::{Follower, Graph, Options};
 
 #[test]
 fn a_graph_with_commits_folds_and_side_files_is_sound() {
@@ -116,7 +118,7 @@ fn a_foreign_checkpoint() {
     check(
         &fixture.examine(),
         &[
-            "damage   checkpoints/00000000000000000004.json: it belongs to another graph, <id>; opening passes over it, to an older one or the log alone; `trellis repair` takes it away; the next fold makes a new one",
+            "damage   checkpoints/00000000000000000004.json: it belongs to another graph, <id>; the graph does not open; `trellis repair` takes it away; the next fold makes a new one",
         ],
     );
     fixture.repair_to(3);
@@ -230,7 +232,7 @@ fn a_missing_identity() {
         &fixture.examine(),
         &[
             "damage   graph.json: cannot read graph.json: No such file or directory (os error 2); the graph does not open; take it from a backup: it is one line, the format and the graph's uuid",
-            r#"damage   graph.json: it is missing, but the log is that of graph <id>, as checkpoints/00000000000000000002.json proves; the data is whole; edges would show other identities than before; put the identity back by hand: {"format":1,"uuid":"<id>"}"#,
+            r#"damage   graph.json: it is missing, but the log is that of graph <id>, as checkpoints/00000000000000000002.json proves; the data is whole; the graph does not open; put the identity back by hand: {"format":1,"uuid":"<id>"}"#,
         ],
     );
     fixture.cannot_repair("graph.json");
@@ -244,10 +246,44 @@ fn a_wrong_identity() {
     check(
         &fixture.examine(),
         &[
-            r#"damage   graph.json: it says <id>, but the log is that of graph <id>, as checkpoints/00000000000000000002.json proves; the data is whole; edges would show other identities than before; put the identity back by hand: {"format":1,"uuid":"<id>"}"#,
+            r#"damage   graph.json: it says <id>, but the log is that of graph <id>, as checkpoints/00000000000000000002.json proves; the data is whole; the graph does not open; put the identity back by hand: {"format":1,"uuid":"<id>"}"#,
         ],
     );
     fixture.cannot_repair("graph.json does not name this graph");
+}
+
+/// With a checkpoint of its own or without, for writing and for reading along: another graph's
+/// `graph.json` opens nothing, and says so.
+#[test]
+fn another_graph_s_identity() {
+    let other = Fixture::new(&[]);
+    let foreign = fs::read(other.folder().join("graph.json")).expect("read");
+    for steps in [&[Person("a")][..], &[Person("a"), Fold]] {
+        let fixture = Fixture::new(steps);
+        let path = fixture.folder().join("graph.json");
+        let own = fs::read(&path).expect("read");
+        put(&path, &foreign);
+        let written = Graph::open(&fixture.folder(), Options::default()).map(|_| ());
+        let followed = Follower::open(fixture.folder().as_path(), Options::default()).map(|_| ());
+        for opened in [written, followed] {
+            let error = opened.expect_err("another graph's");
+            assert!(!error.is_passing(), "{error:?}");
+            let text = told(&[], &error);
+            assert!(
+                text.contains("graph.json says that this is graph "),
+                "{text}"
+            );
+        }
+        check(
+            &fixture.examine(),
+            &[
+                r#"damage   graph.json: it says <id>, but the log is that of graph <id>, as its first commit proves; the data is whole; the graph does not open; put the identity back by hand: {"format":1,"uuid":"<id>"}"#,
+            ],
+        );
+        fixture.cannot_repair("graph.json does not name this graph");
+        put(&path, &own);
+        fixture.opens_at(2);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod folder;
 mod log;
+mod mended;
 mod remote;
 mod stopped;
 

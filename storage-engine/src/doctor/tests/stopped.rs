@@ -13,6 +13,7 @@ use super::{Fixture, change, contents};
 use crate::checkpoint::Checkpoint;
 use crate::doctor::repair::repair_with;
 use crate::doctor::{Depth, repair};
+use crate::graph::LEASE;
 use crate::{Graph, Options};
 
 /// After so many effects nothing reaches the disk any more.
@@ -53,7 +54,7 @@ fn stops_anywhere(fixture: &Fixture, lsn: u64) -> usize {
         let folder = fixture.home.path().join(format!("stopped-{effects}"));
         copy(&fixture.folder(), &folder);
         let dies: Arc<dyn Faults> = Arc::new(Dies(AtomicUsize::new(effects)));
-        let stopped = repair_with(&folder, Depth::Usual, Some(dies));
+        let stopped = repair_with(&folder.as_path().into(), Depth::Usual, LEASE, Some(dies));
         if stopped.is_err() {
             let again = repair(&folder, Depth::Usual);
             let again = again.unwrap_or_else(|error| panic!("after {effects}: {error:?}"));

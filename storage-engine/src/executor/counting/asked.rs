@@ -87,7 +87,7 @@ impl<'a> Asked<'a> {
 }
 
 /// Whether an aggregate can be had from values and how often each is there.
-fn is_countable(aggregate: &Aggregate) -> bool {
+pub(in crate::executor) fn is_countable(aggregate: &Aggregate) -> bool {
     let number = |argument: &Expr| {
         matches!(
             argument.value_type,

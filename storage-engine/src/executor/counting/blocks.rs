@@ -8,7 +8,7 @@ use language::schema::TypeId;
 use language::value::NodeRef;
 
 use super::marks::Marker;
-use super::tree::{Found, Known, Sums, Vertex};
+use super::tree::{Known, Sums, Vertex};
 use super::weigh::Weigher;
 use crate::executor::Row;
 use crate::executor::error::ExecuteError;
@@ -112,7 +112,7 @@ impl<'a> Weigher<'a> {
         let Some(range) = Range::of(&table.rows) else {
             return self.known_sparse(vertex, type_id, row);
         };
-        if vertex.branches.is_empty() && vertex.measure.is_none() {
+        if vertex.branches.is_empty() && vertex.rings.is_empty() && vertex.measure.is_none() {
             self.charge(range.len)?;
             let marks = self.marks(vertex, type_id, &table.rows, &range, row)?;
             return Ok(Known::Marks(range.first, marks));
@@ -154,7 +154,7 @@ impl<'a> Weigher<'a> {
     ) -> Result<Vec<u8>, ExecuteError> {
         let marker = Marker {
             context: self.context,
-            slot: vertex.slot,
+            slots: (vertex.slot, &vertex.also),
             type_id,
             conditions: &vertex.conditions,
         };
@@ -178,7 +178,7 @@ impl<'a> Weigher<'a> {
             return self.one_by_one(vertex, type_id, row, take);
         };
         let own = self.own(vertex, (type_id, &table.rows), &range, row)?;
-        let singly = vertex.pairs.iter().any(|pair| !pair.through);
+        let singly = vertex.pairs.iter().any(|pair| !pair.through) || !vertex.rings.is_empty();
         let irregular = self.irregular(vertex, type_id);
         let mut irregular = irregular.iter().copied().peekable();
         let mut weights = [0_u64; BLOCK];
@@ -225,16 +225,13 @@ impl<'a> Weigher<'a> {
         let ([one, other], [type_id]) = (root.branches.as_slice(), root.types.as_slice()) else {
             return Ok(None);
         };
-        let plain = matches!(root.found, Found::Anywhere)
-            && root.conditions.is_empty()
-            && root.measure.is_none();
         let ([one_hop], [other_hop]) = (one.hops.as_slice(), other.hops.as_slice()) else {
             return Ok(None);
         };
         let degrees = [one, other].iter().all(|branch| branch.is_degree());
         let through = root.pairs.iter().all(|pair| pair.through);
-        let loops = one_hop.loops.is_some() || other_hop.loops.is_some();
-        if !plain || !degrees || !through || loops {
+        let loops = one_hop.without_loops || other_hop.without_loops;
+        if !root.is_bare() || !degrees || !through || loops {
             return Ok(None);
         }
         let (one, other) = (one_hop.adjacency(), other_hop.adjacency());
@@ -346,13 +343,15 @@ impl<'a> Weigher<'a> {
             if branch.is_degree() {
                 for hop in of_type(at) {
                     irregular.extend(hop.adjacency().irregular());
-                    irregular.extend(hop.loops.iter().flatten().map(|(node, _)| *node));
+                    if hop.without_loops {
+                        irregular.extend(hop.table.loops().map(|link| link.node));
+                    }
                 }
             }
         }
         for pair in &vertex.pairs {
             for hop in of_type(pair.first) {
-                irregular.extend(hop.adjacency().loops().map(|link| link.node));
+                irregular.extend(hop.table.loops().map(|link| link.node));
             }
         }
         irregular.sort_unstable();

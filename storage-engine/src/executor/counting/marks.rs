@@ -21,12 +21,14 @@ use crate::executor::Row;
 use crate::executor::context::Context;
 use crate::executor::error::ExecuteError;
 use crate::executor::matching::condition::Condition;
+use crate::executor::matching::selectivity::mirrored;
 use crate::rows::Rows;
 
 /// Nodes of one type and what is asked of them.
 pub(super) struct Marker<'c, 'a> {
     pub(super) context: Context<'a>,
-    pub(super) slot: Slot,
+    /// The variables that are the node: one, and others.
+    pub(super) slots: (Slot, &'c [Slot]),
     pub(super) type_id: TypeId,
     pub(super) conditions: &'c [Condition<'a>],
 }
@@ -77,6 +79,10 @@ impl Marker<'_, '_> {
         Ok(marks)
     }
 
+    fn is_own(&self, slot: Slot) -> bool {
+        self.slots.0 == slot || self.slots.1.contains(&slot)
+    }
+
     fn passes(
         &self,
         conditions: &[&Condition<'_>],
@@ -85,7 +91,11 @@ impl Marker<'_, '_> {
     ) -> Result<bool, ExecuteError> {
         self.context.step()?;
         let type_id = self.type_id;
-        row[self.slot.0] = Value::Node(NodeRef { type_id, id });
+        let node = NodeRef { type_id, id };
+        row[self.slots.0.0] = Value::Node(node);
+        for slot in self.slots.1 {
+            row[slot.0] = Value::Node(node);
+        }
         for condition in conditions {
             if !condition.holds(self.context, row)? {
                 return Ok(false);
@@ -117,7 +127,7 @@ impl Marker<'_, '_> {
         row: &Row,
     ) -> Result<Option<Comparison>, ExecuteError> {
         let (property, operator, constant) = match condition {
-            Condition::Property(slot, test) if *slot == self.slot => (
+            Condition::Property(slot, test) if self.is_own(*slot) => (
                 test.ids.get(&self.type_id),
                 BinaryOperator::Equal,
                 &test.value,
@@ -163,25 +173,12 @@ impl Marker<'_, '_> {
     fn property<'e>(&self, expr: &'e Expr) -> Option<&'e language::schema::PropertyId> {
         match &expr.kind {
             ExprKind::Property { object, ids, .. } => match object.kind {
-                ExprKind::Variable(slot) if slot == self.slot => ids.get(&self.type_id),
+                ExprKind::Variable(slot) if self.is_own(slot) => ids.get(&self.type_id),
                 _ => None,
             },
             _ => None,
         }
     }
-}
-
-/// The comparison with its sides exchanged.
-const fn mirrored(operator: BinaryOperator) -> Option<BinaryOperator> {
-    Some(match operator {
-        BinaryOperator::Equal => BinaryOperator::Equal,
-        BinaryOperator::NotEqual => BinaryOperator::NotEqual,
-        BinaryOperator::Less => BinaryOperator::Greater,
-        BinaryOperator::LessEqual => BinaryOperator::GreaterEqual,
-        BinaryOperator::Greater => BinaryOperator::Less,
-        BinaryOperator::GreaterEqual => BinaryOperator::LessEqual,
-        _ => return None,
-    })
 }
 
 /// Whether [`Comparison::apply`] compares these as [`Value`] does.

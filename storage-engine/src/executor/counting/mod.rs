@@ -14,9 +14,12 @@
 mod asked;
 mod blocks;
 mod marks;
+mod merge;
 mod plan;
 mod rank;
 mod reach;
+mod ring;
+mod shape;
 mod tree;
 mod triangle;
 mod value;
@@ -28,6 +31,7 @@ use language::plan::{Aggregation, Clause, Match, Projection};
 use language::value::{NodeRef, Value};
 
 use self::asked::Asked;
+pub(super) use self::asked::is_countable;
 use self::blocks::Total;
 use self::plan::{Pattern, Patterns};
 use self::rank::Rank;
@@ -36,10 +40,11 @@ use self::triangle::TriangleStage;
 use self::value::Sum;
 use self::weigh::{Few, Weigher};
 use super::Row;
-use super::aggregate::{AggregateStage, Many, Tally};
+use super::aggregate::{AggregateStage, ForMany, Tally};
 use super::context::Context;
 use super::error::{ArithmeticProblem, ExecuteError};
 use super::matching::condition;
+use super::matching::selectivity::selectivity;
 use super::operator::{self, Operator};
 use super::pipeline::{ENOUGH, Flow, MORE, Next, Stage};
 use super::project;
@@ -85,7 +90,7 @@ pub(crate) fn stage<'a>(
     };
     let wanted = project::wanted(context, projection)?.filter(|_| first);
     let stage = || -> Option<Box<dyn Stage + 'a>> {
-        let mut patterns = Patterns::gather(context, matchings)?;
+        let patterns = Patterns::gather(context, matchings)?;
         let asked = Asked::new(context, aggregation, &patterns, first)?;
         if asked.is_count(aggregation)
             && let Some((triangle, guards)) = patterns.triangle()
@@ -93,7 +98,6 @@ pub(crate) fn stage<'a>(
             let stage = TriangleStage::new(context, triangle, guards, aggregation);
             return Some(Box::new(stage));
         }
-        patterns.pair()?;
         let grouping = (projection, aggregation);
         let stage = CountStage::new(context, patterns, asked, grouping, wanted)?;
         Some(Box::new(stage))
@@ -119,7 +123,7 @@ impl<'a> CountStage<'a> {
         Some(Self {
             context,
             sums: sums.collect::<Option<_>>()?,
-            pattern: patterns.trees(asked.root)?,
+            pattern: patterns.pattern(asked.root)?,
             aggregation,
             groups: AggregateStage::new(context, aggregation),
             rank: rank.filter(|rank| asked.tallies[rank.aggregate] == Tally::Rows),
@@ -128,47 +132,77 @@ impl<'a> CountStage<'a> {
         })
     }
 
-    /// What the patterns beside the first count for: each multiplies all.
-    fn factor(&mut self, weigher: &Weigher<'a>, row: &mut Row) -> Result<u64, ExecuteError> {
-        let mut factor = 1_u128;
-        for tree in self.pattern.trees.iter_mut().skip(1) {
-            factor = factor.saturating_mul(weigher.total(tree, false, row)?.weight);
-        }
-        Ok(u64::try_from(factor).unwrap_or(u64::MAX))
-    }
-
     /// Whether only the number of rows, or of root nodes, is asked for.
     fn is_whole(&self) -> bool {
-        let plain = |tally: &Tally| matches!(tally, Tally::Rows | Tally::Once);
+        let alone = self.pattern.others.is_empty();
+        let plain = |tally: &Tally| *tally == Tally::Rows || (alone && *tally == Tally::Once);
         self.aggregation.keys.is_empty() && self.tallies.iter().all(plain)
     }
 
     fn count_whole(&mut self, weigher: &Weigher<'a>, row: &mut Row) -> Flow {
-        let factor = self.factor(weigher, row)?;
+        let with_nodes = self.tallies.contains(&Tally::Once);
+        let mut all = Difference::default();
+        let factor = weigher.factor(&mut self.pattern.trees, row)?;
         let Some(tree) = self.pattern.trees.first_mut().filter(|_| factor > 0) else {
             return MORE;
         };
-        let with_nodes = self.tallies.contains(&Tally::Once);
         let total = weigher.total(tree, with_nodes, row)?;
-        let weight = total.weight.saturating_mul(u128::from(factor));
-        let weight = u64::try_from(weight).unwrap_or(u64::MAX);
-        self.groups.add_counts(weight, total.nodes, &self.tallies);
+        all.add(1, total.weight.saturating_mul(u128::from(factor)));
+        for (times, trees) in &mut self.pattern.others {
+            let factor = weigher.factor(trees, row)?;
+            if let Some(tree) = trees.first_mut().filter(|_| factor > 0) {
+                let weight = weigher.total(tree, false, row)?.weight;
+                all.add(*times, weight.saturating_mul(u128::from(factor)));
+            }
+        }
+        self.groups
+            .add_counts(all.number(), total.nodes, &self.tallies);
         MORE
+    }
+
+    /// Makes what is added to the weights of root nodes, or taken away, ready: for each by what its
+    /// weights are multiplied.
+    fn prepare_others(
+        &mut self,
+        weigher: &Weigher<'a>,
+        row: &mut Row,
+    ) -> Result<Vec<u64>, ExecuteError> {
+        let mut factors = Vec::with_capacity(self.pattern.others.len());
+        for (_, trees) in &mut self.pattern.others {
+            factors.push(weigher.factor(trees, row)?);
+            if let Some(tree) = trees.first_mut() {
+                weigher.prepare(tree, row, f64::INFINITY)?;
+            }
+        }
+        Ok(factors)
     }
 
     /// Gives each root node and what it counts for to its group, or on, when it is one by itself.
     fn count_groups(&mut self, weigher: &Weigher<'a>, row: &mut Row, next: &mut Next<'_>) -> Flow {
-        let factor = self.factor(weigher, row)?;
+        let factor = weigher.factor(&mut self.pattern.trees, row)?;
         let Some(mut tree) = (factor > 0).then(|| self.pattern.trees.swap_remove(0)) else {
             return MORE;
         };
+        let factors = self.prepare_others(weigher, row)?;
+        let others = std::mem::take(&mut self.pattern.others);
         let slot = tree.slot.0;
         for sum in &mut self.sums {
             sum.prepare(weigher, row)?;
         }
         let mut added = Vec::with_capacity(self.sums.len());
         let flow = weigher.each(&mut tree, row, &mut |row, node, weight| {
-            let weight = weight.saturating_mul(factor);
+            let mut all = Difference::default();
+            all.add(1, u128::from(weight.saturating_mul(factor)));
+            for ((times, trees), factor) in others.iter().zip(&factors) {
+                if let Some(tree) = trees.first() {
+                    let weight = weigher.known(tree, node, row)?;
+                    all.add(*times, u128::from(weight.saturating_mul(*factor)));
+                }
+            }
+            let weight = all.number();
+            if weight == 0 {
+                return MORE;
+            }
             if let Some(rank) = &mut self.rank
                 && !rank.admits(weight)
             {
@@ -182,7 +216,7 @@ impl<'a> CountStage<'a> {
             for sum in &self.sums {
                 added.push(sum.of(weigher, node, factor, row)?);
             }
-            let many = Many {
+            let many = ForMany {
                 rows: weight,
                 tallies: &self.tallies,
                 added: &added,
@@ -199,11 +233,19 @@ impl<'a> CountStage<'a> {
             next(row)
         });
         self.pattern.trees.insert(0, tree);
+        self.pattern.others = others;
         flow
     }
 }
 
 impl Stage for CountStage<'_> {
+    fn begin(&mut self, around: &Row) {
+        self.groups.begin(around);
+        if let Some(rank) = &mut self.rank {
+            rank.forget();
+        }
+    }
+
     fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow {
         self.context.step()?;
         for guard in &self.pattern.guards {
@@ -245,7 +287,7 @@ impl Stage for CountStage<'_> {
                 let conditions = vertex.conditions.iter();
                 let part: f64 = conditions
                     .clone()
-                    .map(condition::Condition::selectivity)
+                    .map(|condition| selectivity(self.context, condition))
                     .product();
                 nodes = if matches!(vertex.found, tree::Found::Anywhere) {
                     all * part
@@ -272,6 +314,14 @@ impl Stage for CountStage<'_> {
                     estimated_rows: nodes,
                     ..Operator::new(name, details)
                 });
+            });
+        }
+        if !self.pattern.others.is_empty() {
+            let count = self.pattern.others.len();
+            let details = format!("{count} with a relationship taken twice");
+            operators.push(Operator {
+                estimated_rows: nodes,
+                ..Operator::new("SubtractRepeats", details)
             });
         }
         let groups = match (self.aggregation.keys.is_empty(), self.by_node) {
@@ -312,7 +362,45 @@ fn link(schema: &language::schema::Schema, branch: &tree::Branch<'_>, node: &str
     format!("[{}{types}]{arrow}{node}", operator::variable(branch.edge))
 }
 
+/// A sum of numbers that are added and taken away, and that is not below zero in the end.
+#[derive(Default)]
+struct Difference {
+    more: u128,
+    less: u128,
+    /// Something was too large to be told.
+    saturated: bool,
+}
+
+impl Difference {
+    fn add(&mut self, times: i64, number: u128) {
+        self.saturated |= number >= u128::from(u64::MAX);
+        let number = number.saturating_mul(u128::from(times.unsigned_abs()));
+        let part = if times < 0 {
+            &mut self.less
+        } else {
+            &mut self.more
+        };
+        *part = part.saturating_add(number);
+    }
+
+    fn number(&self) -> u64 {
+        if self.saturated {
+            return u64::MAX;
+        }
+        u64::try_from(self.more.saturating_sub(self.less)).unwrap_or(u64::MAX)
+    }
+}
+
 impl<'a> Weigher<'a> {
+    /// What the trees beside the first count for: each multiplies all.
+    fn factor(&self, trees: &mut [Vertex<'a>], row: &mut Row) -> Result<u64, ExecuteError> {
+        let mut factor = 1_u128;
+        for tree in trees.iter_mut().skip(1) {
+            factor = factor.saturating_mul(self.total(tree, false, row)?.weight);
+        }
+        Ok(u64::try_from(factor).unwrap_or(u64::MAX))
+    }
+
     /// What the nodes of a root count for together; `with_nodes` also how many those are.
     fn total(
         &self,

@@ -1,49 +1,52 @@
 //! Recognises patterns that can be counted, and makes a tree of them.
 //!
-//! What counts: `MATCH` clauses whose relationships make trees, conditions that each look at one node or
-//! one relationship, and a grouping that looks at one node at most: that is the root. Relationships of
-//! one clause that could be the same one must stand next to each other, in pairs. Everything else is
-//! enumerated.
+//! What counts: `MATCH` clauses whose relationships make trees, or trees with a cycle each, conditions that
+//! each look at one node or one relationship, and a grouping that looks at one node at most: that is the
+//! root. Where relationships of one clause could be the same one, pairs of neighbours in a tree are told
+//! apart where they meet; otherwise what is found with some of them being the same is counted too, and
+//! taken away ([`super::merge`]). Everything else is enumerated.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use language::plan::{Direction, Length, Match, Slot};
 use language::schema::TypeId;
 
-use super::tree::{Branch, Found, Hop, Pair, Vertex, loops};
+use super::merge;
+use super::shape::{Corner, Line, Shape};
+use super::tree::{Found, Vertex};
 use super::triangle::Triangle;
 use crate::executor::context::Context;
 use crate::executor::matching::condition::Condition;
 use crate::executor::matching::planning::{Link, Planner};
 use crate::executor::walk::SlotSet;
-
-/// Of so many nodes of a pattern, each is tried as its root.
-const MOST_ROOTS: usize = 8;
+use crate::snapshot::EdgeTable;
 
 /// Patterns to be counted.
 pub(super) struct Pattern<'a> {
     /// The first has the root that is asked for; what the others count for multiplies all.
     pub(super) trees: Vec<Vertex<'a>>,
+    /// What else is counted in the same way and added so many times: ways to take a relationship twice.
+    pub(super) others: Vec<(i64, Vec<Vertex<'a>>)>,
     /// What must hold of the row that comes in.
     pub(super) guards: Vec<Condition<'a>>,
 }
 
 /// Relationships of one clause that could be the same.
-struct Twins {
-    first: usize,
-    second: usize,
+#[derive(Clone)]
+pub(super) struct Twins {
+    pub(super) first: usize,
+    pub(super) second: usize,
     /// The node between them.
-    at: Slot,
-    through: bool,
+    pub(super) at: Slot,
+    pub(super) through: bool,
 }
 
 /// What is known of the clauses.
 pub(super) struct Patterns<'a> {
-    context: Context<'a>,
+    pub(super) context: Context<'a>,
     planner: Planner<'a>,
     guards: Vec<Condition<'a>>,
     conditions: BTreeMap<Slot, Vec<Condition<'a>>>,
-    twins: Vec<Twins>,
 }
 
 impl<'a> Patterns<'a> {
@@ -69,7 +72,6 @@ impl<'a> Patterns<'a> {
             context,
             guards: Vec::new(),
             conditions: BTreeMap::new(),
-            twins: Vec::new(),
             planner,
         };
         patterns.sort_conditions()?;
@@ -98,8 +100,8 @@ impl<'a> Patterns<'a> {
         Some(())
     }
 
-    /// Finds the relationships that could be the same one.
-    pub(super) fn pair(&mut self) -> Option<()> {
+    /// The relationships that could be the same one, when these are pairs of neighbours.
+    fn pairs(&self) -> Option<Vec<Twins>> {
         let links = &self.planner.links;
         let mut twins: Vec<Twins> = Vec::new();
         for (first, one) in links.iter().enumerate() {
@@ -115,7 +117,7 @@ impl<'a> Patterns<'a> {
                     .find(|slot| [other.left, other.right].contains(slot))?;
                 let (arrives, leaves) = (way(one, at), way(other, at));
                 let through = arrives.is_some() && leaves.is_some() && arrives != leaves;
-                if through && !self.has_loops(one) {
+                if through && !self.have_loops(&one.edge.types) {
                     continue;
                 }
                 let taken = twins.iter().flat_map(|it| [it.first, it.second]);
@@ -130,8 +132,7 @@ impl<'a> Patterns<'a> {
                 });
             }
         }
-        self.twins = twins;
-        Some(())
+        Some(twins)
     }
 
     fn may_coincide(&self, one: &Link<'_>, other: &Link<'_>) -> bool {
@@ -156,14 +157,11 @@ impl<'a> Patterns<'a> {
         facts.map(|facts| facts.types.clone()).unwrap_or_default()
     }
 
-    fn has_loops(&self, link: &Link<'_>) -> bool {
-        let snapshot = self.context.snapshot;
-        let tables = link
-            .edge
-            .types
-            .iter()
-            .filter_map(|id| snapshot.edge_table(*id));
-        tables.into_iter().any(|table| !loops(table).is_empty())
+    fn have_loops(&self, types: &BTreeSet<TypeId>) -> bool {
+        let tables = types.iter().filter_map(|id| self.table(*id));
+        tables
+            .into_iter()
+            .any(|table| table.loops().next().is_some())
     }
 
     /// Whether there are walks of which only the ends can be told.
@@ -179,7 +177,7 @@ impl<'a> Patterns<'a> {
         let links = self.planner.links.as_slice();
         let mut slots: Vec<Slot> = self.planner.nodes.keys().copied().collect();
         // Who is found by key comes first.
-        slots.sort_by_key(|slot| match self.found(*slot) {
+        slots.sort_by_key(|slot| match self.found(&[*slot]) {
             Some(Found::Anywhere) | None => 1,
             Some(_) => 0,
         });
@@ -190,19 +188,21 @@ impl<'a> Patterns<'a> {
             link.edge.length.is_none()
                 && link.edge.names.is_empty()
                 && !self.conditions.contains_key(&link.edge.slot)
-                && !self.has_loops(link)
+                && !self.have_loops(&link.edge.types)
         };
         if !links.iter().all(plain) {
             return None;
         }
+        let shape = self.shape();
         let side = |near: Slot, far: Slot| {
-            let joins = |link: &&Link<'_>| {
-                (link.left, link.right) == (near, far) || (link.left, link.right) == (far, near)
+            let joins = |line: &&Line<'_>| {
+                (line.left, line.right) == (near, far) || (line.left, line.right) == (far, near)
             };
-            links.iter().find(joins).map(|link| self.hops(link, near))
+            let line = shape.lines.iter().find(joins);
+            line.map(|line| shape.hops(self, line, near))
         };
         let corner = |slot: Slot| {
-            let corner = self.vertex(slot, Vec::new(), Vec::new())?;
+            let corner = self.vertex(slot, shape.nodes.get(&slot)?)?;
             (corner.types.len() == 1).then_some(corner)
         };
         let corners = [corner(first)?, corner(second)?, corner(third)?];
@@ -229,244 +229,125 @@ impl<'a> Patterns<'a> {
         self.types(slot)
     }
 
-    /// The trees, the first with the given root, or else with the cheapest.
-    pub(super) fn trees(&self, root: Option<Slot>) -> Option<Pattern<'a>> {
-        let mut trees = Vec::new();
-        let mut left: BTreeSet<Slot> = self.planner.nodes.keys().copied().collect();
-        let mut wanted = root;
-        while let Some(any) = wanted.or_else(|| left.first().copied()) {
-            let tree = match wanted.take() {
-                Some(root) => self.tree(root, None, &mut BTreeSet::new())?,
-                None => self.cheapest(any)?,
-            };
-            let before = left.len();
-            tree.walk(None, &mut |vertex, _| {
-                left.remove(&vertex.slot);
-            });
-            if left.len() == before {
-                return None;
+    /// The patterns as trees, and what is to be added to what the first ones count for and taken away.
+    pub(super) fn pattern(&self, root: Option<Slot>) -> Option<Pattern<'a>> {
+        let mut shape = self.shape();
+        if shape.is_forest()
+            && let Some(twins) = self.pairs()
+        {
+            shape.twins = twins;
+            if let Some(trees) = shape.trees(self, root) {
+                return Some(Pattern {
+                    trees,
+                    others: Vec::new(),
+                    guards: self.guards.clone(),
+                });
             }
-            trees.push(tree);
+            shape.twins.clear();
         }
+        if self.has_reach() {
+            return None;
+        }
+        let links = &self.planner.links;
+        let coincide = |one: usize, other: usize| match (links.get(one), links.get(other)) {
+            (Some(one), Some(other)) => self.may_coincide(one, other),
+            _ => false,
+        };
+        let loops = |line: &Line<'_>| self.have_loops(&line.types);
+        let terms = merge::terms(&shape, &coincide, &loops)?.into_iter();
+        let trees = terms.map(|term| Some((term.times, term.shape.trees(self, root)?)));
+        let mut trees = trees.collect::<Option<Vec<_>>>()?.into_iter();
+        let (_, first) = trees.next().filter(|(times, _)| *times == 1)?;
         Some(Pattern {
-            trees,
+            trees: first,
+            others: trees.collect(),
             guards: self.guards.clone(),
         })
     }
 
-    /// The tree of all that hangs together with a node, from the root that costs least.
-    fn cheapest(&self, any: Slot) -> Option<Vertex<'a>> {
-        let mut seen = BTreeSet::new();
-        let _ = self.tree(any, None, &mut seen);
-        let trees = seen.into_iter().take(MOST_ROOTS);
-        let trees = trees.filter_map(|root| self.tree(root, None, &mut BTreeSet::new()));
-        let costed = trees.map(|tree| (self.estimate(&tree).cost, tree));
-        let cheapest = costed.min_by(|one, other| one.0.total_cmp(&other.0));
-        cheapest.map(|(_, tree)| tree)
+    /// The tree with a root, when there is but one and nothing is to be taken away.
+    pub(super) fn only_trees(&self, root: Option<Slot>) -> Option<Vec<Vertex<'a>>> {
+        let pattern = self.pattern(root)?;
+        pattern.others.is_empty().then_some(pattern.trees)
     }
 
-    /// The tree below a node, reached over a relationship. `None` for what is no tree, or has pairs
-    /// that this root parts.
-    fn tree(
-        &self,
-        slot: Slot,
-        from: Option<usize>,
-        seen: &mut BTreeSet<Slot>,
-    ) -> Option<Vertex<'a>> {
-        if !seen.insert(slot) {
-            return None;
-        }
-        let mut branches = Vec::new();
-        let mut places = BTreeMap::new();
-        let mut is_tree = true;
-        for (at, link) in self.planner.links.iter().enumerate() {
-            if Some(at) == from || (link.left != slot && link.right != slot) {
-                continue;
-            }
-            // All is looked at, so that `seen` is complete.
-            match self.branch(slot, at, seen) {
-                Some(branch) => {
-                    places.insert(at, branches.len());
-                    branches.push(branch);
-                }
-                None => is_tree = false,
-            }
-        }
-        let here = self.twins.iter().filter(|twins| twins.at == slot);
-        let pairs = here.filter_map(|twins| {
-            let (first, second) = (places.get(&twins.first)?, places.get(&twins.second)?);
-            Some(Pair {
-                first: *first,
-                second: *second,
-                through: twins.through,
-            })
+    /// What the text has, each for itself.
+    fn shape(&self) -> Shape<'a> {
+        let nodes = self.planner.nodes.iter();
+        let lines = self.planner.links.iter().map(|link| Line {
+            left: link.left,
+            right: link.right,
+            direction: link.edge.direction,
+            types: link.edge.types.clone(),
+            names: &link.edge.names,
+            length: link.edge.length,
+            edges: vec![link.edge.slot],
         });
-        let pairs = pairs.collect();
-        self.vertex(slot, branches, pairs).filter(|_| is_tree)
+        Shape {
+            nodes: nodes
+                .map(|(slot, facts)| (*slot, Corner::new(*slot, &facts.types)))
+                .collect(),
+            lines: lines.collect(),
+            twins: Vec::new(),
+        }
     }
 
-    fn vertex(
-        &self,
-        slot: Slot,
-        branches: Vec<Branch<'a>>,
-        pairs: Vec<Pair>,
-    ) -> Option<Vertex<'a>> {
+    /// A node of a shape, without what hangs on it; `None` for one that two variables of the row fix.
+    pub(super) fn vertex(&self, slot: Slot, corner: &Corner) -> Option<Vertex<'a>> {
+        let also = corner.slots.iter().copied();
         Some(Vertex {
             slot,
-            types: self.types(slot).into_iter().collect(),
-            found: self.found(slot)?,
-            conditions: self.conditions.get(&slot).cloned().unwrap_or_default(),
+            also: also.filter(|own| *own != slot).collect(),
+            types: corner.types.iter().copied().collect(),
+            found: self.found(&corner.slots)?,
+            conditions: self.conditions_of(&corner.slots),
             measure: None,
-            branches,
-            pairs,
+            branches: Vec::new(),
+            pairs: Vec::new(),
+            rings: Vec::new(),
             known: Vec::new(),
         })
     }
 
-    fn found(&self, slot: Slot) -> Option<Found<'a>> {
-        if self.planner.bound.contains(slot) {
-            return Some(Found::Bound);
-        }
-        let lookups = self.planner.lookups(slot, self.planner.nodes.get(&slot)?);
-        let some = lookups.filter(|lookups| !lookups.is_empty());
-        Some(some.map_or(Found::Anywhere, Found::ByKey))
+    /// What is asked of something that has these slots.
+    pub(super) fn conditions_of(&self, slots: &[Slot]) -> Vec<Condition<'a>> {
+        let conditions = slots.iter().filter_map(|slot| self.conditions.get(slot));
+        conditions.flatten().copied().collect()
     }
 
-    fn branch(&self, near: Slot, at: usize, seen: &mut BTreeSet<Slot>) -> Option<Branch<'a>> {
-        let link = &self.planner.links[at];
-        let far = if link.left == near {
-            link.right
-        } else {
-            link.left
-        };
-        let child = self.tree(far, Some(at), seen)?;
-        let mut here = self.twins.iter().filter(|twins| twins.at == far);
-        let turns_back = here.any(|twins| twins.first == at || twins.second == at);
-        // With more branches, what is taken away would have to be multiplied too.
-        if turns_back && child.branches.len() != 1 {
-            return None;
+    fn found(&self, slots: &[Slot]) -> Option<Found<'a>> {
+        let mut bound = slots
+            .iter()
+            .filter(|slot| self.planner.bound.contains(**slot));
+        match (bound.next(), bound.next()) {
+            (Some(slot), None) => return Some(Found::Bound(*slot)),
+            (Some(_), Some(_)) => return None,
+            (None, _) => {}
         }
-        let reach = link.edge.length;
-        if reach.is_some()
-            && (!child.is_anchored() || self.conditions.contains_key(&link.edge.slot))
-        {
-            return None;
+        for slot in slots {
+            let lookups = self.planner.lookups(*slot, self.planner.nodes.get(slot)?);
+            if let Some(lookups) = lookups.filter(|lookups| !lookups.is_empty()) {
+                return Some(Found::ByKey(lookups));
+            }
         }
-        let hops = self.hops(link, near);
-        let average = |types: &BTreeSet<TypeId>| {
-            let edges: f64 = link.edge.types.iter().map(|id| self.edges(*id)).sum();
-            edges / self.planner.node_count(types).max(1.0)
-        };
-        Some(Branch {
-            edge: link.edge.slot,
-            hops,
-            names: &link.edge.names,
-            conditions: self
-                .conditions
-                .get(&link.edge.slot)
-                .cloned()
-                .unwrap_or_default(),
-            turns_back,
-            reach,
-            degrees: (average(&self.types(near)), average(&self.types(far))),
-            child,
-            sums: None,
-        })
+        Some(Found::Anywhere)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    fn edges(&self, type_id: TypeId) -> f64 {
+    pub(super) fn edges(&self, type_id: TypeId) -> f64 {
         self.context.snapshot.edge_count(type_id) as f64
     }
 
-    fn hops(&self, link: &Link<'a>, near: Slot) -> Vec<Hop<'a>> {
-        let far = if link.left == near {
-            link.right
-        } else {
-            link.left
-        };
-        let (near_types, far_types) = (self.types(near), self.types(far));
-        let forward = match link.edge.direction {
-            Direction::Either => None,
-            direction => Some((direction == Direction::Outgoing) == (link.left == near)),
-        };
+    /// How many nodes of some types there are.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub(super) fn count(&self, types: impl Iterator<Item = TypeId>) -> f64 {
         let snapshot = self.context.snapshot;
-        let mut hops = Vec::new();
-        for edge_type in &link.edge.types {
-            let Some(table) = snapshot.edge_table(*edge_type) else {
-                continue;
-            };
-            let Some((source, target)) = table.rows.layout.ends else {
-                continue;
-            };
-            for outgoing in [true, false] {
-                let (near, far) = match outgoing {
-                    true => (source, target),
-                    false => (target, source),
-                };
-                let walked = forward.is_none_or(|forward| forward == outgoing);
-                if !walked || !near_types.contains(&near) || !far_types.contains(&far) {
-                    continue;
-                }
-                let twice = forward.is_none() && !outgoing && source == target;
-                hops.push(Hop {
-                    edge_type: *edge_type,
-                    near,
-                    far,
-                    outgoing,
-                    table,
-                    loops: twice.then(|| loops(table)),
-                });
-            }
-        }
-        hops
+        types.map(|id| snapshot.node_count(id) as f64).sum()
     }
 
-    /// What counting a tree is expected to cost.
-    fn estimate(&self, vertex: &Vertex<'_>) -> Estimate {
-        let all = self.planner.node_count(&vertex.types);
-        let conditions = vertex.conditions.iter().map(Condition::selectivity);
-        let part: f64 = conditions.product();
-        let mut estimate = match vertex.found {
-            Found::Anywhere => Estimate {
-                nodes: all * part,
-                cost: if vertex.conditions.is_empty() {
-                    0.0
-                } else {
-                    all
-                },
-            },
-            Found::ByKey(_) | Found::Bound => Estimate {
-                nodes: 1.0,
-                cost: 1.0,
-            },
-        };
-        for branch in &vertex.branches {
-            let child = self.estimate(&branch.child);
-            let (out, back) = branch.degrees;
-            if branch.reach.is_some() {
-                estimate.cost += child.cost + all * out;
-            } else if branch.child.is_anchored() {
-                estimate.cost += child.cost + child.nodes * back;
-                estimate.nodes = estimate.nodes.min(child.nodes * back * part);
-            } else if branch.child.is_free() {
-                // A degree is one subtraction.
-                estimate.cost += estimate.nodes / 8.0;
-            } else {
-                let children = self.planner.node_count(&branch.child.types).max(1.0);
-                let asked = estimate.nodes * out;
-                estimate.cost += asked + child.cost * (asked / children).min(1.0);
-            }
-        }
-        estimate.cost += estimate.nodes / 8.0;
-        estimate
+    pub(super) fn table(&self, type_id: TypeId) -> Option<&'a EdgeTable> {
+        self.context.snapshot.edge_table(type_id)
     }
-}
-
-struct Estimate {
-    /// Nodes that count for anything.
-    nodes: f64,
-    cost: f64,
 }
 
 /// Whether the ends of a walk of variable length are the nodes within reach: one step is enough, and a

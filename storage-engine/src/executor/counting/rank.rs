@@ -30,6 +30,11 @@ impl Rank {
         })
     }
 
+    /// Begins anew.
+    pub(super) fn forget(&mut self) {
+        self.best.clear();
+    }
+
     /// Whether a group with this number may be among the first; remembers it.
     pub(super) fn admits(&mut self, number: u64) -> bool {
         let number = if self.descending { number } else { !number };

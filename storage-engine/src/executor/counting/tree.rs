@@ -2,10 +2,11 @@
 
 use language::plan::{Length, Slot};
 use language::schema::TypeId;
-use language::value::{EdgeRef, NodeRef};
+use language::value::{EdgeRef, NodeRef, Value};
 use rustc_hash::FxHashMap;
 
 use super::value::Measure;
+use crate::executor::Row;
 use crate::executor::matching::condition::Condition;
 use crate::executor::matching::planning::KeyLookup;
 use crate::snapshot::EdgeTable;
@@ -17,6 +18,8 @@ pub(super) type Sums = FxHashMap<u64, u64>;
 /// A node of the pattern.
 pub(super) struct Vertex<'a> {
     pub(super) slot: Slot,
+    /// Other variables that are the same node.
+    pub(super) also: Vec<Slot>,
     pub(super) types: Vec<TypeId>,
     pub(super) found: Found<'a>,
     pub(super) conditions: Vec<Condition<'a>>,
@@ -25,6 +28,8 @@ pub(super) struct Vertex<'a> {
     pub(super) measure: Option<Measure<'a>>,
     /// Branches that must not take the same relationship.
     pub(super) pairs: Vec<Pair>,
+    /// Closed walks from the node back to it.
+    pub(super) rings: Vec<Ring<'a>>,
     /// What its nodes count for, in the order of `types`, once that is prepared.
     pub(super) known: Vec<Known>,
 }
@@ -36,12 +41,14 @@ pub(super) enum Found<'a> {
     /// Those with a key.
     ByKey(Vec<KeyLookup<'a>>),
     /// The one that the row holds.
-    Bound,
+    Bound(Slot),
 }
 
 /// A relationship of the pattern and what hangs on its far end.
 pub(super) struct Branch<'a> {
     pub(super) edge: Slot,
+    /// Other variables that are the same relationship.
+    pub(super) also: Vec<Slot>,
     pub(super) hops: Vec<Hop<'a>>,
     /// In an open graph: the types that the relationship may have, by name; empty for any.
     pub(super) names: &'a [String],
@@ -55,6 +62,15 @@ pub(super) struct Branch<'a> {
     pub(super) degrees: (f64, f64),
     /// For near nodes, by type: what is at the far ends, when it was worked out from there.
     pub(super) sums: Option<Vec<(TypeId, Sums)>>,
+}
+
+/// A closed walk: from a node over others back to it.
+pub(super) struct Ring<'a> {
+    /// From the node on, each from the far end of the one before it; none when it is one relationship from
+    /// the node to itself. What hangs on a far end counts too.
+    pub(super) branches: Vec<Branch<'a>>,
+    /// From there to the node, whose own far end says nothing.
+    pub(super) back: Branch<'a>,
 }
 
 /// Two branches of a vertex, by place.
@@ -73,9 +89,8 @@ pub(super) struct Hop<'a> {
     pub(super) far: TypeId,
     pub(super) outgoing: bool,
     pub(super) table: &'a EdgeTable,
-    /// The hop in the other direction is there too: loops come with that one, and this says how many
-    /// there are at a node.
-    pub(super) loops: Option<Sums>,
+    /// The hop in the other direction is there too, and loops come with that one.
+    pub(super) without_loops: bool,
 }
 
 /// What the nodes of one type count for: how many ways there are to find all that hangs on one.
@@ -95,10 +110,23 @@ pub(super) enum Known {
 impl<'a> Vertex<'a> {
     /// Whether every node of its types counts once.
     pub(super) fn is_free(&self) -> bool {
+        self.is_bare() && self.branches.is_empty()
+    }
+
+    /// Whether every node of its types counts for what its branches add up to.
+    pub(super) fn is_bare(&self) -> bool {
         matches!(self.found, Found::Anywhere)
             && self.conditions.is_empty()
-            && self.branches.is_empty()
+            && self.rings.is_empty()
             && self.measure.is_none()
+    }
+
+    /// Puts a node that may stand for it into the row.
+    pub(super) fn put(&self, node: NodeRef, row: &mut Row) {
+        row[self.slot.0] = Value::Node(node);
+        for slot in &self.also {
+            row[slot.0] = Value::Node(node);
+        }
     }
 
     /// Whether a few nodes in it are known, so that it is worked out from there.
@@ -108,6 +136,7 @@ impl<'a> Vertex<'a> {
                 .branches
                 .iter()
                 .any(|branch| branch.child.is_anchored())
+            || self.rings.iter().any(Ring::is_anchored)
     }
 
     /// The sums of its only branch, when they are all that its nodes count for.
@@ -115,10 +144,7 @@ impl<'a> Vertex<'a> {
         let [branch] = self.branches.as_slice() else {
             return None;
         };
-        let free = matches!(self.found, Found::Anywhere)
-            && self.conditions.is_empty()
-            && self.measure.is_none();
-        branch.sums.as_deref().filter(|_| free)
+        branch.sums.as_deref().filter(|_| self.is_bare())
     }
 
     /// Measures the nodes of a vertex at or below this one; says whether it is there.
@@ -143,6 +169,13 @@ impl<'a> Vertex<'a> {
         for branch in &self.branches {
             branch.child.walk(Some((self.slot, branch)), visit);
         }
+        for ring in &self.rings {
+            let mut near = self.slot;
+            for branch in &ring.branches {
+                branch.child.walk(Some((near, branch)), visit);
+                near = branch.child.slot;
+            }
+        }
         visit(self, above);
     }
 }
@@ -150,7 +183,27 @@ impl<'a> Vertex<'a> {
 /// What [`Vertex::walk`] calls.
 pub(super) type Visit<'v, 'a> = dyn FnMut(&Vertex<'a>, Option<(Slot, &Branch<'a>)>) + 'v;
 
+impl Ring<'_> {
+    /// Whether the nodes that it can begin with are found from a few that are known.
+    pub(super) fn is_anchored(&self) -> bool {
+        let ends = self
+            .branches
+            .first()
+            .into_iter()
+            .chain(self.branches.last());
+        ends.into_iter().any(|branch| branch.child.is_anchored())
+    }
+}
+
 impl Branch<'_> {
+    /// Puts a relationship that may stand for it into the row.
+    pub(super) fn put(&self, edge: EdgeRef, row: &mut Row) {
+        row[self.edge.0] = Value::Relationship(edge);
+        for slot in &self.also {
+            row[slot.0] = Value::Relationship(edge);
+        }
+    }
+
     /// Whether every relationship of its hops will do, whatever else is taken.
     pub(super) const fn is_plain(&self) -> bool {
         self.names.is_empty() && self.conditions.is_empty() && !self.turns_back
@@ -179,15 +232,18 @@ impl<'a> Hop<'a> {
     }
 
     fn live(&self, adjacency: &'a Adjacency, node: u64) -> impl Iterator<Item = Link> + 'a {
-        let without_loops = self.loops.is_some();
+        let without_loops = self.without_loops;
         let links = self.table.live(adjacency, node);
         links.filter(move |link| !(without_loops && link.node == node))
     }
 
     /// How many links a near node has.
     pub(super) fn degree(&self, near: u64) -> u64 {
-        let loops = self.loops.as_ref().and_then(|loops| loops.get(&near));
-        self.adjacency().degree(near) - loops.copied().unwrap_or(0)
+        let degree = self.adjacency().degree(near);
+        match self.without_loops {
+            true => degree.saturating_sub(self.table.loops_of(near).count() as u64),
+            false => degree,
+        }
     }
 
     pub(super) fn edge(&self, link: Link) -> EdgeRef {
@@ -203,17 +259,4 @@ impl<'a> Hop<'a> {
             id: link.node,
         }
     }
-}
-
-/// How many loops of an edge type there are at each node.
-pub(super) fn loops(table: &EdgeTable) -> Sums {
-    let mut loops = Sums::default();
-    let ends = table.rows.layout.ends;
-    if ends.is_some_and(|(source, target)| source == target) {
-        let all = table.adjacency(true).loops();
-        for link in all.filter(|link| table.rows.contains(link.edge)) {
-            *loops.entry(link.node).or_default() += 1;
-        }
-    }
-    loops
 }

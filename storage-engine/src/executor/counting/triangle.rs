@@ -6,8 +6,6 @@
 //!
 //! First nodes are shared out among the cores; what each finds is added up, so the order is nothing.
 
-use std::num::NonZero;
-
 use language::plan::Aggregation;
 use language::value::NodeRef;
 
@@ -16,14 +14,17 @@ use super::weigh::Weigher;
 use crate::executor::Row;
 use crate::executor::aggregate::{AggregateStage, Tally};
 use crate::executor::context::{Context, Pace};
+use crate::executor::cores::Cores;
 use crate::executor::error::ExecuteError;
 use crate::executor::matching::condition::Condition;
 use crate::executor::operator::{self, Operator};
 use crate::executor::pipeline::{Flow, MORE, Next, Stage};
 use crate::topology::Weights;
 
-/// First nodes between two looks at the clock.
-const NODES_PER_CHECK: usize = 64;
+/// Relationships between two looks at the clock, about.
+const LINKS_PER_CHECK: u64 = 1 << 16;
+/// What a first or second node counts for by itself.
+const LINKS_PER_NODE: u64 = 16;
 /// Fewer first nodes than this are not worth a thread.
 const NODES_PER_THREAD: usize = 2_048;
 
@@ -61,9 +62,17 @@ impl<'a> Triangle<'a> {
             return Ok(0);
         };
         let len = usize::try_from(range.1 - range.0).unwrap_or(usize::MAX - 1) + 1;
-        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = threads.min(nodes.len() / NODES_PER_THREAD).max(1);
-        weigher.charge(len * size_of::<u32>() * threads)?;
+        let marks = len.saturating_mul(size_of::<u32>());
+        let statement = &weigher.context.statement;
+        let most = threads(
+            statement.threads().most,
+            nodes.len(),
+            statement.left(),
+            marks,
+        );
+        let cores = Cores::lend(most);
+        let threads = cores.threads();
+        weigher.charge(marks.saturating_mul(threads))?;
         let pace = weigher.context.statement.pace();
         let (this, range) = (&*self, (range.0, len));
         if threads == 1 {
@@ -92,10 +101,10 @@ impl<'a> Triangle<'a> {
         let mut marks = vec![0_u32; len];
         let mut marked = Vec::new();
         let mut count = 0_u128;
-        for (at, node) in nodes.iter().enumerate() {
-            if at % NODES_PER_CHECK == 0 {
-                pace.check()?;
-            }
+        let mut work = LINKS_PER_CHECK;
+        for node in nodes {
+            work += LINKS_PER_NODE;
+            look(&mut work, pace)?;
             for link in self.sides[2].iter().flat_map(|hop| hop.links(node.id)) {
                 let place = usize::try_from(link.node.wrapping_sub(first)).unwrap_or(usize::MAX);
                 if let Some(mark) = marks.get_mut(place)
@@ -105,6 +114,7 @@ impl<'a> Triangle<'a> {
                     marked.push(place);
                 }
             }
+            work += marked.len() as u64;
             let weights = Weights {
                 first,
                 values: &marks,
@@ -113,6 +123,10 @@ impl<'a> Triangle<'a> {
                 for link in self.sides[0].iter().flat_map(|hop| hop.links(node.id)) {
                     if counts(&self.corners[1], link.node) {
                         count += u128::from(self.around(link.node, weights));
+                        let degrees = self.sides[1].iter();
+                        let degrees = degrees.map(|hop| hop.adjacency().degree(link.node));
+                        work += LINKS_PER_NODE + degrees.sum::<u64>();
+                        look(&mut work, pace)?;
                     }
                 }
             }
@@ -161,6 +175,10 @@ impl<'a> TriangleStage<'a> {
 }
 
 impl Stage for TriangleStage<'_> {
+    fn begin(&mut self, around: &Row) {
+        self.groups.begin(around);
+    }
+
     fn push(&mut self, row: &mut Row, _: &mut Next<'_>) -> Flow {
         self.context.step()?;
         for guard in &self.guards {
@@ -196,6 +214,22 @@ impl Stage for TriangleStage<'_> {
     }
 }
 
+/// How many threads share the first nodes, each with marks of its own: these take half of the bytes that
+/// are left at most, however many cores there are.
+fn threads(cores: usize, nodes: usize, left: usize, marks: usize) -> usize {
+    let room = left / 2 / marks.max(1);
+    cores.min(nodes / NODES_PER_THREAD).min(room).max(1)
+}
+
+/// Looks at the clock and the cancel flag when enough was done since the last time.
+fn look(work: &mut u64, pace: Pace<'_>) -> Result<(), ExecuteError> {
+    if *work < LINKS_PER_CHECK {
+        return Ok(());
+    }
+    *work = 0;
+    pace.check()
+}
+
 /// Whether a node may stand for a corner.
 fn counts(corner: &Vertex<'_>, id: u64) -> bool {
     match corner.known.first() {
@@ -210,5 +244,20 @@ fn counts(corner: &Vertex<'_>, id: u64) -> bool {
         }
         Some(Known::Some(sums)) => sums.contains_key(&id),
         Some(Known::Asked) | None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_take_half_of_what_is_left() {
+        let (many, mebibyte) = (10_000_000, 1 << 20);
+        assert_eq!(threads(2, many, 256 * mebibyte, mebibyte), 2);
+        assert_eq!(threads(64, many, 256 * mebibyte, 40 * mebibyte), 3);
+        assert_eq!(threads(64, many, mebibyte, 40 * mebibyte), 1);
+        assert_eq!(threads(64, 5_000, 256 * mebibyte, 1), 2);
+        assert_eq!(threads(64, 10, 256 * mebibyte, 0), 1);
     }
 }

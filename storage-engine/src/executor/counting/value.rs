@@ -68,7 +68,7 @@ impl<'a> Sum<'a> {
         expr: &'a Expr,
     ) -> Option<Self> {
         let part = |part| {
-            let mut tree = patterns.trees(root)?.trees.swap_remove(0);
+            let mut tree = patterns.only_trees(root)?.into_iter().next()?;
             tree.set_measure(slot, Measure { expr, part })
                 .then_some(tree)
         };
@@ -138,7 +138,7 @@ impl<'a> Weigher<'a> {
         let Some(measure) = vertex.measure else {
             return Ok(1);
         };
-        row[vertex.slot.0] = Value::Node(node);
+        vertex.put(node, row);
         Ok(match self.context.evaluate(measure.expr, row)? {
             Value::Int(number) => measure.part.of(number),
             // Its type is integer, so it is null.

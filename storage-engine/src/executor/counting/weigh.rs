@@ -7,10 +7,11 @@
 //!
 //! Numbers saturate: what would not fit is [`u64::MAX`], and the statement fails if it is asked for.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use language::value::{EdgeRef, NodeRef, Value};
 
+use super::ring::Marks;
 use super::tree::{Branch, Found, Hop, Known, Pair, Sums, Vertex};
 use crate::executor::Row;
 use crate::executor::context::Context;
@@ -33,13 +34,16 @@ pub(super) struct Weigher<'a> {
     pub(super) context: Context<'a>,
     /// Bytes that are charged to the statement.
     pub(super) held: Cell<usize>,
+    /// What leads back to the node whose closed walks are counted; kept for its room.
+    pub(super) marks: RefCell<Marks>,
 }
 
 impl<'a> Weigher<'a> {
-    pub(super) const fn new(context: Context<'a>) -> Self {
+    pub(super) fn new(context: Context<'a>) -> Self {
         Self {
             context,
             held: Cell::new(0),
+            marks: RefCell::default(),
         }
     }
 
@@ -112,6 +116,14 @@ impl<'a> Weigher<'a> {
             }
             branch.sums = Some(vertex.types.iter().copied().zip(sums).collect());
         }
+        for ring in &mut vertex.rings {
+            self.prepare_ring(ring, row, None)?;
+            let known = self.beginnings(&vertex.types, ring)?;
+            let fewer = |known: &Few| few.as_ref().is_none_or(|few| count(known) < count(few));
+            if let Some(known) = known.filter(fewer) {
+                few = Some(known);
+            }
+        }
         let visits = few.as_ref().map_or(visits, |few| count(few) as f64);
         let visits = visits.min(self.nodes(vertex));
         for branch in &mut vertex.branches {
@@ -119,6 +131,9 @@ impl<'a> Weigher<'a> {
                 let visits = visits * branch.degrees.0;
                 self.prepare(&mut branch.child, row, visits)?;
             }
+        }
+        for ring in &mut vertex.rings {
+            self.prepare_ring(ring, row, Some(visits))?;
         }
         Ok(few)
     }
@@ -134,8 +149,8 @@ impl<'a> Weigher<'a> {
         };
         match &vertex.found {
             Found::Anywhere => return Ok(None),
-            Found::Bound => {
-                if let Value::Node(node) = row[vertex.slot.0] {
+            Found::Bound(slot) => {
+                if let Value::Node(node) = row[slot.0] {
                     put(node);
                 }
             }
@@ -202,7 +217,7 @@ impl<'a> Weigher<'a> {
                 for (far, weight) in weights {
                     let before = sums[place].len();
                     let back = hop.table.adjacency(!hop.outgoing);
-                    if branch.is_plain() && hop.loops.is_none() && back.is_regular(*far) {
+                    if branch.is_plain() && !hop.without_loops && back.is_regular(*far) {
                         let count = back.degree_in_levels(*far);
                         let count = usize::try_from(count).unwrap_or(usize::MAX);
                         self.context.statement.steps(count)?;
@@ -266,8 +281,11 @@ impl<'a> Weigher<'a> {
             }
             weight = weight.saturating_mul(sum);
             if weight == 0 {
-                break;
+                return Ok(0);
             }
+        }
+        for ring in &vertex.rings {
+            weight = weight.saturating_mul(self.around(ring, node, row)?);
         }
         Ok(weight)
     }
@@ -281,7 +299,7 @@ impl<'a> Weigher<'a> {
         if vertex.conditions.is_empty() {
             return Ok(true);
         }
-        row[vertex.slot.0] = Value::Node(node);
+        vertex.put(node, row);
         for condition in &vertex.conditions {
             if !condition.holds(self.context, row)? {
                 return Ok(false);
@@ -356,7 +374,7 @@ impl<'a> Weigher<'a> {
         row: &mut Row,
     ) -> Result<u64, ExecuteError> {
         let adjacency = hop.adjacency();
-        let in_levels = hop.loops.is_none() && adjacency.is_regular(node.id);
+        let in_levels = !hop.without_loops && adjacency.is_regular(node.id);
         match branch.child.known_of(hop.far) {
             None => Ok(0),
             Some(Known::All) => Ok(hop.degree(node.id)),
@@ -454,7 +472,7 @@ impl<'a> Weigher<'a> {
     }
 
     /// Whether a relationship passes the conditions of a branch.
-    fn allows(
+    pub(super) fn allows(
         &self,
         branch: &Branch<'a>,
         edge: EdgeRef,
@@ -466,7 +484,7 @@ impl<'a> Weigher<'a> {
         if branch.conditions.is_empty() {
             return Ok(true);
         }
-        row[branch.edge.0] = Value::Relationship(edge);
+        branch.put(edge, row);
         for condition in &branch.conditions {
             if !condition.holds(self.context, row)? {
                 return Ok(false);

@@ -27,15 +27,6 @@ pub(crate) enum Condition<'a> {
 }
 
 impl Condition<'_> {
-    /// The part of rows for which it is expected to be true.
-    pub(crate) const fn selectivity(&self) -> f64 {
-        match self {
-            Self::Present(_) | Self::NodeType(..) => 1.0,
-            Self::Property(..) | Self::EachProperty(..) => 0.1,
-            Self::Filter(_) => 0.3,
-        }
-    }
-
     /// Where it stands in the text, when it is a part of it that says something about values.
     pub(crate) const fn span(&self) -> Option<Span> {
         match self {

@@ -5,8 +5,9 @@
 use language::plan::{BinaryOperator, Expr, ExprKind, Length, Slot};
 use language::schema::{PropertyId, TypeId};
 
-use super::condition::{self, Condition};
+use super::condition;
 use super::planning::{KeyLookup, Link, NodeFacts, Planner};
+use super::selectivity::of_names;
 
 /// A walk without a limit is expected to be about as long as this.
 const MANY_STEPS: u32 = 12;
@@ -123,59 +124,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    pub(super) fn scan_cost(&self, slot: Slot, facts: &NodeFacts<'a>) -> u64 {
-        let rows: u64 = facts
-            .types
-            .iter()
-            .map(|type_id| self.context.snapshot.node_count(*type_id))
-            .sum();
-        let tested = facts
-            .occurrences
-            .iter()
-            .any(|node| !node.properties.is_empty())
-            || self.pending.iter().any(|(needed, condition)| {
-                matches!(condition, Condition::Filter(_))
-                    && needed.contains(slot)
-                    && needed
-                        .iter()
-                        .all(|needed| needed == slot || self.bound.contains(needed))
-            });
-        if tested { rows / 10 } else { rows }
-    }
-
-    /// How many rows a link makes of one, roughly; `None` when it cannot be walked yet.
-    pub(super) fn link_cost(&self, link: &Link<'a>) -> Option<f64> {
-        let (left, right) = (
-            self.bound.contains(link.left),
-            self.bound.contains(link.right),
-        );
-        let tests_known = link
-            .edge
-            .properties
-            .iter()
-            .all(|test| self.is_known(&self.needs(&test.value, None)));
-        if link.shortest.is_some() {
-            return (left && right).then_some(if tests_known { 1e9 } else { 1e12 });
-        }
-        if self.is_bound_from_outside(link) && link.edge.length.is_none() {
-            return Some(0.0);
-        }
-        let both = if left && right { 0.0 } else { 1.0 };
-        if !left && !right {
-            return None;
-        }
-        let from = if left { link.left } else { link.right };
-        let degree = self.degree(link, from);
-        let Some(length) = link.edge.length else {
-            return Some(if left && right { 0.5 } else { 1.0 + degree });
-        };
-        let walks = walks(degree, length);
-        Some(walks + both + if tests_known { 0.0 } else { 1e10 })
-    }
-
     /// The average number of the link's relationships at a node.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    fn degree(&self, link: &Link<'a>, from: Slot) -> f64 {
+    pub(super) fn degree(&self, link: &Link<'a>, from: Slot) -> f64 {
         let snapshot = self.context.snapshot;
         let edges: u64 = link
             .edge
@@ -189,12 +140,13 @@ impl<'a> Planner<'a> {
             .into_iter()
             .flat_map(|facts| &facts.types);
         let nodes: u64 = types.map(|type_id| snapshot.node_count(*type_id)).sum();
-        edges as f64 / nodes.max(1) as f64
+        let named = of_names(self.context, &link.edge.names);
+        named * edges as f64 / nodes.max(1) as f64
     }
 }
 
 /// How many walks of a length there are from a node, when each has so many relationships.
-fn walks(degree: f64, length: Length) -> f64 {
+pub(super) fn walks(degree: f64, length: Length) -> f64 {
     let longest = length.max.unwrap_or(MANY_STEPS).min(MANY_STEPS);
     let steps = length.min.min(longest)..=longest;
     steps

@@ -1,6 +1,7 @@
 //! Walks over one relationship.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use language::plan::{Direction, EdgePattern, Slot};
 use language::schema::{Schema, TypeId};
@@ -12,6 +13,7 @@ use crate::executor::Row;
 use crate::executor::operator::{self, Operator};
 use crate::executor::pipeline::{ENOUGH, Flow, MORE};
 use crate::snapshot::{Neighbour, Snapshot};
+use crate::topology::Link;
 
 /// Which edge types leave a node of a type, and which way: what is worth looking at.
 #[derive(Debug, Default)]
@@ -22,10 +24,10 @@ pub(crate) struct Ways {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Way {
-    edge_type: TypeId,
-    outgoing: bool,
-    incoming: bool,
+pub(super) struct Way {
+    pub(super) edge_type: TypeId,
+    pub(super) outgoing: bool,
+    pub(super) incoming: bool,
 }
 
 impl Ways {
@@ -99,6 +101,39 @@ impl Ways {
         &mut ways[place]
     }
 
+    /// Those of a type of nodes.
+    pub(super) fn of(&self, type_id: TypeId) -> &[Way] {
+        let ways = self.by_node_type.get(&type_id);
+        ways.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The type of all nodes that they lead to, one way each; `None` when it is not so simple.
+    pub(super) fn only_far_type(&self, snapshot: &Snapshot) -> Option<TypeId> {
+        let mut found = None;
+        for way in self.by_node_type.values().flatten() {
+            let edge_type = snapshot.schema().edge_type(way.edge_type)?;
+            let far = match (way.outgoing, way.incoming) {
+                (true, false) => edge_type.target,
+                (false, true) => edge_type.source,
+                _ => return None,
+            };
+            if *found.get_or_insert(far) != far {
+                return None;
+            }
+        }
+        found.filter(|_| self.names.is_empty())
+    }
+
+    /// How many relationships there are for each node that may have some.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub(super) fn mean_degree(&self, snapshot: &Snapshot) -> f64 {
+        let types = self.by_node_type.iter();
+        let nodes: u64 = types.clone().map(|(id, _)| snapshot.node_count(*id)).sum();
+        let ways = types.flat_map(|(_, ways)| ways);
+        let edges: u64 = ways.map(|way| snapshot.edge_count(way.edge_type)).sum();
+        edges as f64 / nodes.max(1) as f64
+    }
+
     /// The relationships of a node; a loop comes once.
     pub(crate) fn neighbours<'a>(
         &'a self,
@@ -121,6 +156,73 @@ impl Ways {
                 self.names.is_empty() || is_named(snapshot, neighbour.edge, &self.names)
             })
         })
+    }
+
+    /// Calls `visit` with the relationships of a node, a loop once, or with those that lead to `to` alone,
+    /// until it breaks: as [`Self::neighbours`], with less between one and the next.
+    fn each(
+        &self,
+        snapshot: &Snapshot,
+        node: NodeRef,
+        to: Option<NodeRef>,
+        visit: &mut impl FnMut(Neighbour) -> Flow,
+    ) -> Flow {
+        let mut outcome = MORE;
+        for way in self.of(node.type_id) {
+            let Some(table) = snapshot.edge_table(way.edge_type) else {
+                continue;
+            };
+            for outgoing in [true, false] {
+                let taken = if outgoing { way.outgoing } else { way.incoming };
+                let (near, far) = match (table.rows.layout.ends, outgoing) {
+                    (Some((source, target)), true) => (source, target),
+                    (Some((source, target)), false) => (target, source),
+                    (None, _) => continue,
+                };
+                let misses = to.is_some_and(|to| to.type_id != far);
+                if !taken || near != node.type_id || misses {
+                    continue;
+                }
+                // Loops came with the relationships that leave.
+                let without_loops = way.outgoing && !outgoing && near == far;
+                let mut each = |link: Link| {
+                    if (without_loops && link.node == node.id)
+                        || to.is_some_and(|to| to.id != link.node)
+                    {
+                        return ControlFlow::Continue(());
+                    }
+                    let neighbour = Neighbour {
+                        edge: EdgeRef {
+                            type_id: way.edge_type,
+                            id: link.edge,
+                        },
+                        node: NodeRef {
+                            type_id: far,
+                            id: link.node,
+                        },
+                    };
+                    if !self.names.is_empty() && !is_named(snapshot, neighbour.edge, &self.names) {
+                        return ControlFlow::Continue(());
+                    }
+                    match visit(neighbour) {
+                        Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
+                        ended => {
+                            outcome = ended;
+                            ControlFlow::Break(())
+                        }
+                    }
+                };
+                let adjacency = table.adjacency(outgoing);
+                let flow = match adjacency.is_regular(node.id) {
+                    true => adjacency.each_link(node.id, to.map(|to| to.id), each),
+                    false => table.live(adjacency, node.id).try_for_each(&mut each),
+                };
+                if flow.is_break() {
+                    return outcome;
+                }
+            }
+        }
+        outcome
     }
 
     /// How many relationships a node has, loops perhaps twice.
@@ -210,12 +312,17 @@ impl Expand {
         to: Option<NodeRef>,
     ) -> Flow {
         let mark = search.used.len();
-        for neighbour in ways.neighbours(search.context.snapshot, from) {
-            search.context.step()?;
-            if to.is_some_and(|to| to != neighbour.node)
-                || (self.shared && !search.used.insert(neighbour.edge))
-            {
-                continue;
+        let context = search.context;
+        if to.is_some() {
+            // Those that lead elsewhere are passed over together.
+            let degree = ways.degree(context.snapshot, from);
+            let steps = usize::try_from(degree).unwrap_or(usize::MAX);
+            context.statement.steps(steps)?;
+        }
+        ways.each(context.snapshot, from, to, &mut |neighbour| {
+            context.step()?;
+            if self.shared && !search.used.insert(neighbour.edge) {
+                return MORE;
             }
             row[self.edge.0] = Value::Relationship(neighbour.edge);
             if to.is_none() {
@@ -225,11 +332,8 @@ impl Expand {
             if self.shared {
                 search.used.truncate(mark);
             }
-            if flow.is_break() {
-                return ENOUGH;
-            }
-        }
-        MORE
+            Ok(flow)
+        })
     }
 }
 

@@ -11,23 +11,30 @@ pub(crate) mod condition;
 mod cost;
 pub(crate) mod expand;
 mod gathering;
+mod order;
 pub(crate) mod planning;
 pub(crate) mod search;
+pub(crate) mod selectivity;
 mod shortest;
 mod stopwatch;
+pub(crate) mod tail;
 mod variable_length;
 
-use language::plan::{Match, Slot};
+use language::plan::{Aggregation, Match, Slot};
+use language::schema::TypeId;
 use language::value::Value;
 
 use self::condition::Condition;
 use self::planning::Planned;
 pub(crate) use self::search::stored_form;
-use self::search::{Search, Used};
+use self::search::{Operation, Search, Used};
 use self::stopwatch::Stopwatch;
+use self::tail::{Many, Tail};
 use super::Row;
+use super::aggregate::Tally;
 use super::context::Context;
 use super::operator::Operator;
+use super::parallel::{Morsel, Role};
 use super::pipeline::{Flow, Next, Stage};
 use super::walk::SlotSet;
 
@@ -40,6 +47,10 @@ pub(crate) struct MatchStage<'a> {
     used: Used,
     /// When the time of each step is wanted.
     stopwatch: Option<Stopwatch>,
+    /// The nodes that it begins with, when those are not all.
+    morsel: Option<Morsel>,
+    /// When only the number of rows is asked of the last step.
+    tail: Option<Tail<'a>>,
 }
 
 impl<'a> MatchStage<'a> {
@@ -53,11 +64,41 @@ impl<'a> MatchStage<'a> {
             optional: matching.optional,
             new_slots: plan.new_slots,
             used: Used::default(),
+            morsel: None,
+            tail: None,
         }
+    }
+
+    /// Its rows are grouped. When one of them can stand for many, gives for how many,
+    /// and what each aggregate takes of it.
+    pub(crate) fn count_tail(&mut self, aggregation: &Aggregation) -> Option<(Many, Vec<Tally>)> {
+        if !self.optional {
+            self.tail = Tail::of(self.context, &self.steps, aggregation);
+        }
+        let tail = self.tail.as_ref()?;
+        Some((tail.many(), tail.tallies(&self.steps, aggregation)))
     }
 }
 
 impl Stage for MatchStage<'_> {
+    fn role(&self) -> Role {
+        Role::Streams
+    }
+
+    fn source(&self) -> Option<&[TypeId]> {
+        let mut steps = self.steps.iter().map(|step| &step.operation);
+        match (steps.next(), steps.nth(search::FIRST - 1)) {
+            (Some(Operation::Begin), Some(Operation::Scan { types, .. })) if !self.optional => {
+                Some(types)
+            }
+            _ => None,
+        }
+    }
+
+    fn restrict(&mut self, morsel: Morsel) {
+        self.morsel = Some(morsel);
+    }
+
     fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow {
         self.used.clear();
         let mut search = Search {
@@ -67,6 +108,8 @@ impl Stage for MatchStage<'_> {
             next: &mut *next,
             found: false,
             stopwatch: self.stopwatch.as_ref(),
+            morsel: self.morsel,
+            tail: self.tail.as_ref(),
         };
         let flow = search.run(0, row)?;
         if !self.optional || search.found {
@@ -87,7 +130,13 @@ impl Stage for MatchStage<'_> {
             let Some(operator) = step.operation.describe(schema) else {
                 continue;
             };
+            let counted = self.tail.as_ref().is_some_and(|tail| tail.at() == place);
             operators.push(Operator {
+                name: if counted {
+                    "ExpandCount"
+                } else {
+                    operator.name
+                },
                 conditions: conditions.collect(),
                 estimated_rows: expected,
                 rows: Some(step.rows.get()),

@@ -1,7 +1,7 @@
 //! Orders the patterns of one `MATCH` into steps.
 //!
 //! Greedy: whatever binds at most one row comes first (key lookups, relationships already bound),
-//! then walks from what is bound, cheapest first; when nothing is connected, the cheapest scan.
+//! then walks from what is bound, cheapest first; when nothing is connected, a scan ([`super::order`]).
 //! A condition is attached to the first step after which all its slots are bound. Parts of `WHERE`
 //! that can fail are kept for the end, in the order of the text, so that they see only rows that
 //! match.
@@ -17,6 +17,7 @@ use language::schema::{PropertyType, TypeId};
 use super::condition::Condition;
 use super::expand::{BoundEdge, Expand, Ways};
 use super::search::Operation;
+use super::selectivity::selectivity;
 use super::shortest::ShortestPath;
 use super::variable_length::{BoundList, VariableLength};
 use crate::executor::context::Context;
@@ -134,7 +135,7 @@ impl<'a> Planner<'a> {
 
     /// Adds a step that binds `slots` and gives `growth` rows for each before it is tested, with the
     /// conditions that have become testable.
-    fn emit(&mut self, operation: Operation<'a>, slots: &[Slot], growth: f64) {
+    pub(super) fn emit(&mut self, operation: Operation<'a>, slots: &[Slot], growth: f64) {
         slots.iter().for_each(|slot| self.bound.insert(*slot));
         let mut conditions = Vec::new();
         let pending = std::mem::take(&mut self.pending);
@@ -155,7 +156,10 @@ impl<'a> Planner<'a> {
         // What a key fixes, its conditions only say again.
         let selectivity: f64 = match operation {
             Operation::Lookup { .. } => 1.0,
-            _ => conditions.iter().map(Condition::selectivity).product(),
+            _ => conditions
+                .iter()
+                .map(|condition| selectivity(self.context, condition))
+                .product(),
         };
         self.steps.push(Planned {
             operation,
@@ -165,37 +169,8 @@ impl<'a> Planner<'a> {
         });
     }
 
-    fn order(&mut self) {
-        loop {
-            if self.bind_by_key() {
-                continue;
-            }
-            let next = (0..self.links.len())
-                .filter_map(|place| Some((self.link_cost(&self.links[place])?, place)))
-                .min_by(|a, b| a.0.total_cmp(&b.0));
-            if let Some((_, place)) = next {
-                let link = self.links.remove(place);
-                self.emit_link(link);
-                continue;
-            }
-            let start = self
-                .nodes
-                .iter()
-                .filter(|(slot, _)| !self.bound.contains(**slot))
-                .min_by_key(|(slot, facts)| self.scan_cost(**slot, facts))
-                .map(|(slot, facts)| (*slot, facts.types.iter().copied().collect()));
-            match start {
-                Some((slot, types)) => {
-                    let rows = self.node_count(&types);
-                    self.emit(Operation::Scan { slot, types }, &[slot], rows);
-                }
-                None => return,
-            }
-        }
-    }
-
     /// Looks up one node whose whole key is known; says whether there was one.
-    fn bind_by_key(&mut self) -> bool {
+    pub(super) fn bind_by_key(&mut self) -> bool {
         let unbound = self
             .nodes
             .iter()
@@ -231,7 +206,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn emit_link(&mut self, link: Link<'a>) {
+    pub(super) fn emit_link(&mut self, link: Link<'a>) {
         // Also when the same variable stands twice in the clause: a relationship is used once.
         let bound_edge = self.bound.contains(link.edge.slot);
         let reversed = !self.bound.contains(link.left);

@@ -14,11 +14,13 @@ use super::expand::{BoundEdge, Expand};
 use super::planning::{KeyLookup, Planned};
 use super::shortest::ShortestPath;
 use super::stopwatch::Stopwatch;
+use super::tail::Tail;
 use super::variable_length::{BoundList, VariableLength};
 use crate::executor::Row;
 use crate::executor::context::Context;
 use crate::executor::error::ExecuteError;
 use crate::executor::operator::{self, Operator};
+use crate::executor::parallel::Morsel;
 use crate::executor::pipeline::{ENOUGH, Flow, MORE, Next};
 use crate::snapshot::Snapshot;
 
@@ -115,7 +117,14 @@ pub(crate) struct Search<'s, 'a, 'n> {
     pub(crate) found: bool,
     /// When the time of each step is wanted.
     pub(crate) stopwatch: Option<&'s Stopwatch>,
+    /// The nodes that [`FIRST`] scans, when those are not all.
+    pub(crate) morsel: Option<Morsel>,
+    /// When only the number of rows is asked of the last step.
+    pub(crate) tail: Option<&'s Tail<'a>>,
 }
+
+/// The step that may begin with a part of all nodes: the one after [`Operation::Begin`].
+pub(crate) const FIRST: usize = 1;
 
 impl Operation<'_> {
     /// What it is; nothing for what does no work.
@@ -162,7 +171,10 @@ impl Search<'_, '_, '_> {
             Operation::Nothing => MORE,
             Operation::Scan { slot, types } => self.scan(at, *slot, types, row),
             Operation::Lookup { slot, keys } => self.look_up(at, *slot, keys, row),
-            Operation::Expand(expand) => expand.run(self, at, row),
+            Operation::Expand(expand) => match self.tail.filter(|tail| tail.at() == at) {
+                Some(tail) => tail.run(self, expand, row),
+                None => expand.run(self, at, row),
+            },
             Operation::BoundEdge(bound) => bound.run(self, at, row),
             Operation::VariableLength(walk) => walk.run(self, at, row),
             Operation::BoundList(bound) => bound.run(self, at, row),
@@ -188,6 +200,16 @@ impl Search<'_, '_, '_> {
     }
 
     fn scan(&mut self, at: usize, slot: Slot, types: &[TypeId], row: &mut Row) -> Flow {
+        if let Some(morsel) = self.morsel.filter(|_| at == FIRST) {
+            let range = (morsel.first, morsel.last);
+            for node in self.context.snapshot.nodes_between(morsel.type_id, range) {
+                row[slot.0] = Value::Node(node);
+                if self.proceed(at, row)?.is_break() {
+                    return ENOUGH;
+                }
+            }
+            return MORE;
+        }
         for type_id in types {
             for node in self.context.snapshot.nodes(*type_id) {
                 row[slot.0] = Value::Node(node);

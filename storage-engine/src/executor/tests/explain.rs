@@ -85,6 +85,26 @@ fn grouping_is_shown_by_what_stands_in_the_text() {
     );
 }
 
+#[test]
+fn counts_are_shown_with_what_is_taken_away() {
+    let text = "MATCH (a:P)-[:F]->(b:P)-[:F]->(c:P)-[:F]->(d:P) RETURN a.key AS key, count(*) AS n";
+    let found = operators(text);
+    let names: Vec<&str> = found.iter().map(|operator| operator.name).collect();
+    assert_eq!(
+        names,
+        [
+            "CountRelationships",
+            "CountExpand",
+            "CountExpand",
+            "CountNodes",
+            "SubtractRepeats",
+            "GroupByNode",
+            "Project",
+        ]
+    );
+    assert_eq!(found[4].details, "1 with a relationship taken twice");
+}
+
 /// Rows and times are those of the run; a statement that is not profiled is not timed.
 #[test]
 fn a_profile_has_the_rows_and_times_of_the_run() {

@@ -2,6 +2,7 @@
 //! plain lists of nodes and edges, and tested when it is complete. No indexes, no reordering, no
 //! early tests. It shares only the comparison of values with what it checks.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use language::plan::{
@@ -31,31 +32,15 @@ const MOST_TRIES: usize = 600_000;
 
 /// Evaluates a plan; rows hold its columns.
 pub(super) fn evaluate(graph: &NaiveGraph, plan: &Plan) -> Result<Vec<Row>, TooMuch> {
-    let mut naive = Naive { graph, tries: 0 };
-    let mut rows = vec![vec![Value::Null; plan.slots]];
-    for clause in &plan.clauses {
-        rows = match clause {
-            Clause::Match(matching) => naive.matching(matching, &rows)?,
-            Clause::Unwind(unwind) => rows
-                .iter()
-                .flat_map(|row| {
-                    let values = match naive.value(&unwind.list, row) {
-                        Value::Null => Vec::new(),
-                        Value::List(list) => list.to_vec(),
-                        one => vec![one],
-                    };
-                    values
-                        .into_iter()
-                        .map(|value| with(row, unwind.slot, value))
-                        .collect::<Vec<_>>()
-                })
-                .collect(),
-            Clause::Project(projection) => naive.project(projection, rows, plan.slots),
-            other => panic!("the naive evaluator only reads, not {other:?}"),
-        };
-        if rows.len() > MOST {
-            return Err(TooMuch);
-        }
+    let mut naive = Naive {
+        graph,
+        tries: 0,
+        around: vec![Value::Null; plan.slots],
+        too_much: &Cell::new(false),
+    };
+    let rows = naive.clauses(&plan.clauses, vec![naive.around.clone()])?;
+    if naive.too_much.get() {
+        return Err(TooMuch);
     }
     let columns = |row: &Row| {
         plan.columns
@@ -73,11 +58,47 @@ fn with(row: &Row, slot: Slot, value: Value) -> Row {
 }
 
 pub(super) struct Naive<'a> {
-    graph: &'a NaiveGraph,
-    tries: usize,
+    pub(super) graph: &'a NaiveGraph,
+    pub(super) tries: usize,
+    /// What a row holds before anything is bound.
+    pub(super) around: Row,
+    /// A query within an expression is too much.
+    pub(super) too_much: &'a Cell<bool>,
 }
 
 impl Naive<'_> {
+    pub(super) fn clauses(
+        &mut self,
+        clauses: &[Clause],
+        mut rows: Vec<Row>,
+    ) -> Result<Vec<Row>, TooMuch> {
+        for clause in clauses {
+            rows = match clause {
+                Clause::Match(matching) => self.matching(matching, &rows)?,
+                Clause::Unwind(unwind) => rows
+                    .iter()
+                    .flat_map(|row| {
+                        let values = match self.value(&unwind.list, row) {
+                            Value::Null => Vec::new(),
+                            Value::List(list) => list.to_vec(),
+                            one => vec![one],
+                        };
+                        values
+                            .into_iter()
+                            .map(|value| with(row, unwind.slot, value))
+                            .collect::<Vec<_>>()
+                    })
+                    .collect(),
+                Clause::Project(projection) => self.project(projection, rows),
+                other => panic!("the naive evaluator only reads, not {other:?}"),
+            };
+            if rows.len() > MOST {
+                return Err(TooMuch);
+            }
+        }
+        Ok(rows)
+    }
+
     fn matching(&mut self, matching: &Match, rows: &[Row]) -> Result<Vec<Row>, TooMuch> {
         let mut result = Vec::new();
         for row in rows {
@@ -312,7 +333,7 @@ impl Naive<'_> {
             .unwrap_or(Value::Null)
     }
 
-    fn project(&self, projection: &Projection, rows: Vec<Row>, slots: usize) -> Vec<Row> {
+    fn project(&self, projection: &Projection, rows: Vec<Row>) -> Vec<Row> {
         let mut rows = rows;
         if let Some(aggregation) = &projection.aggregation {
             let mut groups: Vec<(Vec<Value>, Vec<Row>)> = Vec::new();
@@ -338,7 +359,7 @@ impl Naive<'_> {
             rows = groups
                 .into_iter()
                 .map(|(keys, members)| {
-                    let mut row = vec![Value::Null; slots];
+                    let mut row = self.around.clone();
                     for (key, value) in aggregation.keys.iter().zip(keys) {
                         row[key.slot.0] = value;
                     }

@@ -1,6 +1,8 @@
 //! Expressions as the naive evaluator understands them: those that random queries use.
 
-use language::plan::{BinaryOperator, Expr, ExprKind, Function, UnaryOperator};
+use language::plan::{
+    BinaryOperator, Expr, ExprKind, Function, Subquery, SubqueryKind, UnaryOperator,
+};
 use language::value::Value;
 
 use super::naive::{Naive, Row, int};
@@ -58,7 +60,32 @@ impl Naive<'_> {
                     other => panic!("the naive evaluator does not know {other:?}"),
                 }
             }
+            ExprKind::Subquery(subquery) => self.subquery(subquery, row),
             other => panic!("the naive evaluator does not know {other:?}"),
+        }
+    }
+
+    fn subquery(&self, subquery: &Subquery, row: &Row) -> Value {
+        let mut inner = Naive {
+            graph: self.graph,
+            tries: self.tries,
+            around: row.clone(),
+            too_much: self.too_much,
+        };
+        let [branch] = subquery.branches.as_slice() else {
+            panic!("the naive evaluator does not know UNION");
+        };
+        let Ok(rows) = inner.clauses(&branch.clauses, vec![row.clone()]) else {
+            self.too_much.set(true);
+            return Value::Null;
+        };
+        match subquery.kind {
+            SubqueryKind::Exists => Value::Bool(!rows.is_empty()),
+            SubqueryKind::Count => int(rows.len()),
+            SubqueryKind::Collect => {
+                let slot = branch.columns[0].slot.0;
+                Value::list(rows.iter().map(|row| row[slot].clone()))
+            }
         }
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Writer<'a, 't> {
     tape: &'a mut Tape<'t>,
     variables: Vec<(String, Kind)>,
     names: usize,
+    /// How many queries within expressions are being written.
+    depth: usize,
 }
 
 impl<'a, 't> Writer<'a, 't> {
@@ -47,6 +49,7 @@ impl<'a, 't> Writer<'a, 't> {
             tape,
             variables: Vec::new(),
             names: 0,
+            depth: 0,
         }
     }
 
@@ -223,7 +226,15 @@ impl<'a, 't> Writer<'a, 't> {
         let number = self.number();
         let other = self.number();
         let node = self.variable(Kind::Node);
-        match (self.tape.below(10), node) {
+        match (self.tape.below(13), node) {
+            (10, _) if self.depth < 2 => self.subquery("EXISTS"),
+            (11, _) if self.depth < 2 => format!("{} {operator} 1", self.subquery("COUNT")),
+            (12, Some(node)) => {
+                let (left, right) = self.arrow();
+                let types = self.tape.pick(&["", ":R", ":S", ":R|S", ":T*1..2"]);
+                let label = self.tape.pick(&["", ":A", ":B", " {x: 1}"]);
+                format!("({node}){left}[{types}]{right}({label})")
+            }
             (0, _) => format!("{number} {operator} {other}"),
             (1, _) => format!("{number} IS NULL"),
             (2, _) => format!("{number} IN [1, {other}, 3]"),
@@ -241,9 +252,23 @@ impl<'a, 't> Writer<'a, 't> {
         }
     }
 
+    /// A query within an expression.
+    fn subquery(&mut self, keyword: &str) -> String {
+        let outside = self.variables.clone();
+        self.depth += 1;
+        let mut text = self.matching("MATCH");
+        if self.tape.one_in(3) {
+            text = format!("{text} {}", self.projection("RETURN"));
+        }
+        self.depth -= 1;
+        self.variables = outside;
+        format!("{keyword} {{ {text} }}")
+    }
+
     /// An expression that gives an integer or null.
     fn number(&mut self) -> String {
-        match self.tape.below(8) {
+        match self.tape.below(9) {
+            8 if self.depth < 2 && self.tape.one_in(2) => Some(self.subquery("COUNT")),
             0 | 1 => self.variable(Kind::Node).map(|name| format!("{name}.x")),
             2 => self.variable(Kind::Node).map(|name| format!("{name}.key")),
             3 => self.variable(Kind::Edge).map(|name| format!("{name}.w")),

@@ -8,13 +8,14 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use language::cypher;
+use language::plan::{Clause, Plan};
 use language::value::{NodeRef, Value};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
 use super::graph;
 use super::naive::{self, NaiveGraph, TooMuch};
 use super::query::{Tape, Writer};
-use crate::executor::{self, ExecuteError, Limits, Parameters};
+use crate::executor::{self, ExecuteError, Limits, Parameters, Threads};
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 
@@ -149,6 +150,30 @@ fn compare(query: &[u16], graph: &[u16]) -> Result<Outcome, TestCaseError> {
     compare_text(&text, &snapshot, &naive)
 }
 
+/// What the executor gives; nothing when it takes too long.
+fn given(
+    text: &str,
+    plan: &Plan,
+    snapshot: &Snapshot,
+    threads: Threads,
+) -> Result<Option<Vec<Vec<Value>>>, String> {
+    let limits = Limits {
+        deadline: Some(Instant::now() + Duration::from_secs(2)),
+        threads,
+        ..Limits::default()
+    };
+    let mut given = Vec::new();
+    let outcome = executor::read(plan, &Parameters::new(), snapshot, &limits, &mut |row| {
+        given.push(row.to_vec());
+        ControlFlow::Continue(())
+    });
+    match outcome {
+        Ok(()) => Ok(Some(given)),
+        Err(ExecuteError::Deadline) => Ok(None),
+        Err(error) => Err(format!("{text}\n{error}")),
+    }
+}
+
 /// What the executor gives for a text and what the naive evaluator gives.
 pub(super) fn compare_text(
     text: &str,
@@ -163,23 +188,23 @@ pub(super) fn compare_text(
         Ok(rows) => rows,
         Err(TooMuch) => return Ok(Outcome::Skipped),
     };
-    let deadline = Some(Instant::now() + Duration::from_secs(2));
-    let limits = Limits {
-        deadline,
-        ..Limits::default()
+    let mut given = match given(text, &plan, snapshot, Threads::default()) {
+        Ok(Some(rows)) => rows,
+        Ok(None) => return Ok(Outcome::Skipped),
+        Err(error) => return Err(TestCaseError::fail(format!("{error}\n{naive:#?}"))),
     };
-    let mut given = Vec::new();
-    let outcome = executor::read(&plan, &Parameters::new(), snapshot, &limits, &mut |row| {
-        given.push(row.to_vec());
-        ControlFlow::Continue(())
-    });
-    if matches!(outcome, Err(ExecuteError::Deadline)) {
-        return Ok(Outcome::Skipped);
+    // On two threads, the very same rows in the very same order.
+    let one = Threads { most: 1, rows: 0.0 };
+    let two = Threads { most: 2, rows: 0.0 };
+    let alone = self::given(text, &plan, snapshot, one).map_err(TestCaseError::fail)?;
+    let shared = self::given(text, &plan, snapshot, two).map_err(TestCaseError::fail)?;
+    if alone != shared && alone.is_some() && shared.is_some() {
+        return Err(TestCaseError::fail(format!(
+            "{text}\none thread {alone:#?}\ntwo threads {shared:#?}\n{naive:#?}"
+        )));
     }
-    if let Err(error) = outcome {
-        return Err(TestCaseError::fail(format!("{text}\n{error}\n{naive:#?}")));
-    }
-    for rows in [&mut expected, &mut given] {
+    let mut alone = alone.unwrap_or_else(|| given.clone());
+    for rows in [&mut expected, &mut given, &mut alone] {
         for row in rows.iter_mut() {
             for (column, value) in plan.columns.iter().zip(row) {
                 if let (true, Value::List(list)) = (column.name.starts_with("collected"), &value) {
@@ -189,13 +214,18 @@ pub(super) fn compare_text(
                 }
             }
         }
-        let sorted_by_all = text
-            .rsplit("RETURN")
-            .next()
-            .is_some_and(|tail| tail.contains("ORDER BY"));
+        let sorted_by_all = matches!(
+            plan.clauses.last(),
+            Some(Clause::Project(projection)) if !projection.order.is_empty()
+        );
         if !sorted_by_all {
             rows.sort_by(|a, b| Value::list(a.clone()).order(&Value::list(b.clone())));
         }
+    }
+    if expected != alone {
+        return Err(TestCaseError::fail(format!(
+            "{text}\nexpected {expected:#?}\nbut got {alone:#?}\nas if it were large\n{naive:#?}"
+        )));
     }
     if expected != given {
         return Err(TestCaseError::fail(format!(

@@ -94,7 +94,7 @@ impl Writer<'_, '_> {
         Context {
             snapshot: self.transaction.snapshot(),
             statement: self.statement,
-            around: &[],
+            subqueries: None,
         }
     }
 }

@@ -1,11 +1,16 @@
 //! The engine's tests that do not mind where a graph is kept, in memory and in S3 too; and what a fold
-//! may leave there.
+//! may leave there. The model's lives are led in objects as well (`model/run.rs`).
+//!
+//! Not here: what never comes to the store (statements, formats, the queue's order), what depends on how
+//! long a segment is (an object of the log has one group), and what is said of a folder alone, which has its counterpart of objects: a disk that fails or loses what was not synced
+//! (`reach.rs`, `deleting.rs`; an object is there whole or not at all), the lock, the lease's files, and
+//! the doctor's findings of half-written files (`doctor/tests/mended.rs`).
 
 use std::rc::Rc;
 
 use super::moto::Moto;
 use super::{add, place, schema, short};
-use crate::tests::{bulk, contents, elsewhere, past, repeated, writing};
+use crate::tests::{bulk, contents, elsewhere, history, past, repeated, sizes, turns, writing};
 use crate::{Graph, NewGraph};
 
 macro_rules! in_objects {
@@ -47,19 +52,28 @@ in_objects! {
     bulk::every_format_brings_the_same,
     bulk::a_load_gives_way_to_those_who_were_faster,
     bulk::a_load_that_is_sent_again_gets_its_first_answer,
+    bulk::a_key_that_is_free_again_is_found_where_it_was_loaded,
     bulk::a_load_is_replayed_folded_and_undone_by_nobody,
     bulk::nothing_is_left_of_a_load_that_does_not_come_to_its_end,
+    history::some_answers_have_their_place,
     past::every_commit_can_be_read_again,
     past::what_never_was_and_what_is_gone_are_told_apart,
     past::the_past_has_its_limits,
     past::the_way_forward_gives_the_same,
     repeated::a_request_that_is_sent_again_gets_the_first_answer,
     repeated::two_at_once_are_one,
+    repeated::two_long_ones_at_once_are_one,
     repeated::what_failed_or_changed_nothing_is_not_remembered,
     repeated::an_answer_that_cannot_be_kept_is_refused,
+    sizes::a_commit_has_a_limit_of_its_own,
+    turns::who_goes_away_leaves_the_line,
+    turns::what_changed_meanwhile_is_read_again,
+    turns::a_long_statement_of_the_executor_runs_ahead,
+    turns::counters_add_up,
     writing::what_fits_alone_does_not_fail_together,
     writing::a_write_that_changes_nothing_makes_no_commit,
     writing::a_runtime_that_goes_away_does_not_wedge_the_graph,
+    writing::a_row_that_is_set_back_is_not_changed,
     writing::many_rows_are_replaced_in_one_fold,
 }
 

@@ -46,12 +46,22 @@ struct Faults {
     deleted: Mutex<Vec<String>>,
     /// Deletions of names with this in them wait, too.
     kept: Mutex<Option<String>>,
-    /// Reads of names with this in them fail, so often.
-    unreachable: Mutex<Option<(String, usize)>>,
+    /// Reads that fail.
+    unreachable: Mutex<Option<Cut>>,
     /// How many have.
     refused: AtomicUsize,
     /// Reads of names with this in them wait.
     unread: Mutex<Option<String>>,
+    /// So many more changes are made, and no others.
+    changes: Mutex<Option<usize>>,
+}
+
+/// Reads of names with this in them fail, so often, after so many that do not.
+#[derive(Debug)]
+struct Cut {
+    part: String,
+    after: usize,
+    times: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -78,6 +88,13 @@ fn lost() -> Error {
     }
 }
 
+fn refused(location: &Path) -> Error {
+    Error::PermissionDenied {
+        path: location.to_string(),
+        source: "no".into(),
+    }
+}
+
 impl Memory {
     /// What another store has, through faults.
     pub(crate) fn over(inner: Arc<dyn ObjectStore>) -> Self {
@@ -89,7 +106,14 @@ impl Memory {
 
     /// Nothing can be read whose name has this in it, for so many times.
     pub(crate) fn cut(&self, part: &str, times: usize) {
-        *self.faults.unreachable.lock().expect("sound") = Some((part.to_owned(), times));
+        self.cut_after(part, 0, times);
+    }
+
+    /// As [`Memory::cut`], after so many more.
+    pub(crate) fn cut_after(&self, part: &str, after: usize, times: usize) {
+        let part = part.to_owned();
+        let cut = Cut { part, after, times };
+        *self.faults.unreachable.lock().expect("sound") = Some(cut);
     }
 
     pub(crate) fn mend(&self) {
@@ -99,8 +123,12 @@ impl Memory {
     fn reach(&self, location: &str) -> Result<()> {
         let mut unreachable = self.faults.unreachable.lock().expect("sound");
         match &mut *unreachable {
-            Some((part, times)) if *times > 0 && location.contains(part.as_str()) => {
-                *times -= 1;
+            Some(cut) if cut.times > 0 && location.contains(&cut.part) => {
+                if let Some(after) = cut.after.checked_sub(1) {
+                    cut.after = after;
+                    return Ok(());
+                }
+                cut.times -= 1;
                 self.faults.refused.fetch_add(1, Ordering::AcqRel);
                 Err(lost())
             }
@@ -182,6 +210,29 @@ impl Memory {
         self.faults.careless.store(true, Ordering::Release);
     }
 
+    /// Makes so many more changes, as a process does that is killed then.
+    pub(crate) fn stop_after(&self, changes: usize) {
+        *self.faults.changes.lock().expect("sound") = Some(changes);
+    }
+
+    /// Makes them all again.
+    pub(crate) fn go_on(&self) {
+        *self.faults.changes.lock().expect("sound") = None;
+    }
+
+    fn change(&self, location: &Path) -> Result<()> {
+        let mut changes = self.faults.changes.lock().expect("sound");
+        let left = changes.as_ref().map(|left| left.checked_sub(1));
+        match left {
+            Some(None) => Err(refused(location)),
+            Some(left) => {
+                *changes = left;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// What was deleted since this was asked.
     pub(crate) fn deleted(&self) -> Vec<String> {
         std::mem::take(&mut self.faults.deleted.lock().expect("sound"))
@@ -242,14 +293,10 @@ impl ObjectStore for Memory {
             let fate = create.then(|| self.fate(location)).flatten();
             match fate {
                 Some(Fate::Lost) => return Err(lost()),
-                Some(Fate::Refused) => {
-                    return Err(Error::PermissionDenied {
-                        path: location.to_string(),
-                        source: "no".into(),
-                    });
-                }
+                Some(Fate::Refused) => return Err(refused(location)),
                 Some(Fate::Unanswered) | None => {}
             }
+            self.change(location)?;
             if self.faults.careless.load(Ordering::Acquire) {
                 options.mode = PutMode::Overwrite;
             }
@@ -273,6 +320,7 @@ impl ObjectStore for Memory {
     {
         Box::pin(async move {
             self.wait(location).await;
+            self.change(location)?;
             self.inner.put_multipart_opts(location, options).await
         })
     }
@@ -320,6 +368,7 @@ impl ObjectStore for Memory {
             let this = this.clone();
             async move {
                 let location = location?;
+                this.change(&location)?;
                 this.wait_for(&this.faults.kept, &location).await;
                 let mut deleted = this.faults.deleted.lock().expect("sound");
                 deleted.push(location.to_string());
@@ -371,6 +420,9 @@ impl ObjectStore for Memory {
         'c: 'd,
         Self: 'd,
     {
-        self.inner.copy_opts(from, to, options)
+        match self.change(to) {
+            Ok(()) => self.inner.copy_opts(from, to, options),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
     }
 }

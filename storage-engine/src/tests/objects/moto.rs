@@ -88,7 +88,7 @@ impl Moto {
     }
 
     /// A new place.
-    pub(super) fn place(&self) -> (TempDir, Store) {
+    pub(crate) fn place(&self) -> (TempDir, Store) {
         let name = Uuid::new_v4().simple();
         let store = Store::at(&format!("s3://{BUCKET}/places/{name}")).expect("a place");
         (TempDir::new().expect("a folder"), store)

@@ -1,0 +1,595 @@
+//! The last relationship of a pattern when only the number of rows is asked of it: far ends are not walked
+//! to one by one but compared a column at a time, and counted.
+//!
+//! The conditions on the far end must compare a property of it with what is known before, or tell it from
+//! another node. The property's values are laid out by id once, so that a comparison is a look at an array.
+//! Nodes whose relationships changed since the last fold are walked as ever.
+//!
+//! Example: of `MATCH (a)-[:Follows]->(b)-[:Follows]->(c) WHERE a.age < c.age RETURN a.city, count(*)` the
+//! second relationship is such a one: for each `a` and `b` there is one row that stands for many.
+
+use std::cell::{Cell, OnceCell};
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    ArrowPrimitiveType, Date32Type, Float32Type, Float64Type, Int32Type, Int64Type,
+    TimestampMicrosecondType, UInt32Type,
+};
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::{DataType, TimeUnit};
+use language::plan::{
+    Aggregate, AggregateFunction, Aggregation, BinaryOperator, Expr, ExprKind, Slot,
+};
+use language::schema::TypeId;
+use language::value::{NodeRef, Value};
+
+use super::condition::{Condition, is_infallible};
+use super::expand::{Expand, Way};
+use super::planning::Planned;
+use super::search::{Operation, Search};
+use crate::chunk::Column;
+use crate::executor::Row;
+use crate::executor::aggregate::Tally;
+use crate::executor::context::Context;
+use crate::executor::counting::is_countable;
+use crate::executor::error::ExecuteError;
+use crate::executor::pipeline::{Flow, MORE};
+use crate::executor::walk::{self, SlotSet};
+use crate::rows::Rows;
+use crate::snapshot::EdgeTable;
+
+/// Less than so many values for each node are expected to be looked at: laying them out costs more.
+const LEAST_LOOKS: f64 = 2.0;
+
+/// The last step of a pattern, which gives one row for many.
+pub(crate) struct Tail<'a> {
+    at: usize,
+    far: TypeId,
+    comparisons: Vec<Comparison<'a>>,
+    /// The far end is none of these.
+    others: Vec<Slot>,
+    /// Of each comparison's property; nothing when they cannot be laid out.
+    columns: OnceCell<Option<Vec<Dense>>>,
+    many: Many,
+}
+
+/// For how many rows the one stands that is given on.
+pub(crate) type Many = Rc<Cell<u64>>;
+
+/// A property of the far end and what it is compared with.
+struct Comparison<'a> {
+    position: usize,
+    operator: BinaryOperator,
+    other: &'a Expr,
+}
+
+/// The values of a property by id, as numbers in the same order.
+struct Dense {
+    first: u64,
+    values: Vec<i64>,
+    /// Where there is a value, unless that is everywhere.
+    valid: Option<Vec<bool>>,
+    number: Option<Kind>,
+}
+
+/// What the numbers stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Int,
+    Float,
+    Date,
+    DateTime,
+}
+
+/// Which numbers pass.
+struct Passing {
+    range: RangeInclusive<i64>,
+    /// All but these.
+    negated: bool,
+}
+
+impl<'a> Tail<'a> {
+    /// For the steps of a pattern after which rows are grouped.
+    pub(super) fn of(
+        context: Context<'a>,
+        steps: &[Planned<'a>],
+        aggregation: &Aggregation,
+    ) -> Option<Self> {
+        let at = steps.len().checked_sub(1)?;
+        let step = steps.get(at)?;
+        let Operation::Expand(expand) = &step.operation else {
+            return None;
+        };
+        if expand.to_bound || !looks_elsewhere(aggregation, expand) {
+            return None;
+        }
+        let far = expand.ways.only_far_type(context.snapshot)?;
+        let mut tail = Self {
+            at,
+            far,
+            comparisons: Vec::new(),
+            others: Vec::new(),
+            columns: OnceCell::new(),
+            many: Rc::new(Cell::new(1)),
+        };
+        for condition in &step.conditions {
+            tail.add(context, expand, condition)?;
+        }
+        let rows = steps
+            .iter()
+            .take(at)
+            .map(|step| step.growth)
+            .product::<f64>();
+        let degree = expand.ways.mean_degree(context.snapshot);
+        let nodes = context.snapshot.node_count(far);
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let pays =
+            rows * degree >= (LEAST_LOOKS * nodes as f64).min(context.statement.threads().rows);
+        (tail.comparisons.is_empty() || pays).then_some(tail)
+    }
+
+    pub(super) fn many(&self) -> Many {
+        self.many.clone()
+    }
+
+    /// What each aggregate takes of a row that stands for many.
+    pub(super) fn tallies(&self, steps: &[Planned<'a>], aggregation: &Aggregation) -> Vec<Tally> {
+        let Some(Operation::Expand(expand)) = steps.get(self.at).map(|step| &step.operation) else {
+            return Vec::new();
+        };
+        let aggregates = aggregation.aggregates.iter();
+        let tallies = aggregates.map(|aggregate| match is_of_rows(aggregate, expand) {
+            true => Tally::Rows,
+            false => Tally::Value,
+        });
+        tallies.collect()
+    }
+
+    pub(super) const fn at(&self) -> usize {
+        self.at
+    }
+
+    /// `None` when it is a condition of another form.
+    fn add(
+        &mut self,
+        context: Context<'a>,
+        expand: &Expand,
+        condition: &Condition<'a>,
+    ) -> Option<()> {
+        let known = |expr: &Expr| {
+            let mut slots = SlotSet::new(0);
+            walk::variables(expr, &mut slots);
+            let known = !slots.contains(expand.to) && !slots.contains(expand.edge);
+            known && is_infallible(expr)
+        };
+        match condition {
+            Condition::NodeType(slot, types) if *slot == expand.to => {
+                types.contains(&self.far).then_some(())
+            }
+            Condition::Property(slot, test) if *slot == expand.to && known(&test.value) => {
+                let position = position(context, self.far, test.ids.get(&self.far)?)?;
+                self.comparisons.push(Comparison {
+                    position,
+                    operator: BinaryOperator::Equal,
+                    other: &test.value,
+                });
+                Some(())
+            }
+            Condition::Filter(Expr {
+                kind:
+                    ExprKind::Binary {
+                        operator,
+                        left,
+                        right,
+                    },
+                ..
+            }) => {
+                let is_far = |expr: &Expr| matches!(expr.kind, ExprKind::Variable(slot) if slot == expand.to);
+                let other_node = |expr: &Expr| match expr.kind {
+                    ExprKind::Variable(slot) if slot != expand.edge => Some(slot),
+                    _ => None,
+                };
+                let (property, operator, other) = match (&left.kind, &right.kind) {
+                    _ if *operator == BinaryOperator::NotEqual && is_far(left) => {
+                        self.others.push(other_node(right)?);
+                        return Some(());
+                    }
+                    _ if *operator == BinaryOperator::NotEqual && is_far(right) => {
+                        self.others.push(other_node(left)?);
+                        return Some(());
+                    }
+                    (ExprKind::Property { object, ids, .. }, _) if is_far(object) => {
+                        (ids.get(&self.far)?, *operator, &**right)
+                    }
+                    (_, ExprKind::Property { object, ids, .. }) if is_far(object) => {
+                        (ids.get(&self.far)?, mirrored(*operator), &**left)
+                    }
+                    _ => return None,
+                };
+                if !is_comparison(operator) || !known(other) {
+                    return None;
+                }
+                let position = position(context, self.far, property)?;
+                self.comparisons.push(Comparison {
+                    position,
+                    operator,
+                    other,
+                });
+                Some(())
+            }
+            _ => None,
+        }
+    }
+
+    /// Gives one row for all far ends that pass, or walks to them.
+    pub(super) fn run(
+        &self,
+        search: &mut Search<'_, '_, '_>,
+        expand: &Expand,
+        row: &mut Row,
+    ) -> Flow {
+        let Some(count) = self.count(search, expand, row)? else {
+            return expand.run(search, self.at, row);
+        };
+        if count == 0 {
+            return MORE;
+        }
+        if let Some(step) = search.steps.get(self.at) {
+            step.rows.update(|rows| rows + 1);
+        }
+        self.many.set(count);
+        let flow = search.run(self.at + 1, row);
+        self.many.set(1);
+        flow
+    }
+
+    /// How many far ends pass; `None` when they must be walked to.
+    fn count(
+        &self,
+        search: &Search<'_, '_, '_>,
+        expand: &Expand,
+        row: &Row,
+    ) -> Result<Option<u64>, ExecuteError> {
+        let context = search.context;
+        let Value::Node(from) = row[expand.from.0] else {
+            return Ok(Some(0));
+        };
+        let columns = self.columns.get_or_init(|| self.lay_out(context));
+        let Some(columns) = columns else {
+            return Ok(None);
+        };
+        let mut passing = Vec::with_capacity(columns.len());
+        for (comparison, column) in self.comparisons.iter().zip(columns) {
+            let value = context.evaluate(comparison.other, row)?;
+            if value.is_null() {
+                return Ok(Some(0));
+            }
+            match column.passing(comparison.operator, &value) {
+                Some(range) => passing.push((column, range)),
+                None => return Ok(None),
+            }
+        }
+        let mut others = Vec::with_capacity(self.others.len());
+        for slot in &self.others {
+            match row.get(slot.0) {
+                Some(Value::Node(NodeRef { type_id, id })) if *type_id == self.far => {
+                    others.push(*id);
+                }
+                Some(Value::Node(_)) => {}
+                Some(Value::Null) | None => return Ok(Some(0)),
+                Some(_) => return Ok(None),
+            }
+        }
+        let mut count = 0;
+        for way in expand.ways.of(from.type_id) {
+            let table = context.snapshot.edge_table(way.edge_type);
+            let Some(table) = table.filter(|_| way.outgoing != way.incoming) else {
+                return Ok(None);
+            };
+            let adjacency = table.adjacency(way.outgoing);
+            if !adjacency.is_regular(from.id) {
+                return Ok(None);
+            }
+            let degree = adjacency.degree_in_levels(from.id);
+            context
+                .statement
+                .steps(usize::try_from(degree).unwrap_or(usize::MAX))?;
+            let passes = |id: u64| {
+                passing
+                    .iter()
+                    .all(|(column, range)| column.passes(range, id))
+                    && !others.contains(&id)
+            };
+            count += match (passing.as_slice(), others.as_slice()) {
+                ([], []) => degree,
+                ([(column, range)], []) => {
+                    let mut count = 0;
+                    adjacency.each_far(from.id, |id| count += u64::from(column.passes(range, id)));
+                    count
+                }
+                _ => {
+                    let mut count = 0;
+                    adjacency.each_far(from.id, |id| count += u64::from(passes(id)));
+                    count
+                }
+            };
+            if expand.shared {
+                let used = search.used.since(0).iter();
+                let used = used.filter(|edge| edge.type_id == way.edge_type);
+                let again = used.filter_map(|edge| far_end(table, *way, edge.id, from.id));
+                count -= again.filter(|id| passes(*id)).count() as u64;
+            }
+        }
+        Ok(Some(count))
+    }
+
+    fn lay_out(&self, context: Context<'_>) -> Option<Vec<Dense>> {
+        if self.comparisons.is_empty() {
+            return Some(Vec::new());
+        }
+        let rows = &context.snapshot.node_table(self.far)?.rows;
+        let columns = self.comparisons.iter();
+        columns
+            .map(|comparison| Dense::of(context, rows, comparison.position))
+            .collect()
+    }
+}
+
+/// The far end of a relationship, when it begins at a node.
+fn far_end(table: &EdgeTable, way: Way, edge: u64, from: u64) -> Option<u64> {
+    let (source, target) = table.rows.ends(edge)?;
+    let (near, far) = match way.outgoing {
+        true => (source, target),
+        false => (target, source),
+    };
+    (near == from).then_some(far)
+}
+
+/// Whether a grouping looks at neither the last relationship nor its far end, but to count them, and
+/// makes of a row that stands for many what it makes of them.
+fn looks_elsewhere(aggregation: &Aggregation, expand: &Expand) -> bool {
+    let mut seen = SlotSet::new(0);
+    for key in &aggregation.keys {
+        if walk::varies(&key.expr) {
+            return false;
+        }
+        walk::variables(&key.expr, &mut seen);
+    }
+    for aggregate in &aggregation.aggregates {
+        if !is_countable(aggregate) {
+            return false;
+        }
+        if is_of_rows(aggregate, expand) {
+            continue;
+        }
+        let Some(argument) = &aggregate.argument else {
+            continue;
+        };
+        if walk::varies(argument) {
+            return false;
+        }
+        walk::variables(argument, &mut seen);
+    }
+    !seen.contains(expand.to) && !seen.contains(expand.edge)
+}
+
+/// Whether an aggregate is the number of rows: what is found, is never null.
+fn is_of_rows(aggregate: &Aggregate, expand: &Expand) -> bool {
+    let found = [expand.to, expand.edge].map(ExprKind::Variable);
+    match &aggregate.argument {
+        None => true,
+        Some(argument) => {
+            found.contains(&argument.kind)
+                && !aggregate.distinct
+                && aggregate.function == AggregateFunction::Count
+        }
+    }
+}
+
+fn position(
+    context: Context<'_>,
+    type_id: TypeId,
+    property: &language::schema::PropertyId,
+) -> Option<usize> {
+    let table = context.snapshot.node_table(type_id)?;
+    table.rows.layout.position(*property)
+}
+
+const fn is_comparison(operator: BinaryOperator) -> bool {
+    matches!(
+        operator,
+        BinaryOperator::Equal
+            | BinaryOperator::NotEqual
+            | BinaryOperator::Less
+            | BinaryOperator::LessEqual
+            | BinaryOperator::Greater
+            | BinaryOperator::GreaterEqual
+    )
+}
+
+const fn mirrored(operator: BinaryOperator) -> BinaryOperator {
+    match operator {
+        BinaryOperator::Less => BinaryOperator::Greater,
+        BinaryOperator::LessEqual => BinaryOperator::GreaterEqual,
+        BinaryOperator::Greater => BinaryOperator::Less,
+        BinaryOperator::GreaterEqual => BinaryOperator::LessEqual,
+        other => other,
+    }
+}
+
+impl Dense {
+    fn of(context: Context<'_>, rows: &Rows, position: usize) -> Option<Self> {
+        let (first, last) = rows.bounds()?;
+        let len = usize::try_from(last - first).ok()?.checked_add(1)?;
+        // Ids with wide holes are not worth the room.
+        if len as u64 > 8 * rows.count + 1_024 {
+            return None;
+        }
+        let bytes = len * (size_of::<i64>() + size_of::<bool>());
+        context.statement.charge(bytes).ok()?;
+        let mut dense = Self {
+            first,
+            values: vec![0; len],
+            valid: Some(vec![false; len]),
+            number: None,
+        };
+        rows.bring(position);
+        for chunk in rows.base.chunks() {
+            match chunk.column(position) {
+                Column::Here(column) => dense.take(column, chunk.ids().iter())?,
+                Column::Null => {}
+                // It could not be read: who asks for a value is told why.
+                Column::Cold => return None,
+            }
+        }
+        for (id, entry) in rows.changes.iter() {
+            let value = entry.row.as_ref().and_then(|row| row.values.get(position));
+            dense.set(*id, value.unwrap_or(&Value::Null))?;
+        }
+        if dense.valid.iter().flatten().all(|valid| *valid) {
+            dense.valid = None;
+        }
+        Some(dense)
+    }
+
+    fn take(&mut self, column: &ArrayRef, ids: impl Iterator<Item = u64>) -> Option<()> {
+        match column.data_type() {
+            DataType::Int64 => self.fill::<Int64Type>(column, ids, Kind::Int, Some),
+            DataType::Int32 => self.fill::<Int32Type>(column, ids, Kind::Int, |it| Some(it.into())),
+            DataType::UInt32 => {
+                self.fill::<UInt32Type>(column, ids, Kind::Int, |it| Some(it.into()))
+            }
+            DataType::Float64 => self.fill::<Float64Type>(column, ids, Kind::Float, in_order),
+            DataType::Float32 => {
+                self.fill::<Float32Type>(column, ids, Kind::Float, |it| in_order(it.into()))
+            }
+            DataType::Date32 => {
+                self.fill::<Date32Type>(column, ids, Kind::Date, |it| Some(it.into()))
+            }
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                self.fill::<TimestampMicrosecondType>(column, ids, Kind::DateTime, Some)
+            }
+            _ => None,
+        }
+    }
+
+    fn fill<T: ArrowPrimitiveType>(
+        &mut self,
+        column: &ArrayRef,
+        ids: impl Iterator<Item = u64>,
+        kind: Kind,
+        number: impl Fn(T::Native) -> Option<i64>,
+    ) -> Option<()> {
+        self.number = Some(kind);
+        let column = column.as_primitive::<T>();
+        for (at, id) in ids.enumerate() {
+            if column.is_valid(at) {
+                self.put(id, Some(number(column.value(at))?));
+            }
+        }
+        Some(())
+    }
+
+    fn put(&mut self, id: u64, number: Option<i64>) {
+        let place = usize::try_from(id.wrapping_sub(self.first)).unwrap_or(usize::MAX);
+        if let Some(value) = self.values.get_mut(place) {
+            *value = number.unwrap_or_default();
+        }
+        let valid = self.valid.as_mut().and_then(|valid| valid.get_mut(place));
+        if let Some(valid) = valid {
+            *valid = number.is_some();
+        }
+    }
+
+    fn set(&mut self, id: u64, value: &Value) -> Option<()> {
+        if value.is_null() {
+            self.put(id, None);
+            return Some(());
+        }
+        let (kind, number) = number_of(value)?;
+        if *self.number.get_or_insert(kind) != kind {
+            return None;
+        }
+        self.put(id, Some(number));
+        Some(())
+    }
+
+    /// Which numbers compare with a value as asked; `None` when it is of another kind.
+    fn passing(&self, operator: BinaryOperator, value: &Value) -> Option<Passing> {
+        let (kind, number) = number_of(value)?;
+        if self.number.is_some_and(|own| own != kind) {
+            return None;
+        }
+        #[expect(clippy::reversed_empty_ranges, reason = "nothing is below the least")]
+        let none = 1..=0;
+        let below = |end: Option<i64>| end.map_or(none.clone(), |end| i64::MIN..=end);
+        let above = |start: Option<i64>| start.map_or(none.clone(), |start| start..=i64::MAX);
+        let range = match operator {
+            BinaryOperator::Less => below(number.checked_sub(1)),
+            BinaryOperator::LessEqual => below(Some(number)),
+            BinaryOperator::Greater => above(number.checked_add(1)),
+            BinaryOperator::GreaterEqual => above(Some(number)),
+            _ => number..=number,
+        };
+        Some(Passing {
+            range,
+            negated: operator == BinaryOperator::NotEqual,
+        })
+    }
+
+    fn passes(&self, passing: &Passing, id: u64) -> bool {
+        let place = usize::try_from(id.wrapping_sub(self.first)).unwrap_or(usize::MAX);
+        let Some(value) = self.values.get(place) else {
+            return false;
+        };
+        let valid = self.valid.as_ref();
+        let valid = valid.is_none_or(|valid| valid.get(place).is_some_and(|valid| *valid));
+        valid && passing.range.contains(value) != passing.negated
+    }
+}
+
+fn number_of(value: &Value) -> Option<(Kind, i64)> {
+    Some(match value {
+        Value::Int(int) => (Kind::Int, *int),
+        Value::Float(float) => (Kind::Float, in_order(*float)?),
+        Value::Date(days) => (Kind::Date, i64::from(*days)),
+        Value::DateTime(micros) => (Kind::DateTime, *micros),
+        _ => return None,
+    })
+}
+
+/// A number that compares with others as the floats do; none for what is not a number.
+fn in_order(float: f64) -> Option<i64> {
+    if float.is_nan() {
+        return None;
+    }
+    // There is one zero.
+    let bits = (float + 0.0).to_bits().cast_signed();
+    Some(if bits < 0 { !bits ^ i64::MIN } else { bits })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_keep_their_order() {
+        let floats = [
+            f64::NEG_INFINITY,
+            -1e300,
+            -1.5,
+            -1e-300,
+            0.0,
+            1e-300,
+            1.5,
+            f64::INFINITY,
+        ];
+        let numbers: Vec<i64> = floats.iter().filter_map(|float| in_order(*float)).collect();
+        assert_eq!(numbers.len(), floats.len());
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+        assert_eq!(in_order(-0.0), in_order(0.0));
+        assert_eq!(in_order(f64::NAN), None);
+    }
+}
