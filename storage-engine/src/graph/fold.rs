@@ -184,7 +184,7 @@ impl Inner {
                 _ => Some(self.shelf.source(layout, version, before.map(|it| &**it))),
             }
         })?;
-        checkpoint.statistics = snapshot.statistics().renewed(snapshot, &prepared);
+        checkpoint.statistics = snapshot.statistics().renewed(&snapshot, &prepared);
         let prepared = prepared.with_statistics(checkpoint.statistics.clone());
         self.look()?;
         checkpoint.publish(&self.store)?;
