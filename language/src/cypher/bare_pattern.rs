@@ -89,6 +89,18 @@ fn inside(tokens: &[&Token], index: usize) -> Option<Span> {
     begins.then(|| Span::new(start, end.span.start))
 }
 
+/// There are so many that reading them takes too long.
+pub(super) fn too_many(text: &str, found: &Found) -> Diagnostics {
+    let message =
+        "too many subqueries without a MATCH in a text as long as this: write MATCH in them";
+    vec![Diagnostic::new(
+        Code::TextTooLong,
+        text,
+        found.inside,
+        message,
+    )]
+}
+
 /// Refuses what is more than a pattern with a condition: further clauses need the `MATCH` before them.
 pub(super) fn check(text: &str, found: &Found, query: &RegularQuery) -> Result<(), Diagnostics> {
     let clauses = &query.head.kind.clauses;

@@ -199,6 +199,16 @@ impl Accumulator {
 
     /// Takes in what another has of rows that come after those of this one.
     pub(super) fn merge(&mut self, aggregate: &Aggregate, other: Self) -> Result<(), ExecuteError> {
+        if let (
+            State::Percentile { wanted, .. },
+            State::Percentile {
+                wanted: more_wanted,
+                ..
+            },
+        ) = (&mut self.state, &other.state)
+        {
+            *wanted = more_wanted.or(*wanted);
+        }
         if let Some(seen) = other.seen {
             for value in seen.values.into_iter().flatten() {
                 self.add(aggregate, value, 1)?;
@@ -234,14 +244,7 @@ impl Accumulator {
                 *count += more;
             }
             (State::Deviation { values }, State::Deviation { values: more }) => values.extend(more),
-            (
-                State::Percentile { wanted, values },
-                State::Percentile {
-                    wanted: more_wanted,
-                    values: more,
-                },
-            ) => {
-                *wanted = more_wanted.or(*wanted);
+            (State::Percentile { values, .. }, State::Percentile { values: more, .. }) => {
                 values.extend(more);
             }
             (State::Extreme { wanted, found }, State::Extreme { found: more, .. }) => {
@@ -333,7 +336,14 @@ fn add_number(
             let sum = i128::from(int).saturating_mul(i128::from(rows));
             *integers = integers.saturating_add(sum);
         }
-        Value::Float(float) => floats.get_or_insert_default().add(float * rows as f64),
+        Value::Float(float) => {
+            let (floats, rows) = (floats.get_or_insert_default(), rows as f64);
+            let product = float * rows;
+            floats.add(product);
+            if product.is_finite() {
+                floats.add(float.mul_add(rows, -product));
+            }
+        }
         other => return Err(not_a_number(aggregate, &other)),
     }
     Ok(())

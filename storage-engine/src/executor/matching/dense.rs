@@ -12,6 +12,7 @@ use arrow_schema::{DataType, TimeUnit};
 use language::plan::BinaryOperator;
 use language::value::Value;
 
+use crate::chunk::Column;
 use crate::executor::context::Context;
 use crate::rows::Rows;
 
@@ -49,8 +50,18 @@ impl Dense {
         if len as u64 > 8 * rows.count + 1_024 {
             return None;
         }
+        let statement = context.statement;
         let bytes = len * (size_of::<i64>() + size_of::<bool>());
-        context.statement.charge(bytes).ok()?;
+        statement.require(bytes).ok()?;
+        let charged = statement.charge(bytes).ok();
+        let dense = charged.and_then(|()| Self::laid_out(first, len, rows, position));
+        if dense.is_none() {
+            statement.release(bytes);
+        }
+        dense
+    }
+
+    fn laid_out(first: u64, len: usize, rows: &Rows, position: usize) -> Option<Self> {
         let mut dense = Self {
             first,
             values: vec![0; len],
