@@ -49,12 +49,13 @@ pub(super) fn separate(text: &str) -> (String, Vec<Found>) {
         if within || content.len() < NOTHING.len() {
             continue;
         }
-        let filler = format!("{NOTHING:<width$}", width = content.len());
-        rest.replace_range(inside.start..inside.end, &filler);
+        let filler = " ".repeat(content.len() - NOTHING.len());
+        rest.replace_range(inside.start..inside.end, &format!("{NOTHING}{filler}"));
+        let before = " ".repeat(start);
         found.push(Found {
             at: token.span.start,
             inside,
-            statement: format!("{:start$}{CLAUSE}{content}", ""),
+            statement: format!("{before}{CLAUSE}{content}"),
         });
     }
     (rest, found)
