@@ -166,23 +166,7 @@ impl Accumulator {
                 times,
                 count,
             } => {
-                match value {
-                    time @ Value::Temporal(_) => {
-                        let sum = match times.take() {
-                            None => Some(time.clone()),
-                            Some(sum) => temporal::add(&sum, &time),
-                        };
-                        *times = Some(sum.ok_or_else(|| not_a_number(aggregate, &time))?);
-                    }
-                    Value::Int(int) => {
-                        let sum = i128::from(int).saturating_mul(i128::from(rows));
-                        *integers = integers.saturating_add(sum);
-                    }
-                    Value::Float(float) => {
-                        floats.get_or_insert_default().add(float * rows as f64);
-                    }
-                    other => return Err(not_a_number(aggregate, &other)),
-                }
+                add_number(aggregate, value, rows, (integers, floats, times))?;
                 *count += rows;
             }
             State::Extreme { wanted, found } => {
@@ -327,6 +311,32 @@ impl Accumulator {
             State::Collect(values) => Value::list(values),
         })
     }
+}
+
+/// Adds a number, or an amount of time, as often as there are rows.
+#[expect(clippy::cast_precision_loss, reason = "floats are added to floats")]
+fn add_number(
+    aggregate: &Aggregate,
+    value: Value,
+    rows: u64,
+    (integers, floats, times): (&mut i128, &mut Option<ExactSum>, &mut Option<Value>),
+) -> Result<(), ExecuteError> {
+    match value {
+        time @ Value::Temporal(_) => {
+            let sum = match times.take() {
+                None => Some(time.clone()),
+                Some(sum) => temporal::add(&sum, &time),
+            };
+            *times = Some(sum.ok_or_else(|| not_a_number(aggregate, &time))?);
+        }
+        Value::Int(int) => {
+            let sum = i128::from(int).saturating_mul(i128::from(rows));
+            *integers = integers.saturating_add(sum);
+        }
+        Value::Float(float) => floats.get_or_insert_default().add(float * rows as f64),
+        other => return Err(not_a_number(aggregate, &other)),
+    }
+    Ok(())
 }
 
 /// The standard deviation; 0 of less than two values.
