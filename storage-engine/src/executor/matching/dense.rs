@@ -12,6 +12,7 @@ use arrow_schema::{DataType, TimeUnit};
 use language::plan::BinaryOperator;
 use language::value::Value;
 
+use crate::chunk::Column;
 use crate::executor::context::Context;
 use crate::rows::Rows;
 
