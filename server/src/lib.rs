@@ -28,6 +28,7 @@ mod listen;
 mod logging;
 mod metrics;
 pub mod offline;
+mod rounds;
 
 pub use boot::{BootError, Running, ServeOptions, start};
 pub use http::{Mount, Security, document};

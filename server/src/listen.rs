@@ -7,6 +7,7 @@
 
 mod crowd;
 mod lane;
+mod lookout;
 #[cfg(test)]
 mod tests;
 mod watched;

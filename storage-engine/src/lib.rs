@@ -33,6 +33,7 @@
 
 mod account;
 mod answers;
+pub mod aside;
 mod base;
 mod batches;
 mod bulk;

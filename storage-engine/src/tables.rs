@@ -54,6 +54,7 @@ static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("tables")
+        .on_thread_start(crate::aside::give_way_from_now_on)
         .enable_all()
         .build()
 });

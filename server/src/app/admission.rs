@@ -95,6 +95,17 @@ impl Admission {
         }
     }
 
+    /// A place when nobody else has one.
+    pub(crate) fn enter_alone(self: &Arc<Self>, principal: &str, graph: &str) -> Option<Slot> {
+        let mut state = self.state();
+        if !state.principals.is_empty() {
+            return None;
+        }
+        state.take(principal, graph);
+        drop(state);
+        Some(self.slot(principal, graph))
+    }
+
     /// How many run and how many wait.
     pub(crate) fn tally(&self) -> (usize, usize) {
         let state = self.state();

@@ -12,7 +12,7 @@ use storage_engine::PastLimits;
 use storage_engine::export::{Format, Selection};
 
 use super::stream::{self, Closed, Outlet, PIECE, Pieces};
-use super::{App, Error, Target, blocking, past, statement};
+use super::{App, Error, Target, aside, past, statement};
 
 /// How long the caller may take nothing.
 const STALL: Duration = Duration::from_secs(60);
@@ -66,7 +66,7 @@ pub(crate) async fn run(
         cancelled: cancelled.clone(),
     };
     let worker = app.clone();
-    let (reader, authorized) = blocking(move || {
+    let (reader, authorized) = aside(move || {
         let reader = worker.reader_at(&permit, at, &limits)?;
         let schema = reader.schema().clone();
         let mut touches = statement::all_types(&schema, false);
@@ -88,7 +88,7 @@ pub(crate) async fn run(
     .await?;
     let (outlet, pieces) = stream::channel(cancelled, cancel, slot, purse);
     let span = tracing::Span::current();
-    tokio::task::spawn_blocking(move || {
+    storage_engine::aside::run(move || {
         span.in_scope(|| match make(&reader, &authorized, &outlet) {
             Ok(()) => outlet.end(()),
             Err(error) => outlet.fail(error, Instant::now() + STALL),

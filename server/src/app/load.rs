@@ -18,7 +18,7 @@ use storage_engine::WriteRequest;
 use storage_engine::load::{Batch, Format, Input, LineError, Mode, Source};
 use tokio::io::{AsyncWriteExt, BufWriter};
 
-use super::{Answered, App, Error, Origin, Target, UploadError, blocking, outcome, statement};
+use super::{Answered, App, Error, Origin, Target, UploadError, aside, outcome, statement};
 
 /// Bytes that are collected before they go to the temporary file.
 const WRITE_BUFFER: usize = 256 << 10;
@@ -113,7 +113,7 @@ pub(crate) async fn run(
     let deadline = statement::deadline(&app.limits(), None);
     let slot = app.turn(&permit, deadline).await?;
     let worker = app.clone();
-    let (writer, authorized) = blocking(move || {
+    let (writer, authorized) = aside(move || {
         let _slot = slot;
         let writer = worker.registry.writer(&permit)?;
         let schema = writer.schema();

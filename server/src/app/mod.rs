@@ -66,7 +66,7 @@ pub(crate) struct App {
     plans: plans::Plans,
     listings: listing::Listings,
     drifting: drifting::Drifting,
-    admission: Arc<admission::Admission>,
+    pub(crate) admission: Arc<admission::Admission>,
     openings: Arc<opening::Openings>,
     /// Who compiles long statements that write.
     compiling: Arc<admission::Admission>,
@@ -334,6 +334,13 @@ impl App {
             .await
     }
 
+    /// The same when nobody else's runs.
+    pub(crate) fn turn_alone(&self, permit: &Permit) -> Option<admission::Slot> {
+        let principal = permit.principal().id.as_str();
+        self.admission
+            .enter_alone(principal, permit.graph_id().unwrap_or_default())
+    }
+
     /// What answers to a principal may hold while they wait to be taken.
     pub(crate) fn purse(&self, principal: &Principal) -> memory::Purse {
         let statement = self.limits().query_memory_bytes;
@@ -413,7 +420,18 @@ pub(crate) fn past(at: Option<&str>) -> Result<Option<At>, Error> {
     })
 }
 
-/// Runs `work`, which blocks, on a thread made for that, within the request's log span.
+/// Runs `work`, which takes long, on a thread that gives way to those that answer, within the request's
+/// log span.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let span = tracing::Span::current();
+    storage_engine::aside::run(move || span.in_scope(work))
+        .await
+        .map_err(Error::Panicked)?
+}
+
+/// Runs `work`, which waits rather than works, on a thread made for that, within the request's log span.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {

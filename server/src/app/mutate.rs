@@ -19,7 +19,7 @@ use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::{CommitId, IdempotencyKey, Transaction, Work, WriteRequest};
 
 use super::values::{Budget, TooLarge, Values};
-use super::{Answered, App, Error, Key, Origin, Target, blocking, outcome, statement};
+use super::{Answered, App, Error, Key, Origin, Target, aside, outcome, statement};
 
 /// The most statements in one request.
 const MAX_STATEMENTS: usize = 1000;
@@ -76,7 +76,7 @@ pub(crate) async fn run(
     let key = origin.key;
     let asked = match is_little(&request) {
         true => Asked::new(request, key, true)?,
-        false => blocking(move || Asked::new(request, key, false)).await?,
+        false => aside(move || Asked::new(request, key, false)).await?,
     };
     let several = asked.texts.several;
     let write = WriteRequest {
@@ -165,7 +165,7 @@ async fn prepared(
         return work.prepare(texts);
     }
     let turn = app.turn_to_compile(&work.permit, limits.deadline).await?;
-    blocking(move || {
+    aside(move || {
         let _turn = turn;
         work.prepare(texts)
     })

@@ -11,6 +11,7 @@ use std::fmt::{self, Write};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use api_types::Column;
 use language::plan::Plan;
@@ -30,6 +31,8 @@ const MAX_PLAN: usize = 128 << 10;
 
 /// How many runs are not tried at once after one that took too long.
 const PASSES: u32 = 64;
+/// How long the last run may have taken of what is worth no change of threads.
+const BRIEF: Duration = Duration::from_millis(2);
 
 /// A compiled statement, and what every run of it needs.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub(crate) struct Prepared {
     is_point: bool,
     /// How many more runs are not tried at once.
     passes: AtomicU32,
+    /// How long the last run took on a thread of its own, in microseconds; the most before there was one.
+    took: AtomicU32,
 }
 
 impl Prepared {
@@ -61,6 +66,7 @@ impl Prepared {
                 .collect(),
             is_point: plan.is_point_read(schema),
             passes: AtomicU32::new(0),
+            took: AtomicU32::new(u32::MAX),
             columns,
             plan: Arc::new(plan),
         }
@@ -78,12 +84,26 @@ impl Prepared {
 
     /// Whether it is likely to be done in microseconds.
     pub(crate) fn is_quick(&self) -> bool {
+        self.is_point && !self.passes()
+    }
+
+    /// Whether it is likely to take less than waking a thread for it is worth.
+    pub(crate) fn is_brief(&self) -> bool {
+        u128::from(self.took.load(Ordering::Relaxed)) <= BRIEF.as_micros() && !self.passes()
+    }
+
+    /// Whether this run is not tried at once.
+    fn passes(&self) -> bool {
         let passed = |passes: u32| passes.checked_sub(1);
-        self.is_point
-            && self
-                .passes
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, passed)
-                .is_err()
+        self.passes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, passed)
+            .is_ok()
+    }
+
+    /// It took so long on a thread of its own.
+    pub(crate) fn took(&self, time: Duration) {
+        let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        self.took.store(micros, Ordering::Relaxed);
     }
 
     /// It was not: a node has more relationships than one reads in passing, or the machine had

@@ -19,6 +19,7 @@ use policy::{Action, Permit, Principal};
 use registry::Reader;
 use storage_engine::executor::{ExecuteError, Limits, Parameters};
 use storage_engine::{At, Snapshot};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 
 use super::admission::Slot;
@@ -31,7 +32,9 @@ use super::{App, Error, Target, explain, outcome, past, statement};
 
 /// How long a statement may keep the thread that read its request.
 const AT_ONCE_TIME: Duration = Duration::from_millis(1);
-/// Bytes that it may hold meanwhile.
+/// The same when another thread answers the others meanwhile.
+const IN_PLACE_TIME: Duration = Duration::from_millis(4);
+/// Bytes that it may hold in either case.
 const AT_ONCE_BYTES: usize = 1 << 20;
 
 /// An answer that has begun. Dropping it stops the statement.
@@ -82,10 +85,14 @@ pub(crate) async fn run(
         max_rows: statement::max_rows(&app.limits(), request.max_rows),
     };
     let reached = work.reach_at_once()?;
-    if let Some(reached) = &reached
-        && let Some(answer) = work.answer_at_once(reached)?
-    {
-        return Ok(answer);
+    if let Some(reached) = &reached {
+        let answer = match work.answer_at_once(reached)? {
+            None => work.answer_in_place(reached)?,
+            answer => answer,
+        };
+        if let Some(answer) = answer {
+            return Ok(answer);
+        }
     }
     work.answer_elsewhere(reached).await
 }
@@ -187,13 +194,34 @@ impl Work {
 
     /// The whole answer, when it is made in next to no time.
     fn answer_at_once(&self, reached: &Reached) -> Result<Option<Answer>, Error> {
-        if !reached.statement.is_quick()
-            || !statement::are_small(&self.parameters)
-            || !reached.reader.is_warm(&reached.plan)
-        {
+        if !reached.statement.is_quick() || !self.is_ready(reached) {
             return Ok(None);
         }
-        let soon = Instant::now() + AT_ONCE_TIME;
+        self.answer_within(AT_ONCE_TIME, reached)
+    }
+
+    /// The whole answer, when the statement took little the last time and nobody else's runs: before another
+    /// thread has woken for it, it is done. The others are answered by another meanwhile.
+    fn answer_in_place(&self, reached: &Reached) -> Result<Option<Answer>, Error> {
+        if !others_take_over() || !reached.statement.is_brief() || !self.is_ready(reached) {
+            return Ok(None);
+        }
+        let Some(_slot) = self.app.turn_alone(&self.permit) else {
+            return Ok(None);
+        };
+        tokio::task::block_in_place(|| {
+            storage_engine::aside::politely(|| self.answer_within(IN_PLACE_TIME, reached))
+        })
+    }
+
+    /// Whether nothing has to be read or made before it runs.
+    fn is_ready(&self, reached: &Reached) -> bool {
+        statement::are_small(&self.parameters) && reached.reader.is_warm(&reached.plan)
+    }
+
+    /// The whole answer, if it is small and made in so much time.
+    fn answer_within(&self, time: Duration, reached: &Reached) -> Result<Option<Answer>, Error> {
+        let soon = Instant::now() + time;
         let limits = Limits {
             deadline: Some(self.deadline.min(soon)),
             max_rows: Some(self.max_rows),
@@ -263,7 +291,7 @@ impl Work {
             self.app.purse(self.permit.principal()),
         );
         let span = tracing::Span::current();
-        tokio::task::spawn_blocking(move || {
+        storage_engine::aside::run(move || {
             span.in_scope(|| {
                 let mut output = Output {
                     head: Some(head),
@@ -271,7 +299,12 @@ impl Work {
                 };
                 let reached = reached.map_or_else(|| self.reach(&limits), Ok);
                 let reached = reached.and_then(Reached::prepared);
-                let ran = reached.and_then(|reached| self.run(&reached, &limits, &mut output));
+                let ran = reached.and_then(|reached| {
+                    let begun = Instant::now();
+                    let ran = self.run(&reached, &limits, &mut output);
+                    reached.statement.took(begun.elapsed());
+                    ran
+                });
                 output.finish(ran.map(|rows| self.stats(rows)), self.deadline);
             });
         });
@@ -352,6 +385,11 @@ impl Work {
             error => error,
         }
     }
+}
+
+/// Whether this thread may block, because another goes on with what it has to do.
+fn others_take_over() -> bool {
+    Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
 }
 
 /// Writes a row of `snapshot`, of `max_bytes` at most.

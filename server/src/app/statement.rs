@@ -219,7 +219,7 @@ pub(crate) fn max_rows(limits: &Limits, max_rows: Option<u64>) -> usize {
 pub(crate) async fn parameters_soon(given: api_types::Parameters) -> Result<Parameters, Error> {
     match are_few(&given) {
         true => parameters(given),
-        false => super::blocking(move || parameters(given)).await,
+        false => super::aside(move || parameters(given)).await,
     }
 }
 
@@ -319,7 +319,6 @@ mod tests {
                 per_principal: 1,
                 per_graph: 1,
             },
-            ..Limits::default()
         };
         assert_eq!(max_rows(&limits, None), 10);
         assert_eq!(max_rows(&limits, Some(3)), 3);

@@ -98,7 +98,7 @@ async fn parsed<T: DeserializeOwned + Send + 'static>(
     if bytes.len() <= MUCH_JSON {
         return parse(&bytes);
     }
-    let weighed = tokio::task::spawn_blocking(move || (weight(&bytes), bytes));
+    let weighed = storage_engine::aside::run(move || (weight(&bytes), bytes));
     // A panic is a defect, and its hook has logged it.
     let (weight, bytes) = weighed.await.map_err(|_| defect())?;
     if weight as u64 > limits.statement {
@@ -112,7 +112,7 @@ async fn parsed<T: DeserializeOwned + Send + 'static>(
         ));
     }
     holding.grow(bytes.len().saturating_add(weight), limits.statement)?;
-    let parsed = tokio::task::spawn_blocking(move || parse(&bytes));
+    let parsed = storage_engine::aside::run(move || parse(&bytes));
     parsed.await.unwrap_or_else(|_| Err(defect()))
 }
 

@@ -22,6 +22,7 @@ use super::envelope::{Asker, ThisRequest};
 use super::failure::Failure;
 use crate::app::load::{RecordFormat, Upload};
 use crate::app::{App, Credential, UploadError};
+use crate::rounds::Rounds;
 
 /// How long nothing of a streamed body may arrive.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -75,6 +76,9 @@ impl FromRequestParts<Site> for Caller {
             .ok_or_else(|| refused(credential))?;
         if let Some(asker) = parts.extensions.get::<Asker>() {
             asker.is(&principal);
+        }
+        if let Some(rounds) = parts.extensions.get::<Arc<Rounds>>().cloned() {
+            rounds.enter(principal.id.as_str()).await;
         }
         Ok(Self(principal))
     }

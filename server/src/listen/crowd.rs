@@ -28,7 +28,7 @@ pub(super) struct Presence {
 /// A place in the crowd, given up when dropped.
 pub(super) struct Seat {
     crowd: Arc<Crowd>,
-    number: u64,
+    pub(super) number: u64,
     pub(super) presence: Arc<Presence>,
 }
 

@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -24,7 +24,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::NO_ROOM;
 use super::crowd::Seat;
+use super::lookout::Lookout;
 use super::watched::Watched;
+use crate::rounds::Rounds;
 
 /// How long the head of a request may take to come, from when it is waited for.
 const HEAD_TIME: Duration = Duration::from_secs(30);
@@ -34,7 +36,7 @@ const MAX_HEADERS: usize = 100;
 const MAX_HEAD: usize = 64 << 10;
 /// Connections that wait until their runtime takes them.
 const ARRIVALS: usize = 256;
-/// Blocking threads for work that no connection waits for, such as folds.
+/// Blocking threads for work that no connection waits for, such as the rest of a group of commits.
 const BACKGROUND: usize = 64;
 
 /// A connection on its way to its runtime.
@@ -154,18 +156,26 @@ impl Lane {
         router: Router,
         left: watch::Receiver<bool>,
     ) -> io::Result<Self> {
+        let rounds = Rounds::new();
+        let (parking, keeping) = (rounds.clone(), rounds.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             // Each connection keeps one at most: who takes over from a thread that blocks never waits.
             .max_blocking_threads(connections + BACKGROUND)
             .thread_name(format!("http-{number}"))
+            .on_thread_park(move || parking.over())
             .enable_all()
             .build()?;
+        let router = router.layer(Extension(rounds.clone()));
+        let lookout = Lookout::new(rounds);
+        let looking = lookout.clone();
+        runtime.spawn(async move { keeping.keep().await });
+        runtime.spawn(async move { looking.keep().await });
         let (arrivals, arriving) = mpsc::channel(ARRIVALS);
         Ok(Self {
             arrivals,
             share: Share::default(),
-            serving: runtime.spawn(serve(arriving, router, left)),
+            serving: runtime.spawn(serve(arriving, router, left, lookout)),
             runtime: Running(Some(runtime)),
         })
     }
@@ -176,14 +186,20 @@ impl Lane {
 }
 
 /// Serves until nobody comes any more and everybody has left.
-async fn serve(mut arriving: mpsc::Receiver<Arrival>, router: Router, left: watch::Receiver<bool>) {
+async fn serve(
+    mut arriving: mpsc::Receiver<Arrival>,
+    router: Router,
+    left: watch::Receiver<bool>,
+    lookout: Arc<Lookout>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             arrival = arriving.recv() => match arrival {
                 Some(arrival) => {
-                    connections.spawn(connection(arrival, router.clone(), left.clone()));
+                    let lookout = lookout.clone();
+                    connections.spawn(connection(arrival, router.clone(), left.clone(), lookout));
                 }
                 None => break,
             },
@@ -192,7 +208,12 @@ async fn serve(mut arriving: mpsc::Receiver<Arrival>, router: Router, left: watc
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(arrival: Arrival, router: Router, mut left: watch::Receiver<bool>) {
+async fn connection(
+    arrival: Arrival,
+    router: Router,
+    mut left: watch::Receiver<bool>,
+    lookout: Arc<Lookout>,
+) {
     let Arrival {
         stream,
         seat,
@@ -213,7 +234,8 @@ async fn connection(arrival: Arrival, router: Router, mut left: watch::Receiver<
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD);
     let presence = seat.presence.clone();
-    let io = Watched::new(TokioIo::new(stream), presence.clone());
+    let number = seat.number;
+    let io = Watched::new(TokioIo::new(stream), presence.clone(), (number, lookout));
     let mut connection = pin!(builder.serve_connection(io, TowerToHyperService::new(router)));
     let mut leaving = false;
     loop {

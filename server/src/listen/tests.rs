@@ -181,3 +181,39 @@ async fn nothing_stays_when_serving_is_given_up() {
     }
     assert_eq!(Arc::strong_count(&known), 1, "a thread goes on");
 }
+
+/// How long the threads that answer were on a core.
+fn on_cores() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
+    let read = |task: &std::path::Path, name| std::fs::read_to_string(task.join(name));
+    let nanos = tasks.map(|task| {
+        let task = task.expect("a thread").path();
+        // A thread may end between two looks.
+        let name = read(&task, "comm").unwrap_or_default();
+        let usage = read(&task, "schedstat").unwrap_or_default();
+        let nanos = usage.split(' ').next().and_then(|nanos| nanos.parse().ok());
+        nanos.filter(|_| name.starts_with("http-")).unwrap_or(0)
+    });
+    Duration::from_nanos(nanos.sum())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_connected_and_asks_nothing_costs_nothing() {
+    let served = two_threads(Router::new().route("/", get(thread))).await;
+    let mut clients = Vec::new();
+    for _ in 0..90 {
+        let mut client = Client::connect(&served).await;
+        // One after the other at once: it would be looked out for more.
+        client.ask("/").await;
+        client.ask("/").await;
+        clients.push(client);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let before = on_cores();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let used = on_cores() - before;
+    assert!(used < Duration::from_millis(10), "{used:?}");
+    drop(clients);
+    served.stop.send(()).expect("serves");
+    served.serving.await.expect("ends").expect("ends well");
+}

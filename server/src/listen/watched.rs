@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::crowd::Presence;
+use super::lookout::Lookout;
 
 /// How long a caller may take nothing of what is written to it.
 const WRITE_TIME: Duration = Duration::from_secs(60);
@@ -20,15 +21,22 @@ const WRITE_TIME: Duration = Duration::from_secs(60);
 pub(super) struct Watched {
     stream: TokioIo<TcpStream>,
     presence: Arc<Presence>,
+    /// Of its thread, and what it is called there.
+    lookout: (u64, Arc<Lookout>),
     /// Set while a write waits.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
-    pub(super) fn new(stream: TokioIo<TcpStream>, presence: Arc<Presence>) -> Self {
+    pub(super) fn new(
+        stream: TokioIo<TcpStream>,
+        presence: Arc<Presence>,
+        lookout: (u64, Arc<Lookout>),
+    ) -> Self {
         Self {
             stream,
             presence,
+            lookout,
             patience: None,
         }
     }
@@ -63,6 +71,7 @@ impl Read for Watched {
     ) -> Poll<io::Result<()>> {
         let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
         self.presence.touch();
+        self.lookout.1.asked(self.lookout.0);
         Poll::Ready(read)
     }
 }
@@ -74,6 +83,9 @@ impl Write for Watched {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if outcome.is_ready() {
+            self.lookout.1.answered();
+        }
         self.written(context, outcome)
     }
 
@@ -97,6 +109,9 @@ impl Write for Watched {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        if outcome.is_ready() {
+            self.lookout.1.answered();
+        }
         self.written(context, outcome)
     }
 }

@@ -18,6 +18,7 @@ use super::account::Account;
 use super::error::ExecuteError;
 use super::subquery::Subqueries;
 use super::{Limits, Parameters, Row, Threads, parameters};
+use crate::aside;
 use crate::snapshot::Snapshot;
 
 /// Steps between two looks at the clock and the cancel flag.
@@ -39,6 +40,8 @@ pub(crate) struct Statement<'a> {
     gone: RefCell<FxHashMap<EdgeRef, Arc<str>>>,
     steps: Cell<u32>,
     account: Account,
+    /// Its threads give way to others.
+    gives_way: bool,
 }
 
 /// A statement and the graph as one of its clauses sees it.
@@ -68,6 +71,7 @@ impl<'a> Statement<'a> {
             gone: RefCell::default(),
             steps: Cell::new(0),
             account: Account::default(),
+            gives_way: aside::gives_way(),
         })
     }
 
@@ -90,6 +94,7 @@ impl<'a> Statement<'a> {
             gone: RefCell::default(),
             steps: Cell::new(0),
             account: self.account.beside(),
+            gives_way: self.gives_way,
         }
     }
 
@@ -187,6 +192,7 @@ impl<'a> Statement<'a> {
             limits: self.limits,
             budget: self.budget,
             ended: self.ended.as_deref(),
+            gives_way: self.gives_way,
         }
     }
 
@@ -239,17 +245,22 @@ impl<'a> Statement<'a> {
     }
 }
 
-/// When a statement must stop: several threads may look at it.
+/// When a statement must stop, and let others run: several threads may look at it.
 #[derive(Clone, Copy)]
 pub(crate) struct Pace<'a> {
     limits: &'a Limits,
     budget: Option<Instant>,
     ended: Option<&'a AtomicBool>,
+    gives_way: bool,
 }
 
 impl Pace<'_> {
-    /// Looks at the clock and the cancel flags now.
+    /// Looks at the clock and the cancel flags now. Whoever waits for the core of a thread that gives way
+    /// has it meanwhile: the system alone would look for that a few hundred times a second.
     pub(crate) fn check(&self) -> Result<(), ExecuteError> {
+        if self.gives_way {
+            aside::give_way();
+        }
         let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         if is_set(&self.limits.cancelled) || self.ended.is_some_and(is_set) {
             return Err(ExecuteError::Cancelled);

@@ -37,6 +37,11 @@ impl Cores {
     }
 }
 
+/// How many threads statements have beside their own.
+pub(crate) fn lent() -> usize {
+    LENT.load(Ordering::Relaxed)
+}
+
 impl Drop for Cores {
     fn drop(&mut self) {
         LENT.fetch_sub(self.0, Ordering::Relaxed);

@@ -25,7 +25,7 @@ mod account;
 mod accumulator;
 mod aggregate;
 mod context;
-mod cores;
+pub(crate) mod cores;
 mod counting;
 mod error;
 mod evaluate;

@@ -12,11 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use language::schema::{Schema, TypeId};
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::commit::{Lead, unpoisoned};
 use super::job::{Failure, Job, Made, Outcome, Ran};
 use super::queue::Entry;
+use crate::aside;
 use crate::finish::Finished;
 use crate::graph::Inner;
 use crate::record::{ChangeCounts, Changes, RowChange};
@@ -194,7 +196,10 @@ impl Inner {
                 entry: Some(entry),
                 inner: self.clone(),
             };
-            in_background(move || running.run());
+            match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(running.run_aside())),
+                Err(_) => in_background(move || running.run()),
+            }
         }
     }
 
@@ -236,25 +241,48 @@ struct Running {
 }
 
 impl Running {
-    fn run(mut self) {
-        let Some(mut entry) = self.entry.take() else {
-            return;
-        };
-        let inner = self.inner.clone();
-        if entry.job.is_abandoned() {
-            return;
+    /// On a thread that gives way; what others wait for, on one of this runtime.
+    async fn run_aside(mut self) {
+        let ran = aside::run(move || {
+            let outcome = self.prepare();
+            (self, outcome)
+        });
+        // A panic is a defect of what has been dropped with it.
+        if let Ok((running, outcome)) = ran.await
+            && let Some(lead) = running.finish(outcome)
+        {
+            in_background(move || lead.run());
         }
-        let leads = match inner.prepare(&mut entry.job) {
+    }
+
+    fn run(mut self) {
+        let outcome = self.prepare();
+        if let Some(lead) = self.finish(outcome) {
+            lead.run();
+        }
+    }
+
+    /// Runs the work, unless nobody waits for it any more.
+    fn prepare(&mut self) -> Option<Outcome> {
+        match &mut self.entry {
+            Some(entry) if entry.job.is_abandoned() => self.entry = None,
+            Some(entry) => return self.inner.prepare(&mut entry.job),
+            None => {}
+        }
+        None
+    }
+
+    /// Tells the outcome, or gives the write back to the committer: the caller may have to lead.
+    fn finish(mut self, outcome: Option<Outcome>) -> Option<Lead> {
+        let entry = self.entry.take()?;
+        let leads = match outcome {
             Some(outcome) => {
                 entry.job.settle(outcome);
                 false
             }
-            None => unpoisoned(&inner.queue).come_back(entry),
+            None => unpoisoned(&self.inner.queue).come_back(entry),
         };
-        drop(self);
-        if leads {
-            Lead::new(inner).run();
-        }
+        leads.then(|| Lead::new(self.inner.clone()))
     }
 }
 
@@ -271,7 +299,7 @@ impl Drop for Running {
 
 /// Runs `work`, which blocks, on another thread.
 pub(crate) fn in_background(work: impl FnOnce() + Send + 'static) {
-    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+    if let Ok(runtime) = Handle::try_current() {
         runtime.spawn_blocking(work);
         return;
     }

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::ahead::{Ahead, Next, Prepared, changed, in_background};
 use super::job::{Failure, Job, Made, Outcome, Ran};
 use super::queue::Entry;
+use crate::aside;
 use crate::bulk::Bulk;
 use crate::clock;
 use crate::graph::log::Log;
@@ -42,6 +43,9 @@ const GROUP: u32 = 256;
 /// A group that has this many bytes takes no more: well below what one frame of the log holds, so
 /// that writes which fit alone never fail together.
 const GROUP_BYTES: usize = 16 << 20;
+
+/// After how many writes others may have the core, so that nobody waits for the whole group of another graph.
+const TURNS_PER_YIELD: u32 = 4;
 
 /// A group whose first write has waited for this long takes no more, so that a quick write does not
 /// wait for all the slow ones behind it.
@@ -203,6 +207,9 @@ impl Inner {
             && let Some(mut entry) = self.next()
         {
             turns += 1;
+            if turns.is_multiple_of(TURNS_PER_YIELD) {
+                std::thread::yield_now();
+            }
             let lsn = writer.log.last_lsn().0 + 1 + group.entries.len() as u64;
             match self.carry_out(&mut entry.job, lsn, &mut group) {
                 Turn::Ahead => group.ahead.push(entry),
@@ -377,6 +384,8 @@ impl Inner {
         if group.entries.is_empty() {
             return Ok(());
         }
+        // A bucket takes longer than anybody should be kept from work for.
+        let syncing = self.store.bucket().is_none().then(aside::syncing);
         let appended = writer.log.append(&group.entries).map_err(|error| {
             let error = Arc::new(error);
             match *error {
@@ -392,6 +401,7 @@ impl Inner {
                 }
             }
         })?;
+        drop(syncing);
         self.log_bytes.fetch_add(appended.bytes, Ordering::Relaxed);
         let mut snapshot = group.working.clone();
         if !std::ptr::eq(&**self.published.load(), before) {

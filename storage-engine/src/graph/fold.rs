@@ -11,10 +11,10 @@ use std::sync::atomic::Ordering;
 
 use arrow_schema::ArrowError;
 
+use crate::aside;
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::clock;
 use crate::files::FileError;
-use crate::graph::ahead::in_background;
 use crate::graph::commit::unpoisoned;
 use crate::graph::status::Trouble;
 use crate::graph::{Graph, Inner, Published, collect};
@@ -101,14 +101,15 @@ impl Inner {
             return;
         }
         let planned = Planned(self.clone());
-        in_background(move || {
+        // Whether it went well, it says itself.
+        drop(aside::run(move || {
             let inner = &planned.0;
             if let Err(error) = inner.fold() {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(store = %inner.store, error, "folding failed");
                 inner.fold_later();
             }
-        });
+        }));
     }
 
     /// None is started in the background for a while.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::aside;
 use crate::graph::commit::unpoisoned;
 use crate::graph::{CommitError, Graph, IdempotencyKey, Work, WriteRequest, Written};
 use crate::load::{self, Batch, Content, LoadError, Loaded, Mode, NotReady, Ready, Rows, Taken};
@@ -136,12 +137,12 @@ fn again(ready: Ready, transaction: &mut Transaction) -> Result<Loaded, LoadErro
     }
 }
 
-/// A snapshot with some columns in memory, which are read on a thread that may block.
+/// A snapshot with some columns in memory, which are read on a thread that gives way.
 async fn having(
     newest: Arc<Snapshot>,
     needed: Needed,
 ) -> Result<Arc<Snapshot>, CommitError<LoadError>> {
-    let reading = tokio::task::spawn_blocking(move || {
+    let reading = aside::run(move || {
         let mut own = newest.as_ref().clone().apart();
         drop(newest);
         own.have(&needed).map(|()| Arc::new(own))
@@ -150,11 +151,11 @@ async fn having(
     read.map_err(|error| CommitError::Write(WriteError::Column(error)))
 }
 
-/// Makes a load ready on a thread that may block.
+/// Makes a load ready on a thread that gives way.
 async fn beside(
     work: impl FnOnce() -> Result<Ready, NotReady> + Send + 'static,
 ) -> Result<Ready, CommitError<LoadError>> {
-    match tokio::task::spawn_blocking(work).await {
+    match aside::run(work).await {
         Ok(Ok(ready)) => Ok(ready),
         Ok(Err(NotReady::Lines(lines))) => Err(CommitError::Work(lines.into())),
         Ok(Err(NotReady::File(error))) => Err(CommitError::SideFile(Arc::new(error))),

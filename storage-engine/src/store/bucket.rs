@@ -32,6 +32,12 @@ static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
         .build()
 });
 
+/// Starts that thread, if it was not before: with the priority of the caller's.
+pub(crate) fn start_requests() {
+    // Whoever needs it is told that it cannot be started.
+    LazyLock::force(&RUNTIME);
+}
+
 /// All objects of a bucket whose names begin with a prefix.
 #[derive(Clone, Debug)]
 pub(crate) struct Bucket {

@@ -202,7 +202,7 @@ pub(super) fn the_past_has_its_limits() {
 
 /// What is read on the way counts too, not only what differs in the end.
 #[test]
-pub(super) fn the_way_back_has_its_limits() {
+fn the_way_back_has_its_limits() {
     let fixture = Fixture::new();
     let before = state(&fixture);
     let (note, text) = (fixture.type_id("Note"), fixture.property("Note", "text"));

@@ -18,6 +18,7 @@ use crate::executor::{self, ExecuteError, Limits, Parameters};
 use crate::{CommitError, Graph, Options, Transaction, Work, WriteError, WriteRequest, Written};
 
 mod in_place;
+mod priority;
 mod reserved;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;

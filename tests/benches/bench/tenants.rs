@@ -1,4 +1,7 @@
 //! Two tenants on one server: what one of them waits longer when the other asks for all that it can.
+//!
+//! The noise is told apart: writers alone, long queries alone, both. The same pace of requests to the no-op
+//! server says what any server would wait on a machine as busy as that.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +12,7 @@ use crate::commits::{CREATE, person};
 use crate::http::{self, Client};
 use crate::reads::READ;
 use crate::registry::paced;
-use crate::report::{Bar, ms};
+use crate::report::{Bar, Report, ms};
 use crate::statistics::Samples;
 use crate::subject::{ACME, RIVAL, Server};
 use crate::{Bench, Failure, PEOPLE};
@@ -33,12 +36,40 @@ const NICE: i32 = 10;
 /// The bar.
 const NOISE: f64 = 2.0;
 
-/// What the quiet tenant does.
+/// What the quiet tenant does, and what a server that does nothing takes meanwhile.
 #[derive(Default)]
 struct Quiet {
     reads: Samples,
     commits: Samples,
+    noop: Samples,
 }
+
+/// Who makes noise: connections that write, connections that ask.
+#[derive(Clone, Copy)]
+struct Noise {
+    name: &'static str,
+    writers: u64,
+    askers: u64,
+}
+
+/// All of it has the bar; the parts say where it comes from.
+const NOISES: [Noise; 3] = [
+    Noise {
+        name: "16 writers and heavy queries",
+        writers: WRITERS,
+        askers: ASKERS,
+    },
+    Noise {
+        name: "16 writers",
+        writers: WRITERS,
+        askers: 0,
+    },
+    Noise {
+        name: "heavy queries",
+        writers: 0,
+        askers: ASKERS,
+    },
+];
 
 pub(crate) fn run(bench: &mut Bench) -> Result<(), Failure> {
     let server = Server::start(&bench.work.join("tenants"))?;
@@ -53,51 +84,62 @@ pub(crate) fn run(bench: &mut Bench) -> Result<(), Failure> {
         let request = http::post(&format!("/graphs/{tenant}/mutate"), tenant, &body);
         client.exchange(&request)?.success()?;
     }
-    let (mut alone, mut beside) = <(Quiet, Quiet)>::default();
     let ids = AtomicU64::new(PEOPLE_EACH);
-    quiet(
-        &server,
-        Instant::now() + HEAD_START,
-        &ids,
-        &mut Quiet::default(),
-    )?;
-    let mut made = (0, 0);
+    let mut warm = Quiet::default();
+    quiet(bench, &server, Instant::now() + HEAD_START, &ids, &mut warm)?;
+    let mut alone = Quiet::default();
+    let mut beside = NOISES.map(|noise| (noise, Quiet::default(), (0, 0)));
     for _ in 0..bench.count(ROUNDS, ROUNDS / 2) {
-        quiet(&server, Instant::now() + TURN, &ids, &mut alone)?;
-        let (writes, heavy) = with_noise(&server, &ids, &mut beside)?;
-        made = (made.0 + writes, made.1 + heavy);
+        quiet(bench, &server, Instant::now() + TURN, &ids, &mut alone)?;
+        for (noise, quiet, made) in &mut beside {
+            let (writes, heavy) = with_noise(bench, &server, &ids, *noise, quiet)?;
+            *made = (made.0 + writes, made.1 + heavy);
+        }
     }
-    let (writes, heavy) = made;
-    bench.report.raw(
-        "tenants_noise",
-        json!({"writes": writes, "heavy_queries": heavy}),
-    );
-    if writes == 0 || heavy == 0 {
-        return Err(format!("no noise: {writes} writes, {heavy} heavy queries").into());
-    }
-    for (what, alone, beside) in [
-        ("point reads", &alone.reads, &beside.reads),
-        ("commits", &alone.commits, &beside.commits),
-    ] {
+    for (noise, quiet, (writes, heavy)) in beside {
+        let is_quiet = (noise.writers > 0 && writes == 0) || (noise.askers > 0 && heavy == 0);
+        if is_quiet {
+            return Err(format!("no noise: {writes} writes, {heavy} heavy queries").into());
+        }
+        let made = json!({"writes": writes, "heavy_queries": heavy});
         bench
             .report
-            .samples(&format!("tenants {what} alone"), alone);
-        bench
-            .report
-            .samples(&format!("tenants {what} beside"), beside);
-        bench.report.figure(
-            &format!("{what} beside a tenant with 16 writers and heavy queries, p99"),
-            ms(beside.p99()),
-            format!("alone: {}", ms(alone.p99())),
-            beside.p99() / alone.p99(),
-            Bar::AtMost(NOISE),
-        );
+            .raw(&format!("tenants noise {}", noise.name), made);
+        report(&mut bench.report, noise, &alone, &quiet);
     }
     Ok(())
 }
 
+fn report(report: &mut Report, noise: Noise, alone: &Quiet, beside: &Quiet) {
+    let bar = match noise.writers > 0 && noise.askers > 0 {
+        true => Bar::AtMost(NOISE),
+        false => Bar::None,
+    };
+    for (what, alone, beside, bar) in [
+        ("point reads", &alone.reads, &beside.reads, bar),
+        ("commits", &alone.commits, &beside.commits, bar),
+        (
+            "no-ops of another server",
+            &alone.noop,
+            &beside.noop,
+            Bar::None,
+        ),
+    ] {
+        report.samples(&format!("tenants {what} alone"), alone);
+        report.samples(&format!("tenants {what} beside {}", noise.name), beside);
+        report.figure(
+            &format!("{what} beside a tenant with {}, p99", noise.name),
+            ms(beside.p99()),
+            format!("alone: {}", ms(alone.p99())),
+            beside.p99() / alone.p99(),
+            bar,
+        );
+    }
+}
+
 /// Reads and commits at a steady pace, in turn.
 fn quiet(
+    bench: &mut Bench,
     server: &Server,
     until: Instant,
     ids: &AtomicU64,
@@ -105,7 +147,11 @@ fn quiet(
 ) -> Result<(), Failure> {
     let mut client = server.client()?;
     let never = AtomicBool::new(false);
+    let noop = http::post("/", ACME, &json!({"query": READ, "params": {"id": 1}}));
     paced(until, &never, |turn| {
+        if turn % 4 == 2 {
+            return bench.noop.sample(&noop, 1, &mut quiet.noop);
+        }
         let reads = turn % 4 != 0;
         let request = if reads {
             let body = json!({"query": READ, "params": {"id": turn * 7 % PEOPLE_EACH}});
@@ -131,14 +177,20 @@ fn commit(tenant: &str, ids: &AtomicU64) -> Vec<u8> {
 
 /// The same beside everything that the other tenant can do; how much that was.
 #[expect(clippy::disallowed_methods, reason = "the noise gets a head start")]
-fn with_noise(server: &Server, ids: &AtomicU64, beside: &mut Quiet) -> Result<(u64, u64), Failure> {
+fn with_noise(
+    bench: &mut Bench,
+    server: &Server,
+    ids: &AtomicU64,
+    noise: Noise,
+    beside: &mut Quiet,
+) -> Result<(u64, u64), Failure> {
     let done = AtomicBool::new(false);
     let (writes, heavy) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        let mut noise = Vec::new();
-        for number in 0..WRITERS + ASKERS {
+        let mut clients = Vec::new();
+        for number in 0..noise.writers + noise.askers {
             let (writes, heavy, done) = (&writes, &heavy, &done);
-            noise.push(scope.spawn(move || match number < WRITERS {
+            clients.push(scope.spawn(move || match number < noise.writers {
                 true => noisy(server, done, writes, || commit(RIVAL, ids)),
                 false => noisy(server, done, heavy, || {
                     let body = json!({"query": HEAVY});
@@ -147,9 +199,9 @@ fn with_noise(server: &Server, ids: &AtomicU64, beside: &mut Quiet) -> Result<(u
             }));
         }
         std::thread::sleep(HEAD_START);
-        let measured = quiet(server, Instant::now() + TURN, ids, beside);
+        let measured = quiet(bench, server, Instant::now() + TURN, ids, beside);
         done.store(true, Ordering::Relaxed);
-        let ended = noise.into_iter().map(|one| {
+        let ended = clients.into_iter().map(|one| {
             let one = one.join();
             one.unwrap_or_else(|_| Err("a noisy client panicked".into()))
         });

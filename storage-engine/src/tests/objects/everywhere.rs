@@ -1,8 +1,8 @@
 //! The engine's tests that do not mind where a graph is kept, in memory and in S3 too; and what a fold
 //! may leave there. The model's lives are led in objects as well (`model/run.rs`).
 //!
-//! Not here: what never comes to the store (statements, formats, the queue's order), and what is said of
-//! a folder alone, which has its counterpart of objects: a disk that fails or loses what was not synced
+//! Not here: what never comes to the store (statements, formats, the queue's order), what depends on how
+//! long a segment is (an object of the log has one group), and what is said of a folder alone, which has its counterpart of objects: a disk that fails or loses what was not synced
 //! (`reach.rs`, `deleting.rs`; an object is there whole or not at all), the lock, the lease's files, and
 //! the doctor's findings of half-written files (`doctor/tests/mended.rs`).
 
@@ -59,7 +59,6 @@ in_objects! {
     past::every_commit_can_be_read_again,
     past::what_never_was_and_what_is_gone_are_told_apart,
     past::the_past_has_its_limits,
-    past::the_way_back_has_its_limits,
     past::the_way_forward_gives_the_same,
     repeated::a_request_that_is_sent_again_gets_the_first_answer,
     repeated::two_at_once_are_one,
