@@ -22,7 +22,6 @@ use super::dense::{Dense, Passing};
 use super::expand::{Expand, Way};
 use super::planning::Planned;
 use super::search::{Operation, Search};
-use crate::chunk::Column;
 use crate::executor::Row;
 use crate::executor::aggregate::Tally;
 use crate::executor::context::Context;
