@@ -13,9 +13,10 @@ use language::value::Value;
 use tempfile::TempDir;
 
 use super::collect::frugal;
+use super::open_again;
 use crate::executor::{self, ExecuteError, Limits, Parameters};
 use crate::{
-    Account, At, ColumnError, CommitError, Graph, NewGraph, Options, PastLimits, Snapshot,
+    Account, At, ColumnError, CommitError, Graph, NewGraph, Options, PastLimits, Snapshot, Store,
     Transaction, WriteError, WriteRequest,
 };
 
@@ -114,8 +115,9 @@ impl Home {
     /// As after a crash.
     fn reopen(&self) {
         *self.graph.lock().expect("no panic") = None;
-        let graph = Graph::open(self.folder.path().join("g").as_path(), self.options.clone());
-        *self.graph.lock().expect("no panic") = Some(graph.expect("opened"));
+        let store = Store::from(self.folder.path().join("g"));
+        let graph = open_again(&store, self.options.clone());
+        *self.graph.lock().expect("no panic") = Some(graph);
     }
 
     fn write<R: Send + 'static, E: std::error::Error + Send + 'static>(
