@@ -28,8 +28,8 @@ use language::value::{NodeRef, Value};
 use tempfile::TempDir;
 
 use crate::{
-    At, CommitError, Follower, Graph, NewGraph, Options, PastLimits, Snapshot, Store, Transaction,
-    WriteError, WriteRequest, Written,
+    At, CommitError, Follower, Graph, NewGraph, OpenError, Options, PastLimits, Snapshot, Store,
+    Transaction, WriteError, WriteRequest, Written,
 };
 
 const SCHEMA: &str = "
@@ -72,6 +72,19 @@ fn elsewhere(places: impl Fn() -> (TempDir, Store) + 'static, test: impl FnOnce(
     ELSEWHERE.set(None);
 }
 
+/// Opens a graph once what still runs on it in the background, such as a fold, has let go of it.
+fn open_again(store: &Store, options: Options) -> Graph {
+    let begun = std::time::Instant::now();
+    loop {
+        match Graph::open(store, options.clone()) {
+            Err(OpenError::Locked { .. }) if begun.elapsed().as_secs() < 30 => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            opened => return opened.expect("opened"),
+        }
+    }
+}
+
 impl Fixture {
     fn new() -> Self {
         let (home, store) = somewhere();
@@ -98,7 +111,7 @@ impl Fixture {
     /// Opens the graph as after a crash: the handle is dropped, not closed.
     fn reopen(&mut self) {
         self.graph = None;
-        self.graph = Some(Graph::open(&self.store, Options::default()).expect("opened"));
+        self.graph = Some(open_again(&self.store, Options::default()));
     }
 
     fn graph(&self) -> &Graph {

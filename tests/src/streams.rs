@@ -141,7 +141,7 @@ fn many_rows_do_not_build_up_in_memory() {
 /// being made, and who asks for little is served meanwhile.
 #[test]
 fn rows_that_nobody_reads_do_not_build_up_in_memory() {
-    const CALLERS: usize = 48;
+    const CALLERS: usize = 64;
     let setup = without_tokens();
     let config = setup.config.replace(
         "  storage: ../data",
@@ -182,9 +182,10 @@ fn rows_that_nobody_reads_do_not_build_up_in_memory() {
     let little = little.json(&json!({"query": "MATCH (a:A {k: 'x'}) RETURN a.k"}));
     assert_eq!(little.send().expect("an answer").status(), 200);
     let growth = most_memory(&server) - before;
-    // Half of what there is for all, 64 MiB, and what those hold that run.
+    // Half of what there is for all, 64 MiB, and what those hold that run, some copies of a row each; all of
+    // them would be 512 MiB.
     assert!(
-        growth < 192 << 20,
+        growth < 320 << 20,
         "{growth} bytes more of {CALLERS} answers of {whole}"
     );
     drop(callers);

@@ -49,12 +49,13 @@ pub(super) fn separate(text: &str) -> (String, Vec<Found>) {
         if within || content.len() < NOTHING.len() {
             continue;
         }
-        let filler = format!("{NOTHING:<width$}", width = content.len());
-        rest.replace_range(inside.start..inside.end, &filler);
+        let filler = " ".repeat(content.len() - NOTHING.len());
+        rest.replace_range(inside.start..inside.end, &format!("{NOTHING}{filler}"));
+        let before = " ".repeat(start);
         found.push(Found {
             at: token.span.start,
             inside,
-            statement: format!("{:start$}{CLAUSE}{content}", ""),
+            statement: format!("{before}{CLAUSE}{content}"),
         });
     }
     (rest, found)
@@ -87,6 +88,18 @@ fn inside(tokens: &[&Token], index: usize) -> Option<Span> {
     })?;
     let start = tokens.get(index + 1)?.span.end;
     begins.then(|| Span::new(start, end.span.start))
+}
+
+/// There are so many that reading them takes too long.
+pub(super) fn too_many(text: &str, found: &Found) -> Diagnostics {
+    let message =
+        "too many subqueries without a MATCH in a text as long as this: write MATCH in them";
+    vec![Diagnostic::new(
+        Code::TextTooLong,
+        text,
+        found.inside,
+        message,
+    )]
 }
 
 /// Refuses what is more than a pattern with a condition: further clauses need the `MATCH` before them.

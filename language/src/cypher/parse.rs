@@ -12,6 +12,10 @@ use super::bare_pattern::{self, BarePatterns};
 /// Longest list of what would have been accepted that is worth reading.
 const MAX_EXPECTED: usize = 6;
 
+/// Most bytes of all parts that are parsed by themselves. Each has as many as the text before it: some
+/// 0.1 s.
+const MAX_PARTS_BYTES: usize = 1 << 25;
+
 /// Words that begin something which the parser does not know.
 const UNSUPPORTED_WORDS: &[&str] = &[
     "EXPLAIN", "PROFILE", "FOREACH", "LOAD", "USE", "LET", "FILTER", "INSERT", "FINISH", "NEXT",
@@ -38,28 +42,42 @@ pub(super) struct Parsed {
 /// Parses `text`, which [`super::limits`] has let pass.
 pub(super) fn parse(text: &str) -> Result<Parsed, Diagnostics> {
     refuse_prefix(text)?;
-    let mut bare_patterns = BarePatterns::new();
-    let query = part(text, text, &mut bare_patterns)?;
+    let mut parsing = Parsing {
+        text,
+        bare_patterns: BarePatterns::new(),
+        bytes: 0,
+    };
+    let query = parsing.part(text)?;
     Ok(Parsed {
         query,
-        bare_patterns,
+        bare_patterns: parsing.bare_patterns,
     })
 }
 
-/// Parses a part of `text` that stands at its place in `standing`.
-fn part(
-    text: &str,
-    standing: &str,
-    patterns: &mut BarePatterns,
-) -> Result<RegularQuery, Diagnostics> {
-    let (rest, found) = bare_pattern::separate(standing);
-    let query = one(text, &rest)?;
-    for found in found {
-        let pattern = part(text, &found.statement, patterns)?;
-        bare_pattern::check(text, &found, &pattern)?;
-        patterns.insert(found.at, pattern);
+/// A text that is parsed in parts.
+struct Parsing<'a> {
+    text: &'a str,
+    bare_patterns: BarePatterns,
+    /// Length of all parts so far.
+    bytes: usize,
+}
+
+impl Parsing<'_> {
+    /// Parses a part of the text that stands at its place in `standing`.
+    fn part(&mut self, standing: &str) -> Result<RegularQuery, Diagnostics> {
+        let (rest, found) = bare_pattern::separate(standing);
+        let query = one(self.text, &rest)?;
+        for found in found {
+            self.bytes = self.bytes.saturating_add(found.statement.len());
+            if self.bytes > MAX_PARTS_BYTES {
+                return Err(bare_pattern::too_many(self.text, &found));
+            }
+            let pattern = self.part(&found.statement)?;
+            bare_pattern::check(self.text, &found, &pattern)?;
+            self.bare_patterns.insert(found.at, pattern);
+        }
+        Ok(query)
     }
-    Ok(query)
 }
 
 fn one(text: &str, standing: &str) -> Result<RegularQuery, Diagnostics> {

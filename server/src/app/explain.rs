@@ -261,7 +261,7 @@ fn listed(
             operator: name.to_owned(),
             details: String::new(),
             conditions: Vec::new(),
-            estimated_rows: ends.map(|end| end.estimated_rows).sum(),
+            estimated_rows: tenths(ends.map(|end| end.estimated_rows).sum()),
             rows,
             time_ms: None,
             inputs: Vec::new(),
@@ -295,7 +295,7 @@ fn list(
             operator: operator.name.to_owned(),
             details: operator.details.clone(),
             conditions: conditions.map(|text| text.trim().to_owned()).collect(),
-            estimated_rows: operator.estimated_rows,
+            estimated_rows: tenths(operator.estimated_rows),
             rows: operator.rows.filter(|_| ran),
             time_ms: operator.time.map(milliseconds),
             inputs: Vec::new(),
@@ -316,6 +316,12 @@ fn list(
     begin
 }
 
+/// To the microsecond.
 fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// No estimate is better than that.
+fn tenths(rows: f64) -> f64 {
+    (rows * 10.0).round() / 10.0
 }

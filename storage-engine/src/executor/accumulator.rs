@@ -166,23 +166,7 @@ impl Accumulator {
                 times,
                 count,
             } => {
-                match value {
-                    time @ Value::Temporal(_) => {
-                        let sum = match times.take() {
-                            None => Some(time.clone()),
-                            Some(sum) => temporal::add(&sum, &time),
-                        };
-                        *times = Some(sum.ok_or_else(|| not_a_number(aggregate, &time))?);
-                    }
-                    Value::Int(int) => {
-                        let sum = i128::from(int).saturating_mul(i128::from(rows));
-                        *integers = integers.saturating_add(sum);
-                    }
-                    Value::Float(float) => {
-                        floats.get_or_insert_default().add(float * rows as f64);
-                    }
-                    other => return Err(not_a_number(aggregate, &other)),
-                }
+                add_number(aggregate, value, rows, (integers, floats, times))?;
                 *count += rows;
             }
             State::Extreme { wanted, found } => {
@@ -215,6 +199,16 @@ impl Accumulator {
 
     /// Takes in what another has of rows that come after those of this one.
     pub(super) fn merge(&mut self, aggregate: &Aggregate, other: Self) -> Result<(), ExecuteError> {
+        if let (
+            State::Percentile { wanted, .. },
+            State::Percentile {
+                wanted: more_wanted,
+                ..
+            },
+        ) = (&mut self.state, &other.state)
+        {
+            *wanted = more_wanted.or(*wanted);
+        }
         if let Some(seen) = other.seen {
             for value in seen.values.into_iter().flatten() {
                 self.add(aggregate, value, 1)?;
@@ -250,14 +244,7 @@ impl Accumulator {
                 *count += more;
             }
             (State::Deviation { values }, State::Deviation { values: more }) => values.extend(more),
-            (
-                State::Percentile { wanted, values },
-                State::Percentile {
-                    wanted: more_wanted,
-                    values: more,
-                },
-            ) => {
-                *wanted = more_wanted.or(*wanted);
+            (State::Percentile { values, .. }, State::Percentile { values: more, .. }) => {
                 values.extend(more);
             }
             (State::Extreme { wanted, found }, State::Extreme { found: more, .. }) => {
@@ -327,6 +314,39 @@ impl Accumulator {
             State::Collect(values) => Value::list(values),
         })
     }
+}
+
+/// Adds a number, or an amount of time, as often as there are rows.
+#[expect(clippy::cast_precision_loss, reason = "floats are added to floats")]
+fn add_number(
+    aggregate: &Aggregate,
+    value: Value,
+    rows: u64,
+    (integers, floats, times): (&mut i128, &mut Option<ExactSum>, &mut Option<Value>),
+) -> Result<(), ExecuteError> {
+    match value {
+        time @ Value::Temporal(_) => {
+            let sum = match times.take() {
+                None => Some(time.clone()),
+                Some(sum) => temporal::add(&sum, &time),
+            };
+            *times = Some(sum.ok_or_else(|| not_a_number(aggregate, &time))?);
+        }
+        Value::Int(int) => {
+            let sum = i128::from(int).saturating_mul(i128::from(rows));
+            *integers = integers.saturating_add(sum);
+        }
+        Value::Float(float) => {
+            let (floats, rows) = (floats.get_or_insert_default(), rows as f64);
+            let product = float * rows;
+            floats.add(product);
+            if product.is_finite() {
+                floats.add(float.mul_add(rows, -product));
+            }
+        }
+        other => return Err(not_a_number(aggregate, &other)),
+    }
+    Ok(())
 }
 
 /// The standard deviation; 0 of less than two values.

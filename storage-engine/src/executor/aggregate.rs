@@ -292,6 +292,8 @@ impl Stage for AggregateStage<'_> {
         if let Some(by_nodes) = &mut self.by_nodes {
             by_nodes.forget();
         }
+        let bytes = std::mem::take(&mut self.bytes);
+        self.context.statement.release(bytes);
         if self.aggregation.keys.is_empty() {
             self.groups.push(self.new_group(Vec::new(), 0));
         }

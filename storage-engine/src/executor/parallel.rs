@@ -11,6 +11,7 @@
 //! those for which no core is left ([`super::cores`]). Groups and sorting that do not fit in parts are tried
 //! again on one thread, which holds less.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -213,14 +214,20 @@ pub(crate) fn run(
         kept: wanted_after.into_iter().flat_map(SlotSet::iter).collect(),
         failed: Mutex::new(None),
     };
-    let gathered = share_out(context, &shared, stages, out);
+    let given = Cell::new(false);
+    let gathered = share_out(context, &shared, stages, &mut |row| {
+        given.set(true);
+        out(row)
+    });
     // What was on its way, nobody holds any more.
     context.statement.settle();
     match gathered {
-        Err(ExecuteError::MemoryLimit { .. }) if split.in_parts() => {
-            context.statement.release(context.statement.held() - held);
+        // Each thread holds what one alone would hold once.
+        Err(ExecuteError::MemoryLimit { .. }) if !given.get() => {
             let row = context.statement.empty_row();
             pipeline::begin(stages, &row);
+            let left = context.statement.held().saturating_sub(held);
+            context.statement.release(left);
             pipeline::run(stages, [row], out)
         }
         gathered => {

@@ -128,11 +128,14 @@ impl Stage for ProjectStage<'_> {
     fn begin(&mut self, around: &Row) {
         (self.gate.skip, self.gate.limit) = self.gate.wanted;
         self.seen.clear();
+        let mut bytes = std::mem::take(&mut self.seen_bytes);
         if let Some(sorter) = &mut self.sorter {
+            bytes += std::mem::take(&mut sorter.bytes);
             sorter.around.clone_from(around);
             sorter.held.clear();
             sorter.arrived = 0;
         }
+        self.context.statement.release(bytes);
     }
 
     fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow {

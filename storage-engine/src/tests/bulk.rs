@@ -11,6 +11,7 @@ use language::schema::Schema;
 use language::value::Value;
 use tempfile::TempDir;
 
+use super::open_again;
 use super::transfer::{by_columns, export, load_from};
 use crate::load::{self, Format, Input, LineError, Loaded, Mode, Source};
 use crate::{CommitError, Graph, NewGraph, Options, Store, Transaction, WriteRequest, Written};
@@ -48,7 +49,7 @@ impl Place {
 
     fn reopen(&mut self) {
         self.graph = None;
-        self.graph = Some(Graph::open(&self.store, Options::default()).expect("opened"));
+        self.graph = Some(open_again(&self.store, Options::default()));
     }
 
     fn graph(&self) -> &Graph {

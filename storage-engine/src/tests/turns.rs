@@ -13,7 +13,7 @@ use language::schema::TypeId;
 use language::value::Value;
 use tokio::runtime::Runtime;
 
-use super::Fixture;
+use super::{Fixture, open_again};
 use crate::executor::{self, ExecuteError, Limits, Parameters};
 use crate::{CommitError, Graph, Options, Transaction, Work, WriteError, WriteRequest, Written};
 
@@ -68,7 +68,7 @@ fn long<R: 'static>(
 impl Fixture {
     fn open_with(&mut self, options: Options) {
         self.graph = None;
-        self.graph = Some(Graph::open(&self.store, options).expect("opened"));
+        self.graph = Some(open_again(&self.store, options));
     }
 
     /// Adds a person and notes when.

@@ -11,7 +11,7 @@ use journal::{Effect, Faults, Verdict};
 use language::value::Value;
 use tokio::runtime::Runtime;
 
-use super::{Fixture, in_log};
+use super::{Fixture, in_log, open_again};
 use crate::disk::watched::watch;
 use crate::record::Encoding;
 use crate::{CommitError, Graph, Options, Transaction, WriteError, WriteRequest, Written};
@@ -82,7 +82,7 @@ where
 impl Fixture {
     pub(super) fn reopen_with(&mut self, options: Options) {
         self.graph = None;
-        self.graph = Some(Graph::open(&self.store, options).expect("opened"));
+        self.graph = Some(open_again(&self.store, options));
     }
 
     fn side_files(&self) -> Vec<PathBuf> {

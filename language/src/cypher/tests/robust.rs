@@ -296,3 +296,18 @@ fn words(query: &str) -> Vec<String> {
         .map(str::to_owned)
         .collect()
 }
+
+/// Each is parsed in a text of its own, as long as what stands before it.
+#[test]
+fn bare_subqueries_far_down_a_long_text_are_bounded() {
+    let blanks = " ".repeat(200 << 10);
+    let of = |many: usize| format!("RETURN {blanks}{}", vec!["EXISTS{()}"; many].join(" OR "));
+    assert!(compile(&of(20), &schema()).is_ok());
+    let findings = compile(&of(500), &schema()).expect_err("too many");
+    assert!(
+        findings
+            .iter()
+            .all(|finding| finding.code == Code::TextTooLong),
+        "{findings:?}"
+    );
+}

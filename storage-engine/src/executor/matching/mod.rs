@@ -9,6 +9,7 @@
 
 pub(crate) mod condition;
 mod cost;
+mod dense;
 pub(crate) mod expand;
 mod gathering;
 mod order;

@@ -9,27 +9,19 @@
 //! second relationship is such a one: for each `a` and `b` there is one row that stands for many.
 
 use std::cell::{Cell, OnceCell};
-use std::ops::RangeInclusive;
 use std::rc::Rc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    ArrowPrimitiveType, Date32Type, Float32Type, Float64Type, Int32Type, Int64Type,
-    TimestampMicrosecondType, UInt32Type,
-};
-use arrow_array::{Array, ArrayRef};
-use arrow_schema::{DataType, TimeUnit};
 use language::plan::{
     Aggregate, AggregateFunction, Aggregation, BinaryOperator, Expr, ExprKind, Slot,
 };
-use language::schema::TypeId;
+use language::schema::{PropertyId, TypeId};
 use language::value::{NodeRef, Value};
 
 use super::condition::{Condition, is_infallible};
+use super::dense::{Dense, Passing};
 use super::expand::{Expand, Way};
 use super::planning::Planned;
 use super::search::{Operation, Search};
-use crate::chunk::Column;
 use crate::executor::Row;
 use crate::executor::aggregate::Tally;
 use crate::executor::context::Context;
@@ -37,7 +29,6 @@ use crate::executor::counting::is_countable;
 use crate::executor::error::ExecuteError;
 use crate::executor::pipeline::{Flow, MORE};
 use crate::executor::walk::{self, SlotSet};
-use crate::rows::Rows;
 use crate::snapshot::EdgeTable;
 
 /// Less than so many values for each node are expected to be looked at: laying them out costs more.
@@ -65,29 +56,24 @@ struct Comparison<'a> {
     other: &'a Expr,
 }
 
-/// The values of a property by id, as numbers in the same order.
-struct Dense {
-    first: u64,
-    values: Vec<i64>,
-    /// Where there is a value, unless that is everywhere.
-    valid: Option<Vec<bool>>,
-    number: Option<Kind>,
+/// One side of a comparison.
+enum Side<'e> {
+    /// The far end.
+    Far,
+    /// A property of it.
+    Property(&'e PropertyId),
+    /// Something else that has a name.
+    Node(Slot),
+    Else,
 }
 
-/// What the numbers stand for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Int,
-    Float,
-    Date,
-    DateTime,
-}
-
-/// Which numbers pass.
-struct Passing {
-    range: RangeInclusive<i64>,
-    /// All but these.
-    negated: bool,
+/// What a far end must be.
+enum Asked<T> {
+    All(Vec<T>),
+    /// None is.
+    Nothing,
+    /// They must be looked at one by one.
+    Unknown,
 }
 
 impl<'a> Tail<'a> {
@@ -186,28 +172,21 @@ impl<'a> Tail<'a> {
                     },
                 ..
             }) => {
-                let is_far = |expr: &Expr| matches!(expr.kind, ExprKind::Variable(slot) if slot == expand.to);
-                let other_node = |expr: &Expr| match expr.kind {
-                    ExprKind::Variable(slot) if slot != expand.edge => Some(slot),
-                    _ => None,
-                };
-                let (property, operator, other) = match (&left.kind, &right.kind) {
-                    _ if *operator == BinaryOperator::NotEqual && is_far(left) => {
-                        self.others.push(other_node(right)?);
-                        return Some(());
-                    }
-                    _ if *operator == BinaryOperator::NotEqual && is_far(right) => {
-                        self.others.push(other_node(left)?);
-                        return Some(());
-                    }
-                    (ExprKind::Property { object, ids, .. }, _) if is_far(object) => {
-                        (ids.get(&self.far)?, *operator, &**right)
-                    }
-                    (_, ExprKind::Property { object, ids, .. }) if is_far(object) => {
-                        (ids.get(&self.far)?, mirrored(*operator), &**left)
-                    }
-                    _ => return None,
-                };
+                let (property, operator, other) =
+                    match (self.side(expand, left), self.side(expand, right)) {
+                        (Side::Far, other) | (other, Side::Far)
+                            if *operator == BinaryOperator::NotEqual =>
+                        {
+                            let Side::Node(slot) = other else {
+                                return None;
+                            };
+                            self.others.push(slot);
+                            return Some(());
+                        }
+                        (Side::Property(property), _) => (property, *operator, &**right),
+                        (_, Side::Property(property)) => (property, mirrored(*operator), &**left),
+                        _ => return None,
+                    };
                 if !is_comparison(operator) || !known(other) {
                     return None;
                 }
@@ -220,6 +199,19 @@ impl<'a> Tail<'a> {
                 Some(())
             }
             _ => None,
+        }
+    }
+
+    /// What one side of a comparison is.
+    fn side<'e>(&self, expand: &Expand, expr: &'e Expr) -> Side<'e> {
+        match &expr.kind {
+            ExprKind::Variable(slot) if *slot == expand.to => Side::Far,
+            ExprKind::Variable(slot) if *slot != expand.edge => Side::Node(*slot),
+            ExprKind::Property { object, ids, .. } => match self.side(expand, object) {
+                Side::Far => ids.get(&self.far).map_or(Side::Else, Side::Property),
+                _ => Side::Else,
+            },
+            _ => Side::Else,
         }
     }
 
@@ -256,32 +248,14 @@ impl<'a> Tail<'a> {
         let Value::Node(from) = row[expand.from.0] else {
             return Ok(Some(0));
         };
-        let columns = self.columns.get_or_init(|| self.lay_out(context));
-        let Some(columns) = columns else {
+        let Some(columns) = self.columns.get_or_init(|| self.lay_out(context)) else {
             return Ok(None);
         };
-        let mut passing = Vec::with_capacity(columns.len());
-        for (comparison, column) in self.comparisons.iter().zip(columns) {
-            let value = context.evaluate(comparison.other, row)?;
-            if value.is_null() {
-                return Ok(Some(0));
-            }
-            match column.passing(comparison.operator, &value) {
-                Some(range) => passing.push((column, range)),
-                None => return Ok(None),
-            }
-        }
-        let mut others = Vec::with_capacity(self.others.len());
-        for slot in &self.others {
-            match row.get(slot.0) {
-                Some(Value::Node(NodeRef { type_id, id })) if *type_id == self.far => {
-                    others.push(*id);
-                }
-                Some(Value::Node(_)) => {}
-                Some(Value::Null) | None => return Ok(Some(0)),
-                Some(_) => return Ok(None),
-            }
-        }
+        let (passing, others) = match (self.passing(context, columns, row)?, self.others(row)) {
+            (Asked::All(passing), Asked::All(others)) => (passing, others),
+            (Asked::Nothing, _) | (_, Asked::Nothing) => return Ok(Some(0)),
+            (Asked::Unknown, _) | (_, Asked::Unknown) => return Ok(None),
+        };
         let mut count = 0;
         for way in expand.ways.of(from.type_id) {
             let table = context.snapshot.edge_table(way.edge_type);
@@ -323,6 +297,43 @@ impl<'a> Tail<'a> {
             }
         }
         Ok(Some(count))
+    }
+
+    /// Which numbers pass each comparison.
+    fn passing<'c>(
+        &self,
+        context: Context<'_>,
+        columns: &'c [Dense],
+        row: &Row,
+    ) -> Result<Asked<(&'c Dense, Passing)>, ExecuteError> {
+        let mut passing = Vec::with_capacity(columns.len());
+        for (comparison, column) in self.comparisons.iter().zip(columns) {
+            let value = context.evaluate(comparison.other, row)?;
+            if value.is_null() {
+                return Ok(Asked::Nothing);
+            }
+            match column.passing(comparison.operator, &value) {
+                Some(range) => passing.push((column, range)),
+                None => return Ok(Asked::Unknown),
+            }
+        }
+        Ok(Asked::All(passing))
+    }
+
+    /// The nodes that the far end is none of.
+    fn others(&self, row: &Row) -> Asked<u64> {
+        let mut others = Vec::with_capacity(self.others.len());
+        for slot in &self.others {
+            match row.get(slot.0) {
+                Some(Value::Node(NodeRef { type_id, id })) if *type_id == self.far => {
+                    others.push(*id);
+                }
+                Some(Value::Node(_)) => {}
+                Some(Value::Null) | None => return Asked::Nothing,
+                Some(_) => return Asked::Unknown,
+            }
+        }
+        Asked::All(others)
     }
 
     fn lay_out(&self, context: Context<'_>) -> Option<Vec<Dense>> {
@@ -388,11 +399,7 @@ fn is_of_rows(aggregate: &Aggregate, expand: &Expand) -> bool {
     }
 }
 
-fn position(
-    context: Context<'_>,
-    type_id: TypeId,
-    property: &language::schema::PropertyId,
-) -> Option<usize> {
+fn position(context: Context<'_>, type_id: TypeId, property: &PropertyId) -> Option<usize> {
     let table = context.snapshot.node_table(type_id)?;
     table.rows.layout.position(*property)
 }
@@ -416,180 +423,5 @@ const fn mirrored(operator: BinaryOperator) -> BinaryOperator {
         BinaryOperator::Greater => BinaryOperator::Less,
         BinaryOperator::GreaterEqual => BinaryOperator::LessEqual,
         other => other,
-    }
-}
-
-impl Dense {
-    fn of(context: Context<'_>, rows: &Rows, position: usize) -> Option<Self> {
-        let (first, last) = rows.bounds()?;
-        let len = usize::try_from(last - first).ok()?.checked_add(1)?;
-        // Ids with wide holes are not worth the room.
-        if len as u64 > 8 * rows.count + 1_024 {
-            return None;
-        }
-        let bytes = len * (size_of::<i64>() + size_of::<bool>());
-        context.statement.charge(bytes).ok()?;
-        let mut dense = Self {
-            first,
-            values: vec![0; len],
-            valid: Some(vec![false; len]),
-            number: None,
-        };
-        rows.bring(position);
-        for chunk in rows.base.chunks() {
-            match chunk.column(position) {
-                Column::Here(column) => dense.take(column, chunk.ids().iter())?,
-                Column::Null => {}
-                // It could not be read: who asks for a value is told why.
-                Column::Cold => return None,
-            }
-        }
-        for (id, entry) in rows.changes.iter() {
-            let value = entry.row.as_ref().and_then(|row| row.values.get(position));
-            dense.set(*id, value.unwrap_or(&Value::Null))?;
-        }
-        if dense.valid.iter().flatten().all(|valid| *valid) {
-            dense.valid = None;
-        }
-        Some(dense)
-    }
-
-    fn take(&mut self, column: &ArrayRef, ids: impl Iterator<Item = u64>) -> Option<()> {
-        match column.data_type() {
-            DataType::Int64 => self.fill::<Int64Type>(column, ids, Kind::Int, Some),
-            DataType::Int32 => self.fill::<Int32Type>(column, ids, Kind::Int, |it| Some(it.into())),
-            DataType::UInt32 => {
-                self.fill::<UInt32Type>(column, ids, Kind::Int, |it| Some(it.into()))
-            }
-            DataType::Float64 => self.fill::<Float64Type>(column, ids, Kind::Float, in_order),
-            DataType::Float32 => {
-                self.fill::<Float32Type>(column, ids, Kind::Float, |it| in_order(it.into()))
-            }
-            DataType::Date32 => {
-                self.fill::<Date32Type>(column, ids, Kind::Date, |it| Some(it.into()))
-            }
-            DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                self.fill::<TimestampMicrosecondType>(column, ids, Kind::DateTime, Some)
-            }
-            _ => None,
-        }
-    }
-
-    fn fill<T: ArrowPrimitiveType>(
-        &mut self,
-        column: &ArrayRef,
-        ids: impl Iterator<Item = u64>,
-        kind: Kind,
-        number: impl Fn(T::Native) -> Option<i64>,
-    ) -> Option<()> {
-        self.number = Some(kind);
-        let column = column.as_primitive::<T>();
-        for (at, id) in ids.enumerate() {
-            if column.is_valid(at) {
-                self.put(id, Some(number(column.value(at))?));
-            }
-        }
-        Some(())
-    }
-
-    fn put(&mut self, id: u64, number: Option<i64>) {
-        let place = usize::try_from(id.wrapping_sub(self.first)).unwrap_or(usize::MAX);
-        if let Some(value) = self.values.get_mut(place) {
-            *value = number.unwrap_or_default();
-        }
-        let valid = self.valid.as_mut().and_then(|valid| valid.get_mut(place));
-        if let Some(valid) = valid {
-            *valid = number.is_some();
-        }
-    }
-
-    fn set(&mut self, id: u64, value: &Value) -> Option<()> {
-        if value.is_null() {
-            self.put(id, None);
-            return Some(());
-        }
-        let (kind, number) = number_of(value)?;
-        if *self.number.get_or_insert(kind) != kind {
-            return None;
-        }
-        self.put(id, Some(number));
-        Some(())
-    }
-
-    /// Which numbers compare with a value as asked; `None` when it is of another kind.
-    fn passing(&self, operator: BinaryOperator, value: &Value) -> Option<Passing> {
-        let (kind, number) = number_of(value)?;
-        if self.number.is_some_and(|own| own != kind) {
-            return None;
-        }
-        #[expect(clippy::reversed_empty_ranges, reason = "nothing is below the least")]
-        let none = 1..=0;
-        let below = |end: Option<i64>| end.map_or(none.clone(), |end| i64::MIN..=end);
-        let above = |start: Option<i64>| start.map_or(none.clone(), |start| start..=i64::MAX);
-        let range = match operator {
-            BinaryOperator::Less => below(number.checked_sub(1)),
-            BinaryOperator::LessEqual => below(Some(number)),
-            BinaryOperator::Greater => above(number.checked_add(1)),
-            BinaryOperator::GreaterEqual => above(Some(number)),
-            _ => number..=number,
-        };
-        Some(Passing {
-            range,
-            negated: operator == BinaryOperator::NotEqual,
-        })
-    }
-
-    fn passes(&self, passing: &Passing, id: u64) -> bool {
-        let place = usize::try_from(id.wrapping_sub(self.first)).unwrap_or(usize::MAX);
-        let Some(value) = self.values.get(place) else {
-            return false;
-        };
-        let valid = self.valid.as_ref();
-        let valid = valid.is_none_or(|valid| valid.get(place).is_some_and(|valid| *valid));
-        valid && passing.range.contains(value) != passing.negated
-    }
-}
-
-fn number_of(value: &Value) -> Option<(Kind, i64)> {
-    Some(match value {
-        Value::Int(int) => (Kind::Int, *int),
-        Value::Float(float) => (Kind::Float, in_order(*float)?),
-        Value::Date(days) => (Kind::Date, i64::from(*days)),
-        Value::DateTime(micros) => (Kind::DateTime, *micros),
-        _ => return None,
-    })
-}
-
-/// A number that compares with others as the floats do; none for what is not a number.
-fn in_order(float: f64) -> Option<i64> {
-    if float.is_nan() {
-        return None;
-    }
-    // There is one zero.
-    let bits = (float + 0.0).to_bits().cast_signed();
-    Some(if bits < 0 { !bits ^ i64::MIN } else { bits })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn floats_keep_their_order() {
-        let floats = [
-            f64::NEG_INFINITY,
-            -1e300,
-            -1.5,
-            -1e-300,
-            0.0,
-            1e-300,
-            1.5,
-            f64::INFINITY,
-        ];
-        let numbers: Vec<i64> = floats.iter().filter_map(|float| in_order(*float)).collect();
-        assert_eq!(numbers.len(), floats.len());
-        assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
-        assert_eq!(in_order(-0.0), in_order(0.0));
-        assert_eq!(in_order(f64::NAN), None);
     }
 }

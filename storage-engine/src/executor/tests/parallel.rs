@@ -83,6 +83,8 @@ fn rows_groups_and_sorted_rows_are_those_of_one_thread() {
         "MATCH (a:N)-[:TO]->(b) RETURN b.x AS x, collect(a.id) AS ids, sum(a.f) AS f, avg(a.f), stDev(a.f)",
         "MATCH (a:N)-[:TO]->(b) RETURN a.x AS x, b.x AS y, count(*), min(a.f), max(b.f), count(DISTINCT b.id), sum(DISTINCT b.f)",
         "MATCH (a:N)-[e:TO]->(b) RETURN percentileDisc(a.f * b.f, 0.3), percentileCont(b.f, 0.7), sum(e.w * a.f)",
+        "MATCH (a:N)-[:TO]->(b) RETURN percentileDisc(DISTINCT b.x, 0.9), percentileCont(DISTINCT a.id, 0.25)",
+        "MATCH (a:N)-[:TO]->(b) RETURN b.x AS x, percentileDisc(DISTINCT a.id, 0.8)",
         "MATCH (a:N) WHERE EXISTS { (a)-[:TO]->(b) WHERE b.x > 29 } RETURN a.id, COUNT { (a)<-[:TO]-() } AS n",
         "MATCH (a:N) OPTIONAL MATCH (a)-[:TO {w: 4}]->(b) WHERE b.x = a.x + 1 UNWIND [1, 2] AS i WITH a, b, i WHERE i > 1 OR b.x > 3 RETURN a.id, b.id, i",
         "MATCH (a:N)-[:TO]->(b) WHERE a.x < b.x WITH a, count(*) AS n WHERE n < 9 MATCH (a)<-[:TO]-(c) RETURN a.id, n, c.id",
