@@ -86,6 +86,28 @@ fn who_finds_no_room_is_told_and_finds_it_later() {
 }
 
 #[test]
+fn a_write_leaves_in_memory_what_others_read() {
+    let home = Home::new(COLUMN * 6);
+    let texts = &TEXTS[..4];
+    texts.iter().for_each(|column| home.check(column));
+    let is_warm = || {
+        let snapshot = home.graph().snapshot();
+        let plans = texts.iter().map(|column| {
+            let text = format!("MATCH (d:Doc) RETURN max(d.{column}) AS v");
+            cypher::compile(&text, snapshot.schema()).expect("valid")
+        });
+        plans
+            .map(|plan| snapshot.is_warm(&plan))
+            .collect::<Vec<_>>()
+    };
+    assert!(home.account.is_tight());
+    assert_eq!(is_warm(), [true; 4]);
+    home.run("CREATE (:Small {key: 100, name: 'new'})")
+        .expect("made");
+    assert_eq!(is_warm(), [true; 4]);
+}
+
+#[test]
 fn what_one_has_read_is_not_read_again_by_others() {
     let home = Home::new(u64::MAX);
     // It would not take over what another does not have.
