@@ -214,12 +214,19 @@ impl Handles {
             let Ok(state) = graph.slot.state.try_lock() else {
                 continue;
             };
-            evicted += match &*state {
-                State::Open(open) => open.evict(excess - evicted),
+            // Nobody who answers finds the slot busy for it.
+            let open = match &*state {
+                State::Open(graph) => State::Open(graph.clone()),
+                State::Following(follower) => State::Following(follower.clone()),
+                State::Closed | State::Broken(_) | State::Withheld(_) => continue,
+            };
+            drop(state);
+            evicted += match &open {
+                State::Open(graph) => graph.evict(excess - evicted),
                 State::Following(follower) => follower.evict(excess - evicted),
                 State::Closed | State::Broken(_) | State::Withheld(_) => 0,
             };
-            graph.taken = state.taken();
+            graph.taken = open.taken();
         }
         if evicted > 0 {
             measure(account, &open);

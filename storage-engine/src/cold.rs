@@ -245,14 +245,6 @@ pub(crate) struct Need {
 }
 
 impl Need {
-    /// Of nobody's account: whatever it takes.
-    pub(crate) fn anyway() -> Self {
-        Self {
-            account: None,
-            bytes: 0,
-        }
-    }
-
     /// So many bytes are needed and in memory.
     pub(crate) fn add(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_add(bytes);

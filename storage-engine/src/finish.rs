@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use language::schema::{PropertyId, TypeId};
+use language::schema::{Property, PropertyId, TypeId};
 use language::value::Value;
 
 use crate::bulk::Bulk;
 use crate::columns::Layout;
 use crate::record::{Change, ChangeCounts, Changes, RowChange, ValueChange};
-use crate::rows::Row;
+use crate::rows::{Row, Rows};
 use crate::snapshot::Snapshot;
 use crate::transaction::{Transaction, WriteError};
 
@@ -46,7 +46,13 @@ impl Transaction {
                 next_ids: bulk.next_ids(),
                 bulk: Some(bulk),
             }),
-            None => Ok(self.finish_rows()),
+            None => {
+                let (failures, mark) = (self.snapshot.failures.clone(), self.mark);
+                let finished = self.finish_rows();
+                // What was there before may have had to be read.
+                failures.none_since(mark).map_err(WriteError::Column)?;
+                Ok(finished)
+            }
         }
     }
 
@@ -87,13 +93,13 @@ impl Transaction {
                         false => &mut counts.nodes_deleted,
                     }) += 1;
                     RowChange::Delete {
-                        values: present(&table.layout, before),
+                        values: present(&table.layout, &table.completed(*id, before)),
                         identity: before.identity.clone(),
                         ends: before.ends,
                     }
                 }
                 (Some(before), Some(after)) => {
-                    let values = differences(&table.layout, before, &after);
+                    let values = differences(table, *id, before, &after);
                     if values.is_empty() {
                         set_back.push((*type_id, *id, before));
                         continue;
@@ -132,19 +138,22 @@ fn present(layout: &Layout, row: &Row) -> Vec<(PropertyId, Value)> {
         .collect()
 }
 
-fn differences(layout: &Layout, before: &Row, after: &Row) -> Vec<ValueChange> {
-    let pairs = layout
-        .properties
-        .iter()
-        .zip(before.values.iter().zip(&after.values));
-    pairs
-        .filter(|(_, (before, after))| !same(before, after))
-        .map(|(property, (before, after))| ValueChange {
+fn differences(rows: &Rows, id: u64, before: &Row, after: &Row) -> Vec<ValueChange> {
+    let properties = rows.layout.properties.iter().enumerate();
+    let change = |(position, property): (usize, &Property)| {
+        let was = match before.is_left(position) {
+            true if after.is_left(position) => return None,
+            true => rows.base_value(id, position),
+            false => before.values.get(position)?.clone(),
+        };
+        let is = after.values.get(position)?;
+        (!same(&was, is)).then(|| ValueChange {
             property: property.id,
-            before: before.clone(),
-            after: after.clone(),
+            before: was,
+            after: is.clone(),
         })
-        .collect()
+    };
+    properties.filter_map(change).collect()
 }
 
 /// Whether nothing distinguishes the values: unlike for `=`, NaN is itself and `-0.0` is not `0.0`.

@@ -6,7 +6,7 @@
 //! publishes the same snapshot without them ([`Snapshot::cooled`]): who reads them at that moment keeps
 //! them until he is done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,6 @@ use language::schema::TypeId;
 
 use crate::account::Account;
 use crate::cold::{ColumnError, Failures, Mark, Need};
-use crate::record::Changes;
 use crate::rows::Rows;
 use crate::snapshot::Snapshot;
 
@@ -50,34 +49,31 @@ impl Snapshot {
     /// Whether everything that a statement needs is in memory, so that it does not block on a disk.
     #[must_use]
     pub fn is_warm(&self, plan: &Plan) -> bool {
-        let rewrites = rewrites(plan);
+        let manner = Manner::of(plan, self);
         plan.touches.types.iter().all(|(type_id, touch)| {
             self.rows(*type_id).is_none_or(|rows| {
                 !rows.base.has_cold()
-                    || needed(rows, touch, self.is_whole(touch, rewrites))
-                        .all(|position| rows.base.is_warm(position))
+                    || needed(rows, touch, manner).all(|position| rows.base.is_warm(position))
             })
         })
     }
 
     /// Notes what a statement needs, all of which is in memory.
     fn touch(&self, plan: &Plan) {
-        let rewrites = rewrites(plan);
+        let manner = Manner::of(plan, self);
         for (type_id, touch) in &plan.touches.types {
             if let Some(rows) = self.rows(*type_id) {
-                let whole = self.is_whole(touch, rewrites);
-                rows.base.touch(needed(rows, touch, whole));
+                rows.base.touch(needed(rows, touch, manner));
             }
         }
     }
 
     /// What a statement needs.
     fn needed(&self, plan: &Plan) -> Needed {
-        let rewrites = rewrites(plan);
+        let manner = Manner::of(plan, self);
         let of_type = |(type_id, touch): (&TypeId, &Touch)| {
             let rows = self.rows(*type_id)?;
-            let whole = self.is_whole(touch, rewrites);
-            Some((*type_id, needed(rows, touch, whole).collect()))
+            Some((*type_id, needed(rows, touch, manner).collect()))
         };
         plan.touches.types.iter().filter_map(of_type).collect()
     }
@@ -166,15 +162,6 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Takes over what it takes to change rows, from the state in which they were changed.
-    pub(crate) fn take_over_changed(&self, other: &Self, changes: &Changes) {
-        let types: BTreeSet<TypeId> = changes.rows.iter().map(|it| it.type_id).collect();
-        let cold = types.into_iter().filter_map(|it| self.rows(it));
-        let cold = cold.filter(|rows| rows.base.has_cold());
-        let needed = cold.map(|rows| (rows.layout.type_id, rows.positions().collect()));
-        self.take_over(other, &needed.collect());
-    }
-
     /// Takes over columns from another, of those tables whose rows are the same.
     pub(crate) fn take_over(&self, other: &Self, needed: &Needed) {
         for (type_id, positions) in needed {
@@ -226,12 +213,6 @@ impl Snapshot {
                 rows.base = rows.base.cooled(&others);
             }
         }
-    }
-
-    /// Whether all properties of a type are needed: rows are changed as a whole, and an open graph's
-    /// properties are in one.
-    fn is_whole(&self, touch: &Touch, rewrites: bool) -> bool {
-        self.open().is_some() || touch.write && rewrites
     }
 
     /// The same snapshot without what was needed the longest time ago, so many bytes at least as far as
@@ -293,12 +274,6 @@ impl Snapshot {
 }
 
 impl Rows {
-    /// Reads all that is not in memory, for a commit that the log has: it must be carried out, whatever it
-    /// takes. Who made it had the room.
-    pub(crate) fn warm_anyway(&self) -> Result<(), Arc<ColumnError>> {
-        self.base.warm(self.positions(), &mut Need::anyway())
-    }
-
     /// Reads a column if it is on disk alone, for who is about to look at it chunk by chunk.
     pub(crate) fn bring(&self, position: usize) {
         if !self.base.is_warm(position) {
@@ -306,7 +281,7 @@ impl Rows {
         }
     }
 
-    fn positions(&self) -> std::ops::Range<usize> {
+    pub(crate) fn positions(&self) -> std::ops::Range<usize> {
         0..self.layout.properties.len()
     }
 }
@@ -316,25 +291,46 @@ fn is_full(error: &ColumnError) -> bool {
     matches!(error, ColumnError::Full { .. })
 }
 
-/// Whether the statement changes or deletes rows that are there.
-fn rewrites(plan: &Plan) -> bool {
-    let changes = |clause: &Clause| {
-        matches!(
-            clause,
-            Clause::Set(_) | Clause::Merge(_) | Clause::Delete(_)
-        )
-    };
-    plan.branches()
-        .any(|(clauses, _)| clauses.iter().any(changes))
+/// What a statement does with rows that are there, as far as that says what it needs of them.
+#[derive(Clone, Copy)]
+struct Manner {
+    /// It may change some: what is written is needed, for the log says what it was.
+    changes: bool,
+    /// It may delete some: everything is needed of them, for the log says that too.
+    deletes: bool,
+    /// Properties stand in one column for all.
+    open: bool,
+}
+
+impl Manner {
+    fn of(plan: &Plan, snapshot: &Snapshot) -> Self {
+        let any = |is: fn(&Clause) -> bool| {
+            let mut branches = plan.branches();
+            branches.any(|(clauses, _)| clauses.iter().any(is))
+        };
+        Self {
+            changes: any(|clause| matches!(clause, Clause::Set(_) | Clause::Merge(_))),
+            deletes: any(|clause| matches!(clause, Clause::Delete(_))),
+            open: snapshot.open().is_some(),
+        }
+    }
 }
 
 /// The positions of the properties of a type that a statement needs.
-fn needed<'a>(rows: &'a Rows, touch: &'a Touch, whole: bool) -> impl Iterator<Item = usize> + 'a {
+fn needed<'a>(
+    rows: &'a Rows,
+    touch: &'a Touch,
+    manner: Manner,
+) -> impl Iterator<Item = usize> + 'a {
+    let whole = manner.open || manner.deletes && touch.write;
     let all = 0..if whole {
         rows.layout.properties.len()
     } else {
         0
     };
     let read = touch.properties_read.iter().filter(move |_| !whole);
-    all.chain(read.filter_map(|id| rows.layout.position(*id)))
+    let written = touch.properties_written.iter();
+    let written = written.filter(move |_| !whole && manner.changes);
+    let some = read.chain(written);
+    all.chain(some.filter_map(|id| rows.layout.position(*id)))
 }

@@ -6,7 +6,6 @@ use language::schema::{PropertyId, TypeId};
 use language::value::Value;
 use uuid::Uuid;
 
-use crate::cold::ColumnError;
 use crate::record::{Change, Header, RowChange};
 use crate::rows::{Entry, Row, Rows};
 use crate::snapshot::Snapshot;
@@ -20,9 +19,6 @@ pub(crate) enum ReplayError {
     /// The record sets a property that its type does not have.
     #[error("the record sets property {0:?}, which its type does not have")]
     UnknownProperty(PropertyId),
-    /// A column that is on disk alone, which is needed, cannot be read.
-    #[error(transparent)]
-    Column(#[from] Arc<ColumnError>),
     /// The record updates a row that is not there.
     #[error("the record updates row {1} of type {0:?}, which is not there")]
     MissingRow(TypeId, u64),
@@ -55,9 +51,6 @@ impl Snapshot {
                     })
                 }
                 RowChange::Update { values } => {
-                    if rows.base.contains(change.id) {
-                        rows.warm_anyway()?;
-                    }
                     let old = rows
                         .row(change.id)
                         .ok_or(ReplayError::MissingRow(type_id, change.id))?;
@@ -101,6 +94,7 @@ pub(crate) fn whole<'a>(
 ) -> Result<Row, ReplayError> {
     let mut row = Row {
         values: vec![Value::Null; rows.layout.properties.len()],
+        left: Vec::new(),
         identity,
         ends,
         lsn: 0,
@@ -118,8 +112,9 @@ pub(crate) fn set<'a>(
 ) -> Result<(), ReplayError> {
     for (property, value) in values {
         let position = rows.layout.position(property);
-        let place = position.and_then(|position| row.values.get_mut(position));
-        *place.ok_or(ReplayError::UnknownProperty(property))? = value.clone();
+        if !position.is_some_and(|position| row.set(position, value.clone())) {
+            return Err(ReplayError::UnknownProperty(property));
+        }
     }
     Ok(())
 }

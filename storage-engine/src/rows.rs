@@ -3,7 +3,7 @@
 //! A [`Base`] is immutable and shared; the changes are a persistent map, so that a copy of
 //! [`Rows`] costs nothing and publishing a commit costs what it changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -13,9 +13,11 @@ use rpds::RedBlackTreeMapSync;
 use uuid::Uuid;
 
 use crate::base::{Base, Entries};
-use crate::chunk::{CHUNK_ROWS, Chunk, Written};
+use crate::chunk::{CHUNK_ROWS, Chunk, Column, Written};
 use crate::cold::{Failures, Source};
-use crate::columns::Layout;
+use crate::columns::{self, Layout};
+use crate::store::Store;
+use crate::tables::{self, TableError};
 
 /// About what a changed row takes beside its values: its places in the maps of rows and of keys or links.
 const CHANGE_BYTES: usize = 256;
@@ -25,6 +27,9 @@ const CHANGE_BYTES: usize = 256;
 pub(crate) struct Row {
     /// In the order of the layout's properties.
     pub(crate) values: Vec<Value>,
+    /// The positions, ascending, of properties that stand as null here and are what the base has: they are
+    /// on disk alone, and nobody has changed them.
+    pub(crate) left: Vec<usize>,
     /// Given from outside, where it is not the key.
     pub(crate) identity: Option<Arc<str>>,
     /// Source and target, for edges.
@@ -33,6 +38,24 @@ pub(crate) struct Row {
     pub(crate) lsn: u64,
     /// The run that wrote it.
     pub(crate) run: Uuid,
+}
+
+impl Row {
+    /// Whether a property is what the base has.
+    pub(crate) fn is_left(&self, position: usize) -> bool {
+        !self.left.is_empty() && self.left.binary_search(&position).is_ok()
+    }
+
+    /// Sets a property; says whether there is one at that position.
+    pub(crate) fn set(&mut self, position: usize, value: Value) -> bool {
+        let place = self.values.get_mut(position);
+        let is_there = place.is_some();
+        if let Some(place) = place {
+            *place = value;
+            self.left.retain(|left| *left != position);
+        }
+        is_there
+    }
 }
 
 /// A row changed since the base, or deleted.
@@ -176,13 +199,28 @@ impl Rows {
     /// One property of a row; null when the row does not exist.
     pub(crate) fn value(&self, id: u64, position: usize) -> Value {
         match self.changes.get(&id) {
+            Some(Entry { row: Some(row), .. }) if row.is_left(position) => {
+                self.base_value(id, position)
+            }
             Some(entry) => entry
                 .row
                 .as_ref()
                 .and_then(|row| row.values.get(position).cloned())
                 .unwrap_or(Value::Null),
-            None => self.base.value(id, position, &self.failures),
+            None => self.base_value(id, position),
         }
+    }
+
+    /// One property of a row as the base has it, whatever has changed since.
+    pub(crate) fn base_value(&self, id: u64, position: usize) -> Value {
+        self.base.value(id, position, &self.failures)
+    }
+
+    /// Whether a row has changed since the base, and this property of it has not.
+    pub(crate) fn is_left(&self, id: u64, position: usize) -> bool {
+        let entry = self.changes.get(&id);
+        let row = entry.and_then(|entry| entry.row.as_ref());
+        row.is_some_and(|row| row.is_left(position))
     }
 
     pub(crate) fn ends(&self, id: u64) -> Option<(u64, u64)> {
@@ -205,17 +243,93 @@ impl Rows {
         }
     }
 
-    /// A whole row. Provenance of a row of the base is not kept in memory and reads as zero.
+    /// A row with all its values, which may have to be read.
+    pub(crate) fn whole(&self, id: u64) -> Option<Arc<Row>> {
+        self.row(id).map(|row| self.completed(id, &row))
+    }
+
+    /// A row of that id, as it is or was since the base, with all its values.
+    pub(crate) fn completed(&self, id: u64, row: &Arc<Row>) -> Arc<Row> {
+        if row.left.is_empty() {
+            return row.clone();
+        }
+        let mut whole = row.as_ref().clone();
+        for position in &row.left {
+            whole.set(*position, self.base_value(id, *position));
+        }
+        Arc::new(whole)
+    }
+
+    /// The same rows, every changed one with all its values: those that are on disk alone are read row by
+    /// row, not into memory as columns. Blocks; not to be called from an async context.
+    pub(crate) fn complete(&mut self, store: &Store) -> Result<(), TableError> {
+        let mut partial: BTreeMap<u64, Row> = BTreeMap::new();
+        let (mut cold, mut lsns) = (BTreeSet::new(), BTreeMap::new());
+        for (id, entry) in self.changes.iter() {
+            let Some(row) = entry.row.as_ref().filter(|row| !row.left.is_empty()) else {
+                continue;
+            };
+            let mut row = row.as_ref().clone();
+            for position in std::mem::take(&mut row.left) {
+                match self.base.is_warm(position) {
+                    true => {
+                        row.set(position, self.base_value(*id, position));
+                    }
+                    false => {
+                        row.left.push(position);
+                        cold.insert(position);
+                    }
+                }
+            }
+            lsns.insert(*id, entry.lsn);
+            partial.insert(*id, row);
+        }
+        if let Some(source) = self.base.source().filter(|_| !cold.is_empty()) {
+            let cold: Vec<usize> = cold.into_iter().collect();
+            let properties = cold.iter().filter_map(|at| self.layout.properties.get(*at));
+            let names = properties.map(|property| columns::property_column(property.id));
+            tables::pick(store, source.version(), names.collect(), |id, values| {
+                let Some(row) = partial.get_mut(&id) else {
+                    return;
+                };
+                for (position, column) in cold.iter().zip(values.columns) {
+                    if row.is_left(*position) {
+                        row.set(*position, columns::value_at(column, values.row));
+                    }
+                }
+            })?;
+        }
+        for (id, row) in partial {
+            if !row.left.is_empty() {
+                return Err(TableError::without(&self.layout.name, id));
+            }
+            let lsn = lsns.get(&id).copied().unwrap_or(row.lsn);
+            let row = Some(Arc::new(row));
+            self.set(id, Some(Entry { lsn, row }));
+        }
+        Ok(())
+    }
+
+    /// A row, of which what is on disk alone is [left](Row::left) there. Provenance of a row of the base is
+    /// not kept in memory and reads as zero.
     pub(crate) fn row(&self, id: u64) -> Option<Arc<Row>> {
         if let Some(entry) = self.changes.get(&id) {
             return entry.row.clone();
         }
         let (chunk, row) = self.base.find(id)?;
-        let properties = 0..self.layout.properties.len();
+        let mut left = Vec::new();
+        let value = |position: usize| match chunk.column(position) {
+            Column::Here(column) => columns::value_at(column, row),
+            Column::Null => Value::Null,
+            Column::Cold => {
+                left.push(position);
+                Value::Null
+            }
+        };
+        let values = (0..self.layout.properties.len()).map(value).collect();
         Some(Arc::new(Row {
-            values: properties
-                .map(|position| self.base.value(id, position, &self.failures))
-                .collect(),
+            values,
+            left,
             identity: chunk.identity(row).map(Arc::from),
             ends: chunk.ends(row),
             lsn: 0,

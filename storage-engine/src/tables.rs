@@ -111,6 +111,17 @@ pub enum TableError {
     },
 }
 
+impl TableError {
+    /// A row is not there that should be.
+    pub(crate) fn without(table: &str, id: u64) -> Self {
+        Self::Mismatch {
+            folder: table.to_owned(),
+            found: "not all rows".to_owned(),
+            expected: format!("row {id}"),
+        }
+    }
+}
+
 /// Runs one table operation to its end. Not to be called from an async context.
 fn run<T>(future: impl Future<Output = Result<T, TableError>>) -> Result<T, TableError> {
     match &*RUNTIME {
@@ -292,6 +303,38 @@ pub(crate) fn check(
                 expected: format!("one of {}", expected.data_type()),
             }),
         }
+    });
+    run(whole).map(drop)
+}
+
+/// Values of one row, in the columns that were asked for.
+pub(crate) struct Picked<'a> {
+    pub(crate) columns: &'a [ArrayRef],
+    pub(crate) row: usize,
+}
+
+/// Gives the id and some values of every row, and keeps none.
+pub(crate) fn pick(
+    store: &Store,
+    version: &TableVersion,
+    mut columns: Vec<String>,
+    mut take: impl FnMut(u64, Picked<'_>),
+) -> Result<(), TableError> {
+    columns.insert(0, ID.to_owned());
+    let whole = visit(store, version, &columns, |batch| {
+        let arrays = batch.columns();
+        let (Some(ids), Some(columns)) = (
+            arrays
+                .first()
+                .and_then(|ids| ids.as_primitive_opt::<UInt64Type>()),
+            arrays.get(1..),
+        ) else {
+            return Err(unexpected(&version.folder, ID));
+        };
+        for (row, id) in ids.values().iter().enumerate() {
+            take(*id, Picked { columns, row });
+        }
+        Ok(true)
     });
     run(whole).map(drop)
 }

@@ -296,7 +296,10 @@ impl Transaction {
                 continue;
             }
             for (position, property) in rows.layout.properties.iter().enumerate() {
-                if !property.nullable && rows.value(id, position).is_null() {
+                if property.nullable || rows.is_left(id, position) {
+                    continue;
+                }
+                if rows.value(id, position).is_null() {
                     return Err(missing(&rows.layout, position));
                 }
             }
@@ -339,6 +342,7 @@ impl Transaction {
     ) -> Result<Row, WriteError> {
         let mut row = Row {
             values: vec![Value::Null; layout.properties.len()],
+            left: Vec::new(),
             identity: None,
             ends: None,
             lsn: self.lsn,
@@ -411,11 +415,18 @@ impl Transaction {
             .rows(type_id)
             .ok_or(WriteError::UnknownType(type_id))?;
         let layout = rows.layout.clone();
-        let Some(old) = rows.row(id) else {
+        let Some(mut old) = rows.row(id) else {
             return Err(WriteError::Deleted {
                 type_name: layout.name.clone(),
             });
         };
+        for (property, _) in &changes {
+            let position = layout.position(*property);
+            if let Some(position) = position.filter(|position| old.is_left(*position)) {
+                // What it is changed from, the log says too.
+                Arc::make_mut(&mut old).set(position, rows.base_value(id, position));
+            }
+        }
         let mut row = Row {
             lsn: self.lsn,
             run: self.run,
@@ -471,7 +482,7 @@ impl Transaction {
     }
 
     fn delete(&mut self, type_id: TypeId, id: u64) -> Result<(), WriteError> {
-        match self.snapshot.rows(type_id).and_then(|rows| rows.row(id)) {
+        match self.snapshot.rows(type_id).and_then(|rows| rows.whole(id)) {
             Some(old) => self.put((type_id, id), Some(old), None),
             None => Ok(()),
         }

@@ -379,7 +379,6 @@ fn past(error: &PastError) -> Failure {
         PastError::Cancelled => stopping(words),
         PastError::TooLarge { .. } => Failure::new(ErrorCode::MemoryLimit, words),
         PastError::Newest(_) => unavailable(error, "the graph cannot be read"),
-        PastError::Column(error) => column(error, ""),
         PastError::Log(_) | PastError::Record(_) | PastError::Unfit(_) => {
             match error.is_passing() {
                 true => unavailable(error, "the graph's history cannot be read"),

@@ -80,7 +80,7 @@ fn compare(log: &Rows, checkpoint: &Rows, found: &mut Differences) {
         ));
     }
     for id in log.ids() {
-        match (log.row(id), checkpoint.row(id)) {
+        match (log.whole(id), checkpoint.whole(id)) {
             (Some(a), Some(b)) if !same(&a, &b) => {
                 found.push(format!("row {id} of {name} differs"));
             }

@@ -77,8 +77,6 @@ pub(super) struct Prepared {
     pub(super) counts: ChangeCounts,
     pub(super) next_ids: Vec<(TypeId, u64)>,
     pub(super) answer: Option<String>,
-    /// The state that it has come to: its columns are taken over with the changes.
-    pub(super) reached: Snapshot,
 }
 
 impl Ahead {
@@ -135,7 +133,6 @@ impl Ahead {
             counts: finished.counts,
             next_ids: finished.next_ids,
             answer,
-            reached: finished.snapshot,
         }
     }
 }

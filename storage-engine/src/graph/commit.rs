@@ -339,7 +339,6 @@ impl Inner {
         };
         let header = header(&group.working, (lsn, self.epoch), job, addition);
         let mut working = group.working.clone();
-        working.take_over_changed(&prepared.reached, &prepared.changes);
         if let Err(error) = working.replay(&header, &prepared.changes.rows) {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "a defect: changes that were made ahead do not fit");

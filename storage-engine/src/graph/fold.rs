@@ -135,13 +135,14 @@ impl Inner {
     /// Returns whether there was anything to fold.
     fn fold_with(&self, folding: &mut Folding) -> Result<bool, FoldError> {
         let published = self.published.load_full();
-        let snapshot = &published.snapshot;
-        if folding
-            .checkpoint
-            .as_ref()
-            .is_some_and(|done| done.lsn >= snapshot.lsn())
-        {
+        let newest = published.snapshot.lsn();
+        let done = folding.checkpoint.as_ref();
+        if done.is_some_and(|done| done.lsn >= newest) {
             return Ok(false);
+        }
+        let mut snapshot = published.snapshot.as_ref().clone();
+        for rows in snapshot.tables_mut() {
+            rows.complete(&self.store)?;
         }
         let mut versions = folding
             .checkpoint
@@ -183,7 +184,7 @@ impl Inner {
                 _ => Some(self.shelf.source(layout, version, before.map(|it| &**it))),
             }
         })?;
-        checkpoint.statistics = snapshot.statistics().renewed(snapshot, &prepared);
+        checkpoint.statistics = snapshot.statistics().renewed(&snapshot, &prepared);
         let prepared = prepared.with_statistics(checkpoint.statistics.clone());
         self.look()?;
         checkpoint.publish(&self.store)?;

@@ -18,7 +18,7 @@ use journal::SegmentSummary;
 use uuid::Uuid;
 
 use crate::checkpoint;
-use crate::cold::{ColumnError, Shelf};
+use crate::cold::Shelf;
 use crate::executor::Limits;
 use crate::graph::commit::unpoisoned;
 use crate::graph::open::{Effects, EntryError, Extent, OpenError, Replay, effects, load};
@@ -158,9 +158,6 @@ pub enum PastError {
     /// An entry cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// A column that is on disk alone, which is needed, cannot be read.
-    #[error(transparent)]
-    Column(#[from] Arc<ColumnError>),
     /// An entry does not fit the state after it: a defect, or damage.
     #[error("the log does not fit the newest state")]
     Unfit(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -385,8 +382,6 @@ impl Past<'_> {
         lsn: u64,
         head: &CommitInfo,
     ) -> Result<(Snapshot, usize), PastError> {
-        let base = &base.clone().apart();
-        let mark = base.mark();
         let mut undoing = Undoing::from(base);
         let segments = self.segments()?;
         let mut upto = base.lsn();
@@ -424,7 +419,6 @@ impl Past<'_> {
             }
             upto = after;
         }
-        base.whole_since(mark)?;
         let bytes = undoing.bytes;
         Ok((base.restored(undoing.before, head.clone(), lsn), bytes))
     }
@@ -502,7 +496,9 @@ impl Past<'_> {
             }
         }
         let segments = self.segments()?;
-        if segments.first().is_none_or(|it| it.first.0 > after + 1) {
+        let begins = segments.first().map(|it| it.first.0.max(self.horizon));
+        // Before the horizon the log of an object store is there yet, and its side files are not.
+        if begins.is_none_or(|first| first > after + 1) {
             return Ok(None);
         }
         read(self.store, after, lsn, &mut |entry| {

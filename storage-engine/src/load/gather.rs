@@ -300,6 +300,7 @@ pub(super) fn tell(layout: &Layout, chunk: &Chunk, row: usize, flaw: Flaw) -> St
                 values: (0..layout.properties.len())
                     .map(|position| chunk.value(row, position))
                     .collect(),
+                left: Vec::new(),
                 identity: chunk.identity(row).map(Arc::from),
                 ends: None,
                 lsn: 0,

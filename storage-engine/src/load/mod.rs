@@ -36,7 +36,7 @@ mod ready;
 mod record;
 mod tabular;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,20 +61,28 @@ pub const MAX_ERRORS: usize = 100;
 /// The longest line, in bytes.
 pub const MAX_LINE: u64 = 64 << 20;
 
-/// The columns that are needed to put records row by row: rows that are there are changed as a whole.
+/// The columns that are needed to put records row by row: of rows that are changed what is set, of rows
+/// that are deleted everything.
 pub(crate) fn needed(rows: &Rows, mode: Mode, snapshot: &Snapshot) -> Needed {
-    let nodes = rows.nodes.iter().map(|node| node.type_id);
-    let edges = rows.edges.iter().map(|edge| edge.type_id);
-    let types: BTreeSet<TypeId> = match mode {
-        Mode::Append => return Needed::new(),
-        Mode::Merge => nodes.chain(edges).collect(),
-        Mode::Overwrite => snapshot.tables().map(|it| it.layout.type_id).collect(),
+    let mut set = BTreeMap::<TypeId, BTreeSet<PropertyId>>::new();
+    let nodes = rows.nodes.iter().map(|it| (it.type_id, &it.properties));
+    let edges = rows.edges.iter().map(|it| (it.type_id, &it.properties));
+    for (type_id, properties) in nodes.chain(edges).filter(|_| mode == Mode::Merge) {
+        let ids = properties.iter().map(|(id, _)| *id);
+        set.entry(type_id).or_default().extend(ids);
+    }
+    let whole = mode == Mode::Overwrite || snapshot.open().is_some();
+    let needed = |rows: &Table| {
+        let set = set.get(&rows.layout.type_id);
+        let position = |id: &PropertyId| rows.layout.position(*id);
+        let positions = match (mode, set) {
+            (Mode::Append, _) | (Mode::Merge, None) => return None,
+            _ if whole => rows.positions().collect(),
+            (_, set) => set.into_iter().flatten().filter_map(position).collect(),
+        };
+        Some((rows.layout.type_id, positions))
     };
-    let tables = types.into_iter().filter_map(|it| snapshot.rows(it));
-    let positions = |rows: &Table| (0..rows.layout.properties.len()).collect();
-    tables
-        .map(|rows| (rows.layout.type_id, positions(rows)))
-        .collect()
+    snapshot.tables().filter_map(needed).collect()
 }
 
 /// What to do with what is there.

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::Follower;
 use crate::load::{self, Input, Mode, Source};
-use crate::{At, Follower, PastLimits};
 
 /// What a column of text takes.
 const COLUMN: u64 = DOCS as u64 * (BYTES as u64 + 8);

@@ -197,6 +197,7 @@ fn batch(schema: &Schema, records: &[Record]) -> RecordBatch {
             let value = |property: &Property| record.values.get(&property.id).cloned();
             let values = layout.properties.iter();
             Row {
+                left: Vec::new(),
                 values: values.map(|it| value(it).unwrap_or(Value::Null)).collect(),
                 identity: None,
                 ends: None,
