@@ -223,6 +223,12 @@ impl Base {
         unpoisoned(&self.kin).newest = Arc::downgrade(self);
     }
 
+    /// Until this is dropped, none of its kin comes to lead.
+    #[cfg(test)]
+    pub(crate) fn hold(&self) -> impl Drop + '_ {
+        unpoisoned(&self.kin)
+    }
+
     /// The one of its kin that everybody gets, when it is another.
     pub(crate) fn newest(&self) -> Option<Arc<Self>> {
         let newest = unpoisoned(&self.kin).newest.upgrade();

@@ -120,18 +120,23 @@ impl Snapshot {
         let mut own = self.as_ref().clone().apart();
         // What it holds would not be let go.
         drop(self);
-        own.prepare(plan)?;
+        own.prepare(plan, true)?;
         Ok(Arc::new(own))
     }
 
-    /// The same with the snapshot that a work has for itself.
-    pub(crate) fn prepare(&mut self, plan: &Plan) -> Result<(), Arc<ColumnError>> {
+    /// The same with the snapshot that a work changes. Only one that is nobody else's afterwards lets
+    /// others' columns go.
+    pub(crate) fn prepare(&mut self, plan: &Plan, own: bool) -> Result<(), Arc<ColumnError>> {
         let needed = self.needed(plan);
-        self.have(&needed)
+        self.come_to_have(&needed, own)
     }
 
     /// Comes to have columns in memory, and lets others go while memory is short.
     pub(crate) fn have(&mut self, needed: &Needed) -> Result<(), Arc<ColumnError>> {
+        self.come_to_have(needed, true)
+    }
+
+    fn come_to_have(&mut self, needed: &Needed, own: bool) -> Result<(), Arc<ColumnError>> {
         let begun = Instant::now();
         let account = self.account().cloned();
         loop {
@@ -140,7 +145,7 @@ impl Snapshot {
                 (Some(account), Err(error)) if is_full(error) && begun.elapsed() < PATIENCE => {
                     account.wait(begun + PATIENCE);
                     self.follow(needed);
-                    if begun.elapsed() > PATIENCE / 2 {
+                    if own && begun.elapsed() > PATIENCE / 2 {
                         // Nobody else is rid of what only this one holds.
                         self.lighten(needed);
                     }
@@ -151,7 +156,7 @@ impl Snapshot {
                 }
             }
         }
-        if account.is_some_and(|account| account.is_tight()) {
+        if own && account.is_some_and(|account| account.is_tight()) {
             self.lighten(needed);
         }
         Ok(())

@@ -16,7 +16,7 @@ mod sizes;
 mod statistics;
 mod transfer;
 mod turns;
-mod unread;
+pub(crate) mod unread;
 mod writing;
 
 use std::cell::RefCell;

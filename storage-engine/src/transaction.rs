@@ -48,6 +48,8 @@ pub struct Transaction {
     pub(crate) max_bytes: usize,
     budget: Option<Instant>,
     over_budget: bool,
+    /// Nobody gets the state that it comes to: only its changes are taken over.
+    aside: bool,
     /// Columns that could not be read before it began.
     pub(crate) mark: Mark,
 }
@@ -69,6 +71,16 @@ impl Transaction {
             max_bytes: usize::MAX,
             budget: None,
             over_budget: false,
+            aside: false,
+        }
+    }
+
+    /// The same, of whose work only the changes are taken over, so that it holds no more columns than it
+    /// needs.
+    pub(crate) fn aside(self) -> Self {
+        Self {
+            aside: true,
+            ..self
         }
     }
 
@@ -95,7 +107,7 @@ impl Transaction {
 
     /// Comes to have what a statement needs in memory. Waits a little for room. Blocks.
     pub(crate) fn prepare(&mut self, plan: &Plan) -> Result<(), Arc<ColumnError>> {
-        self.snapshot.prepare(plan)
+        self.snapshot.prepare(plan, self.aside)
     }
 
     /// Whether it has these columns in memory, or now has them from `held`, whose rows are the same.

@@ -102,12 +102,7 @@ fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
             point,
         }),
         Err(error) if is_out_of_reach(&error) => {
-            let what = format!("it cannot be tried: {}", chart.told(&error));
-            let finding = Finding::warning(PART, what).at(within(&chart.folder, &path));
-            chart
-                .findings
-                .push(finding.means("nothing says that it is damaged"));
-            chart.block("a checkpoint cannot be tried");
+            chart.untried(&path, &error);
             None
         }
         Err(error) => {
@@ -212,6 +207,15 @@ impl Chart {
             lasting: true,
         };
         graph::load(&self.store, graph, name, extent)
+    }
+
+    /// A checkpoint that cannot be tried now, on whose state nothing may be decided.
+    pub(super) fn untried(&mut self, path: &Path, error: &(dyn std::error::Error + 'static)) {
+        let what = format!("it cannot be tried: {}", self.told(error));
+        let finding = Finding::warning(PART, what).at(within(&self.folder, path));
+        self.findings
+            .push(finding.means("nothing says that it is damaged"));
+        self.block("a checkpoint cannot be tried");
     }
 
     /// A checkpoint that is not whole, or another graph's, or does not fit the log.

@@ -9,6 +9,7 @@ use crate::doctor::checkpoints::Candidate;
 use crate::doctor::finding::{CommitMark, Finding, counted, within};
 use crate::doctor::reading::{Reading, Refusal};
 use crate::graph::{self, EntryError};
+use crate::reach::is_out_of_reach;
 use crate::record::{Record, RecordError};
 
 const PART: &str = "log";
@@ -231,6 +232,10 @@ fn obstacle(refusal: &Refusal) -> Option<(&'static str, &'static str)> {
         EntryError::File(error) if !error.is_missing() => Some((
             "a side file cannot be read",
             "let the file be read first: nothing says that it is damaged",
+        )),
+        error if is_out_of_reach(error) => Some((
+            "a table cannot be read",
+            "let the table be read first: nothing says that it is damaged",
         )),
         _ => None,
     }

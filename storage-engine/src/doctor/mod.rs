@@ -46,6 +46,7 @@ use crate::doctor::reading::Reading;
 use crate::files::FileError;
 use crate::graph::{self, Identity, OpenError, Replay};
 use crate::lock;
+use crate::reach::is_out_of_reach;
 use crate::store::{Store, claim};
 
 /// How much is looked at.
@@ -313,10 +314,19 @@ fn tail(chart: &mut Chart, usable: &mut Vec<Candidate>) -> Option<Reading> {
     loop {
         let candidate = usable.first()?;
         let (graph, from) = (candidate.checkpoint.graph, candidate.point);
-        let name = checkpoints::name(&candidate.path);
-        let (_, snapshot) = chart.load(graph, &name).ok()?;
+        let path = candidate.path.clone();
+        let loaded = chart.load(graph, &checkpoints::name(&path));
+        let (_, snapshot) = loaded.map_err(|error| chart.untried(&path, &error)).ok()?;
         let replay = Replay::from(&chart.store, graph, Some(snapshot));
-        let tail = Reading::new(chart, Some(from), Some(replay), std::iter::empty()).ok()?;
+        let tail = match Reading::new(chart, Some(from), Some(replay), std::iter::empty()) {
+            Ok(tail) => tail,
+            // The log alone tells that it is gone.
+            Err(journal::Error::Missing { .. }) => return None,
+            Err(error) => {
+                chart.untried(&path, &error);
+                return None;
+            }
+        };
         if !matches!(tail.followed.stop, Stop::Contradicted) {
             return Some(tail);
         }
@@ -325,9 +335,10 @@ fn tail(chart: &mut Chart, usable: &mut Vec<Candidate>) -> Option<Reading> {
     }
 }
 
-/// Whether the log alone gives more than with the checkpoint.
+/// Whether the log alone gives more than with the checkpoint. What cannot be read now is no word on that.
 fn contradicts(history: &Reading, tail: &Reading) -> bool {
-    let refused = !tail.reader.refusals.is_empty();
+    let refusal = tail.reader.refusals.first();
+    let refused = refusal.is_some_and(|it| !is_out_of_reach(&it.error));
     refused && history.state().is_some() && history.last() > tail.last()
 }
 

@@ -207,6 +207,7 @@ impl Inner {
         }
         let (run, base, head) = (Uuid::now_v7(), snapshot.lsn(), snapshot.head().clone());
         let transaction = Transaction::new(snapshot.as_ref().clone(), base + 1, run)
+            .aside()
             .of_at_most(self.options.commit_bytes);
         // Columns that the work does not need are not held while it runs.
         drop(snapshot);

@@ -241,15 +241,17 @@ impl Graph {
             let Some((snapshot, freed)) = now.snapshot.cooled(bytes) else {
                 return 0;
             };
+            // Before anybody can see it: who sees it looks for what leads.
+            snapshot.lead();
             let cooled = Arc::new(Published {
                 snapshot: Arc::new(snapshot),
                 ..*now
             });
             let before = self.inner.published.compare_and_swap(&now, cooled);
             if Arc::ptr_eq(&before, &now) {
-                self.inner.published.load().snapshot.lead();
                 return freed;
             }
+            before.snapshot.lead();
         }
         0
     }

@@ -22,7 +22,7 @@ const PARTS: [&str; 5] = ["/graph.json", "/log", "/checkpoints", "/files/", "tab
 
 /// A disk that cannot be read.
 #[derive(Debug, Default)]
-struct Unread(Mutex<State>);
+pub(crate) struct Unread(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -33,13 +33,13 @@ struct State {
 }
 
 impl Unread {
-    fn fail(&self, after: usize, for_good: bool) {
+    pub(crate) fn fail(&self, after: usize, for_good: bool) {
         let fault = Some((after, for_good));
         *self.0.lock().expect("sound") = State { fault, failed: 0 };
     }
 
     /// Everything can be read again. Returns how many reads have failed.
-    fn mend(&self) -> usize {
+    pub(crate) fn mend(&self) -> usize {
         let mut state = self.0.lock().expect("sound");
         state.fault = None;
         state.failed

@@ -5,6 +5,7 @@ mod log;
 mod mended;
 mod remote;
 mod stopped;
+mod unread;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -35,7 +35,7 @@ impl Faults for Dies {
     fn after(&self, _: &Effect<'_>) {}
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("made");
     for entry in fs::read_dir(from).expect("listed") {
         let entry = entry.expect("listed");

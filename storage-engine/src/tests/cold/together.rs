@@ -86,6 +86,53 @@ fn who_finds_no_room_is_told_and_finds_it_later() {
 }
 
 #[test]
+fn a_write_leaves_in_memory_what_others_read() {
+    let home = Home::new(COLUMN * 6);
+    let texts = &TEXTS[..4];
+    texts.iter().for_each(|column| home.check(column));
+    let is_warm = || {
+        let snapshot = home.graph().snapshot();
+        let plans = texts.iter().map(|column| {
+            let text = format!("MATCH (d:Doc) RETURN max(d.{column}) AS v");
+            cypher::compile(&text, snapshot.schema()).expect("valid")
+        });
+        plans
+            .map(|plan| snapshot.is_warm(&plan))
+            .collect::<Vec<_>>()
+    };
+    assert!(home.account.is_tight());
+    assert_eq!(is_warm(), [true; 4]);
+    home.run("CREATE (:Small {key: 100, name: 'new'})")
+        .expect("made");
+    assert_eq!(is_warm(), [true; 4]);
+}
+
+/// Who sees that columns were evicted finds the state without them.
+#[test]
+fn what_is_evicted_is_found_as_soon_as_it_is_seen() {
+    let home = Home::new(u64::MAX);
+    home.check("a");
+    let (graph, before) = (home.graph(), home.graph().snapshot());
+    let rows = |snapshot: &Snapshot, name: &str| {
+        let node_type = snapshot.schema().node_type_named(name).expect("declared");
+        snapshot.rows(node_type.id).expect("there").base.clone()
+    };
+    let small = rows(&before, "Small");
+    let held = small.hold();
+    let (seen, freed) = thread::scope(|scope| {
+        let evicting = scope.spawn(|| graph.evict(1));
+        thread::sleep(Duration::from_millis(300));
+        let seen = !Arc::ptr_eq(&graph.snapshot(), &before);
+        drop(held);
+        (seen, evicting.join().expect("no panic"))
+    });
+    assert!(!seen, "nobody could have found it");
+    assert!(freed > COLUMN / 2, "{freed}");
+    let newest = rows(&before, "Doc").newest().expect("evicted");
+    assert!(Arc::ptr_eq(&newest, &rows(&graph.snapshot(), "Doc")));
+}
+
+#[test]
 fn what_one_has_read_is_not_read_again_by_others() {
     let home = Home::new(u64::MAX);
     // It would not take over what another does not have.
