@@ -140,10 +140,25 @@ fn streamed<T: Send + 'static>(
         }
     });
     let pieces = stream::iter(head).map(Ok).chain(rest);
+    let pieces = pieces.flat_map(|piece| {
+        let parts = match piece {
+            Ok(piece) => parted(piece).map(|part| Some(Ok(part))),
+            Err(error) => [Some(Err(error)), None],
+        };
+        stream::iter(parts.into_iter().flatten())
+    });
     // A chunk without anything in it would be the last.
     let pieces = pieces.filter(|piece| {
         let is_empty = piece.as_ref().is_ok_and(Bytes::is_empty);
         std::future::ready(!is_empty)
     });
-    whole(media_type, Body::from_stream(pieces))
+    // Who compresses asks for trailers after the end.
+    whole(media_type, Body::from_stream(pieces.fuse()))
+}
+
+/// All of a piece but its last byte, and a copy of that. Who compresses keeps what it has used up until it
+/// has the next, which waits for the room of the one before: so each is let go for a byte that takes none.
+fn parted(mut piece: Bytes) -> [Bytes; 2] {
+    let last = piece.split_off(piece.len().saturating_sub(1));
+    [piece, Bytes::copy_from_slice(&last)]
 }

@@ -3,6 +3,7 @@
 mod access;
 mod bodies;
 mod data;
+mod encoded;
 mod envelope;
 mod framing;
 mod graphs;
