@@ -75,9 +75,10 @@ fn it_answers_column_by_column_and_says_what_does_not_fit() {
     ] {
         ask(&server, "query", query).assert_problem(400, "memory_limit");
     }
-    ask(&server, "mutate", "MATCH (d:Doc {key: 1}) SET d.a = 'x'")
+    ask(&server, "mutate", "MATCH (d:Doc {key: 1}) DETACH DELETE d")
         .assert_problem(400, "memory_limit");
     for query in [
+        "MATCH (d:Doc {key: 1}) SET d.a = 'x'",
         "CREATE (:Doc {key: 100000, a: 'a', b: 'b', c: 'c', d: 'd'})",
         "MATCH (s:Small) SET s.name = 'two'",
     ] {
