@@ -263,7 +263,7 @@ fn another_graph_s_identity() {
         let path = fixture.folder().join("graph.json");
         let own = fs::read(&path).expect("read");
         put(&path, &foreign);
-        let written = Graph::open(&fixture.folder(), Options::default()).map(|_| ());
+        let written = Graph::open(fixture.folder(), Options::default()).map(|_| ());
         let followed = Follower::open(fixture.folder().as_path(), Options::default()).map(|_| ());
         for opened in [written, followed] {
             let error = opened.expect_err("another graph's");

@@ -43,7 +43,7 @@ impl Remote {
         for step in steps {
             match *step {
                 Person(email) => write(&graph, |transaction| person(transaction, email)),
-                Notes => write(&graph, |transaction| notes(transaction)),
+                Notes => write(&graph, notes),
                 Fold => graph.fold().expect("folded"),
                 Reopen => {
                     graph.close().expect("closed");
