@@ -169,7 +169,7 @@ fn belongs(
     }
     if !own && identity.is_some() {
         let what = format!("it belongs to another graph, {}", checkpoint.graph);
-        chart.drop_it(&candidate.path, &what, NOT_OPENED);
+        chart.mark_dropped(&candidate.path, &what, NOT_OPENED);
         return false;
     }
     if logged.is_some() && !proven {
@@ -220,10 +220,10 @@ impl Chart {
 
     /// A checkpoint that is not whole, or another graph's, or does not fit the log.
     pub(super) fn unusable(&mut self, path: &Path, what: &str) {
-        self.drop_it(path, what, PASSED_OVER);
+        self.mark_dropped(path, what, PASSED_OVER);
     }
 
-    fn drop_it(&mut self, path: &Path, what: &str, means: &str) {
+    fn mark_dropped(&mut self, path: &Path, what: &str, means: &str) {
         let file = within(&self.folder, path);
         let finding = Finding::damage(PART, what).at(&file);
         self.findings.push(finding.means(means).saved_by(DROP));
