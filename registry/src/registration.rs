@@ -300,8 +300,13 @@ pub(crate) fn made(
     let policies = read_policies(paths.collect());
     let made = graphs.into_iter().map(|(graph_id, entry, uri)| {
         let path = policy_file(file, &entry);
-        let own = path.as_ref().and_then(|path| policies.get(path)).cloned();
-        Registration::with(graph_id, entry, uri, path, own.unwrap_or_default())
+        // Never none where a file is named: the graph would be open to whoever that file keeps out.
+        let read = |path: &PathBuf| match policies.get(path) {
+            Some(own) => own.clone(),
+            None => OwnPolicy::read(path),
+        };
+        let own = path.as_ref().map(read).unwrap_or_default();
+        Registration::with(graph_id, entry, uri, path, own)
     });
     made.collect()
 }

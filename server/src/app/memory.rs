@@ -49,34 +49,9 @@ impl Purse {
         holding.grow(bytes, self.statement).ok()?;
         Some(holding)
     }
-
-    /// Refuses whoever may hold nothing more, before anything is done that could not be taken back.
-    pub(crate) fn has_room(&self) -> Result<(), Error> {
-        let held = self.memory.held();
-        let left = self
-            .statement
-            .saturating_mul(STATEMENTS)
-            .saturating_sub(held.all);
-        match held.of(&self.principal) < left {
-            true => Ok(()),
-            false => Err(Error::TooMuchHeld),
-        }
-    }
-
-    /// The bytes of an answer that is there and must be given, counted until they are gone.
-    pub(crate) fn counted(&self, bytes: Vec<u8>) -> Bytes {
-        if bytes.len() <= LITTLE {
-            return bytes.into();
-        }
-        let mut holding = self.memory.holding(&self.principal);
-        holding.add(bytes.len() as u64);
-        Bytes::from_owner(Counted {
-            bytes,
-            _holding: holding,
-        })
-    }
 }
 
+/// Bytes that are held, and what holds them.
 struct Counted {
     bytes: Vec<u8>,
     _holding: Holding,
@@ -133,13 +108,15 @@ impl Holding {
         Ok(())
     }
 
-    /// Holds so many bytes more, whether there is room for them or not.
-    fn add(&mut self, more: u64) {
-        let mut held = self.memory.held();
-        let mine = held.of(&self.principal).saturating_add(more);
-        let all = held.all.saturating_add(more);
-        held.set(&self.principal, mine, all);
-        self.bytes = self.bytes.saturating_add(more);
+    /// Goes with the bytes that it is for, until they are gone.
+    pub(crate) fn with(self, bytes: Vec<u8>) -> Bytes {
+        if self.bytes == 0 {
+            return bytes.into();
+        }
+        Bytes::from_owner(Counted {
+            bytes,
+            _holding: self,
+        })
     }
 }
 
@@ -190,16 +167,18 @@ mod tests {
         other.grow(100 * MIB, statement).expect("half of the rest");
         assert!(other.grow(101 * MIB, statement).is_err());
         memory.holding("c").grow(LITTLE, 0).expect("not counted");
-        // An answer that is there is given, and counts.
+        // An answer counts until its bytes are gone, if it is not short.
         let purse = memory.purse("d", statement);
-        purse.has_room().expect("nothing is held");
-        let answers = [
-            purse.counted(vec![0; 60 * MIB]),
-            purse.counted(vec![0; LITTLE]),
-        ];
-        assert!(purse.has_room().is_err() && other.grow(120 * MIB, statement).is_err());
-        drop(answers);
-        purse.has_room().expect("they are gone");
+        let hold = |bytes| purse.hold(bytes).map(|held| held.with(vec![0; bytes]));
+        let short = hold(LITTLE).expect("not counted");
+        let long = hold(50 * MIB).expect("half of the rest");
+        assert!(hold(MIB).is_none() && hold(LITTLE).is_some());
+        let last = memory.purse("e", statement);
+        last.hold(MIB).expect("room for whoever holds nothing");
+        assert!(other.grow(120 * MIB, statement).is_err());
+        drop(long);
+        hold(MIB).expect("they are gone");
+        drop(short);
         drop(second);
         other.grow(150 * MIB, statement).expect("free again");
         drop((first, other));

@@ -22,6 +22,7 @@ pub(crate) mod outcome;
 mod plans;
 pub(crate) mod query;
 pub(crate) mod readiness;
+mod returned;
 pub(crate) mod rows;
 pub(crate) mod schema;
 mod statement;

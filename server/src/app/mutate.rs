@@ -9,17 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use api_types::{Column, MutateRequest, MutateResponse, Row, Statement};
+use api_types::{ChangeStats, Commit, MutateRequest, Statement};
 use language::plan::Plan;
 use language::schema::TypeId;
 use policy::{Action, Authorized, Permit};
 use registry::Writer;
-use serde::{Deserialize, Serialize};
 use storage_engine::executor::{self, ExecuteError, Limits, Parameters};
 use storage_engine::{CommitId, IdempotencyKey, Transaction, Work, WriteRequest};
 
-use super::values::{Budget, TooLarge, Values};
-use super::{Answered, App, Error, Key, Origin, Target, aside, outcome, statement};
+use super::memory::{LITTLE, Purse};
+use super::returned::Returned;
+use super::values::TooLarge;
+use super::{Answered, App, Error, Key, Origin, Target, aside, outcome, plans, statement};
 
 /// The most statements in one request.
 const MAX_STATEMENTS: usize = 1000;
@@ -38,19 +39,33 @@ struct Step {
 struct Prepared {
     writer: Writer,
     steps: Authorized<Vec<Step>>,
-    /// Of the last statement.
-    columns: Vec<Column>,
+    /// The last statement, whose rows are the answer.
+    last: Option<Arc<plans::Prepared>>,
+}
+
+/// What was written.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) commit: Commit,
+    pub(crate) stats: ChangeStats,
+    pub(crate) returned: Returned,
 }
 
 /// Why the statements stopped.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", super::error::in_statement(*.statement, "failed"))]
-pub(crate) struct StepError {
-    /// Which of several, from 0.
-    pub(crate) statement: Option<usize>,
-    /// What happened.
-    #[source]
-    pub(crate) error: ExecuteError,
+pub(crate) enum StepError {
+    /// One of them failed.
+    #[error("{}", super::error::in_statement(*.statement, "failed"))]
+    Failed {
+        /// Which of several, from 0.
+        statement: Option<usize>,
+        /// What happened.
+        #[source]
+        error: ExecuteError,
+    },
+    /// Their answer is more than is left now for the principal.
+    #[error("there is no memory now for what the statements return")]
+    TooMuchHeld,
 }
 
 pub(crate) async fn run(
@@ -58,12 +73,12 @@ pub(crate) async fn run(
     origin: Origin,
     graph_id: String,
     request: MutateRequest,
-) -> Result<Answered<MutateResponse>, Error> {
+) -> Result<Answered<Done>, Error> {
     let target = Target::branch(&graph_id, request.branch.as_deref());
     let permit = app.permit_graph(&origin.principal, Action::Mutate, target)?;
     target.check_branch()?;
     app.refuse_when_stopping()?;
-    app.purse(permit.principal()).has_room()?;
+    let purse = app.purse(permit.principal());
     let (cancelled, _cancel) = app.running.begin();
     let limits = &app.limits();
     let limits = Limits {
@@ -91,8 +106,9 @@ pub(crate) async fn run(
     let carrying = Carrying {
         touched: touches.map(|(type_id, _)| *type_id).collect(),
         several,
-        columns: prepared.columns,
+        last: prepared.last,
         limits,
+        purse,
     };
     carrying
         .write(&prepared.writer, prepared.steps, write, asked.key)
@@ -216,14 +232,10 @@ impl Preparing {
         let access = self.app.access.load();
         let authorizer = &access.authorizer;
         let steps = authorizer.authorize_types(&self.permit, steps, &touches)?;
-        let columns = compiled
-            .last()
-            .map(|statement| statement.columns.to_vec())
-            .unwrap_or_default();
         Ok(Prepared {
             writer: self.writer,
             steps,
-            columns,
+            last: compiled.pop(),
         })
     }
 
@@ -237,23 +249,6 @@ impl Preparing {
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// What a request that is sent again gets again, besides its commit.
-#[derive(Debug, Serialize, Deserialize)]
-struct Answer {
-    columns: Vec<Column>,
-    rows: Vec<Row>,
-}
-
-impl storage_engine::Answer for Answer {
-    fn keep(&self) -> String {
-        serde_json::to_string(self).expect("names and JSON values make JSON")
-    }
-
-    fn recall(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
     }
 }
 
@@ -282,9 +277,11 @@ struct Carrying {
     touched: BTreeSet<TypeId>,
     /// Errors say which.
     several: bool,
-    /// Of the last.
-    columns: Vec<Column>,
+    /// The last.
+    last: Option<Arc<plans::Prepared>>,
     limits: Limits,
+    /// What they return is held in it.
+    purse: Purse,
 }
 
 impl Carrying {
@@ -295,7 +292,7 @@ impl Carrying {
         steps: Authorized<Vec<Step>>,
         write: WriteRequest,
         key: Option<IdempotencyKey>,
-    ) -> Result<Answered<MutateResponse>, Error> {
+    ) -> Result<Answered<Done>, Error> {
         let touched = std::mem::take(&mut self.touched);
         let work = |steps: Authorized<Vec<Step>>| {
             Work::ahead(touched, move |transaction| {
@@ -306,11 +303,10 @@ impl Carrying {
         let written = written.map_err(Error::of_mutate)?;
         Ok(Answered {
             repeated: written.repeated,
-            body: MutateResponse {
+            body: Done {
                 commit: outcome::commit(&written.commit),
                 stats: outcome::changes(&written.counts),
-                columns: written.value.columns,
-                rows: written.value.rows,
+                returned: written.value,
             },
         })
     }
@@ -320,7 +316,7 @@ impl Carrying {
         &self,
         steps: &[Step],
         transaction: &mut Transaction,
-    ) -> Result<Answer, StepError> {
+    ) -> Result<Returned, StepError> {
         let mut last = Vec::new();
         for (index, Step { plan, parameters }) in steps.iter().enumerate() {
             last.clear();
@@ -329,41 +325,39 @@ impl Carrying {
                 ControlFlow::Continue(())
             };
             executor::write(plan, parameters, transaction, &self.limits, &mut keep).map_err(
-                |error| StepError {
+                |error| StepError::Failed {
                     statement: self.several.then_some(index),
                     error,
                 },
             )?;
         }
-        let rows = self.rows(&last, transaction);
-        let rows = rows.map_err(|TooLarge| StepError {
-            statement: self.several.then(|| steps.len() - 1),
-            error: ExecuteError::MemoryLimit {
-                limit: self.limits.max_bytes,
-            },
-        })?;
-        Ok(Answer {
-            columns: self.columns.clone(),
-            rows,
-        })
+        self.returned(&last, transaction, steps.len())
     }
 
-    /// The rows as JSON: what is too large is refused before the commit, not after it.
-    fn rows(
+    /// The rows as JSON: what is too large is refused before the commit, not after it. Where others wait
+    /// behind it, that is what is not short: it is made when it runs beside them.
+    fn returned(
         &self,
         rows: &[Vec<language::Value>],
-        transaction: &Transaction,
-    ) -> Result<Vec<Row>, TooLarge> {
-        let budget = Budget::new(self.limits.max_bytes);
-        let values = Values::new(transaction.snapshot(), &budget);
-        let row = |row: &Vec<language::Value>| {
-            let names = self.columns.iter().map(|column| column.name.clone());
-            let cells = names
-                .zip(row)
-                .map(|(name, value)| Ok((name, values.json(value)?)));
-            cells.collect::<Result<Row, TooLarge>>()
+        transaction: &mut Transaction,
+        statements: usize,
+    ) -> Result<Returned, StepError> {
+        let limit = self.limits.max_bytes;
+        let max_bytes = match transaction.budget() {
+            Some(_) => limit.min(LITTLE),
+            None => limit,
         };
-        rows.iter().map(row).collect()
+        let last = self.last.as_deref();
+        match Returned::new(last, rows, transaction.snapshot(), max_bytes) {
+            Ok(returned) => returned.held(&self.purse).ok_or(StepError::TooMuchHeld),
+            Err(TooLarge) => {
+                transaction.end_over_budget();
+                Err(StepError::Failed {
+                    statement: self.several.then(|| statements - 1),
+                    error: ExecuteError::MemoryLimit { limit },
+                })
+            }
+        }
     }
 }
 
@@ -410,7 +404,92 @@ fn commit_id(text: &str) -> Result<CommitId, Error> {
 
 #[cfg(test)]
 mod tests {
+    use registry::{Options, Registry};
+
     use super::*;
+    use crate::app::{Credential, Shares, graphs};
+
+    /// A server of one graph, `g`, and who may do everything there.
+    async fn serving(folder: &std::path::Path) -> (Arc<App>, Arc<policy::Principal>) {
+        let config = folder.join("trellis.yaml");
+        std::fs::write(&config, "version: 1\nserver:\n  storage: data\n").expect("written");
+        let registry = Registry::open(&config, Options::default()).expect("sound");
+        let read = registry.snapshot().config.clone();
+        let access = crate::boot::access(&read, registry.file(), true);
+        let limits = crate::app::Limits {
+            json_body_bytes: 1 << 20,
+            load_body_bytes: 1 << 20,
+            query_timeout_ms: 10_000,
+            max_rows: 1_000,
+            query_memory_bytes: 1 << 24,
+            shares: Shares {
+                per_principal: 2,
+                per_graph: 4,
+            },
+        };
+        let app = App::new(registry, access.expect("sound").0, limits);
+        let principal = app.authenticate(Credential::Missing).expect("anybody");
+        let schema = serde_json::json!({"source": "node A { k: String @key }"});
+        let request = serde_json::json!({"graph_id": "g", "schema": schema});
+        let request = serde_json::from_value(request).expect("a request");
+        let made = graphs::create::run(&app, &principal, None, request).await;
+        made.expect("made");
+        (app, principal)
+    }
+
+    /// Returns a text: of each run whether it was at its place in the log, and whether it had an answer.
+    async fn runs(
+        app: &Arc<App>,
+        principal: &Arc<policy::Principal>,
+        text: &str,
+    ) -> Vec<(bool, bool)> {
+        let target = Target::branch("g", None);
+        let permit = app.permit_graph(principal, Action::Mutate, target);
+        let statement = serde_json::json!({"query": "RETURN $text AS t", "params": {"text": text}});
+        let texts = Texts {
+            statements: vec![serde_json::from_value(statement).expect("a statement")],
+            several: false,
+            is_little: false,
+        };
+        let limits = Limits::default();
+        let prepared = prepared(app, permit.expect("everything"), texts, &limits).await;
+        let prepared = prepared.expect("compiles");
+        let carrying = Carrying {
+            touched: BTreeSet::new(),
+            several: false,
+            last: prepared.last,
+            limits,
+            purse: app.purse(principal),
+        };
+        let (told, runs) = std::sync::mpsc::sync_channel(16);
+        let work = |steps: Authorized<Vec<Step>>| {
+            Work::ahead(BTreeSet::new(), move |transaction| {
+                let inside = transaction.budget().is_some();
+                let returned = carrying.carry_out(steps.plan(), transaction);
+                told.send((inside, returned.is_ok())).expect("awaited");
+                returned
+            })
+        };
+        let writer = prepared.writer;
+        let written = writer.submit(prepared.steps, WriteRequest::default(), None, work);
+        let json = written.await.expect("written").value.ended(|_| ());
+        assert!(json.len() > text.len(), "{}", json.len());
+        runs.try_iter().collect()
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_is_not_made_where_others_wait() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (app, principal) = serving(folder.path()).await;
+        let short = runs(&app, &principal, "short").await;
+        assert_eq!(short, [(true, true)]);
+        // With many escapes: its JSON alone is long.
+        let long = "\n".repeat(LITTLE * 3 / 4);
+        for long in [long.clone(), long.repeat(2)] {
+            let long = runs(&app, &principal, &long).await;
+            assert_eq!(long, [(true, false), (false, true)]);
+        }
+    }
 
     #[test]
     fn either_one_statement_or_several() {

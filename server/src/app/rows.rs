@@ -26,6 +26,12 @@ pub(crate) fn label(name: &str) -> Vec<u8> {
     format!("{}:", Json::from(name)).into_bytes()
 }
 
+/// What stands before the rows in one JSON object.
+pub(crate) fn begun(columns: &[api_types::Column]) -> Vec<u8> {
+    let columns = serde_json::to_string(columns).expect("names go into memory as JSON");
+    format!("{{\"columns\":{columns},\"rows\":[").into_bytes()
+}
+
 /// Writes rows.
 pub(crate) struct RowWriter<'a> {
     form: Form<'a>,
@@ -139,13 +145,14 @@ fn cells(
 }
 
 /// Rows as JSON objects.
-struct Objects<'a> {
+pub(crate) struct Objects<'a> {
     /// `"name":` for each column.
     labels: &'a [Vec<u8>],
     /// Commas between them, rather than ends of lines.
     is_array: bool,
     is_first: bool,
-    bytes: Vec<u8>,
+    /// What is made.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl<'a> Objects<'a> {
@@ -158,7 +165,16 @@ impl<'a> Objects<'a> {
         }
     }
 
-    fn push(
+    /// After `begun`, with commas between them.
+    pub(crate) fn after(begun: Vec<u8>, labels: &'a [Vec<u8>]) -> Self {
+        Self {
+            bytes: begun,
+            ..Self::new(labels, true)
+        }
+    }
+
+    /// A row, as many values as `json` lets its JSON have. After an error it is half written.
+    pub(crate) fn push(
         &mut self,
         values: &[Value],
         json: impl Fn(&Value) -> Result<Json, TooLarge>,

@@ -389,10 +389,12 @@ fn past(error: &PastError) -> Failure {
 }
 
 fn step(error: StepError) -> Failure {
-    let place = error
-        .statement
-        .map(|index| format!("statement {}: ", index + 1));
-    execute(&error.error, place.unwrap_or_default())
+    let (statement, error) = match error {
+        StepError::Failed { statement, error } => (statement, error),
+        StepError::TooMuchHeld => return Error::TooMuchHeld.into(),
+    };
+    let place = statement.map(|index| format!("statement {}: ", index + 1));
+    execute(&error, place.unwrap_or_default())
 }
 
 fn execute(error: &ExecuteError, place: String) -> Failure {

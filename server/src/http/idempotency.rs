@@ -3,13 +3,12 @@
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::Site;
 use super::failure::Failure;
-use crate::app::memory::Purse;
 use crate::app::{Answered, Error, Key};
 
 /// The name of the header that says that an answer is an earlier one.
@@ -35,16 +34,6 @@ impl FromRequestParts<Site> for MaybeKey {
             }
         };
         Ok(Self(Some(key)))
-    }
-}
-
-impl<T: Serialize> Replayable<T> {
-    /// The same, its bytes counted until they are on their way.
-    pub(super) fn counted(self, purse: &Purse) -> Response {
-        let json = HeaderValue::from_static("application/json");
-        let body = serde_json::to_vec(&self.0.body).expect("an answer goes into memory as JSON");
-        let headers = [(header::CONTENT_TYPE, json)];
-        (replayed(&self.0), headers, purse.counted(body)).into_response()
     }
 }
 

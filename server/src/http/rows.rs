@@ -1,6 +1,6 @@
 //! Answers of any length: rows in one JSON object, or handed on as they are made.
 
-use api_types::{Column, Commit, QueryStats};
+use api_types::{Column, Commit};
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -10,9 +10,12 @@ use tracing::Span;
 
 use super::accept::{RecordFormat, RowFormat};
 use super::failure::Failure;
-use crate::app::Error;
+use super::idempotency::replayed;
+use crate::app::mutate::Done;
 use crate::app::query::{Answer, Rows};
+use crate::app::rows::begun;
 use crate::app::stream::Pieces;
+use crate::app::{Answered, Error};
 
 /// What columns, commit and statistics usually take.
 const AROUND_ROWS: usize = 1 << 10;
@@ -41,6 +44,18 @@ pub(super) fn records(pieces: Pieces<()>, format: RecordFormat) -> Response {
     streamed(format.media_type(), Vec::new(), pieces, nothing)
 }
 
+/// The answer to a write.
+pub(super) fn written(answered: Answered<Done>) -> Response {
+    let replayed = replayed(&answered);
+    let Done {
+        commit,
+        stats,
+        returned,
+    } = answered.body;
+    let body = returned.ended(|json| Ending { commit }.append(json, &stats));
+    (replayed, whole(RowFormat::Json.media_type(), body)).into_response()
+}
+
 fn nothing<T>(_: T) -> Bytes {
     Bytes::new()
 }
@@ -55,7 +70,7 @@ struct Ending {
 }
 
 impl Ending {
-    fn append(&self, body: &mut Vec<u8>, stats: &QueryStats) {
+    fn append(&self, body: &mut Vec<u8>, stats: &impl serde::Serialize) {
         body.extend_from_slice(b"],\"commit\":");
         append(body, &self.commit);
         body.extend_from_slice(b",\"stats\":");
@@ -70,10 +85,7 @@ async fn one_object(
     ending: Ending,
     media_type: HeaderValue,
 ) -> Result<Response, Failure> {
-    let mut body = Vec::with_capacity(AROUND_ROWS);
-    body.extend_from_slice(b"{\"columns\":");
-    append(&mut body, &columns);
-    body.extend_from_slice(b",\"rows\":[");
+    let mut body = begun(columns);
     let mut pieces = match rows {
         Rows::Whole(rows, stats) => {
             body.extend_from_slice(&rows);

@@ -7,6 +7,7 @@ mod encoded;
 mod envelope;
 mod framing;
 mod graphs;
+mod held;
 mod past;
 mod points;
 mod repeated;

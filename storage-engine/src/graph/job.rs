@@ -192,6 +192,8 @@ impl<R: Send, E: std::error::Error + Send + 'static> Body for Typed<R, E> {
     }
 
     fn run(&mut self, transaction: Transaction) -> Ran {
+        // What an earlier run returned may hold much, and nobody sees it.
+        self.result = None;
         // The transaction is dropped when the work panics, so no broken state is seen again.
         let ran = catch_unwind(AssertUnwindSafe(|| self.attempt(transaction)));
         let (result, ran) = match ran.unwrap_or(Err(CommitError::Panicked)) {

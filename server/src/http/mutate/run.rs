@@ -10,7 +10,8 @@ use crate::http::body::Body;
 use crate::http::document::problems;
 use crate::http::extract::{Caller, GraphName, Id, NoParameters};
 use crate::http::failure::Failure;
-use crate::http::idempotency::{MaybeKey, Replayable};
+use crate::http::idempotency::MaybeKey;
+use crate::http::rows;
 
 problems!(
     Problems: InvalidRequest, InvalidJson, InvalidQuery, InvalidParameters, ExecutionFailed, RowLimit,
@@ -59,12 +60,11 @@ pub(in crate::http) async fn run(
     MaybeKey(key): MaybeKey,
     Body(request): Body<MutateRequest>,
 ) -> Result<Response, Failure> {
-    let purse = site.app.purse(&principal);
     let origin = app::Origin {
         principal,
         request_id,
         key,
     };
     let answered = app::mutate::run(&site.app, origin, graph_id, request).await?;
-    Ok(Replayable(answered).counted(&purse))
+    Ok(rows::written(answered))
 }
