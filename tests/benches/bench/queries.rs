@@ -3,10 +3,10 @@
 use serde_json::{Value as Json, json};
 
 use crate::bulk::{self, Loaded};
-use crate::http::{self, Client};
+use crate::http;
 use crate::report::{Bar, ms};
 use crate::statistics::Samples;
-use crate::subject::{TOKEN, times};
+use crate::subject::{Server, TOKEN, times};
 use crate::{Bench, Failure};
 
 /// Turns of everybody, after the one whose answers are checked.
@@ -386,11 +386,10 @@ fn all(loaded: &Loaded) -> Result<Vec<Query>, Failure> {
 /// Everybody answers every query, so that what they keep in memory is there.
 pub(crate) fn once(loaded: &mut Loaded) -> Result<(), Failure> {
     let queries = all(loaded)?;
-    let mut client = loaded.server.client()?;
     for query in &queries {
         // Who cannot answer is told of where times are shown.
         let _ = loaded.engine.ask(&query.ours(false));
-        let _ = over_http(&mut client, query);
+        let _ = over_http(&loaded.server, query);
         for peer in &mut loaded.peers {
             let _ = peer.ask(&query.theirs(false));
         }
@@ -399,7 +398,9 @@ pub(crate) fn once(loaded: &mut Loaded) -> Result<(), Failure> {
 }
 
 /// One turn over HTTP: times, and rows as lists.
-fn over_http(client: &mut Client, query: &Query) -> Result<(Vec<u64>, Json), Failure> {
+fn over_http(server: &Server, query: &Query) -> Result<(Vec<u64>, Json), Failure> {
+    let mut client = server.client()?;
+    client.exchange(&http::bare("GET", "/healthz", TOKEN))?;
     let (mut times, mut answers) = (Vec::new(), Vec::new());
     let mut total = 0;
     for parameters in &query.parameters {
@@ -437,14 +438,15 @@ pub(crate) fn run(bench: &mut Bench) -> Result<(), Failure> {
 /// Whoever answers.
 enum Side<'a> {
     Engine(&'a mut crate::subject::Subject),
-    Http(&'a mut Client),
+    /// On a connection a turn: while others have theirs, the server would close it.
+    Http(&'a Server),
     Peer(&'a mut crate::subject::Subject),
 }
 
 impl Side<'_> {
     fn turn(&mut self, query: &Query, answers: bool) -> Result<(Vec<u64>, Json), Failure> {
         let (subject, command) = match self {
-            Self::Http(client) => return over_http(client, query),
+            Self::Http(server) => return over_http(server, query),
             Self::Engine(subject) => (subject, query.ours(answers)),
             Self::Peer(subject) => (subject, query.theirs(answers)),
         };
@@ -455,7 +457,6 @@ impl Side<'_> {
 
 /// Asks everybody in turn; who answers wrongly is shown as such and not timed.
 fn ask(bench: &mut Bench, loaded: &mut Loaded, query: &Query) -> Result<(), Failure> {
-    let mut client = loaded.server.client()?;
     let mut sides = vec![
         (
             "trellis".to_owned(),
@@ -464,7 +465,7 @@ fn ask(bench: &mut Bench, loaded: &mut Loaded, query: &Query) -> Result<(), Fail
         ),
         (
             "http".to_owned(),
-            Side::Http(&mut client),
+            Side::Http(&loaded.server),
             Samples::default(),
         ),
     ];
@@ -495,13 +496,25 @@ fn ask(bench: &mut Bench, loaded: &mut Loaded, query: &Query) -> Result<(), Fail
         }
     }
     for round in 0..bench.count(ROUNDS, ROUNDS / 2) {
-        for (_, side, samples, _) in right.iter_mut().filter(|(.., slow)| !slow) {
+        // Who fails, out of time mostly, is shown as such, and the others go on.
+        right.retain_mut(|(name, side, samples, slow)| {
+            if *slow {
+                return true;
+            }
             if round == 0 {
                 // What was checked also warmed up.
                 *samples = Samples::default();
             }
-            samples.extend(side.turn(query, false)?.0);
-        }
+            match side.turn(query, false) {
+                Ok((times, _)) => samples.extend(times),
+                Err(error) => {
+                    let what = format!("{}: {name}", query.name);
+                    bench.report.skip(&what, error);
+                    return false;
+                }
+            }
+            true
+        });
     }
     let found: Vec<_> = right
         .into_iter()
