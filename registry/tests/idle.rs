@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use language::schema::Schema;
+use language::value::Value;
 use policy::{Action, Authorizer, Context, Permit, Principal, Resource};
 use registry::{GraphId, NewGraph, Options, Registry, Standing};
 use storage_engine::{Transaction, Work, WriteError, WriteRequest};
@@ -49,30 +50,11 @@ impl Place {
         let permit = self.permit_to(Action::GraphCreate, Resource::Server);
         let new = NewGraph::new(id(name), schema);
         self.registry.create(&permit, new).expect("created");
-        let permit = self.permit_in(&self.registry, Action::Mutate, name);
-        let writer = self.registry.writer(&permit).expect("it opens");
-        let node = writer.schema().node_types[0].clone();
-        let steps = self
-            .authorizer
-            .authorize_types(&permit, (), &[])
-            .expect("everything is permitted");
-        let work = |_| {
-            Work::inside(move |transaction: &mut Transaction| {
-                for k in 0..NODES {
-                    let text = "x".repeat(bytes / NODES);
-                    let key = (node.properties[0].id, (k as i64).into());
-                    let text = (node.properties[1].id, text.as_str().into());
-                    transaction.create_node(node.id, vec![key, text])?;
-                }
-                Ok::<_, WriteError>(String::new())
-            })
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let written = runtime.block_on(writer.submit(steps, WriteRequest::by("x"), None, work));
-        written.expect("written");
+        let rows = (0..NODES).map(|k| {
+            let text = "x".repeat(bytes / NODES);
+            vec![(k as i64).into(), text.as_str().into()]
+        });
+        self.add(&self.registry, name, rows.collect());
     }
 
     fn registry(folder: &std::path::Path, open_graphs: &str) -> Registry {
@@ -123,6 +105,11 @@ impl Place {
     }
 
     fn write_to(&self, registry: &Registry, name: &str, k: i64) {
+        self.add(registry, name, vec![vec![k.into()]]);
+    }
+
+    /// Adds nodes of the graph's first type in one commit, each with the first properties of that.
+    fn add(&self, registry: &Registry, name: &str, rows: Vec<Vec<Value>>) {
         let permit = self.permit_in(registry, Action::Mutate, name);
         let writer = registry.writer(&permit).expect("it opens");
         let node = writer.schema().node_types[0].clone();
@@ -132,8 +119,10 @@ impl Place {
             .expect("everything is permitted");
         let work = |_| {
             Work::inside(move |transaction: &mut Transaction| {
-                let key = (node.properties[0].id, k.into());
-                transaction.create_node(node.id, vec![key])?;
+                for row in rows {
+                    let properties = node.properties.iter().map(|property| property.id);
+                    transaction.create_node(node.id, properties.zip(row).collect())?;
+                }
                 Ok::<_, WriteError>(String::new())
             })
         };

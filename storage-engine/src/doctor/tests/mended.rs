@@ -7,16 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use journal::{Lsn, ObjectJournal, ObjectOptions};
-use language::schema::Schema;
 
 use super::Step::{self, Fold, Notes, Person, Reopen};
-use super::{SCHEMA, contents, notes, person, write};
+use super::{contents, make, objects, person, write};
 use crate::doctor::repair::{RepairError, Repaired, prescribe, repair_with};
 use crate::doctor::{Depth, examine};
 use crate::store::{LogObjects, Store};
 use crate::tests::objects::moto::Moto;
 use crate::tests::objects::place;
-use crate::{Graph, NewGraph, Options};
+use crate::{Graph, Options};
 
 const LEASE: Duration = Duration::from_millis(20);
 
@@ -36,36 +35,12 @@ struct Remote {
 impl Remote {
     /// The first commit has lsn 1, and each time the graph is opened takes one more.
     fn new(store: Store, steps: &[Step]) -> Self {
-        let schema = Schema::parse(SCHEMA).expect("a schema");
-        Graph::create(&store, NewGraph::new(schema, "test")).expect("created");
-        let mut after = BTreeMap::new();
-        let mut graph = Graph::open(&store, options()).expect("opened");
-        for step in steps {
-            match *step {
-                Person(email) => write(&graph, |transaction| person(transaction, email)),
-                Notes => write(&graph, notes),
-                Fold => graph.fold().expect("folded"),
-                Reopen => {
-                    graph.close().expect("closed");
-                    drop(graph);
-                    graph = Graph::open(&store, options()).expect("opened");
-                }
-            }
-            let snapshot = graph.snapshot();
-            after.insert(snapshot.lsn(), contents(&snapshot));
-        }
-        graph.close().expect("closed");
+        let after = make(&store, &options(), steps);
         Self { store, after }
     }
 
     fn all(&self) -> BTreeMap<String, Bytes> {
-        let bucket = self.store.bucket().expect("a bucket");
-        let listed = bucket.list_all("").expect("listed").into_iter();
-        listed
-            // A writer that is dropped may be renewing its lease still.
-            .filter(|it| !it.name.starts_with("epochs/"))
-            .map(|it| (it.name.clone(), bucket.get(&it.name).expect("read")))
-            .collect()
+        objects(&self.store)
     }
 
     fn names(&self, part: &str) -> Vec<String> {
@@ -202,16 +177,18 @@ fn before_the_checkpoint(places: &mut Places<'_>) {
     assert_eq!(repaired.before.copied.len(), 4, "history, before it goes");
 }
 
+/// A fold in the middle of commits.
+const FOLDED: [Step; 6] = [
+    Person("a"),
+    Person("b"),
+    Fold,
+    Person("c"),
+    Person("d"),
+    Person("e"),
+];
+
 fn on_both_sides(places: &mut Places<'_>) {
-    let steps = [
-        Person("a"),
-        Person("b"),
-        Fold,
-        Person("c"),
-        Person("d"),
-        Person("e"),
-    ];
-    let remote = Remote::new(places(), &steps);
+    let remote = Remote::new(places(), &FOLDED);
     remote.flip(3);
     remote.flip(6);
     let repaired = remote.repair_to(5);
@@ -343,21 +320,13 @@ fn stops_anywhere(steps: &[Step], damage: fn(&Remote), lsn: u64) {
 
 #[test]
 fn a_repair_may_stop_anywhere() {
-    let steps = [
-        Person("a"),
-        Person("b"),
-        Fold,
-        Person("c"),
-        Person("d"),
-        Person("e"),
-    ];
     let both_sides = |remote: &Remote| {
         remote.flip(3);
         remote.flip(6);
     };
-    stops_anywhere(&steps, both_sides, 5);
+    stops_anywhere(&FOLDED, both_sides, 5);
     let unreadable_end = |remote: &Remote| remote.change(&logged(7), |bytes| bytes[520] ^= 1);
-    stops_anywhere(&steps, unreadable_end, 6);
+    stops_anywhere(&FOLDED, unreadable_end, 6);
     let steps = [Person("a"), Fold, Person("b"), Fold, Person("c")];
     let checkpoints = |remote: &Remote| {
         for name in remote.names("checkpoints/") {

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use language::schema::Schema;
 use language::value::Value;
 use sha2::{Digest as _, Sha256};
@@ -45,32 +46,47 @@ enum Step {
 
 use Step::{Fold, Notes, Person, Reopen};
 
+/// Makes a graph in these steps and closes it; what it contained after each commit.
+fn make(store: &Store, options: &Options, steps: &[Step]) -> BTreeMap<u64, String> {
+    let schema = Schema::parse(SCHEMA).expect("a schema");
+    Graph::create(store, NewGraph::new(schema, "test")).expect("created");
+    let open = || Graph::open(store, options.clone()).expect("opened");
+    let mut after = BTreeMap::new();
+    let mut graph = open();
+    for step in steps {
+        match *step {
+            Person(email) => write(&graph, |transaction| person(transaction, email)),
+            Notes => write(&graph, notes),
+            Fold => graph.fold().expect("folded"),
+            Reopen => {
+                graph.close().expect("closed");
+                drop(graph);
+                graph = open();
+            }
+        }
+        let snapshot = graph.snapshot();
+        after.insert(snapshot.lsn(), contents(&snapshot));
+    }
+    graph.close().expect("closed");
+    after
+}
+
+/// What a bucket holds, without what a writer that was dropped may still be renewing.
+fn objects(store: &Store) -> BTreeMap<String, Bytes> {
+    let bucket = store.bucket().expect("a bucket");
+    let listed = bucket.list_all("").expect("listed").into_iter();
+    listed
+        .filter(|it| !it.name.starts_with("epochs/"))
+        .map(|it| (it.name.clone(), bucket.get(&it.name).expect("read")))
+        .collect()
+}
+
 impl Fixture {
     fn new(steps: &[Step]) -> Self {
         let home = TempDir::new().expect("a folder");
-        let mut fixture = Self {
-            home,
-            after: BTreeMap::new(),
-        };
-        let schema = Schema::parse(SCHEMA).expect("a schema");
-        Graph::create(fixture.folder(), NewGraph::new(schema, "test")).expect("created");
-        let mut graph = fixture.open();
-        for step in steps {
-            match *step {
-                Person(email) => write(&graph, |transaction| person(transaction, email)),
-                Notes => write(&graph, notes),
-                Fold => graph.fold().expect("folded"),
-                Reopen => {
-                    graph.close().expect("closed");
-                    drop(graph);
-                    graph = fixture.open();
-                }
-            }
-            let snapshot = graph.snapshot();
-            fixture.after.insert(snapshot.lsn(), contents(&snapshot));
-        }
-        graph.close().expect("closed");
-        fixture
+        let store = Store::from(home.path().join("g"));
+        let after = make(&store, &Options::default(), steps);
+        Self { home, after }
     }
 
     fn folder(&self) -> PathBuf {

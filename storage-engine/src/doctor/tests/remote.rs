@@ -7,7 +7,7 @@ use bytes::Bytes;
 use language::schema::Schema;
 use tempfile::TempDir;
 
-use super::{SCHEMA, complaints, notes, person, write};
+use super::{SCHEMA, complaints, notes, objects, person, write};
 use crate::doctor::{Depth, Diagnosis, ExamineError, RepairError, Severity, examine, repair};
 use crate::store::Store;
 use crate::tests::objects::memory::Memory;
@@ -50,13 +50,7 @@ impl Remote {
     }
 
     fn all(&self) -> BTreeMap<String, Bytes> {
-        let bucket = self.store.bucket().expect("a bucket");
-        let listed = bucket.list_all("").expect("listed").into_iter();
-        listed
-            // A writer that is dropped may be renewing its lease still.
-            .filter(|it| !it.name.starts_with("epochs/"))
-            .map(|it| (it.name.clone(), bucket.get(&it.name).expect("read")))
-            .collect()
+        objects(&self.store)
     }
 
     /// Examines, and asserts that this left every byte as it was.

@@ -22,6 +22,7 @@ use super::dense::{Dense, Passing};
 use super::expand::{Expand, Way};
 use super::planning::Planned;
 use super::search::{Operation, Search};
+use super::selectivity::mirrored;
 use crate::executor::Row;
 use crate::executor::aggregate::Tally;
 use crate::executor::context::Context;
@@ -172,6 +173,7 @@ impl<'a> Tail<'a> {
                     },
                 ..
             }) => {
+                let turned = mirrored(*operator)?;
                 let (property, operator, other) =
                     match (self.side(expand, left), self.side(expand, right)) {
                         (Side::Far, other) | (other, Side::Far)
@@ -184,10 +186,10 @@ impl<'a> Tail<'a> {
                             return Some(());
                         }
                         (Side::Property(property), _) => (property, *operator, &**right),
-                        (_, Side::Property(property)) => (property, mirrored(*operator), &**left),
+                        (_, Side::Property(property)) => (property, turned, &**left),
                         _ => return None,
                     };
-                if !is_comparison(operator) || !known(other) {
+                if !known(other) {
                     return None;
                 }
                 let position = position(context, self.far, property)?;
@@ -402,26 +404,4 @@ fn is_of_rows(aggregate: &Aggregate, expand: &Expand) -> bool {
 fn position(context: Context<'_>, type_id: TypeId, property: &PropertyId) -> Option<usize> {
     let table = context.snapshot.node_table(type_id)?;
     table.rows.layout.position(*property)
-}
-
-const fn is_comparison(operator: BinaryOperator) -> bool {
-    matches!(
-        operator,
-        BinaryOperator::Equal
-            | BinaryOperator::NotEqual
-            | BinaryOperator::Less
-            | BinaryOperator::LessEqual
-            | BinaryOperator::Greater
-            | BinaryOperator::GreaterEqual
-    )
-}
-
-const fn mirrored(operator: BinaryOperator) -> BinaryOperator {
-    match operator {
-        BinaryOperator::Less => BinaryOperator::Greater,
-        BinaryOperator::LessEqual => BinaryOperator::GreaterEqual,
-        BinaryOperator::Greater => BinaryOperator::Less,
-        BinaryOperator::GreaterEqual => BinaryOperator::LessEqual,
-        other => other,
-    }
 }
