@@ -75,6 +75,10 @@ pub struct UpdateGraphRequest {
 pub struct DeletedGraph {
     /// Its id.
     pub graph_id: String,
+    /// The deletion's own name, a UUID: it tells deleted graphs of one id apart.
+    pub deletion: String,
+    /// Where its data is kept.
+    pub uri: String,
     /// When it was deleted: RFC 3339.
     pub deleted_at: String,
     /// Until when it can be restored at least: RFC 3339.
@@ -86,6 +90,10 @@ pub struct DeletedGraph {
 pub struct PurgedGraph {
     /// Its id.
     pub graph_id: String,
+    /// The deletion's own name, a UUID.
+    pub deletion: String,
+    /// Where its data was kept.
+    pub uri: String,
     /// When it was deleted: RFC 3339.
     pub deleted_at: String,
     /// Since when its data is gone: RFC 3339.
@@ -132,6 +140,9 @@ pub struct GraphSummary {
     pub labels: BTreeMap<String, String>,
     /// Whether it is in memory, on disk only, set aside, or deleted.
     pub state: GraphState,
+    /// The deletion's own name, a UUID, for restore and purge; only of a deleted graph.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<String>,
     /// When it was deleted (RFC 3339); only of a deleted graph.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<String>,
@@ -177,6 +188,17 @@ pub struct ListGraphsParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(inline)]
     pub state: Option<GraphState>,
+}
+
+/// Which of the deleted graphs of one id is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DeletionParameters {
+    /// Its `deletion`, a UUID, as the answer to the delete and the list of deleted graphs have it. Left out,
+    /// the newest one that the caller may do this to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<String>,
 }
 
 /// A page of graphs, sorted by id.

@@ -99,9 +99,9 @@ error_codes! {
     RequestTimeout = "request_timeout", 408, "The request came too slowly";
     /// A graph of this id exists, perhaps written in another case.
     GraphExists = "graph_exists", 409, "The graph exists";
-    /// Another graph has this uri.
+    /// Another graph has this uri, one inside it or one around it.
     UriInUse = "uri_in_use", 409, "The uri is in use";
-    /// The uri holds files already.
+    /// The uri holds files already, or others than those of the graph.
     UriNotEmpty = "uri_not_empty", 409, "The uri is not empty";
     /// A node of the type has this key already.
     DuplicateKey = "duplicate_key", 409, "The key is taken";

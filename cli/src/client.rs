@@ -182,6 +182,17 @@ impl Client {
         self.json(self.send(request)?)
     }
 
+    /// Does something to a deleted graph: to that one, or to the newest.
+    pub(crate) fn change_deleted<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        deletion: Option<&str>,
+    ) -> Result<T, Failure> {
+        let parameters: Vec<_> = deletion.map(|it| ("deletion", it)).into_iter().collect();
+        let request = self.request(Method::POST, path, &parameters)?;
+        self.json(self.send(request.header(ACCEPT, JSON))?)
+    }
+
     /// Sends a body while it is read, and reads JSON.
     pub(crate) fn post_stream<T: DeserializeOwned>(
         &self,

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::config::{ConfigFile, GraphEntry};
 use crate::deleted::now_micros;
@@ -41,6 +42,9 @@ pub struct Answer {
     pub request: Digest,
     /// The graph that was made.
     pub graph_id: GraphId,
+    /// What its folder carries; `None` of an answer that is older than this field.
+    #[serde(default)]
+    pub graph_uuid: Option<Uuid>,
     /// As it was made, whatever it is now.
     pub entry: GraphEntry,
     /// When, in microseconds since 1970.
@@ -49,11 +53,18 @@ pub struct Answer {
 
 impl Answer {
     /// To `key` of `principal`: the graph was made.
-    pub(crate) fn new(principal: &str, key: &Key, graph_id: &GraphId, entry: &GraphEntry) -> Self {
+    pub(crate) fn new(
+        principal: &str,
+        key: &Key,
+        graph_id: &GraphId,
+        graph_uuid: Uuid,
+        entry: &GraphEntry,
+    ) -> Self {
         Self {
             name: name(principal, key),
             request: key.request,
             graph_id: graph_id.clone(),
+            graph_uuid: Some(graph_uuid),
             entry: entry.clone(),
             time_micros: now_micros(),
         }

@@ -22,6 +22,7 @@ use crate::answer::{self, Answer, Key};
 use crate::change::{Effects, Prepared};
 use crate::config::store::ConfigText;
 use crate::config::{GraphEntry, GraphKind, PolicyFile, edit};
+use crate::deleted::{self, Deleted};
 use crate::durable;
 use crate::intent::{self, Change, Creation, Found, Intent};
 use crate::refusal::WrongPermit;
@@ -29,7 +30,7 @@ use crate::registration::{Graphs, Registration, Snapshot};
 use crate::registry::Registry;
 use crate::steps::Step;
 use crate::uri::{self, GraphUri, Roots, UriError};
-use crate::{Digest, Error, GraphId, StorageError, locate};
+use crate::{Digest, Error, GraphId, StorageError, locate, settle};
 
 /// A graph that somebody asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +81,8 @@ struct Plan {
 pub struct Created {
     /// The graph as it was made.
     pub registration: Arc<Registration>,
+    /// The version of its registration ([`Registration::version`]), as it was made.
+    pub version: String,
     /// It was made by an earlier request of the same key.
     pub replayed: bool,
 }
@@ -110,19 +113,22 @@ impl Registry {
         locate::check_texts(request.tenant.iter(), std::iter::once(&request.labels))?;
         let _turn = self.take_turn();
         let _lock = self.lock()?;
-        let (read, snapshot) = self.current()?;
+        // What is known of a key does not depend on what somebody has made of the file since.
         if let Some(key) = &request.key
-            && let Some(answer) = answer::find(self.file(), principal, key)?
+            && let Some(answer) = self.answered(principal, key)?
         {
             return self.replay(key, answer);
         }
+        let (read, snapshot) = self.current()?;
+        let kept = settle::kept(self.file(), self.options())?;
         let Plan {
             prepared,
             registration,
-        } = self.plan(principal, &request, &read, &snapshot)?;
+        } = self.plan(principal, &request, &read, &snapshot, &kept)?;
         let Change::Create(creation) = &prepared.intent.change else {
             return Err(Error::Changed);
         };
+        let version = registration.version_of(Some(creation.graph_uuid));
         let mut creating = Creating {
             creation,
             registration: registration.clone(),
@@ -132,8 +138,15 @@ impl Registry {
         self.carry_out(&prepared, &snapshot, &mut creating)?;
         Ok(Created {
             registration,
+            version,
             replayed: false,
         })
+    }
+
+    /// Under the lock: the answer to the key, also when a crash kept it from being written down.
+    fn answered(&self, principal: &str, key: &Key) -> Result<Option<Answer>, Error> {
+        settle::settle(self.file(), self.options())?;
+        Ok(answer::find(self.file(), principal, key)?)
     }
 
     fn replay(&self, key: &Key, answer: Answer) -> Result<Created, Error> {
@@ -142,8 +155,10 @@ impl Registry {
         }
         let uri = GraphUri::parse(&answer.entry.uri, self.file().folder())?;
         let (graph_id, entry) = (answer.graph_id, answer.entry);
+        let registration = Registration::new(self.file(), graph_id, entry, uri);
         Ok(Created {
-            registration: Arc::new(Registration::new(self.file(), graph_id, entry, uri)),
+            version: registration.version_of(answer.graph_uuid),
+            registration: Arc::new(registration),
             replayed: true,
         })
     }
@@ -154,13 +169,14 @@ impl Registry {
         request: &NewGraph,
         read: &ConfigText,
         snapshot: &Snapshot,
+        kept: &[Deleted],
     ) -> Result<Plan, Error> {
         if let Some(taken) = snapshot.graphs.get(&request.graph_id) {
             return Err(Error::GraphExists(taken.graph_id.clone()));
         }
         let graph_uuid = Uuid::new_v4();
         let roots = self.roots(snapshot)?;
-        let uri = self.place(request, graph_uuid, snapshot, &roots)?;
+        let uri = self.place(request, graph_uuid, snapshot, kept, &roots)?;
         if let Some(written) = &request.policy_file {
             self.check_policy_file(written, &roots)?;
         }
@@ -180,7 +196,7 @@ impl Registry {
             folder_existed: !uri::is_remote(&folder) && folder.exists(),
             missing_above: missing_above(&folder),
             folder,
-            answer: answer.map(|key| Answer::new(principal, key, graph_id, &entry)),
+            answer: answer.map(|key| Answer::new(principal, key, graph_id, graph_uuid, &entry)),
         };
         let new_digest = Digest::of(text.as_bytes());
         let change = Change::Create(creation);
@@ -200,9 +216,11 @@ impl Registry {
         request: &NewGraph,
         graph_uuid: Uuid,
         snapshot: &Snapshot,
+        kept: &[Deleted],
         roots: &Roots,
     ) -> Result<GraphUri, Error> {
         let folder = self.file().folder();
+        let graph_id = &request.graph_id;
         let uri = match &request.uri {
             Some(written) => GraphUri::within(written, folder, roots)?,
             None => {
@@ -212,11 +230,16 @@ impl Registry {
                     .storage
                     .as_ref()
                     .ok_or(UriError::NoStorage)?;
-                let written = format!("{}/{}", storage.trim_end_matches('/'), request.graph_id);
+                let written = format!("{}/{graph_id}", storage.trim_end_matches('/'));
                 let uri = GraphUri::parse(&written, folder)?;
-                match intent::look(uri.canonical())? {
-                    Found::Absent | Found::Empty => uri,
-                    // Kept from a deleted graph of that name.
+                let state = self.file().state_folder();
+                let claimed = deleted::check_unclaimed(&state, kept, graph_id, &uri);
+                match (intent::look(uri.canonical())?, claimed) {
+                    (_, Err(error)) if !matches!(error, Error::UriInUse { .. }) => {
+                        return Err(error);
+                    }
+                    (Found::Absent | Found::Empty, Ok(())) => uri,
+                    // Kept from a deleted graph of that name, or of which its record still speaks.
                     _ => {
                         let uuid = graph_uuid.simple().to_string();
                         let mark = uuid.get(..8).unwrap_or(&uuid);
@@ -226,7 +249,7 @@ impl Registry {
             }
         };
         uri.clear_of_config(self.file().path())?;
-        self.check_vacant(&uri, snapshot)?;
+        self.check_vacant(graph_id, &uri, snapshot, kept)?;
         Ok(uri)
     }
 }

@@ -19,7 +19,6 @@ use crate::refusal::WrongPermit;
 use crate::registration::{self, Graphs, Registration};
 use crate::registry::Registry;
 use crate::steps::Step;
-use crate::uri::GraphUri;
 use crate::{Condition, Digest, Error, GraphId};
 
 impl Registry {
@@ -51,11 +50,11 @@ impl Registry {
         Ok(record)
     }
 
-    /// The deleted graph of that id that can be restored; else the newest that was purged. Reads the
-    /// disk.
-    pub fn deleted(&self, graph_id: &GraphId) -> Result<Option<DeletedGraph>, Error> {
-        let record = deleted::newest(self.file(), graph_id)?;
-        Ok(record.map(|record| record.into_graph(self.file())))
+    /// The deleted graphs of that id: first those that can be restored, at last those that were purged,
+    /// each the newest first. Reads the disk.
+    pub fn deleted(&self, graph_id: &GraphId) -> Result<Vec<DeletedGraph>, Error> {
+        let records = deleted::of_id(self.file(), graph_id)?;
+        Ok(Deleted::into_graphs(self.file(), records))
     }
 
     /// The deleted graphs that can be restored, in order of [`Deleted::name`]. Reads the disk.
@@ -97,9 +96,8 @@ impl Registry {
             intent: Intent::new(graph_id, read.digest, new_digest, change),
             text,
         };
-        let uri = GraphUri::known(&record.entry.uri, &record.folder);
         let entry = record.entry.clone();
-        let registration = Registration::new(self.file(), graph_id.clone(), entry, uri);
+        let registration = Registration::new(self.file(), graph_id.clone(), entry, record.uri());
         let mut restoring = Restoring(&record, Arc::new(registration));
         self.carry_out(&prepared, &snapshot, &mut restoring)?;
         Ok(restoring.1)
@@ -107,15 +105,7 @@ impl Registry {
 
     /// The folder must be nobody's else by now, and hold what it held.
     fn check_still_there(&self, record: &Deleted, graphs: &Graphs) -> Result<(), Error> {
-        let uri = GraphUri::known(&record.entry.uri, &record.folder);
-        let by = registration::occupant(graphs, &record.folder)
-            .or_else(|| registration::neighbour(graphs, &uri).map(|(_, by)| by));
-        if let Some(by) = by {
-            return Err(Error::UriInUse {
-                uri: record.entry.uri.clone(),
-                by: by.graph_id.clone(),
-            });
-        }
+        registration::check_unclaimed(graphs, &record.uri())?;
         match (record.graph_uuid, intent::look(&record.folder)?) {
             (None, _) => Ok(()),
             (Some(uuid), Found::Graph(found)) if found == uuid => Ok(()),

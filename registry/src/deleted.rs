@@ -5,9 +5,11 @@
 //! whether the graph was deleted meanwhile: the record is the fence. `.trellis/purged/` says, for a
 //! while, which graphs are gone for good.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,15 +19,19 @@ use uuid::Uuid;
 
 use crate::config::{ConfigFile, GraphEntry};
 use crate::durable::{self, DiskError, Naming};
-use crate::registration::{self, Registration};
-use crate::uri::GraphUri;
-use crate::{Digest, GraphId};
+use crate::registration::{self, Graphs, Registration};
+use crate::reload::Finding;
+use crate::uri::{GraphUri, Relation};
+use crate::{Digest, Error, GraphId};
 
 pub(crate) const DELETED: &str = "deleted";
 pub(crate) const PURGED: &str = "purged";
 
 /// Digits of a folder's mark.
 const MARK: usize = 16;
+
+/// The most purged graphs of one id that are looked at, the newest ones.
+const PURGES: usize = 64;
 
 /// How long it is remembered that a graph was purged.
 const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -231,37 +237,109 @@ impl Deleted {
         durable::remove(&self.path(file))
     }
 
+    /// Whether both are of the same deletion: the same graph may have been deleted again.
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        self.deletion == other.deletion
+    }
+
     /// The record as it is on the disk now, if it is there still.
     pub(crate) fn again(&self, file: &ConfigFile) -> Result<Option<Self>, DiskError> {
         read(&self.path(file))
     }
 
-    /// As it was registered.
-    pub(crate) fn into_graph(self, file: &ConfigFile) -> DeletedGraph {
-        let (graph_id, entry, uri) = self.place();
-        DeletedGraph {
-            registration: Registration::new(file, graph_id, entry, uri),
-            record: self,
-        }
+    /// As they were registered, in the same order.
+    pub(crate) fn into_graphs(file: &ConfigFile, records: Vec<Self>) -> Vec<DeletedGraph> {
+        let made = registration::made(file, records.iter().map(Self::place).collect());
+        let graphs = records.into_iter().zip(made);
+        graphs
+            .map(|(record, registration)| DeletedGraph {
+                record,
+                registration,
+            })
+            .collect()
+    }
+
+    /// Where it is kept.
+    pub(crate) fn uri(&self) -> GraphUri {
+        GraphUri::known(&self.entry.uri, &self.folder)
     }
 
     fn place(&self) -> (GraphId, GraphEntry, GraphUri) {
-        let uri = GraphUri::known(&self.entry.uri, &self.folder);
-        (self.graph_id.clone(), self.entry.clone(), uri)
+        (self.graph_id.clone(), self.entry.clone(), self.uri())
     }
 }
 
-/// The newest deleted graph of that id whose data is kept; else the newest that was purged.
-pub(crate) fn newest(file: &ConfigFile, graph_id: &GraphId) -> Result<Option<Deleted>, DiskError> {
+/// The deleted graphs of that id: first those whose data is kept, then those that are being purged, then
+/// those that were purged last; each the newest first.
+pub(crate) fn of_id(file: &ConfigFile, graph_id: &GraphId) -> Result<Vec<Deleted>, DiskError> {
     let of_id = format!("{}.", graph_id.folded());
-    for folder in [DELETED, PURGED] {
-        let found = records(file, folder, |name| name.starts_with(&of_id))?;
-        let newest = found.into_iter().max_by_key(|record| record.deleted_micros);
-        if newest.is_some() {
-            return Ok(newest);
+    let named = |name: &str| name.starts_with(&of_id);
+    let newest_first = |record: &Deleted| Reverse((record.deleted_micros, record.deletion));
+    let mut found = records(file, DELETED, named)?;
+    found.sort_by_key(|record| (record.stage != Stage::Kept, newest_first(record)));
+    let mut purged = records(file, PURGED, named)?;
+    purged.sort_by_key(newest_first);
+    purged.truncate(PURGES);
+    found.extend(purged);
+    Ok(found)
+}
+
+/// Refuses a place of which the record of a deleted graph still speaks: its folder, one inside it or one
+/// around it. It is to be a graph's of that id.
+pub(crate) fn check_unclaimed(
+    state_folder: &Path,
+    kept: &[Deleted],
+    graph_id: &GraphId,
+    uri: &GraphUri,
+) -> Result<(), Error> {
+    let in_use = |relation, by: &GraphId| Error::UriInUse {
+        uri: uri.written().to_owned(),
+        relation,
+        by: by.clone(),
+    };
+    for record in kept {
+        if let Some(relation) = uri.relation(&record.folder) {
+            return Err(in_use(relation, &record.graph_id));
         }
     }
-    Ok(None)
+    // Also by one that cannot be read: whoever opens the graph looks for its name alone.
+    match is_deleted(state_folder, graph_id, uri.canonical())? {
+        true => Err(in_use(Relation::Same, graph_id)),
+        false => Ok(()),
+    }
+}
+
+/// What stands in the file and cannot be, for it is in the way of a deleted graph whose data is kept. One
+/// that stands there again as it was is no problem: it is restored.
+pub(crate) fn claimed(kept: &[Deleted], graphs: &Graphs) -> Vec<Finding> {
+    let places: BTreeMap<&Path, &Registration> = graphs
+        .values()
+        .map(|graph| (graph.uri.canonical(), graph.as_ref()))
+        .collect();
+    let mut findings = Vec::new();
+    for record in kept {
+        let folder = record.folder.as_path();
+        let around = folder.ancestors().filter_map(|above| places.get(above));
+        let inside = places.range::<Path, _>((Bound::Excluded(folder), Bound::Unbounded));
+        let inside = inside.take_while(|(place, _)| place.starts_with(folder));
+        for graph in around.chain(inside.map(|(_, graph)| graph)) {
+            let Some(relation) = graph.uri.relation(folder) else {
+                continue;
+            };
+            let is_back = relation == Relation::Same
+                && record.stage == Stage::Kept
+                && graph.graph_id == record.graph_id;
+            if !is_back {
+                let path = ["graphs", graph.graph_id.as_str(), "uri"].map(str::to_owned);
+                let deleted = record.graph_id.as_str();
+                let words = format!(
+                    "{relation} the folder of the deleted graph {deleted:?}, which is kept: choose another, or restore or purge that one first"
+                );
+                findings.push((path.into(), words));
+            }
+        }
+    }
+    findings
 }
 
 /// Every deleted graph whose data is kept or is being removed.

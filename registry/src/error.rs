@@ -11,7 +11,7 @@ use crate::config::lock::LockError;
 use crate::durable::DiskError;
 use crate::policy_file::PolicyFileError;
 use crate::refusal::WrongPermit;
-use crate::uri::UriError;
+use crate::uri::{Relation, UriError};
 use crate::{Digest, GraphId, GraphIdError, Step};
 
 /// Every failure of the registry.
@@ -64,13 +64,38 @@ pub enum Error {
     /// The id is taken, in this or another case (409 `graph_exists`).
     #[error("there is a graph \"{0}\" already")]
     GraphExists(GraphId),
-    /// The folder belongs to another graph (409 `uri_in_use`).
-    #[error("{uri:?} is the folder of the graph \"{by}\"")]
+    /// The folder belongs to another graph, a registered one or a deleted one whose data is kept, lies in
+    /// its folder or around it (409 `uri_in_use`).
+    #[error("{uri:?} {relation} the folder of the graph \"{by}\"")]
     UriInUse {
         /// As given.
         uri: String,
+        /// How it lies to the other's folder.
+        relation: Relation,
         /// The graph that has it.
         by: GraphId,
+    },
+    /// Another graph lies in the folder of a deleted one (409 `uri_in_use`). Nothing was removed.
+    #[error(
+        "another graph lies in the folder of the deleted graph \"{graph_id}\", at {}; nothing was removed",
+        path.display()
+    )]
+    GraphWithin {
+        /// The deleted graph.
+        graph_id: GraphId,
+        /// Where the other one lies.
+        path: PathBuf,
+    },
+    /// What lies in the folder of a deleted graph cannot be shown to be that graph's (409 `uri_not_empty`).
+    /// Nothing was removed.
+    #[error(
+        "the data at {uri:?} cannot be shown to be that of the deleted graph \"{graph_id}\", for its graph.json cannot be read or names another graph; nothing was removed"
+    )]
+    NotItsOwn {
+        /// The deleted graph.
+        graph_id: GraphId,
+        /// Its uri, as written.
+        uri: String,
     },
     /// There is something in the folder already (409 `uri_not_empty`).
     #[error("the folder {} is not empty; a new graph needs an empty or a new one", path.display())]

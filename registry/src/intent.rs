@@ -183,8 +183,26 @@ pub fn look(folder: &Path) -> Result<Found, DiskError> {
     }
 }
 
-/// The place in an object store that a canonical form names.
+/// Where another graph lies within what the engine made in a graph's folder, if one does.
+pub(crate) fn other_graph(folder: &Path, graph: Uuid) -> Result<Option<PathBuf>, DiskError> {
+    let found = store(folder)?.other_graph(graph).map_err(io::Error::other);
+    found.naming("look through", folder)
+}
+
+/// Whether anything in the folder is what the engine makes, whoever's it is.
+pub(crate) fn has_parts(folder: &Path) -> Result<bool, DiskError> {
+    if !uri::is_remote(folder) && !folder.is_dir() {
+        return Ok(false);
+    }
+    let found = store(folder)?.has_parts().map_err(io::Error::other);
+    found.naming("look at", folder)
+}
+
+/// The place that a canonical form names.
 fn store(place: &Path) -> Result<Store, DiskError> {
+    if !uri::is_remote(place) {
+        return Ok(place.into());
+    }
     Store::at(&place.to_string_lossy())
         .map_err(io::Error::other)
         .naming("reach", place)

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::Error;
+use crate::deleted::{self, Deleted};
 use crate::intent::{self, Found};
 use crate::policy_file::read_policy;
 use crate::registration::{self, Snapshot};
 use crate::registry::Registry;
 use crate::uri::{self, GraphUri, Roots, UriError};
+use crate::{Error, GraphId};
 
 /// What is said of every policy file outside, whatever is there.
 const OUTSIDE: &str = "is outside the folders that server.allow_roots names";
@@ -56,22 +57,17 @@ impl Registry {
         Ok(Roots::new(written, self.file().folder())?)
     }
 
-    /// Refuses a place that another graph has, within it or around it, and one that is not empty.
-    pub(crate) fn check_vacant(&self, uri: &GraphUri, snapshot: &Snapshot) -> Result<(), Error> {
-        if let Some(by) = registration::occupant(&snapshot.graphs, uri.canonical()) {
-            return Err(Error::UriInUse {
-                uri: uri.written().to_owned(),
-                by: by.graph_id.clone(),
-            });
-        }
-        if let Some((relation, by)) = registration::neighbour(&snapshot.graphs, uri) {
-            return Err(UriError::Overlaps {
-                written: uri.written().to_owned(),
-                relation,
-                by: by.graph_id.to_string(),
-            }
-            .into());
-        }
+    /// Refuses a place that another graph has, registered or deleted and kept, one inside it or around it,
+    /// and one that is not empty. It is to be a graph's of that id.
+    pub(crate) fn check_vacant(
+        &self,
+        graph_id: &GraphId,
+        uri: &GraphUri,
+        snapshot: &Snapshot,
+        kept: &[Deleted],
+    ) -> Result<(), Error> {
+        registration::check_unclaimed(&snapshot.graphs, uri)?;
+        deleted::check_unclaimed(&self.file().state_folder(), kept, graph_id, uri)?;
         let path = uri.canonical().to_owned();
         match intent::look(&path)? {
             Found::Absent | Found::Empty => Ok(()),

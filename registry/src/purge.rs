@@ -3,19 +3,23 @@
 //!
 //! Under the lock it is settled that nobody can restore the graph any more; then the files go, without
 //! the lock, for that may take long; then it is written down. A crash on the way is gone on with by the
-//! next round. Nothing is removed but what the engine makes, in a folder that carries the graph's own
-//! uuid and that no graph of the config file has.
+//! next round, or ended by the next create when everything was gone. Nothing is removed but what the engine
+//! makes, in a folder that carries the graph's own uuid, that no graph of the config file has and in which
+//! no other graph lies. What cannot be shown to be the graph's stays, and then nothing is said to be gone.
+
+use std::path::Path;
 
 use policy::{Action, Permit};
+use uuid::Uuid;
 
 use crate::deleted::{self, Deleted, DeletedGraph, Stage, now_micros};
 use crate::intent::{self, Found};
 use crate::refusal::WrongPermit;
-use crate::registration;
+use crate::registration::{self, Graphs};
 use crate::registry::Registry;
 use crate::steps::Step;
-use crate::uri::GraphUri;
-use crate::{Error, answer, durable};
+use crate::uri::Relation;
+use crate::{Error, answer, settle};
 
 /// The most graphs that one round purges.
 const ROUND: usize = 16;
@@ -33,8 +37,12 @@ impl Registry {
         };
         let mut kept = deleted::kept(self.file())?;
         kept.sort_by_key(|record| record.purge_after_micros);
-        for record in kept.into_iter().filter(due).take(ROUND) {
-            match self.remove(&record) {
+        // Those that cannot be purged are in nobody's way.
+        for record in kept.iter().filter(|record| due(record)) {
+            if purged == ROUND {
+                break;
+            }
+            match self.remove(record, &kept) {
                 Ok(()) => {
                     tracing::info!(graph_id = %record.graph_id, folder = %record.folder.display(), "purged a deleted graph");
                     purged += 1;
@@ -58,72 +66,108 @@ impl Registry {
         let is_it = permit.action() == Action::GraphDelete
             && permit.is_for(deleted.registration.reference());
         WrongPermit::unless(is_it, permit)?;
-        self.remove(&deleted.record)?;
+        self.remove(&deleted.record, &deleted::kept(self.file())?)?;
         Ok(Deleted {
             stage: Stage::Purged(now_micros()),
             ..deleted.record.clone()
         })
     }
 
-    fn remove(&self, record: &Deleted) -> Result<(), Error> {
+    /// Everything is looked at before it is begun, so that what is refused can still be restored.
+    fn remove(&self, record: &Deleted, kept: &[Deleted]) -> Result<(), Error> {
+        if matches!(record.stage, Stage::Purged(_)) {
+            return Err(Error::Purged(record.graph_id.clone()));
+        }
+        check_unclaimed(record, &self.snapshot().graphs, kept)?;
+        check_contents(record)?;
         let record = self.begin_purge(record)?;
         self.after(Step::PurgeBegun)?;
-        // What somebody else has put in its place is theirs.
-        let ours = |uuid| {
-            intent::look(&record.folder)
-                .map(|found| found == Found::Graph(uuid))
-                .map_err(Error::from)
-        };
         if let Some(uuid) = record.graph_uuid
-            && ours(uuid)?
+            && is_in(&record.folder, uuid)?
         {
             let _hold = crate::handle::hold(&record.folder).map_err(Error::held)?;
-            if ours(uuid)? {
+            if is_in(&record.folder, uuid)? {
+                check_contents(&record)?;
                 intent::remove_files(&record.folder, uuid)?;
                 self.after(Step::FilesRemoved)?;
                 intent::remove_mark(&record.folder)?;
                 self.after(Step::MarkRemoved)?;
             }
         }
-        // Also after a crash that came between the mark's end and its folder's.
-        if record.graph_uuid.is_some() && intent::look(&record.folder)? == Found::Empty {
-            durable::remove_empty_folder(&record.folder)?;
-            self.after(Step::FolderRemoved)?;
+        let _turn = self.take_turn();
+        let lock = self.lock();
+        if let Err(error @ Error::LockTimeout { .. }) = &lock {
+            // The data is gone all the same.
+            tracing::warn!(graph_id = %record.graph_id, %error, "a purge is written down by the next round");
+            return Ok(());
         }
-        let purged = Deleted {
-            stage: Stage::Purged(now_micros()),
-            ..record.clone()
-        };
-        purged.write(self.file())?;
-        self.after(Step::PurgeRecorded)?;
-        record.remove(self.file())?;
-        self.after(Step::PurgeEnded)
+        let _lock = lock?;
+        settle::end_purge(self.file(), self.options(), &record)
     }
 
-    /// From here on the graph cannot be restored. Refused while the config file names its folder.
+    /// From here on the graph cannot be restored. Refused while anybody else has its folder.
     fn begin_purge(&self, record: &Deleted) -> Result<Deleted, Error> {
         let _turn = self.take_turn();
         let _lock = self.lock()?;
         let (_, snapshot) = self.current()?;
         let gone = || Error::Purged(record.graph_id.clone());
-        let record = record.again(self.file())?.ok_or_else(gone)?;
-        if matches!(record.stage, Stage::Purged(_)) {
-            return Err(gone());
-        }
-        let uri = GraphUri::known(&record.entry.uri, &record.folder);
-        let by = registration::occupant(&snapshot.graphs, &record.folder)
-            .or_else(|| registration::neighbour(&snapshot.graphs, &uri).map(|(_, by)| by));
-        if let Some(by) = by {
-            return Err(Error::UriInUse {
-                uri: record.entry.uri.clone(),
-                by: by.graph_id.clone(),
-            });
-        }
+        let again = record.again(self.file())?;
+        let record = again.filter(|it| it.is_of(record)).ok_or_else(gone)?;
+        check_unclaimed(&record, &snapshot.graphs, &deleted::kept(self.file())?)?;
         let record = Deleted {
             stage: Stage::Purging,
             ..record
         };
         record.write(self.file())?;
         Ok(record)
+    }
+}
+
+fn is_in(folder: &Path, graph: Uuid) -> Result<bool, Error> {
+    Ok(intent::look(folder)? == Found::Graph(graph))
+}
+
+/// Refuses while the folder is a registered graph's, lies in one or around one; while another deleted
+/// graph lies in it; and while it is also that of one that was deleted later, whose data this is by now.
+fn check_unclaimed(record: &Deleted, graphs: &Graphs, kept: &[Deleted]) -> Result<(), Error> {
+    let uri = record.uri();
+    registration::check_unclaimed(graphs, &uri)?;
+    let age = |record: &Deleted| (record.deleted_micros, record.deletion);
+    for other in kept.iter().filter(|other| !other.is_of(record)) {
+        let relation = match uri.relation(&other.folder) {
+            Some(Relation::Around) => Relation::Around,
+            Some(Relation::Same) if age(other) > age(record) => Relation::Same,
+            _ => continue,
+        };
+        return Err(Error::UriInUse {
+            uri: record.entry.uri.clone(),
+            relation,
+            by: other.graph_id.clone(),
+        });
+    }
+    Ok(())
+}
+
+/// Refuses to remove what another graph may have put there, and to say that data is gone that would stay.
+fn check_contents(record: &Deleted) -> Result<(), Error> {
+    let folder = &record.folder;
+    let graph_id = || record.graph_id.clone();
+    match (intent::look(folder)?, record.graph_uuid) {
+        (Found::Absent | Found::Empty, _) => Ok(()),
+        (Found::Graph(found), Some(uuid)) if found == uuid => {
+            match intent::other_graph(folder, uuid)? {
+                None => Ok(()),
+                Some(path) => Err(Error::GraphWithin {
+                    graph_id: graph_id(),
+                    path,
+                }),
+            }
+        }
+        // What others have put there, and nothing of a graph.
+        (Found::Other, _) if !intent::has_parts(folder)? => Ok(()),
+        (Found::Graph(_) | Found::Other, _) => Err(Error::NotItsOwn {
+            graph_id: graph_id(),
+            uri: record.entry.uri.clone(),
+        }),
     }
 }

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use policy::{GraphPolicy, GraphRef, PolicyDocument, PolicySource};
+use uuid::Uuid;
 
 use crate::config::store::ConfigText;
 use crate::config::{Config, ConfigFile, GraphEntry};
 use crate::environment;
+use crate::intent::{self, Found};
 use crate::policy_file::read_policy;
 use crate::refusal::with_causes;
 use crate::uri::GraphUri;
@@ -145,11 +147,20 @@ impl Registration {
         self.graph_id.as_str() == graph_id.as_str() && (&self.entry, &self.uri) == (entry, uri)
     }
 
-    /// The version of the registration: another one when anything in it is another, and the same in
-    /// every process. 16 hexadecimal digits.
+    /// The version of the registration: another one when anything in it is another, or when it is that of
+    /// another graph, and the same in every process. 16 hexadecimal digits. Looks into the graph's folder;
+    /// where that does not say which graph it is, that is a version too.
     #[must_use]
     pub fn version(&self) -> String {
-        let said = serde_json::to_vec(&(&self.graph_id, &self.entry)).unwrap_or_default();
+        self.version_of(match intent::look(self.uri.canonical()) {
+            Ok(Found::Graph(uuid)) => Some(uuid),
+            _ => None,
+        })
+    }
+
+    /// Its version when the graph in its folder is that one.
+    pub(crate) fn version_of(&self, graph: Option<Uuid>) -> String {
+        let said = serde_json::to_vec(&(&self.graph_id, &self.entry, graph)).unwrap_or_default();
         let mut digest = Digest::of(&said).to_string();
         digest.truncate(16);
         digest
@@ -311,23 +322,17 @@ pub(crate) fn made(
     made.collect()
 }
 
-/// The graph that has this very folder.
-pub(crate) fn occupant<'a>(graphs: &'a Graphs, folder: &Path) -> Option<&'a Registration> {
-    graphs
-        .values()
-        .map(Arc::as_ref)
-        .find(|graph| graph.uri.canonical() == folder)
-}
-
-/// A graph whose folder lies inside this one or around it, and which of the two this one is.
-pub(crate) fn neighbour<'a>(
-    graphs: &'a Graphs,
-    uri: &GraphUri,
-) -> Option<(&'static str, &'a Registration)> {
-    graphs.values().find_map(|graph| {
-        uri.overlap(graph.uri.canonical())
-            .map(|relation| (relation, graph.as_ref()))
-    })
+/// Refuses a folder that is a graph's, lies inside one or around one.
+pub(crate) fn check_unclaimed(graphs: &Graphs, uri: &GraphUri) -> Result<(), Error> {
+    let claim = |graph: &Arc<Registration>| {
+        let relation = uri.relation(graph.uri.canonical())?;
+        Some(Error::UriInUse {
+            uri: uri.written().to_owned(),
+            relation,
+            by: graph.graph_id.clone(),
+        })
+    };
+    graphs.values().find_map(claim).map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

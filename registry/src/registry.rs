@@ -21,7 +21,7 @@ use policy::Permit;
 use crate::config::lock::{ConfigLock, LockError};
 use crate::config::store::{self, ConfigText};
 use crate::config::{self, ConfigFile, Drift};
-use crate::deleted::Listed;
+use crate::deleted::{self, Listed};
 use crate::fence::Fence;
 use crate::handle::{Handles, Reader, Standing, Writer};
 use crate::idle::{Budget, Tally};
@@ -93,12 +93,22 @@ impl Registry {
             }
             Err(error) => return Err(error.into()),
         };
+        let mut kept = Vec::new();
         if lock.is_some() {
             sweep(&file, &options)?;
             settle(&file, &options)?;
+            kept = settle::kept(&file, &options)?;
         }
         let read = file.read()?;
         let snapshot = snapshot(&file, &read, &Graphs::new())?;
+        // No reload would take it over, but one entry stops no start, and nothing is purged beside it.
+        for (key, problem) in deleted::claimed(&kept, &snapshot.graphs) {
+            tracing::error!(
+                key = key.join("."),
+                problem,
+                "a graph is in the way of a deleted one"
+            );
+        }
         if lock.is_some() {
             settle::accept_restored(&file, &snapshot.graphs, &options)?;
         }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_yaml::Value as Yaml;
 
 use crate::config::{self, Problem};
+use crate::deleted;
 use crate::registration::Snapshot;
 use crate::registry::Registry;
 use crate::settle::{self, settle};
@@ -136,7 +137,7 @@ impl Registry {
             .map(|(graph_id, graph)| (graph_id.clone(), graph.clone()))
             .collect();
         let next = crate::registry::snapshot(self.file(), read, &known)?;
-        let mut findings: Vec<Finding> = Vec::new();
+        let mut findings = deleted::claimed(&deleted::kept(self.file())?, &next.graphs);
         for graph in next.graphs.values() {
             if let Some(reason) = graph.policy_file.as_ref().and(graph.broken_policy()) {
                 let path = ["graphs", graph.graph_id.as_str(), "policy", "file"];

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use crate::config::{self, ConfigFile, GraphEntry};
-use crate::deleted::{self, Deleted, Stage};
+use crate::deleted::{self, Deleted, Stage, now_micros};
 use crate::durable::{self, DiskError};
 use crate::handle::hold;
-use crate::intent::{self, Change, Creation, Intent, Named, Settlement};
+use crate::intent::{self, Change, Creation, Found, Intent, Named, Settlement};
 use crate::steps::{Options, Step};
-use crate::uri::{self, GraphUri};
+use crate::uri::{self, GraphUri, Relation};
 use crate::{Error, GraphId, answer, with_causes};
 
 /// Finishes or undoes what earlier attempts left behind.
@@ -113,6 +113,11 @@ fn create(
             }
         }
     }
+    if settlement == Settlement::RemoveGraph
+        && intent::other_graph(folder, creation.graph_uuid)?.is_some()
+    {
+        settlement = Settlement::LeftAlone;
+    }
     tracing::info!(folder = %folder.display(), ?settlement, "settling a create");
     match (settlement, &creation.answer) {
         (Settlement::Finished, Some(answer)) => {
@@ -152,6 +157,46 @@ pub(crate) fn leftovers(file: &ConfigFile) -> Result<Vec<PathBuf>, DiskError> {
     Ok(found)
 }
 
+/// The deleted graphs that there are, once the purges were ended that had removed everything and whose
+/// process died before it was written down. What cannot be looked at now waits.
+pub(crate) fn kept(file: &ConfigFile, options: &Options) -> Result<Vec<Deleted>, Error> {
+    let mut kept = Vec::new();
+    for record in deleted::kept(file)? {
+        let found = match record.stage {
+            Stage::Purging => intent::look(&record.folder).unwrap_or(Found::Other),
+            Stage::Kept | Stage::Purged(_) => Found::Other,
+        };
+        match found {
+            Found::Absent | Found::Empty => end_purge(file, options, &record)?,
+            Found::Graph(_) | Found::Other => kept.push(record),
+        }
+    }
+    Ok(kept)
+}
+
+/// Nothing is left of what a deleted graph had: writes that down, unless somebody else has.
+pub(crate) fn end_purge(
+    file: &ConfigFile,
+    options: &Options,
+    record: &Deleted,
+) -> Result<(), Error> {
+    let Some(record) = record.again(file)?.filter(|it| it.is_of(record)) else {
+        return Ok(());
+    };
+    if record.graph_uuid.is_some() && intent::look(&record.folder)? == Found::Empty {
+        durable::remove_empty_folder(&record.folder)?;
+        options.after(Step::FolderRemoved)?;
+    }
+    let purged = Deleted {
+        stage: Stage::Purged(now_micros()),
+        ..record.clone()
+    };
+    purged.write(file)?;
+    options.after(Step::PurgeRecorded)?;
+    record.remove(file)?;
+    options.after(Step::PurgeEnded)
+}
+
 /// A graph that an operator has put back into the file by hand is restored: its record goes. One whose
 /// data is being removed stays deleted.
 pub(crate) fn accept_restored(
@@ -185,12 +230,10 @@ fn named(
         let Ok(uri) = GraphUri::parse(&entry.uri, file.folder()) else {
             return Named::Another;
         };
-        let same_folder = uri.canonical() == folder;
-        if same_folder && other == graph_id {
-            return Named::Itself;
-        }
-        if same_folder || ours.overlap(uri.canonical()).is_some() {
-            named = Named::Another;
+        match ours.relation(uri.canonical()) {
+            Some(Relation::Same) if other == graph_id => return Named::Itself,
+            Some(_) => named = Named::Another,
+            None => {}
         }
     }
     named

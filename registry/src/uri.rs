@@ -17,6 +17,7 @@
 mod walk;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,27 @@ pub const STATE_FOLDER: &str = ".trellis";
 pub struct GraphUri {
     written: String,
     canonical: PathBuf,
+}
+
+/// How a folder lies to another one. As words it stands between the two: `is`, `lies inside`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// They are one folder.
+    Same,
+    /// It lies inside the other.
+    Inside,
+    /// The other lies inside it.
+    Around,
+}
+
+impl fmt::Display for Relation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Same => "is",
+            Self::Inside => "lies inside",
+            Self::Around => "lies around",
+        })
+    }
 }
 
 /// Why a location cannot be used.
@@ -105,16 +127,6 @@ pub enum UriError {
         /// In which way, for instance `holds the config file`.
         conflict: &'static str,
     },
-    /// Inside another graph's folder, or around it.
-    #[error("{written:?} cannot hold a graph: it is {relation} the folder of the graph \"{by}\"")]
-    Overlaps {
-        /// As written.
-        written: String,
-        /// `inside` or `around`.
-        relation: &'static str,
-        /// The other graph's id.
-        by: String,
-    },
     /// No uri was given and `server.storage` is not set.
     #[error("no uri was given and server.storage is not set in the config file; give a uri")]
     NoStorage,
@@ -137,7 +149,6 @@ impl UriError {
             | Self::BadObjectUri { .. }
             | Self::OutsideRoots { .. }
             | Self::BelongsToTheRegistry { .. }
-            | Self::Overlaps { .. }
             | Self::NoStorage => None,
         }
     }
@@ -211,15 +222,15 @@ impl GraphUri {
         })
     }
 
-    /// In which way this folder overlaps another graph's, when it does without being the same.
+    /// How this folder lies to another canonical one; `None` when neither has anything of the other.
     #[must_use]
-    pub fn overlap(&self, other: &Path) -> Option<&'static str> {
+    pub fn relation(&self, other: &Path) -> Option<Relation> {
         if self.canonical == other {
-            None
+            Some(Relation::Same)
         } else if self.canonical.starts_with(other) {
-            Some("inside")
+            Some(Relation::Inside)
         } else if other.starts_with(&self.canonical) {
-            Some("around")
+            Some(Relation::Around)
         } else {
             None
         }
@@ -475,14 +486,14 @@ mod tests {
         }
         let alpha = place("s3://bucket/graphs/alpha");
         assert_eq!(
-            alpha.overlap(Path::new("s3://bucket/graphs")),
-            Some("inside")
+            alpha.relation(Path::new("s3://bucket/graphs")),
+            Some(Relation::Inside)
         );
         assert_eq!(
-            alpha.overlap(Path::new("s3://bucket/graphs/alpha/x")),
-            Some("around")
+            alpha.relation(Path::new("s3://bucket/graphs/alpha/x")),
+            Some(Relation::Around)
         );
-        assert_eq!(alpha.overlap(Path::new("s3://bucket/graphs/alph")), None);
+        assert_eq!(alpha.relation(Path::new("s3://bucket/graphs/alph")), None);
     }
 
     #[test]
@@ -546,12 +557,18 @@ mod tests {
             }
         }
         let uri = GraphUri::parse("/srv/none/data/alpha", folder).expect("a location");
-        assert_eq!(uri.overlap(Path::new("/srv/none/data")), Some("inside"));
         assert_eq!(
-            uri.overlap(Path::new("/srv/none/data/alpha/x")),
-            Some("around")
+            uri.relation(Path::new("/srv/none/data")),
+            Some(Relation::Inside)
         );
-        assert_eq!(uri.overlap(Path::new("/srv/none/data/alpha")), None);
-        assert_eq!(uri.overlap(Path::new("/srv/none/data/alph")), None);
+        assert_eq!(
+            uri.relation(Path::new("/srv/none/data/alpha/x")),
+            Some(Relation::Around)
+        );
+        assert_eq!(
+            uri.relation(Path::new("/srv/none/data/alpha")),
+            Some(Relation::Same)
+        );
+        assert_eq!(uri.relation(Path::new("/srv/none/data/alph")), None);
     }
 }

@@ -263,7 +263,7 @@ fn graphs_live_in_an_object_store() {
     assert_eq!(create(&server, "beta", Some(beta)).0, 201);
     for (uri, status, code) in [
         ("s3://trellis-e2e/graphs/alpha", 409, "uri_in_use"),
-        ("s3://trellis-e2e/graphs/alpha/inside", 400, "invalid_uri"),
+        ("s3://trellis-e2e/graphs/alpha/inside", 409, "uri_in_use"),
         ("s3://trellis-e2e/outside/gamma", 400, "invalid_uri"),
         ("s3://another-bucket/graphs/gamma", 400, "invalid_uri"),
         ("s3://trellis-e2e", 400, "invalid_uri"),

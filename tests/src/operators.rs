@@ -403,6 +403,31 @@ fn the_command_line_lists_what_was_deleted_and_opens_what_was_set_aside() {
     );
     assert_eq!(errors, "1 graph\n");
 
+    // Of two deleted graphs of one id, each can be named.
+    create(&server, "two");
+    assert_eq!(graph(&["delete", "two"]).0, Some(0));
+    let (_, output, _) = graph(&["list", "--deleted"]);
+    let older = listed[0]["deletion"].as_str().expect("a deletion");
+    assert!(
+        output.contains("deletion") && output.contains(older),
+        "{output}"
+    );
+    let (code, output, errors) = graph(&["purge", "two", "--deletion", older]);
+    assert_eq!(
+        (code, output.as_str()),
+        (Some(0), "purged two at ../data/two: its data is gone\n"),
+        "{errors}"
+    );
+    let (code, _, errors) = graph(&["restore", "two", "--deletion", older]);
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("graph_purged"), "{errors}");
+    let (code, output, errors) = graph(&["restore", "two"]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(
+        output.starts_with("restored two at ../data/two-"),
+        "{output}"
+    );
+
     let (mark, aside) = (
         folder.path().join("data/one/graph.json"),
         folder.path().join("aside"),

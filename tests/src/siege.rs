@@ -510,7 +510,7 @@ fn places_that_are_none_of_the_caller_s_business() {
             ("../data".to_owned(), 400, "invalid_uri"),
             ("../data/people".to_owned(), 409, "uri_in_use"),
             (absolute("data/people/"), 409, "uri_in_use"),
-            ("../data/people/log".to_owned(), 400, "invalid_uri"),
+            ("../data/people/log".to_owned(), 409, "uri_in_use"),
             ("../data/file".to_owned(), 400, "invalid_uri"),
             ("../data/file/x".to_owned(), 400, "invalid_uri"),
             ("s3://bucket/x".to_owned(), 400, "invalid_uri"),

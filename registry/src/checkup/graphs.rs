@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Finding, Grade, counted};
 use crate::config::ConfigFile;
-use crate::deleted::is_deleted;
+use crate::deleted::{self, is_deleted};
 use crate::intent::{self, Found};
 use crate::registration::Registration;
 use crate::{Snapshot, uri, with_causes};
@@ -16,6 +16,10 @@ use crate::{Snapshot, uri, with_causes};
 pub(super) fn examine(file: &ConfigFile, snapshot: &Snapshot, depth: Depth) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut carried: BTreeMap<Uuid, &str> = BTreeMap::new();
+    let kept = deleted::kept(file).unwrap_or_default();
+    for (key, problem) in deleted::claimed(&kept, &snapshot.graphs) {
+        findings.push(Finding::new(Grade::Error, &key.join("."), problem));
+    }
     for graph in snapshot.graphs.values() {
         let part = format!("graphs.{}", graph.graph_id);
         let place = graph.uri.canonical();

@@ -149,7 +149,9 @@ fn deletion(record: &Deleted) -> Finding {
     }
     if !uri::is_remote(&record.folder) && !record.folder.exists() {
         let what = format!("the data of the deleted graph {graph_id} is not at {folder} any more");
-        return Finding::new(Grade::Warning, PART, what).advise("it cannot be restored");
+        return Finding::new(Grade::Warning, PART, what).advise(format!(
+            "it cannot be restored; trellis graph purge {graph_id} ends what is kept of it"
+        ));
     }
     let left = record.purge_after_micros.saturating_sub(now_micros()) / 1_000_000;
     let what = match left {

@@ -11,6 +11,7 @@ mod faults;
 mod life;
 mod operations;
 mod place;
+mod places;
 mod recovery;
 mod servers;
 
@@ -114,7 +115,7 @@ fn duplicates_and_bad_places_change_nothing() {
             matches!(e, Error::UriInUse { .. })
         }),
         (at("b", "../data/alpha/inner"), |e| {
-            matches!(e, Error::InvalidUri(UriError::Overlaps { .. }))
+            matches!(e, Error::UriInUse { .. })
         }),
         (at("b", ""), |e| {
             matches!(e, Error::InvalidUri(UriError::Empty))

@@ -124,7 +124,8 @@ pub(crate) fn whole_or_absent(place: &Place, registry: &Registry, what: &str) {
     assert!(pending.is_empty(), "{what}: {pending:?}");
     let restarted = place.open().snapshot();
     assert_eq!(restarted.graphs, registry.snapshot().graphs, "{what}");
-    let record = registry.deleted(&id("one")).expect("read");
+    let records = registry.deleted(&id("one")).expect("read");
+    let record = records.into_iter().next();
     if registry.get(&id("one")).is_some() {
         opens(registry, "one").unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(record.is_none(), "{what}");

@@ -39,7 +39,7 @@ use arc_swap::ArcSwap;
 use policy::{
     Action, Authorizer, BranchRef, Context, Denial, GraphRef, Permit, Principal, Resource, Tokens,
 };
-use registry::{DeletedGraph, GraphId, Registration, Registry};
+use registry::{GraphId, Registration, Registry};
 use storage_engine::At;
 
 use crate::metrics::Metrics;
@@ -268,57 +268,6 @@ impl App {
                 graph_id: target.graph_id.to_owned(),
             }),
         }
-    }
-
-    /// May `principal` do `action` to the deleted graph of that name? One that may not be seen and one
-    /// that never was give the same error. Reads the disk.
-    pub(crate) fn permit_deleted(
-        &self,
-        principal: &Arc<Principal>,
-        action: Action,
-        name: &str,
-    ) -> Result<(Permit, DeletedGraph), Error> {
-        let hidden = || Error::NoSuchGraph {
-            graph_id: name.to_owned(),
-        };
-        let graph_id = GraphId::parse(name).map_err(|_| hidden())?;
-        let deleted = self.registry.deleted(&graph_id)?;
-        let reference = match &deleted {
-            Some(deleted) => deleted.registration.reference().clone(),
-            None => match self.registry.get(&graph_id) {
-                Some(registration) => registration.reference().clone(),
-                None => GraphRef::new(graph_id.as_str(), None, BTreeMap::new(), None),
-            },
-        };
-        let access = self.access.load();
-        let resource = Resource::Graph(reference);
-        let decided = access
-            .authorizer
-            .decide(principal, action, &resource, &Context::now());
-        let registered = self.registry.get(&graph_id);
-        match (decided, deleted, registered) {
-            (Ok(permit), Some(deleted), _) => Ok((permit, deleted)),
-            (Ok(_), None, Some(graph)) => {
-                Err(registry::Error::GraphExists(graph.graph_id.clone()).into())
-            }
-            (Err(denial @ Denial::Forbidden(_)), deleted, registered)
-                if deleted.is_some() || registered.is_some() =>
-            {
-                Err(denial.into())
-            }
-            _ => Err(hidden()),
-        }
-    }
-
-    /// Whether `principal` may bring a deleted graph back.
-    pub(crate) fn may_restore(&self, principal: &Arc<Principal>, deleted: &DeletedGraph) -> bool {
-        let resource = Resource::Graph(deleted.registration.reference().clone());
-        let access = self.access.load();
-        let context = Context::now();
-        access
-            .authorizer
-            .decide(principal, Action::GraphRestore, &resource, &context)
-            .is_ok()
     }
 
     /// A place among what runs for the principal and on the graph of the permit.

@@ -10,8 +10,8 @@ use axum::http::{HeaderValue, header};
 use language::{Code, Diagnostics};
 use policy::{Denial, TypeDenial};
 use registry::config::Problem;
-use registry::uri::UriError;
-use registry::{HandleError, with_causes};
+use registry::uri::{Relation, UriError};
+use registry::{GraphId, HandleError, with_causes};
 use storage_engine::executor::ExecuteError;
 use storage_engine::export::ExportError;
 use storage_engine::load::LineError;
@@ -218,14 +218,9 @@ fn registry(error: registry::Error) -> Failure {
             ErrorCode::GraphExists,
             "there is a graph of this id already; ids are the same in any case",
         ),
-        // Nor which graph has the uri.
-        E::UriInUse { uri, by } => {
-            tracing::info!(uri, by = by.as_str(), "the uri is in use");
-            Failure::new(
-                ErrorCode::UriInUse,
-                format!("{uri:?} is the folder of another graph"),
-            )
-        }
+        E::UriInUse { uri, relation, by } => uri_in_use(&uri, relation, &by),
+        E::GraphWithin { .. } => graph_within(&error),
+        E::NotItsOwn { .. } => Failure::new(ErrorCode::UriNotEmpty, words),
         E::UriNotEmpty { .. } => Failure::new(
             ErrorCode::UriNotEmpty,
             "the folder is not empty; a new graph needs an empty one",
@@ -270,6 +265,21 @@ fn registry(error: registry::Error) -> Failure {
     }
 }
 
+/// Neither which graph has the uri is the caller's to know, nor whether that one is deleted.
+fn uri_in_use(uri: &str, relation: Relation, by: &GraphId) -> Failure {
+    tracing::info!(uri, by = by.as_str(), "the uri is in use");
+    let words = format!("{uri:?} {relation} the folder of another graph");
+    Failure::new(ErrorCode::UriInUse, words)
+}
+
+fn graph_within(error: &registry::Error) -> Failure {
+    tracing::warn!(error = with_causes(error), "a purge was refused");
+    Failure::new(
+        ErrorCode::UriInUse,
+        "another graph lies in the folder of the deleted graph; nothing was removed",
+    )
+}
+
 fn unfinished(error: &registry::Error) -> Failure {
     tracing::error!(error = with_causes(error), "a change could not be finished");
     Failure::new(
@@ -301,9 +311,6 @@ fn invalid_config(problems: Vec<Problem>) -> Failure {
 /// The caller's own words and the rule, but neither another graph's id nor the server's own paths.
 fn invalid_uri(error: &UriError) -> Failure {
     let words = match error {
-        UriError::Overlaps {
-            written, relation, ..
-        } => format!("{written:?} is {relation} the folder of another graph"),
         UriError::NotAFolder { .. } | UriError::BrokenLink { .. } | UriError::Io { .. } => {
             tracing::info!(error = with_causes(error), "a uri cannot be followed");
             "the uri cannot be followed: something on its way is no folder".to_owned()

@@ -9,6 +9,7 @@ pub(crate) mod bucket;
 pub(crate) mod claim;
 mod log;
 mod remote;
+mod strangers;
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
@@ -169,9 +170,7 @@ impl Store {
         if self.contents()? != Contents::Graph(graph) {
             return Ok(());
         }
-        let mut parts = self.folders("")?;
-        parts.retain(|part| PARTS.contains(&part.as_str()) || part.starts_with(REPAIRED));
-        for part in parts {
+        for part in self.parts()? {
             for found in bucket.list_all(&part)? {
                 bucket.delete(&found.name)?;
             }

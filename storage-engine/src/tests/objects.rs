@@ -128,6 +128,42 @@ fn a_place_that_is_not_empty_is_refused_and_left_alone() {
     assert_eq!(store.contents().expect("looked"), Contents::Nothing);
 }
 
+/// Whoever removes a graph is told of another within it, in a bucket as in a folder.
+#[test]
+fn another_graph_within_is_found() {
+    let (home, bucket, _) = place();
+    let folder: Store = home.path().join("graph").into();
+    for store in [bucket, folder] {
+        store.make_folder("").expect("made");
+        assert!(!store.has_parts().expect("looked"), "{store}");
+        store.put("notes.txt", &[b"theirs"]).expect("stored");
+        assert!(!store.has_parts().expect("looked"), "{store}");
+        store.delete("notes.txt").expect("removed");
+        let new = NewGraph::new(schema(), "test");
+        let graph = new.graph;
+        Graph::create(&store, new).expect("created");
+        assert!(store.has_parts().expect("looked"), "{store}");
+        assert_eq!(store.other_graph(graph).expect("looked"), None, "{store}");
+        let own = store.get("graph.json").expect("read");
+        let other = format!("{{\"format\":1,\"uuid\":\"{}\"}}", Uuid::new_v4());
+        // What lies beside the engine's own stays, and so is nobody's business.
+        for (name, mark, found) in [
+            ("beside/graph.json", other.as_bytes(), false),
+            ("files/copy/graph.json", &own, false),
+            ("tables/deep/er/graph.json", other.as_bytes(), true),
+            ("log/x/graph.json", b"{", true),
+        ] {
+            let (within, _) = name.rsplit_once('/').expect("a folder");
+            store.make_folder(within).expect("made");
+            store.put(name, &[mark]).expect("stored");
+            let expected = found.then(|| store.place(within));
+            let told = store.other_graph(graph).expect("looked");
+            assert_eq!(told, expected, "{store} {name}");
+            store.delete(name).expect("removed");
+        }
+    }
+}
+
 #[test]
 fn what_nobody_can_tell_is_told_by_opening_again() {
     for stored in [false, true] {

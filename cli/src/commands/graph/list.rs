@@ -37,7 +37,15 @@ pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure>
 fn print(graphs: Vec<GraphSummary>, deleted: bool) -> Result<(), Failure> {
     let number = u64::try_from(graphs.len()).unwrap_or(u64::MAX);
     let noun = if deleted {
-        let header = ["graph", "deleted", "kept until", "tenant", "labels", "uri"];
+        let header = [
+            "graph",
+            "deleted",
+            "kept until",
+            "tenant",
+            "labels",
+            "uri",
+            "deletion",
+        ];
         table::print_lines(header, graphs.into_iter().map(line_of_deleted))?;
         "deleted graph"
     } else {
@@ -81,7 +89,7 @@ fn labels(graph: &GraphSummary) -> String {
     labels.join(" ")
 }
 
-fn line_of_deleted(graph: GraphSummary) -> [String; 6] {
+fn line_of_deleted(graph: GraphSummary) -> [String; 7] {
     let labels = labels(&graph);
     [
         graph.graph_id,
@@ -90,6 +98,7 @@ fn line_of_deleted(graph: GraphSummary) -> [String; 6] {
         graph.tenant.unwrap_or_default(),
         labels,
         graph.uri,
+        graph.deletion.unwrap_or_default(),
     ]
 }
 

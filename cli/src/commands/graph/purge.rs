@@ -2,7 +2,6 @@
 
 use api_types::PurgedGraph;
 use clap::Args;
-use reqwest::Method;
 
 use crate::client::Client;
 use crate::failure::Failure;
@@ -13,10 +12,17 @@ use crate::table;
 pub(crate) struct Arguments {
     /// The id of a deleted graph
     graph: String,
+    /// Which one, of several deleted graphs of that id: a deletion as `trellis graph list --deleted` shows
+    /// it; left out, the newest one
+    #[arg(long, value_name = "UUID")]
+    deletion: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure> {
     let path = ["graphs", &arguments.graph, "purge"];
-    let purged: PurgedGraph = client.change(Method::POST, &path, None, None::<&()>)?;
-    table::print(&format!("purged {}: its data is gone", purged.graph_id))
+    let purged: PurgedGraph = client.change_deleted(&path, arguments.deletion.as_deref())?;
+    table::print(&format!(
+        "purged {} at {}: its data is gone",
+        purged.graph_id, purged.uri
+    ))
 }

@@ -2,7 +2,6 @@
 
 use api_types::GraphSummary;
 use clap::Args;
-use reqwest::Method;
 
 use crate::client::Client;
 use crate::failure::Failure;
@@ -13,10 +12,14 @@ use crate::table;
 pub(crate) struct Arguments {
     /// Its id
     graph: String,
+    /// Which one, of several deleted graphs of that id: a deletion as `trellis graph list --deleted` shows
+    /// it; left out, the newest one
+    #[arg(long, value_name = "UUID")]
+    deletion: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure> {
     let path = ["graphs", &arguments.graph, "restore"];
-    let graph: GraphSummary = client.change(Method::POST, &path, None, None::<&()>)?;
+    let graph: GraphSummary = client.change_deleted(&path, arguments.deletion.as_deref())?;
     table::print(&format!("restored {} at {}", graph.graph_id, graph.uri))
 }

@@ -28,11 +28,16 @@ pub(crate) async fn run(
         let graph_id = created.registration.graph_id.as_str();
         let replayed = created.replayed;
         tracing::info!(graph_id, replayed, "created a graph");
-        let mut body = super::versioned(&registry, &created.registration);
-        // As it was when it was made, whatever it is by now.
-        body.body.state = GraphState::Closed;
+        let summary = GraphSummary {
+            // As it was when it was made, whatever it is by now.
+            state: GraphState::Closed,
+            ..super::summary(&registry, &created.registration)
+        };
         Ok(Answered {
-            body,
+            body: Versioned {
+                body: summary,
+                version: created.version,
+            },
             repeated: created.replayed,
         })
     })

@@ -22,6 +22,8 @@ pub(crate) async fn run(
         tracing::info!(graph_id = deleted.graph_id.as_str(), "deleted a graph");
         Ok(DeletedGraph {
             graph_id: deleted.graph_id.to_string(),
+            deletion: deleted.deletion.to_string(),
+            uri: deleted.entry.uri.clone(),
             deleted_at: outcome::time(deleted.deleted_micros),
             purge_after: outcome::time(deleted.purge_after_micros),
         })

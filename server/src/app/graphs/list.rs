@@ -124,6 +124,7 @@ fn told(graph: &DeletedGraph) -> GraphSummary {
         tenant: record.entry.tenant.clone(),
         labels: record.entry.labels.clone(),
         state: GraphState::Deleted,
+        deletion: Some(record.deletion.to_string()),
         deleted_at: Some(outcome::time(record.deleted_micros)),
         purge_after: Some(outcome::time(record.purge_after_micros)),
     }

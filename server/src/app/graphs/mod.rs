@@ -2,6 +2,7 @@
 
 pub(crate) mod create;
 pub(crate) mod delete;
+mod deleted;
 pub(crate) mod list;
 pub(crate) mod purge;
 pub(crate) mod restore;
@@ -42,6 +43,7 @@ fn summary(registry: &Registry, registration: &Registration) -> GraphSummary {
             Standing::Open => GraphState::Open,
             Standing::Closed => GraphState::Closed,
         },
+        deletion: None,
         deleted_at: None,
         purge_after: None,
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api_types::GraphSummary;
+use api_types::{DeletionParameters, GraphSummary};
 use policy::{Action, Principal};
 
 use super::Versioned;
@@ -12,12 +12,13 @@ pub(crate) async fn run(
     app: &Arc<App>,
     principal: &Arc<Principal>,
     graph_id: String,
+    parameters: DeletionParameters,
 ) -> Result<Versioned<GraphSummary>, Error> {
     app.refuse_when_stopping()?;
     let (worker, principal) = (app.clone(), principal.clone());
     blocking(move || {
         let (permit, deleted) =
-            worker.permit_deleted(&principal, Action::GraphRestore, &graph_id)?;
+            worker.permit_deleted(&principal, Action::GraphRestore, &graph_id, &parameters)?;
         let graph = worker.registry.restore(&permit, &deleted)?;
         tracing::info!(graph_id = graph.graph_id.as_str(), "restored a graph");
         Ok(super::versioned(&worker.registry, &graph))

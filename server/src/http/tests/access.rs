@@ -100,8 +100,8 @@ async fn the_refusal_of_a_create_names_nothing_of_others() {
         ),
         (
             json!({"graph_id": "b", "uri": "data/Hidden/log"}),
-            400,
-            "invalid_uri",
+            409,
+            "uri_in_use",
         ),
         (
             json!({"graph_id": "b", "uri": "data/Hidden/graph.json/x"}),

@@ -56,6 +56,32 @@ fn another_version_than_was_seen_is_not_deleted() {
     assert_eq!(server.get(Who::ServerAdmin, "/graphs/people").status, 200);
 }
 
+/// The version that was read of a graph is none of another graph that has its id and its place by now.
+#[test]
+fn a_version_holds_for_no_later_graph_of_the_same_id() {
+    let server = Harness::start();
+    server.create_graph("people", PEOPLE);
+    let etag = || {
+        let shown = server.get(Who::ServerAdmin, "/graphs/people");
+        shown.header("etag").expect("an ETag").to_owned()
+    };
+    let delete_if = |etag: &str| {
+        let request = server.request(Who::ServerAdmin, Method::DELETE, "/graphs/people");
+        Answer::of(request.header("if-match", etag))
+    };
+    let first = etag();
+    assert_eq!(delete(&server, Who::ServerAdmin, "people").status, 200);
+    let purged = server.post(Who::ServerAdmin, "/graphs/people/purge", &json!(null));
+    assert_eq!(purged.status, 200, "{purged:?}");
+    server.create_graph("people", PEOPLE);
+    assert!(
+        server.folder().join("data/people").exists(),
+        "the same place"
+    );
+    delete_if(&first).assert_problem(412, "precondition_failed");
+    assert_eq!(delete_if(&etag()).status, 200);
+}
+
 /// While writers are at it: what was acknowledged before is there after a restore, and nothing is
 /// acknowledged after the delete was.
 #[test]

@@ -1,5 +1,7 @@
 //! `POST /graphs/{graph_id}/purge`.
 
+use std::fs;
+
 use serde_json::json;
 
 use super::delete::delete;
@@ -30,6 +32,30 @@ fn the_data_is_gone_and_nothing_comes_back() {
     restored.assert_problem(410, "graph_purged");
     purge(&server, Who::ServerAdmin, "people").assert_problem(410, "graph_purged");
     server.create_graph("people", PEOPLE);
+}
+
+/// What stays is not said to be gone.
+#[test]
+fn data_that_cannot_be_shown_to_be_the_graphs_stays() {
+    let server = Harness::start();
+    server.create_graph("people", PEOPLE);
+    let mark = server.folder().join("data/people/graph.json");
+    let whole = fs::read(&mark).expect("read");
+    assert_eq!(delete(&server, Who::ServerAdmin, "people").status, 200);
+    fs::write(&mark, "{").expect("written");
+    let before = server.listing();
+    let refused = purge(&server, Who::ServerAdmin, "people");
+    refused.assert_problem(409, "uri_not_empty");
+    let told = refused.body["detail"].as_str().expect("a text");
+    assert!(told.contains("nothing was removed"), "{told}");
+    assert!(
+        !told.contains(&*server.folder().to_string_lossy()),
+        "{told}"
+    );
+    server.assert_unchanged(&before, "a refused purge");
+    fs::write(&mark, whole).expect("written");
+    assert_eq!(purge(&server, Who::ServerAdmin, "people").status, 200);
+    assert!(!server.folder().join("data/people").exists());
 }
 
 #[test]
