@@ -158,20 +158,34 @@ pub(crate) fn leftovers(file: &ConfigFile) -> Result<Vec<PathBuf>, DiskError> {
 }
 
 /// The deleted graphs that there are, once the purges were ended that had removed everything and whose
-/// process died before it was written down. What cannot be looked at now waits.
+/// process died before it was written down. What cannot be ended now waits, and keeps its place.
 pub(crate) fn kept(file: &ConfigFile, options: &Options) -> Result<Vec<Deleted>, Error> {
     let mut kept = Vec::new();
     for record in deleted::kept(file)? {
-        let found = match record.stage {
-            Stage::Purging => intent::look(&record.folder).unwrap_or(Found::Other),
-            Stage::Kept | Stage::Purged(_) => Found::Other,
+        let ended = match record.stage {
+            Stage::Purging => end_if_gone(file, options, &record),
+            Stage::Kept | Stage::Purged(_) => Ok(false),
         };
-        match found {
-            Found::Absent | Found::Empty => end_purge(file, options, &record)?,
-            Found::Graph(_) | Found::Other => kept.push(record),
+        match ended {
+            Ok(true) => {}
+            Ok(false) => kept.push(record),
+            Err(error @ Error::Halted(_)) => return Err(error),
+            Err(error) => {
+                let error = with_causes(&error);
+                tracing::warn!(graph_id = %record.graph_id, error, "a purge cannot be written down yet");
+                kept.push(record);
+            }
         }
     }
     Ok(kept)
+}
+
+fn end_if_gone(file: &ConfigFile, options: &Options, record: &Deleted) -> Result<bool, Error> {
+    let gone = matches!(intent::look(&record.folder)?, Found::Absent | Found::Empty);
+    if gone {
+        end_purge(file, options, record)?;
+    }
+    Ok(gone)
 }
 
 /// Nothing is left of what a deleted graph had: writes that down, unless somebody else has.

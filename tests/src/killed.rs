@@ -176,6 +176,13 @@ fn absent(change: &Change, place: &Place, server: &Server, what: &str) {
             last = place.ask(server, Method::POST, "/graphs/one/restore", None);
             last.as_ref().map(|it| it.0) == Some(410)
         });
+        // Under no key, for this is no repetition.
+        let url = format!("{}/graphs", server.address());
+        let again = place.http.post(url).json(&one()).send();
+        let again = again.expect("an answer").status().as_u16();
+        assert_eq!(again, 201, "{what}");
+        assert_eq!(place.count(server), 0, "{what}: another graph");
+        place.must(server, Method::DELETE, "/graphs/one", None);
         return;
     }
     assert!(mark.exists(), "{what}");

@@ -11,6 +11,7 @@ use registry::config::Drift;
 use registry::config::lock::ConfigLock;
 use registry::{Error, Fault, FaultKind, Options, Registry, Reload, with_causes};
 
+use crate::life::{delete, opens, purge, with_one};
 use crate::operations::{OPERATIONS, Operation, whole_or_absent};
 use crate::place::{CONFIG, Place, id, named, permit};
 
@@ -112,6 +113,36 @@ fn a_failing_operation_leaves_one_of_two_states() {
 #[test]
 fn a_disk_that_is_not_to_be_written_leaves_one_of_two_states() {
     refused_everywhere(unwritable);
+}
+
+/// A purge that cannot be written down, or not gone on with, keeps no new graph of that id from being made
+/// and opened.
+#[test]
+fn a_purge_that_a_full_disk_stops_spoils_no_new_graph() {
+    let mut stopped = 0;
+    for passing in 0.. {
+        for fault in [full(passing), broken_once(passing)] {
+            let what = format!("{fault:?}");
+            let place = Place::new(CONFIG);
+            let registry = with_one(&place);
+            delete(&registry, "one").expect("deleted");
+            fault.arrange();
+            let purged = purge(&registry, "one");
+            let _ = Fault::lift();
+            stopped += usize::from(purged.is_err());
+            for registry in [registry, place.open()] {
+                registry.create(&permit(), named("one")).expect(&what);
+                opens(&registry, "one").unwrap_or_else(|error| panic!("{what}: {error}"));
+                registry.clean().expect("gone on with");
+                opens(&registry, "one").unwrap_or_else(|error| panic!("{what}: {error}"));
+                delete(&registry, "one").expect("deleted");
+            }
+            if purged.is_ok() {
+                assert!(stopped > 8, "{stopped}");
+                return;
+            }
+        }
+    }
 }
 
 /// A config that is mounted read-only, or in somebody else's folder, can be served and not changed.
