@@ -74,6 +74,8 @@ impl<'a> Fence<'a> {
                     )]
                     std::thread::sleep(PAUSE);
                 }
+                // Deleted and purged meanwhile, by another process.
+                Err(_) if !matches!(intent::look(folder)?, Found::Graph(_)) => return Ok(fence),
                 Err(error) => return Err(Error::held(error)),
             }
         }

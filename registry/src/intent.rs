@@ -28,15 +28,18 @@ pub(crate) const FOLDER: &str = "intents";
 
 /// What the engine puts into a new graph's folder beside [`IDENTITY_FILE`]. Nothing else is removed
 /// there: whatever it is, somebody else has put it in.
-const OURS: [&str; 7] = [
+const OURS: [&str; 6] = [
     "log",
     "files",
     "tables",
     "checkpoints",
     "leases",
-    "writer.lock",
     "published",
 ];
+
+/// The lock on a graph. It goes after [`IDENTITY_FILE`]: whoever comes meanwhile finds it held, and makes
+/// none where there is no graph any more.
+const LOCK: &str = "writer.lock";
 
 /// How the folders begin in which `trellis repair` keeps what it changed.
 const REPAIRED: &str = "repair-";
@@ -366,13 +369,25 @@ pub(crate) fn remove_files(folder: &Path, uuid: Uuid) -> Result<(), DiskError> {
     durable::sync_folder(folder)
 }
 
-/// Removes the file that says whose folder it is.
+/// Removes the file that says whose folder it is, and then the lock.
 pub(crate) fn remove_mark(folder: &Path) -> Result<(), DiskError> {
     if uri::is_remote(folder) {
         // It went with the rest.
         return Ok(());
     }
-    durable::remove(&folder.join(IDENTITY_FILE))
+    durable::remove(&folder.join(IDENTITY_FILE))?;
+    remove_lock(folder)
+}
+
+/// Removes the lock of a graph that is gone. Nobody misses it, so that this need not be durable.
+pub(crate) fn remove_lock(folder: &Path) -> Result<(), DiskError> {
+    let path = folder.join(LOCK);
+    let removed = fs::remove_file(&path);
+    let kind = removed.as_ref().err().map(io::Error::kind);
+    match kind {
+        Some(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
+        _ => removed.naming("remove", &path),
+    }
 }
 
 /// The intents that were left behind (or, without the lock, are under way), oldest name first.

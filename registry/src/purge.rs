@@ -85,8 +85,13 @@ impl Registry {
         if let Some(uuid) = record.graph_uuid
             && is_in(&record.folder, uuid)?
         {
-            let _hold = crate::handle::hold(&record.folder).map_err(Error::held)?;
-            if is_in(&record.folder, uuid)? {
+            let hold = match crate::handle::hold(&record.folder) {
+                Ok(hold) => Some(hold),
+                Err(error) if is_in(&record.folder, uuid)? => return Err(Error::held(error)),
+                // Another purge of it was quicker.
+                Err(_) => None,
+            };
+            if hold.is_some() && is_in(&record.folder, uuid)? {
                 check_contents(&record)?;
                 intent::remove_files(&record.folder, uuid)?;
                 self.after(Step::FilesRemoved)?;

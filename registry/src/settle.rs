@@ -181,7 +181,13 @@ pub(crate) fn kept(file: &ConfigFile, options: &Options) -> Result<Vec<Deleted>,
 }
 
 fn end_if_gone(file: &ConfigFile, options: &Options, record: &Deleted) -> Result<bool, Error> {
-    let gone = matches!(intent::look(&record.folder)?, Found::Absent | Found::Empty);
+    let folder = &record.folder;
+    let gone = match intent::look(folder)? {
+        Found::Absent | Found::Empty => true,
+        // What others have put there, or a lock.
+        Found::Other => !intent::has_parts(folder)?,
+        Found::Graph(_) => false,
+    };
     if gone {
         end_purge(file, options, record)?;
     }
@@ -197,8 +203,13 @@ pub(crate) fn end_purge(
     let Some(record) = record.again(file)?.filter(|it| it.is_of(record)) else {
         return Ok(());
     };
-    if record.graph_uuid.is_some() && intent::look(&record.folder)? == Found::Empty {
-        durable::remove_empty_folder(&record.folder)?;
+    let folder = &record.folder;
+    let was_there = record.graph_uuid.is_some() && !uri::is_remote(folder);
+    if was_there && intent::look(folder)? == Found::Other {
+        intent::remove_lock(folder)?;
+    }
+    if was_there && intent::look(folder)? == Found::Empty {
+        durable::remove_empty_folder(folder)?;
         options.after(Step::FolderRemoved)?;
     }
     let purged = Deleted {

@@ -7,8 +7,8 @@
 //! along. That file is never synced: it is of use only while its writer lives.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
-use std::os::unix::fs::FileExt as _;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt as _, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::{FileError, failed};
 use crate::graph::OpenError;
+use crate::store::IDENTITY;
 
 /// Who holds a graph for writing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +62,9 @@ const ATTEMPTS: u32 = 12;
 
 /// How long it waits before.
 const PATIENCE: Duration = Duration::from_millis(5);
+
+/// The lock's file. It is removed after the file that says whose the folder is, by whoever holds it.
+const NAME: &str = "writer.lock";
 
 /// Where a writer says how far the log is durable.
 const PUBLISHED: &str = "published";
@@ -118,7 +122,7 @@ pub(crate) enum LockError {
 /// Who holds the graph for writing, if anybody does. Changes nothing; a writer that comes in the moment
 /// of asking is refused and asks again.
 pub(crate) fn holder(folder: &Path) -> Result<Option<Holder>, FileError> {
-    let path = folder.join("writer.lock");
+    let path = folder.join(NAME);
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -133,20 +137,8 @@ pub(crate) fn holder(folder: &Path) -> Result<Option<Holder>, FileError> {
 
 impl WriterLock {
     pub(crate) fn acquire(folder: &Path) -> Result<Self, LockError> {
-        let path = folder.join("writer.lock");
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed("open", &path))?;
-        if let Err(error) = lock_patiently(&file) {
-            if error.kind() != fs2::lock_contended_error().kind() {
-                return Err(failed("lock", &path)(error).into());
-            }
-            return Err(LockError::Held(said(&file)));
-        }
+        let path = folder.join(NAME);
+        let file = lock_named(folder, &path)?;
         let (pid, host, since_micros) = myself();
         let holder = Holder {
             pid,
@@ -208,6 +200,45 @@ fn sign(file: &File, holder: &Holder) -> std::io::Result<()> {
     written.and(cut)
 }
 
+/// The file of that name, locked.
+fn lock_named(folder: &Path, path: &Path) -> Result<File, LockError> {
+    for _ in 0..ATTEMPTS {
+        let file = open(folder, path).map_err(failed("open", path))?;
+        if let Err(error) = lock_patiently(&file) {
+            if error.kind() != fs2::lock_contended_error().kind() {
+                return Err(failed("lock", path)(error).into());
+            }
+            return Err(LockError::Held(said(&file)));
+        }
+        // A lock that was removed with its graph, while this waited for it, keeps nobody out.
+        if is_named(&file, path).map_err(failed("look at", path))? {
+            return Ok(file);
+        }
+    }
+    Err(LockError::Held(Holder::default()))
+}
+
+/// Made where a graph has none yet; a graph that is gone gets none.
+fn open(folder: &Path, path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && folder.join(IDENTITY).exists() => {
+            options.create(true).truncate(false).open(path)
+        }
+        opened => opened,
+    }
+}
+
+fn is_named(file: &File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (held.dev(), held.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "opening a graph blocks; the lock gives no notice when it is free"
@@ -248,6 +279,49 @@ mod tests {
         for before in [holder(1, "a-host-of-a-long-name"), holder(23, "h")] {
             sign(&open(), &before).expect("written");
             assert_eq!(said(&open()), before);
+        }
+    }
+
+    /// Whoever waits for the lock of a graph that is being removed does not get it, nor one that keeps
+    /// nobody out of the graph that comes after it; and makes none where there is no graph any more.
+    #[test]
+    fn the_lock_of_a_graph_that_is_gone_is_nobodys() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("graph");
+        let make = || {
+            std::fs::create_dir(&place).expect("made");
+            crate::files::write_durably(&place.join(IDENTITY), &[b"{}"]).expect("written");
+        };
+        let remove = || {
+            std::fs::remove_file(place.join(IDENTITY)).expect("removed");
+            std::fs::remove_file(place.join(NAME)).expect("removed");
+        };
+        let is_missing = |got: Result<WriterLock, LockError>| match got {
+            Err(LockError::File(error)) => error.is_missing(),
+            _ => false,
+        };
+        for again in [false, true] {
+            make();
+            let held = WriterLock::acquire(&place).expect("free");
+            let waiting = std::thread::spawn({
+                let place = place.clone();
+                move || WriterLock::acquire(&place)
+            });
+            #[expect(clippy::disallowed_methods, reason = "the other is to have opened it")]
+            std::thread::sleep(2 * PATIENCE);
+            remove();
+            assert!(is_missing(WriterLock::acquire(&place)), "none is made");
+            std::fs::remove_dir(&place).expect("empty");
+            let next = again.then(|| {
+                make();
+                WriterLock::acquire(&place).expect("free")
+            });
+            drop(held);
+            let got = waiting.join().expect("no panic");
+            match next {
+                Some(_) => assert!(matches!(got, Err(LockError::Held(_))), "{got:?}"),
+                None => assert!(is_missing(got)),
+            }
         }
     }
 

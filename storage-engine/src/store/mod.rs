@@ -62,7 +62,7 @@ const PARTS: [&str; 6] = ["log", "epochs", "files", "tables", "checkpoints", "le
 pub(crate) const REPAIRED: &str = "repair-";
 
 /// The object that says which graph it is.
-const IDENTITY: &str = "graph.json";
+pub(crate) const IDENTITY: &str = "graph.json";
 
 /// One object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
