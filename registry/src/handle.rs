@@ -21,7 +21,7 @@ use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
 use storage_engine::load::{self, Batch, Input, LineError, LoadError, Loaded};
 use storage_engine::{
     Answer, At, CommitError, CommitInfo, Follower, Graph, IdempotencyKey, OpenError, PastError,
-    PastLimits, Snapshot, Status, Store, Work, WriteRequest, Written,
+    PastLimits, Snapshot, Status, StatusError, Store, Work, WriteRequest, Written,
 };
 use uuid::Uuid;
 
@@ -465,8 +465,10 @@ impl Reader {
     }
 
     /// The state of the storage now. Walks all tables.
-    #[must_use]
-    pub fn status(&self) -> Status {
+    ///
+    /// # Errors
+    /// When the log, the files beside it or leases cannot be listed.
+    pub fn status(&self) -> Result<Status, StatusError> {
         match &self.source {
             Source::Written(graph) => graph.status(),
             Source::Followed(follower) => follower.status(),

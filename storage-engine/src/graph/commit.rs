@@ -9,7 +9,6 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -65,7 +64,7 @@ struct Group {
     working: Snapshot,
     entries: Vec<Vec<u8>>,
     bytes: usize,
-    side_files: Vec<String>,
+    beside: Beside,
     members: Vec<(Job, Outcome)>,
     /// Writes that are to run beside the committer.
     ahead: Vec<Entry>,
@@ -78,7 +77,7 @@ impl Group {
             working,
             entries: Vec::new(),
             bytes: 0,
-            side_files: Vec::new(),
+            beside: Beside::default(),
             members: Vec::new(),
             ahead: Vec::new(),
         }
@@ -88,6 +87,13 @@ impl Group {
         let waited = self.started.map(|started| started.elapsed());
         self.bytes < GROUP_BYTES && waited.is_none_or(|waited| waited < GROUP_TIME)
     }
+}
+
+/// Files that the entries of a group name.
+#[derive(Default)]
+struct Beside {
+    names: Vec<String>,
+    bytes: u64,
 }
 
 /// Where a write is to go on.
@@ -363,8 +369,8 @@ impl Inner {
             repeated: false,
         };
         let entry = match content {
-            Content::Changes(changes) => self.encode(header, changes, &mut group.side_files)?,
-            Content::Bulk(bulk) => self.encode_bulk(header, bulk, &mut group.side_files)?,
+            Content::Changes(changes) => self.encode(header, changes, &mut group.beside)?,
+            Content::Bulk(bulk) => self.encode_bulk(header, bulk, &mut group.beside)?,
         };
         group.started.get_or_insert_with(Instant::now);
         group.bytes += entry.len();
@@ -390,18 +396,16 @@ impl Inner {
             match *error {
                 // The group may be in the log after a crash, so its files stay.
                 AppendError::Unknown(_) => Failure::Unknown(error),
+                // It deletes nothing.
+                _ if writer.log.is_lost() => Failure::Superseded,
                 _ => {
-                    // A writer that was superseded deletes nothing.
-                    if !writer.log.is_lost() {
-                        let files = group.side_files.iter();
-                        files.for_each(|name| discard(&self.store, name));
-                    }
+                    let files = group.beside.names.iter();
+                    files.for_each(|name| discard(&self.store, name));
                     Failure::NotWritten(error)
                 }
             }
         })?;
         drop(syncing);
-        self.log_bytes.fetch_add(appended.bytes, Ordering::Relaxed);
         let mut snapshot = group.working.clone();
         if !std::ptr::eq(&**self.published.load(), before) {
             // Columns were evicted meanwhile.
@@ -411,7 +415,7 @@ impl Inner {
             snapshot: Arc::new(snapshot),
             digest: appended.digest,
             log_lsn: appended.last.0,
-            tail_bytes: before.tail_bytes + appended.bytes,
+            tail_bytes: before.tail_bytes + appended.bytes + group.beside.bytes,
         }));
         Ok(())
     }
@@ -421,7 +425,7 @@ impl Inner {
         &self,
         header: Header,
         changes: Changes,
-        side_files: &mut Vec<String>,
+        beside: &mut Beside,
     ) -> Result<Vec<u8>, Failure> {
         let record = |error| Failure::Record(Arc::new(error));
         let bytes = changes.encode().map_err(record)?;
@@ -442,7 +446,8 @@ impl Inner {
             discard(&self.store, &name);
             return Err(Failure::SideFile(Arc::new(error)));
         }
-        side_files.push(name);
+        beside.names.push(name);
+        beside.bytes += bytes.len() as u64;
         Ok(entry)
     }
 }
@@ -453,17 +458,22 @@ impl Inner {
         &self,
         header: Header,
         bulk: Bulk,
-        side_files: &mut Vec<String>,
+        beside: &mut Beside,
     ) -> Result<Vec<u8>, Failure> {
         let mut named = Vec::new();
         let columns = bulk.name_files(header.lsn, &mut named);
         let columns = columns.map_err(|error| Failure::SideFile(Arc::new(error)));
+        let mut bytes = 0;
         let entry = columns.and_then(|columns| {
+            bytes = columns.tables.iter().map(|table| table.file.bytes).sum();
             let entry = Record::Commit(header, Body::Columns(columns)).encode();
             within_limit(entry.map_err(|error| Failure::Record(Arc::new(error)))?)
         });
         match &entry {
-            Ok(_) => side_files.append(&mut named),
+            Ok(_) => {
+                beside.names.append(&mut named);
+                beside.bytes += bytes;
+            }
             Err(_) => named.iter().for_each(|name| discard(&self.store, name)),
         }
         entry

@@ -1,6 +1,7 @@
 //! Reading Parquet, CSV and Arrow streams: batches of rows, whatever the file.
 
 use std::io::{BufReader, Read};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -22,11 +23,14 @@ use super::{
 };
 use crate::keys;
 
-/// Rows of a batch.
+/// Rows that a thread works on at a time.
 const ROWS: usize = 16 << 10;
 
-/// Bytes of text of a batch, more or less: rows may be long.
+/// Bytes of them, more or less: rows may be long.
 const BATCH: usize = 16 << 20;
+
+/// Rows of Parquet that are decoded at once: how long they are is known only then.
+const DECODED: Range<usize> = 16..2 << 10;
 
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 20;
@@ -74,7 +78,14 @@ fn parquet(input: Input) -> Result<Batches, String> {
     let unreadable = |error: &dyn std::fmt::Display| format!("not readable as Parquet: {error}");
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| unreadable(&e))?;
     let schema = reader.schema().clone();
-    let reader = reader.with_batch_size(ROWS).build();
+    let groups = reader.metadata().row_groups().iter();
+    let sizes = groups.map(|group| (group.total_byte_size(), group.num_rows()));
+    let (bytes, rows) = sizes.fold((0_i64, 0_i64), |sum, it| {
+        (sum.0.saturating_add(it.0), sum.1.saturating_add(it.1))
+    });
+    let each = usize::try_from(bytes / rows.max(1)).unwrap_or(0).max(1);
+    let some = (BATCH / each).clamp(DECODED.start, DECODED.end);
+    let reader = reader.with_batch_size(some).build();
     let reader = reader.map_err(|error| unreadable(&error))?;
     Ok(Batches {
         schema,
@@ -177,10 +188,40 @@ impl<R: Read> Iterator for CsvRows<R> {
     }
 }
 
+/// Batches in blocks for which it is worth to change threads.
+struct Blocks {
+    batches: Batches,
+    /// What ended the batches, once it was met.
+    failed: Option<String>,
+}
+
+impl Iterator for Blocks {
+    type Item = Result<Vec<RecordBatch>, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (mut block, mut rows, mut bytes) = (Vec::new(), 0, 0);
+        while self.failed.is_none() && rows < ROWS && bytes < BATCH {
+            match self.batches.next() {
+                Some(Ok(batch)) => {
+                    rows += batch.num_rows();
+                    bytes += batch.get_array_memory_size();
+                    block.push(batch);
+                }
+                Some(Err(message)) => self.failed = Some(message),
+                None => break,
+            }
+        }
+        match block.is_empty() {
+            true => self.failed.take().map(Err),
+            false => Some(Ok(block)),
+        }
+    }
+}
+
 /// Reads all rows of a type as columns.
 ///
 /// # Errors
-/// Everything that is wrong with rows by themselves.
+/// A column that is for nothing, or that is missing.
 pub(super) fn gather(
     batches: Batches,
     slot: usize,
@@ -189,35 +230,42 @@ pub(super) fn gather(
     let plan = plan(&batches, slot, context)?;
     let nodes = RwLock::new(NodeIndexes::new(context));
     let mut gatherer = Gatherer::new(context, &nodes);
-    let work = |batch: Result<RecordBatch, String>| {
-        let batch = batch?;
+    let work = |batches: Result<Vec<RecordBatch>, String>| {
+        let batches = batches?;
         let mut block = Block {
-            lines: batch.num_rows() as u64,
+            lines: batches.iter().map(|batch| batch.num_rows() as u64).sum(),
             ..Block::default()
         };
         let mut builder = PartBuilder::new(context, slot);
         let mut line = 0;
-        plan.read(context, &batch, &mut |given| {
+        let mut take = |given: Result<Given<'_, '_>, String>| {
             line += 1;
             match given {
-                Ok(given) => builder.push(context, given),
+                Ok(given) => builder.push(context, Given { line, ..given }),
                 Err(message) if block.errors.len() < MAX_ERRORS => {
                     block.errors.push((line, message));
                 }
                 Err(_) => {}
             }
-        })?;
+        };
+        for batch in batches {
+            plan.read(context, &batch, &mut take)?;
+        }
         block.finish(context, &nodes, [builder]);
         Ok(block)
     };
-    pipeline::run(batches, work, |block: Result<Block, String>| match block {
+    let blocks = Blocks {
+        batches,
+        failed: None,
+    };
+    pipeline::run(blocks, work, |block: Result<Block, String>| match block {
         Ok(block) => gatherer.take(block),
         Err(message) => {
             gatherer.fail(message);
             false
         }
     });
-    gatherer.finish()
+    Ok(gatherer.finish())
 }
 
 fn plan(batches: &Batches, slot: usize, context: &Context) -> Result<Plan, Vec<LineError>> {
@@ -225,7 +273,7 @@ fn plan(batches: &Batches, slot: usize, context: &Context) -> Result<Plan, Vec<L
     plan.map_err(|message| vec![LineError { line: 0, message }])
 }
 
-/// Reads all rows of a type as records.
+/// Reads all rows of a type as records, and what is wrong with others.
 ///
 /// # Errors
 /// As [`gather`].
@@ -233,7 +281,7 @@ pub(super) fn records(
     batches: Batches,
     slot: usize,
     context: &Context,
-) -> Result<Rows, Vec<LineError>> {
+) -> Result<(Rows, Errors), Vec<LineError>> {
     let plan = plan(&batches, slot, context)?;
     let (mut rows, mut errors) = (Rows::default(), Errors::default());
     let mut before = 0;
@@ -258,7 +306,7 @@ pub(super) fn records(
             break;
         }
     }
-    errors.or(rows)
+    Ok((rows, errors))
 }
 
 fn push(rows: &mut Rows, context: &Context, slot: usize, line: u64, given: &Given<'_, '_>) {
