@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use journal::AppendError;
 use language::schema::TypeId;
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::ahead::{Ahead, Next, Prepared, changed};
+use super::encode::{Beside, discard};
 use super::job::{Failure, Job, Made, Outcome, Ran};
 use super::queue::Entry;
 use crate::aside;
@@ -26,15 +26,9 @@ use crate::clock;
 use crate::graph::log::Log;
 use crate::graph::{Inner, Published};
 use crate::needed::Needed;
-use crate::record::{
-    Body, ChangeCounts, Changes, CommitId, Encoding, Header, Idempotency, Record, SideFile,
-};
+use crate::record::{ChangeCounts, Changes, CommitId, Header, Idempotency};
 use crate::snapshot::Snapshot;
-use crate::store::Store;
 use crate::transaction::Transaction;
-
-/// Bodies above this many bytes go to a side file.
-const INLINE_BYTES: usize = 1 << 20;
 
 /// How many writes share one durable write at most.
 const GROUP: u32 = 256;
@@ -87,13 +81,6 @@ impl Group {
         let waited = self.started.map(|started| started.elapsed());
         self.bytes < GROUP_BYTES && waited.is_none_or(|waited| waited < GROUP_TIME)
     }
-}
-
-/// Files that the entries of a group name.
-#[derive(Default)]
-struct Beside {
-    names: Vec<String>,
-    bytes: u64,
 }
 
 /// Where a write is to go on.
@@ -419,86 +406,6 @@ impl Inner {
         }));
         Ok(())
     }
-
-    /// The log entry of a commit; a large body is stored beside the log first.
-    fn encode(
-        &self,
-        header: Header,
-        changes: Changes,
-        beside: &mut Beside,
-    ) -> Result<Vec<u8>, Failure> {
-        let record = |error| Failure::Record(Arc::new(error));
-        let bytes = changes.encode().map_err(record)?;
-        if bytes.len() <= INLINE_BYTES {
-            let entry = Record::Commit(header, Body::Inline(changes)).encode();
-            return within_limit(entry.map_err(record)?);
-        }
-        let file = SideFile {
-            name: SideFile::name(header.lsn, Encoding::Changes),
-            bytes: bytes.len() as u64,
-            digest: Sha256::digest(&bytes).into(),
-            encoding: Encoding::Changes,
-            rows: changes.rows.len() as u64,
-        };
-        let (name, body) = (file.place(), Body::File(file));
-        let entry = within_limit(Record::Commit(header, body).encode().map_err(record)?)?;
-        if let Err(error) = self.store.put(&name, &[&bytes]) {
-            discard(&self.store, &name);
-            return Err(Failure::SideFile(Arc::new(error)));
-        }
-        beside.names.push(name);
-        beside.bytes += bytes.len() as u64;
-        Ok(entry)
-    }
-}
-
-impl Inner {
-    /// The log entry of a commit whose rows stand in files beside the log already.
-    fn encode_bulk(
-        &self,
-        header: Header,
-        bulk: Bulk,
-        beside: &mut Beside,
-    ) -> Result<Vec<u8>, Failure> {
-        let mut named = Vec::new();
-        let columns = bulk.name_files(header.lsn, &mut named);
-        let columns = columns.map_err(|error| Failure::SideFile(Arc::new(error)));
-        let mut bytes = 0;
-        let entry = columns.and_then(|columns| {
-            bytes = columns.tables.iter().map(|table| table.file.bytes).sum();
-            let entry = Record::Commit(header, Body::Columns(columns)).encode();
-            within_limit(entry.map_err(|error| Failure::Record(Arc::new(error)))?)
-        });
-        match &entry {
-            Ok(_) => {
-                beside.names.append(&mut named);
-                beside.bytes += bytes;
-            }
-            Err(_) => named.iter().for_each(|name| discard(&self.store, name)),
-        }
-        entry
-    }
-}
-
-/// Refuses alone what would make the whole group fail.
-fn within_limit(entry: Vec<u8>) -> Result<Vec<u8>, Failure> {
-    if entry.len() <= journal::MAX_ENTRY_BYTES {
-        return Ok(entry);
-    }
-    let error = AppendError::EntryTooLarge {
-        index: 0,
-        bytes: entry.len(),
-        max: journal::MAX_ENTRY_BYTES,
-    };
-    Err(Failure::NotWritten(Arc::new(error)))
-}
-
-/// Removes a side file that no record names. One that stays is removed when the graph is opened.
-fn discard(store: &Store, name: &str) {
-    if let Err(error) = store.delete(name) {
-        let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, "an unused file stays");
-    }
 }
 
 fn header(before: &Snapshot, (lsn, epoch): (u64, u64), job: &Job, addition: Addition) -> Header {
@@ -542,7 +449,8 @@ mod tests {
     use super::super::job::Body;
     use super::*;
     use crate::graph::{Graph, NewGraph, Options, WriteRequest};
-    use crate::record::Horizon;
+    use crate::record::{Horizon, Record};
+    use crate::store::Store;
 
     /// A write in which the engine itself has a defect.
     struct Defect;

@@ -17,6 +17,7 @@ mod ahead;
 mod collect;
 mod commit;
 mod create;
+mod encode;
 mod fold;
 mod follow;
 mod job;
