@@ -403,7 +403,13 @@ pub(crate) fn hold(folder: &Path) -> Result<Hold, OpenError> {
         let lock = storage_engine::hold(folder)?;
         return Ok(Hold::Local { _lock: lock });
     }
-    let graph = Graph::open(place(folder)?, storage_engine::Options::default())?;
+    let nothing_is_folded = storage_engine::Options {
+        fold_rows: usize::MAX,
+        fold_bytes: u64::MAX,
+        fold_entries: u64::MAX,
+        ..storage_engine::Options::default()
+    };
+    let graph = Graph::open(place(folder)?, nothing_is_folded)?;
     Ok(Hold::Remote { graph })
 }
 
