@@ -26,7 +26,11 @@ pub struct ExplainRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
     /// The graph as it was, as for a query.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::moment::at",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub at: Option<String>,
     /// How long it may take, in milliseconds; the server's own limit at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -248,7 +248,12 @@ pub struct StorageDetails {
     pub log_segments: u64,
     /// The first position in the log that history is kept from: `at` reaches back to there.
     pub horizon: u64,
-    /// Bytes of the log that no checkpoint covers yet.
+    /// Bytes of the files beside the log: what large commits and loads brought. They go with the part of the
+    /// log that names them.
+    pub side_file_bytes: u64,
+    /// Bytes of the tables that the newest checkpoint names.
+    pub table_bytes: u64,
+    /// Bytes of the log, and of the files beside it that it names, that no checkpoint covers yet.
     pub log_bytes_since_checkpoint: u64,
     /// Rows changed that no checkpoint covers yet.
     pub rows_since_checkpoint: u64,
@@ -308,6 +313,8 @@ pub struct TableDetails {
     pub fragments: u64,
     /// Rows that are deleted and still take room.
     pub deleted_rows: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
 }
 
 /// Something that keeps the log from being collected.
@@ -317,7 +324,7 @@ pub struct PinDetails {
     pub by: String,
     /// The first position in the log that it needs.
     pub lsn: u64,
-    /// Bytes of the log from there on.
+    /// Bytes of the log from there on, with those of the files beside it.
     pub log_bytes: u64,
     /// Since when, where it is a process (RFC 3339, UTC).
     #[serde(default, skip_serializing_if = "Option::is_none")]

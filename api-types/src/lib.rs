@@ -18,6 +18,7 @@ mod config;
 mod data;
 mod explain;
 mod graphs;
+mod moment;
 mod mutate;
 mod problem;
 mod query;

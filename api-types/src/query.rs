@@ -33,7 +33,11 @@ pub struct QueryRequest {
     pub branch: Option<String>,
     /// Read the graph as it was: a commit's id, its sequence number as text, or an RFC 3339 time,
     /// which means the newest commit that was there then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::moment::at",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub at: Option<String>,
     /// How long the statement may run, in milliseconds. A longer time than the server's own limit
     /// is cut down to that.

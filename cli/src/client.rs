@@ -153,6 +153,18 @@ impl Client {
         self.json(self.send(request)?)
     }
 
+    /// As [`Self::post`], under a key by which the server knows the request when it comes again.
+    pub(crate) fn post_once<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        key: Option<&str>,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let request = self.request(Method::POST, path, &[])?;
+        let request = keyed(request, key)?.header(ACCEPT, JSON).json(body);
+        self.json(self.send(request)?)
+    }
+
     /// Sends JSON, for an answer in another media type, to be read while it arrives.
     pub(crate) fn post_for_stream(
         &self,
@@ -193,16 +205,17 @@ impl Client {
         self.json(self.send(request.header(ACCEPT, JSON))?)
     }
 
-    /// Sends a body while it is read, and reads JSON.
+    /// Sends a body while it is read, under a key as [`Self::post_once`] does, and reads JSON.
     pub(crate) fn post_stream<T: DeserializeOwned>(
         &self,
         path: &[&str],
+        key: Option<&str>,
         parameters: &[(&str, &str)],
         content_type: &'static str,
         body: impl Read + Send + 'static,
     ) -> Result<T, Failure> {
-        let request = self
-            .request(Method::POST, path, parameters)?
+        let request = self.request(Method::POST, path, parameters)?;
+        let request = keyed(request, key)?
             .header(ACCEPT, JSON)
             .header(CONTENT_TYPE, content_type)
             .body(Body::new(body));
@@ -261,6 +274,17 @@ impl Client {
 }
 
 const JSON: &str = "application/json";
+
+/// A request with an `Idempotency-Key`, if one was given.
+fn keyed(request: RequestBuilder, key: Option<&str>) -> Result<RequestBuilder, Failure> {
+    let Some(key) = key else { return Ok(request) };
+    let value = HeaderValue::from_str(key).map_err(|_| {
+        Failure::Usage(
+            "the idempotency key has characters that cannot stand in a header".to_owned(),
+        )
+    })?;
+    Ok(request.header("idempotency-key", value))
+}
 
 /// An answer that broke off, with the reason.
 #[derive(Deserialize)]

@@ -246,6 +246,19 @@ impl Journal {
         }
     }
 
+    /// Ends the last segment, if it has any entry: what is appended next stands in another, so that what
+    /// is there now can [go](Journal::remove_before) without it. After an error the journal can be used
+    /// on.
+    pub fn end_segment(&mut self) -> Result<(), Error> {
+        match &self.tail {
+            Tail::Writing(active) if active.bytes > SEGMENT_HEADER_BYTES as u64 => {
+                self.start_segment()
+            }
+            // It has none, or the next append starts another.
+            Tail::Writing(_) | Tail::Footed | Tail::Stale => Ok(()),
+        }
+    }
+
     /// Closes cleanly: with a footer, from which the next to open sees that nothing is missing.
     pub fn close(mut self) -> Result<(), Error> {
         self.settle()?;

@@ -21,7 +21,7 @@ use policy::{Action, Authorized, GraphRef, Permit, TypeKind, TypeTouch};
 use storage_engine::load::{self, Batch, Input, LineError, LoadError, Loaded};
 use storage_engine::{
     Answer, At, CommitError, CommitInfo, Follower, Graph, IdempotencyKey, OpenError, PastError,
-    PastLimits, Snapshot, Status, Store, Work, WriteRequest, Written,
+    PastLimits, Snapshot, Status, StatusError, Store, Work, WriteRequest, Written,
 };
 use uuid::Uuid;
 
@@ -403,7 +403,13 @@ pub(crate) fn hold(folder: &Path) -> Result<Hold, OpenError> {
         let lock = storage_engine::hold(folder)?;
         return Ok(Hold::Local { _lock: lock });
     }
-    let graph = Graph::open(place(folder)?, storage_engine::Options::default())?;
+    let nothing_is_folded = storage_engine::Options {
+        fold_rows: usize::MAX,
+        fold_bytes: u64::MAX,
+        fold_entries: u64::MAX,
+        ..storage_engine::Options::default()
+    };
+    let graph = Graph::open(place(folder)?, nothing_is_folded)?;
     Ok(Hold::Remote { graph })
 }
 
@@ -465,8 +471,10 @@ impl Reader {
     }
 
     /// The state of the storage now. Walks all tables.
-    #[must_use]
-    pub fn status(&self) -> Status {
+    ///
+    /// # Errors
+    /// When the log, the files beside it or leases cannot be listed.
+    pub fn status(&self) -> Result<Status, StatusError> {
         match &self.source {
             Source::Written(graph) => graph.status(),
             Source::Followed(follower) => follower.status(),

@@ -3,14 +3,16 @@
 //!
 //! A graph is in use while anybody but its slot has a handle on it: a reader, a writer, a fold. It is
 //! closed under its slot's lock, so that whoever comes meanwhile waits and opens it again. Where graphs
-//! in use take too much, columns go from memory that the disk has too.
+//! in use take too much, columns go from memory that the disk has too, and those are folded whose log
+//! holds most in memory.
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use storage_engine::Account;
+use storage_engine::{Account, Graph};
 
 use crate::config::OpenGraphs;
 use crate::handle::{Handles, Slot, State, shut};
@@ -87,6 +89,8 @@ struct Taken {
     loose: u64,
     /// Those that are.
     reserved: u64,
+    /// Of what is fixed, what could leave after a fold.
+    unfolded: u64,
 }
 
 impl Taken {
@@ -99,6 +103,7 @@ impl Taken {
             fixed: sum.fixed + it.fixed,
             loose: sum.loose + it.loose,
             reserved: sum.reserved + it.reserved,
+            unfolded: sum.unfolded + it.unfolded,
         })
     }
 }
@@ -114,6 +119,14 @@ struct Open {
 impl Open {
     fn used(&self) -> u64 {
         self.slot.used.load(Ordering::Relaxed)
+    }
+
+    /// The graph, if it is open for writing and nobody has its slot.
+    fn written(&self) -> Option<Graph> {
+        match self.slot.state.try_lock().as_deref() {
+            Ok(State::Open(graph)) => Some(graph.clone()),
+            _ => None,
+        }
     }
 }
 
@@ -137,6 +150,7 @@ impl State {
             fixed: GRAPH_BYTES + memory.total().saturating_sub(memory.loose) as u64,
             loose: memory.loose.saturating_sub(memory.reserved) as u64,
             reserved: memory.reserved as u64,
+            unfolded: memory.unfolded as u64,
         }
     }
 }
@@ -173,6 +187,12 @@ impl Handles {
         for graph in forgotten {
             self.close_idle(&graph.folder, &graph.slot);
         }
+        for graph in &open {
+            // One whose fold failed may have nobody left who writes.
+            if let Some(graph) = graph.written() {
+                graph.fold_if_due();
+            }
+        }
         self.relieve(open, budget, 0);
         self.forget_closed();
     }
@@ -205,6 +225,7 @@ impl Handles {
             return freed;
         };
         measure(account, &open);
+        fold_heaviest(&open, budget.memory);
         let excess = account.excess(wanted);
         let mut evicted = 0;
         for graph in &mut open {
@@ -312,6 +333,23 @@ impl Handles {
         tally.memory_bytes = taken.total();
         tally.memory_fixed_bytes = taken.fixed;
         tally
+    }
+}
+
+/// Begins folds, of the graphs first that have most to fold, until what cannot leave memory will fit. What
+/// they put into tables leaves it when room is made next.
+fn fold_heaviest(open: &[Open], limit: u64) {
+    let fixed = Taken::sum(open.iter().map(|graph| graph.taken)).fixed;
+    let mut over = fixed.saturating_sub(limit);
+    let mut heaviest: Vec<&Open> = open.iter().collect();
+    heaviest.sort_by_key(|graph| Reverse(graph.taken.unfolded));
+    for graph in heaviest {
+        if over == 0 || graph.taken.unfolded == 0 {
+            break;
+        }
+        if graph.written().is_some_and(|graph| graph.fold_early()) {
+            over = over.saturating_sub(graph.taken.unfolded);
+        }
     }
 }
 

@@ -266,6 +266,47 @@ fn columns_of_graphs_in_use_make_room_and_what_cannot_leave_is_shown() {
     assert!(tally.memory_fixed_bytes <= tally.memory_bytes, "{tally:?}");
 }
 
+/// Their rows are few, and so is their log, but not what they have in memory.
+#[test]
+fn the_heaviest_of_what_no_fold_has_written_makes_room() {
+    const LIMIT: u64 = 3_000_000;
+    let place = Place::new(&format!("{{ memory_bytes: {LIMIT} }}"));
+    let schema = Schema::parse("node P { k: I64 @key, t: String }").expect("sound");
+    for name in ["heavy", "light"] {
+        let permit = place.permit_to(Action::GraphCreate, Resource::Server);
+        let new = NewGraph::new(id(name), schema.clone());
+        place.registry.create(&permit, new).expect("created");
+    }
+    let add = |name: &str, k: i64, bytes: usize| {
+        let text = "x".repeat(bytes);
+        place.add(
+            &place.registry,
+            name,
+            vec![vec![k.into(), text.as_str().into()]],
+        );
+    };
+    add("light", 1, 200_000);
+    for k in 0..6 {
+        add("heavy", k, 1_500_000);
+    }
+    let in_use = (place.read("heavy"), place.read("light"));
+    let full = place.registry.tally();
+    assert!(full.memory_fixed_bytes > 2 * LIMIT, "{full:?}");
+    // The readers hold on to their snapshots, not to what the graphs have.
+    for _ in 0..500 {
+        place.registry.tend();
+        if place.registry.tally().memory_bytes <= LIMIT {
+            break;
+        }
+        thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let tally = place.registry.tally();
+    assert!(tally.memory_bytes <= LIMIT, "{tally:?}");
+    let folded = |reader: &registry::Reader| reader.status().expect("listed").checkpoint.is_some();
+    assert!(folded(&in_use.0), "it was the heaviest");
+    assert!(!folded(&in_use.1), "it was not worth it");
+}
+
 #[test]
 fn calls_and_closings_at_once_lose_nothing() {
     const THREADS: u64 = 8;

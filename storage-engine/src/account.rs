@@ -113,6 +113,12 @@ impl Account {
         }
     }
 
+    /// Whether what cannot leave was too much when it was last measured.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.fixed.load(Ordering::Relaxed) > self.limit()
+    }
+
     /// What all columns that can leave may take together.
     pub(crate) fn room(&self) -> u64 {
         let limit = self.limit();

@@ -78,7 +78,7 @@ pub use cold::ColumnError;
 pub use graph::{
     Answer, At, CheckpointStatus, CollectError, Collected, CommitError, CreateError, FoldError,
     Follower, Graph, IdempotencyKey, LogStatus, NewGraph, OpenError, Options, PastError,
-    PastLimits, PinStatus, Status, TableStatus, Trouble, Work, WriteRequest, Written,
+    PastLimits, PinStatus, Status, StatusError, TableStatus, Trouble, Work, WriteRequest, Written,
 };
 pub use lock::{Hold, Holder, hold};
 pub use record::{ChangeCounts, CommitId, CommitInfo, MAIN};

@@ -400,6 +400,19 @@ impl Rows {
         self.changes_bytes
     }
 
+    /// About how many bytes of memory can leave once a fold has put them into the table.
+    pub(crate) fn unfolded_bytes(&self) -> usize {
+        let parts = self.base.parts().iter();
+        let unwritten = parts.filter(|part| part.unwritten.is_some());
+        let columns = unwritten.map(|part| {
+            let positions = (0..part.chunk.width()).filter(|at| !self.layout.is_fixed(*at));
+            positions
+                .map(|at| part.chunk.column_bytes(at))
+                .sum::<usize>()
+        });
+        self.changes_bytes + columns.sum::<usize>()
+    }
+
     /// How many properties are not, or not all, in memory.
     pub(crate) fn cold_columns(&self) -> usize {
         let positions = 0..self.layout.properties.len();

@@ -10,6 +10,7 @@ mod contents;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::cast::AsArray;
@@ -74,6 +75,12 @@ pub(crate) struct TableVersion {
     /// Rows in its files that are deleted.
     #[serde(default)]
     pub(crate) deleted: u64,
+    /// Bytes of its data files; 0 when it is not known.
+    #[serde(default)]
+    pub(crate) bytes: u64,
+    /// About how many bytes its rows take in memory, as far as is known.
+    #[serde(default)]
+    pub(crate) memory: u64,
 }
 
 /// A table that cannot be read or written.
@@ -181,19 +188,48 @@ pub(crate) fn fold(store: &Store, fold: Fold<'_>) -> Result<TableVersion, TableE
             Some(parent) => open(store, parent).await?,
             None => create(store, &folder, fold.layout).await?,
         };
-        let before = fold.parent.map_or(0, |parent| parent.rows);
-        let expected = before - fold.removed.len() as u64 + fold.added.rows as u64;
-        let operation = stage(&folder, &parent, fold).await?;
-        commit(&folder, parent, operation, expected).await
+        let (before, memory) = fold
+            .parent
+            .map_or((0, 0), |parent| (parent.rows, parent.memory));
+        let kept = before - fold.removed.len() as u64;
+        let expected = Expected {
+            rows: kept + fold.added.rows as u64,
+            // Those that go are taken for rows like the others.
+            memory: scaled(memory, kept, before),
+        };
+        let (operation, added) = stage(&folder, &parent, fold).await?;
+        commit(&folder, parent, operation, expected.with(added)).await
     })
 }
 
-/// Commits a detached version that must have so many rows.
+/// `bytes` of `all` rows, of which `some` stay.
+fn scaled(bytes: u64, some: u64, all: u64) -> u64 {
+    let scaled = u128::from(bytes) * u128::from(some) / u128::from(all.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
+}
+
+/// What a version must have.
+struct Expected {
+    rows: u64,
+    /// About how many bytes they take in memory.
+    memory: u64,
+}
+
+impl Expected {
+    fn with(self, memory: u64) -> Self {
+        Self {
+            memory: self.memory.saturating_add(memory),
+            ..self
+        }
+    }
+}
+
+/// Commits a detached version.
 async fn commit(
     folder: &str,
     parent: Dataset,
     operation: Operation,
-    expected: u64,
+    expected: Expected,
 ) -> Result<TableVersion, TableError> {
     let version = parent.version().version;
     let committed = CommitBuilder::new(Arc::new(parent))
@@ -206,11 +242,11 @@ async fn commit(
         .count_rows(None)
         .await
         .map_err(lance(folder, "counted"))? as u64;
-    if rows != expected {
+    if rows != expected.rows {
         return Err(TableError::Mismatch {
             folder: folder.to_owned(),
             found: format!("{rows} rows after it was written"),
-            expected: format!("{expected}"),
+            expected: format!("{}", expected.rows),
         });
     }
     let wear = contents::Wear::of(folder, &committed)?;
@@ -220,6 +256,8 @@ async fn commit(
         rows,
         fragments: wear.fragments,
         deleted: wear.deleted,
+        bytes: wear.bytes,
+        memory: expected.memory,
     })
 }
 
@@ -419,12 +457,23 @@ async fn create(store: &Store, folder: &str, layout: &Layout) -> Result<Dataset,
     .map_err(lance(folder, "created"))
 }
 
-/// Writes the files of a fold and says, in one operation, what they change.
-async fn stage(folder: &str, parent: &Dataset, fold: Fold<'_>) -> Result<Operation, TableError> {
+/// Writes the files of a fold and says, in one operation, what they change; and about how many bytes the
+/// rows that it adds take in memory.
+async fn stage(
+    folder: &str,
+    parent: &Dataset,
+    fold: Fold<'_>,
+) -> Result<(Operation, u64), TableError> {
+    let memory = Arc::new(AtomicU64::new(0));
     let mut new_fragments = Vec::new();
     if fold.added.rows > 0 {
         let params = write_params(WriteMode::Append);
-        let added = RecordBatchIterator::new(fold.added, fold.layout.stored.clone());
+        let counted = memory.clone();
+        let added = fold.added.inspect(move |batch| {
+            let columns = batch.iter().flat_map(RecordBatch::columns);
+            counted.fetch_add(columns.map(sliced_bytes).sum(), Ordering::Relaxed);
+        });
+        let added = RecordBatchIterator::new(added, fold.layout.stored.clone());
         let added: Box<dyn RecordBatchReader + Send> = Box::new(added);
         let staged = InsertBuilder::new(WriteDestination::Dataset(Arc::new(parent.clone())))
             .with_params(&params)
@@ -437,12 +486,14 @@ async fn stage(folder: &str, parent: &Dataset, fold: Fold<'_>) -> Result<Operati
         new_fragments = fragments;
     }
     if fold.removed.is_empty() {
-        return Ok(Operation::Append {
+        let operation = Operation::Append {
             fragments: new_fragments,
-        });
+        };
+        return Ok((operation, memory.load(Ordering::Relaxed)));
     }
     let removal = remove(folder, parent, &fold.removed).await?;
-    Ok(update(removal.emptied, removal.updated, new_fragments))
+    let operation = update(removal.emptied, removal.updated, new_fragments);
+    Ok((operation, memory.load(Ordering::Relaxed)))
 }
 
 /// Fragments that go, that have other deletions, that are new.

@@ -11,9 +11,11 @@ mod model;
 pub(crate) mod objects;
 mod open;
 mod past;
+mod provenance;
 mod repeated;
 mod sizes;
 mod statistics;
+mod tail;
 mod transfer;
 mod turns;
 pub(crate) mod unread;
@@ -311,7 +313,7 @@ fn a_second_process_reads_along(mut fixture: Fixture) {
             fixture.graph().fold().expect("folded");
         }
     }
-    let status = follower.status();
+    let status = follower.status().expect("listed");
     assert_eq!(status.lsn, fixture.graph().snapshot().lsn());
     assert!(status.checkpoint.is_some(), "{status:?}");
     let limits = PastLimits::default();
@@ -380,7 +382,7 @@ fn a_graph_survives_reopening_with_and_without_folds(mut fixture: Fixture) {
     assert_eq!(fixture.contents(), before);
     fixture.reopen();
     assert_eq!(fixture.contents(), before);
-    assert_eq!(fixture.graph().status().tail_rows, 0);
+    assert_eq!(fixture.graph().status().expect("listed").tail_rows, 0);
 
     let age = fixture.property("Person", "age");
     let tags = fixture.property("Person", "tags");

@@ -137,6 +137,25 @@ fn a_store_that_is_away_for_a_while_breaks_no_graph() {
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(count(&second, "alpha"), (200, json!(1)));
     assert_eq!(add(&second, "alpha", "2@example.org").0, 200);
+    let show = || {
+        let url = format!("{}/graphs/alpha", second.address());
+        let answer = http.get(url).send().expect("an answer");
+        let (status, retry) = (
+            answer.status().as_u16(),
+            answer.headers().contains_key("retry-after"),
+        );
+        let told: Value = answer.json().expect("JSON");
+        (status, retry, told)
+    };
+    let (status, _, told) = show();
+    assert_eq!(status, 200, "{told}");
+    assert!(told["storage"]["log_segments"].as_u64() > Some(0), "{told}");
+    // What cannot be listed is not told as nothing.
+    way.cut.store(true, Ordering::Release);
+    let (status, retry, told) = show();
+    assert_eq!((status, retry), (503, true), "{told}");
+    assert_eq!(told["code"], "unavailable", "{told}");
+    way.cut.store(false, Ordering::Release);
 }
 
 impl Moto {

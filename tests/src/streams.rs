@@ -93,6 +93,46 @@ fn the_command_line_has_every_format() {
 }
 
 #[test]
+fn the_command_line_reads_the_past_and_sends_again_what_is_done_once() {
+    let folder = without_tokens().write();
+    let config = folder.path().join("config/trellis.yaml");
+    let server = Server::start(&config, &["--unauthenticated"]);
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    std::fs::write(path("schema"), PEOPLE).expect("written");
+    let lines = "{\"type\":\"Person\",\"data\":{\"email\":\"b\",\"name\":\"B\"}}\n";
+    std::fs::write(path("lines"), lines).expect("written");
+    trellis(
+        &server,
+        &["graph", "create", "g", "--schema", &path("schema")],
+    );
+    let create = "CREATE (:Person {email: 'a', name: 'A'})";
+    for _ in 0..2 {
+        trellis(
+            &server,
+            &["mutate", "g", create, "--idempotency-key", "k-1"],
+        );
+    }
+    for _ in 0..2 {
+        trellis(
+            &server,
+            &["load", "g", &path("lines"), "--idempotency-key", "k-2"],
+        );
+    }
+    let count = |at: &[&str]| {
+        let query = "MATCH (p:Person) RETURN count(*) AS n";
+        let arguments = [&["query", "g", query, "--format", "ndjson"], at].concat();
+        String::from_utf8_lossy(&trellis(&server, &arguments)).into_owned()
+    };
+    for (at, expected) in [("1", 0), ("2", 1), ("3", 2)] {
+        assert_eq!(count(&["--at", at]), format!("{{\"n\":{expected}}}\n"));
+        let exported = trellis(&server, &["export", "g", "--at", at]);
+        let lines = exported.iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(lines, expected);
+    }
+    assert_eq!(count(&[]), "{\"n\":2}\n");
+}
+
+#[test]
 fn many_rows_do_not_build_up_in_memory() {
     let setup = without_tokens();
     let config = setup.config.replace(

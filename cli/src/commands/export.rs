@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     /// Only this node type or edge type; needed for all but NDJSON
     #[arg(long = "type", value_name = "NAME")]
     type_name: Option<String>,
+    /// Read the graph as it was: the id of a commit, its sequence number, or a time
+    #[arg(long, value_name = "WHEN")]
+    at: Option<String>,
     /// What to write; left out, what the end of the file's name says, else NDJSON
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -61,12 +64,11 @@ pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure>
         (Format::Parquet, None) => output::refuse_terminal("a Parquet file")?,
         _ => {}
     }
-    let parameters: Vec<_> = arguments
-        .type_name
-        .as_deref()
-        .map(|name| ("type", name))
-        .into_iter()
-        .collect();
+    let named = [("type", &arguments.type_name), ("at", &arguments.at)];
+    let given = named
+        .iter()
+        .filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+    let parameters: Vec<_> = given.collect();
     let mut answer = client.get_stream(
         &["graphs", &arguments.graph, "export"],
         &parameters,

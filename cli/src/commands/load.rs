@@ -23,6 +23,9 @@ pub(crate) struct Arguments {
     /// What to do with rows that are there already
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
+    /// Under this key the load is carried out once, however often it is sent
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
 }
 
 /// `api_types::LoadMode`, as an argument.
@@ -64,6 +67,7 @@ pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure>
     parameters.extend(arguments.type_name.as_deref().map(|name| ("type", name)));
     let loaded: LoadResponse = client.post_stream(
         &["graphs", &arguments.graph, "load"],
+        arguments.idempotency_key.as_deref(),
         &parameters,
         media_type(&arguments.file),
         body,

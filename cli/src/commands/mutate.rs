@@ -21,6 +21,9 @@ pub(crate) struct Arguments {
     /// Write only if this commit is still the newest
     #[arg(long, value_name = "COMMIT")]
     if_commit: Option<String>,
+    /// Under this key the request is carried out once, however often it is sent
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -36,7 +39,11 @@ pub(super) fn run(arguments: Arguments, client: &Client) -> Result<(), Failure> 
         ..MutateRequest::default()
     };
     let result: MutateResponse = client
-        .post(&["graphs", &arguments.graph, "mutate"], &request)
+        .post_once(
+            &["graphs", &arguments.graph, "mutate"],
+            arguments.idempotency_key.as_deref(),
+            &request,
+        )
         .map_err(|failure| failure.about(&query))?;
     match arguments.format {
         Format::Json => table::print_json(&result),

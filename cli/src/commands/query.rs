@@ -15,6 +15,9 @@ pub(crate) struct Arguments {
     graph: String,
     #[command(flatten)]
     statement: Statement,
+    /// Read the graph as it was: the id of a commit, its sequence number, or a time
+    #[arg(long, value_name = "WHEN")]
+    at: Option<String>,
     /// How long it may run, in milliseconds
     #[arg(long, value_name = "MS")]
     timeout_ms: Option<u64>,
@@ -44,6 +47,7 @@ pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure>
     let request = QueryRequest {
         query: arguments.statement.text()?,
         params: arguments.statement.parameters(),
+        at: arguments.at.clone(),
         timeout_ms: arguments.timeout_ms,
         max_rows: arguments.max_rows,
         ..QueryRequest::default()

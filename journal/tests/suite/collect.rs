@@ -28,6 +28,37 @@ fn start(lsn: usize, digests: &[Digest]) -> Start {
 }
 
 #[test]
+fn a_segment_ends_when_it_is_told_to() {
+    let home = scratch();
+    let (mut journal, _) = written(home.path(), options(1 << 20), 3);
+    journal.end_segment().unwrap();
+    journal.end_segment().unwrap();
+    let firsts = |journal: &Journal| -> Vec<u64> {
+        journal.segments().iter().map(|it| it.first.0).collect()
+    };
+    assert_eq!(firsts(&journal), [1, 4], "one that is empty goes on");
+    drop(journal);
+    let (mut journal, recovery, _) = open(home.path(), options(1 << 20)).unwrap();
+    assert_eq!(recovery.entries, 3);
+    assert!(journal.remove_before(Lsn(4)).unwrap() > 0);
+    journal.append(&[entry(3, 700)]).unwrap();
+    assert_eq!(firsts(&journal), [4]);
+    journal.close().unwrap();
+    let (mut journal, recovery, _) = open_after(
+        home.path(),
+        Start {
+            after: Lsn(3),
+            digest: None,
+        },
+        options(1 << 20),
+    )
+    .unwrap();
+    assert_eq!(recovery.entries, 1);
+    journal.end_segment().unwrap();
+    assert_eq!(firsts(&journal), [4], "with a footer it has ended");
+}
+
+#[test]
 fn what_is_before_an_lsn_goes_in_whole_segments() {
     let home = scratch();
     let (journal, digests) = written(home.path(), options(4096), 12);

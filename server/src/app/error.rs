@@ -7,7 +7,7 @@ use storage_engine::executor::ExecuteError;
 use storage_engine::export::ExportError;
 use storage_engine::load::LoadError;
 use storage_engine::results::RowError;
-use storage_engine::{CommitError, PastError};
+use storage_engine::{CommitError, PastError, StatusError};
 
 use super::load::LineErrors;
 use super::mutate::StepError;
@@ -15,6 +15,9 @@ use super::mutate::StepError;
 /// Every failure of a use case.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    /// What a graph has on disk cannot be listed now.
+    #[error("what the graph has on disk cannot be listed now")]
+    Storage(#[source] StatusError),
     /// Well-formed JSON that asks for something that makes no sense.
     #[error("{0}")]
     InvalidRequest(String),

@@ -135,6 +135,10 @@ pub(crate) async fn run(
         Ok((writer, authorized))
     })
     .await?;
+    let write = WriteRequest {
+        deadline: Some(statement::deadline(&app.limits(), None)),
+        ..write
+    };
     let written = writer
         .load(&authorized, write, key)
         .await

@@ -60,6 +60,7 @@ impl From<Error> for Failure {
                 RowError::OutOfRange { .. } => Self::new(ErrorCode::ExecutionFailed, words),
                 RowError::Batch(error) => internal(&error),
             },
+            Error::Storage(_) => unavailable(&error, &words),
             Error::Upload(error) => upload(&error),
             Error::Spool(error) => {
                 unavailable(&error, "the server cannot keep the body on its disk")
@@ -377,7 +378,9 @@ fn handle(error: &HandleError) -> Failure {
 fn past(error: &PastError) -> Failure {
     let words = error.to_string();
     match error {
-        PastError::Unknown(_) => Failure::new(ErrorCode::CommitNotFound, words),
+        PastError::Unknown(_) | PastError::BeforeGraph(_) => {
+            Failure::new(ErrorCode::CommitNotFound, words)
+        }
         PastError::Gone { .. } | PastError::NotUndoable { .. } => {
             Failure::new(ErrorCode::HistoryGone, words)
         }
@@ -487,6 +490,12 @@ fn commit<E: std::error::Error + 'static>(
             )
             .retried_after(Some(retry_after))
         }
+        C::Unfolded { retry_after } => unavailable_for(Some(retry_after), &error, &words),
+        C::Superseded => Failure::new(
+            ErrorCode::GraphLocked,
+            format!("{words}; nothing was changed"),
+        )
+        .retried_after(Some(SOON)),
         C::Closed => stopping("the graph is closing; nothing was changed"),
         C::Panicked => internal(&error),
         C::Record(_) => internal(&error),

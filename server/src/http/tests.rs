@@ -12,6 +12,7 @@ mod past;
 mod points;
 mod repeated;
 mod types;
+mod waiting;
 
 use std::path::PathBuf;
 use std::sync::Arc;

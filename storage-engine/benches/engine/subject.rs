@@ -55,7 +55,7 @@ impl Subject {
                 Ok(json!({"nanos": nanos(begun)}))
             }
             "status" => {
-                let status = self.graph(command)?.status();
+                let status = self.graph(command)?.status()?;
                 Ok(json!({
                     "lsn": status.lsn,
                     "checkpoint": status.checkpoint.map(|checkpoint| checkpoint.lsn),
@@ -107,7 +107,7 @@ impl Subject {
         let begun = Instant::now();
         let graph = Graph::open(&store, Options::default())?;
         let taken = nanos(begun);
-        let tail = graph.status().tail_rows;
+        let tail = graph.status()?.tail_rows;
         self.graphs
             .insert(text(command, "graph")?.to_owned(), graph);
         Ok(json!({"nanos": taken, "tail_rows": tail}))

@@ -203,7 +203,7 @@ impl Chart {
         let shelf = Shelf::new(&self.store, None);
         let extent = Extent {
             shelf: &shelf,
-            resident_rows: 0,
+            resident: (0, 0),
             lasting: true,
         };
         graph::load(&self.store, graph, name, extent)

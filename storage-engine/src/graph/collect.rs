@@ -12,7 +12,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use journal::{AppendError, Lsn, SegmentSummary};
 
@@ -125,6 +124,7 @@ impl Inner {
             return Ok(());
         };
         self.still_ours()?;
+        self.part_from_side_files(newest.lsn)?;
         let kept = self.keep_checkpoints(newest, folding.previous.clone(), sweep)?;
         // What it consists of is known before anything that could replace it goes.
         let mut marked = BTreeMap::<String, BTreeSet<String>>::new();
@@ -214,6 +214,31 @@ impl Inner {
         Ok(kept)
     }
 
+    /// Files that entries of the last part of the log name stay as long as it does, and few entries can
+    /// name much: so it ends when a fold has put such files into tables.
+    fn part_from_side_files(self: &Arc<Self>, folded: u64) -> Result<(), CollectError> {
+        if self.store.bucket().is_some() {
+            return Ok(());
+        }
+        let last = {
+            let writer = unpoisoned(&self.writer);
+            let writer = writer.as_ref().ok_or(CollectError::Closed)?;
+            writer.log.segments().last().map_or(0, |it| it.first.0)
+        };
+        let files = self.store.list(FILES_FOLDER)?;
+        let mut named = files.iter().filter_map(|file| SideFile::lsn(&file.name));
+        if !named.any(|lsn| (last..=folded).contains(&lsn)) {
+            return Ok(());
+        }
+        let inner = self.clone();
+        // Whoever writes waits for it.
+        aside::usually(move || {
+            let mut writer = unpoisoned(&inner.writer);
+            let writer = writer.as_mut().ok_or(CollectError::Closed)?;
+            Ok(writer.log.end_part()?)
+        })
+    }
+
     /// Removes segments of the log that end before everything that needs them.
     fn shorten_log(self: &Arc<Self>, floor: u64, sweep: &mut Sweep) -> Result<(), CollectError> {
         let cutoff = match self.options.retention.is_zero() {
@@ -280,7 +305,6 @@ impl Inner {
         let before = bytes(writer.log.segments());
         writer.log.remove_before(Lsn(lsn))?;
         let removed = before.saturating_sub(bytes(writer.log.segments()));
-        self.log_bytes.fetch_sub(removed, Ordering::Relaxed);
         Ok(removed)
     }
 
@@ -334,7 +358,6 @@ impl Inner {
             log_lsn: appended.last.0,
             tail_bytes: now.tail_bytes + appended.bytes,
         }));
-        self.log_bytes.fetch_add(appended.bytes, Ordering::Relaxed);
         drop(guard);
         unpoisoned(&self.report).horizon = first;
         Ok(())

@@ -9,16 +9,15 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use journal::AppendError;
 use language::schema::TypeId;
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::ahead::{Ahead, Next, Prepared, changed};
+use super::encode::{Beside, discard};
 use super::job::{Failure, Job, Made, Outcome, Ran};
 use super::queue::Entry;
 use crate::aside;
@@ -27,15 +26,9 @@ use crate::clock;
 use crate::graph::log::Log;
 use crate::graph::{Inner, Published};
 use crate::needed::Needed;
-use crate::record::{
-    Body, ChangeCounts, Changes, CommitId, Encoding, Header, Idempotency, Record, SideFile,
-};
+use crate::record::{ChangeCounts, Changes, CommitId, Header, Idempotency};
 use crate::snapshot::Snapshot;
-use crate::store::Store;
 use crate::transaction::Transaction;
-
-/// Bodies above this many bytes go to a side file.
-const INLINE_BYTES: usize = 1 << 20;
 
 /// How many writes share one durable write at most.
 const GROUP: u32 = 256;
@@ -65,7 +58,7 @@ struct Group {
     working: Snapshot,
     entries: Vec<Vec<u8>>,
     bytes: usize,
-    side_files: Vec<String>,
+    beside: Beside,
     members: Vec<(Job, Outcome)>,
     /// Writes that are to run beside the committer.
     ahead: Vec<Entry>,
@@ -78,7 +71,7 @@ impl Group {
             working,
             entries: Vec::new(),
             bytes: 0,
-            side_files: Vec::new(),
+            beside: Beside::default(),
             members: Vec::new(),
             ahead: Vec::new(),
         }
@@ -363,8 +356,8 @@ impl Inner {
             repeated: false,
         };
         let entry = match content {
-            Content::Changes(changes) => self.encode(header, changes, &mut group.side_files)?,
-            Content::Bulk(bulk) => self.encode_bulk(header, bulk, &mut group.side_files)?,
+            Content::Changes(changes) => self.encode(header, changes, &mut group.beside)?,
+            Content::Bulk(bulk) => self.encode_bulk(header, bulk, &mut group.beside)?,
         };
         group.started.get_or_insert_with(Instant::now);
         group.bytes += entry.len();
@@ -390,18 +383,16 @@ impl Inner {
             match *error {
                 // The group may be in the log after a crash, so its files stay.
                 AppendError::Unknown(_) => Failure::Unknown(error),
+                // It deletes nothing.
+                _ if writer.log.is_lost() => Failure::Superseded,
                 _ => {
-                    // A writer that was superseded deletes nothing.
-                    if !writer.log.is_lost() {
-                        let files = group.side_files.iter();
-                        files.for_each(|name| discard(&self.store, name));
-                    }
+                    let files = group.beside.names.iter();
+                    files.for_each(|name| discard(&self.store, name));
                     Failure::NotWritten(error)
                 }
             }
         })?;
         drop(syncing);
-        self.log_bytes.fetch_add(appended.bytes, Ordering::Relaxed);
         let mut snapshot = group.working.clone();
         if !std::ptr::eq(&**self.published.load(), before) {
             // Columns were evicted meanwhile.
@@ -411,83 +402,9 @@ impl Inner {
             snapshot: Arc::new(snapshot),
             digest: appended.digest,
             log_lsn: appended.last.0,
-            tail_bytes: before.tail_bytes + appended.bytes,
+            tail_bytes: before.tail_bytes + appended.bytes + group.beside.bytes,
         }));
         Ok(())
-    }
-
-    /// The log entry of a commit; a large body is stored beside the log first.
-    fn encode(
-        &self,
-        header: Header,
-        changes: Changes,
-        side_files: &mut Vec<String>,
-    ) -> Result<Vec<u8>, Failure> {
-        let record = |error| Failure::Record(Arc::new(error));
-        let bytes = changes.encode().map_err(record)?;
-        if bytes.len() <= INLINE_BYTES {
-            let entry = Record::Commit(header, Body::Inline(changes)).encode();
-            return within_limit(entry.map_err(record)?);
-        }
-        let file = SideFile {
-            name: SideFile::name(header.lsn, Encoding::Changes),
-            bytes: bytes.len() as u64,
-            digest: Sha256::digest(&bytes).into(),
-            encoding: Encoding::Changes,
-            rows: changes.rows.len() as u64,
-        };
-        let (name, body) = (file.place(), Body::File(file));
-        let entry = within_limit(Record::Commit(header, body).encode().map_err(record)?)?;
-        if let Err(error) = self.store.put(&name, &[&bytes]) {
-            discard(&self.store, &name);
-            return Err(Failure::SideFile(Arc::new(error)));
-        }
-        side_files.push(name);
-        Ok(entry)
-    }
-}
-
-impl Inner {
-    /// The log entry of a commit whose rows stand in files beside the log already.
-    fn encode_bulk(
-        &self,
-        header: Header,
-        bulk: Bulk,
-        side_files: &mut Vec<String>,
-    ) -> Result<Vec<u8>, Failure> {
-        let mut named = Vec::new();
-        let columns = bulk.name_files(header.lsn, &mut named);
-        let columns = columns.map_err(|error| Failure::SideFile(Arc::new(error)));
-        let entry = columns.and_then(|columns| {
-            let entry = Record::Commit(header, Body::Columns(columns)).encode();
-            within_limit(entry.map_err(|error| Failure::Record(Arc::new(error)))?)
-        });
-        match &entry {
-            Ok(_) => side_files.append(&mut named),
-            Err(_) => named.iter().for_each(|name| discard(&self.store, name)),
-        }
-        entry
-    }
-}
-
-/// Refuses alone what would make the whole group fail.
-fn within_limit(entry: Vec<u8>) -> Result<Vec<u8>, Failure> {
-    if entry.len() <= journal::MAX_ENTRY_BYTES {
-        return Ok(entry);
-    }
-    let error = AppendError::EntryTooLarge {
-        index: 0,
-        bytes: entry.len(),
-        max: journal::MAX_ENTRY_BYTES,
-    };
-    Err(Failure::NotWritten(Arc::new(error)))
-}
-
-/// Removes a side file that no record names. One that stays is removed when the graph is opened.
-fn discard(store: &Store, name: &str) {
-    if let Err(error) = store.delete(name) {
-        let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, "an unused file stays");
     }
 }
 
@@ -532,7 +449,8 @@ mod tests {
     use super::super::job::Body;
     use super::*;
     use crate::graph::{Graph, NewGraph, Options, WriteRequest};
-    use crate::record::Horizon;
+    use crate::record::{Horizon, Record};
+    use crate::store::Store;
 
     /// A write in which the engine itself has a defect.
     struct Defect;

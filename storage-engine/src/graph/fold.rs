@@ -52,6 +52,10 @@ pub enum FoldError {
 /// nothing, and every commit would start it anew.
 const RETRY_AFTER_MICROS: i64 = 30_000_000;
 
+/// Where memory is short, one part in so many of what makes a fold due is enough: not so little that folding
+/// would be all that is done.
+const EARLY: usize = 16;
+
 /// How far folding has come.
 #[derive(Debug, Default)]
 pub(super) struct Folding {
@@ -86,31 +90,61 @@ impl Graph {
     pub fn fold(&self) -> Result<(), FoldError> {
         self.inner.fold()
     }
+
+    /// Starts a fold in the background if one is due: one that failed is tried again though nobody
+    /// writes.
+    pub fn fold_if_due(&self) {
+        self.inner.plan_fold();
+    }
+
+    /// The same when the log has grown by much less since the checkpoint, because memory is short; says
+    /// whether a fold is under way.
+    pub fn fold_early(&self) -> bool {
+        self.inner.plan_fold_of(EARLY)
+    }
 }
 
 impl Inner {
     /// Starts a fold in the background when the tail is long enough and none is under way.
     pub(super) fn plan_fold(self: &Arc<Self>) {
-        let published = self.published.load();
+        self.weigh();
+        self.plan_fold_of(1);
+    }
+
+    /// The same when the tail has one part in `parts` of what makes a fold due; says whether a fold is
+    /// under way.
+    fn plan_fold_of(self: &Arc<Self>, parts: usize) -> bool {
+        let (published, options) = (self.published.load(), &self.options);
         let folded = self.folded_lsn.load(Ordering::Relaxed);
         let entries = published.log_lsn.saturating_sub(folded);
-        let due = published.tail_bytes >= self.options.fold_bytes
-            || published.snapshot.changed_rows() >= self.options.fold_rows
-            || (self.store.bucket().is_some() && entries >= self.options.fold_entries);
+        let due = published.tail_bytes >= options.fold_bytes / parts as u64
+            || published.snapshot.changed_rows() >= options.fold_rows / parts
+            || (self.store.bucket().is_some() && entries >= options.fold_entries);
         let waits = clock::now_micros() < self.fold_not_before.load(Ordering::Relaxed);
-        if !due || waits || self.fold_planned.swap(true, Ordering::AcqRel) {
-            return;
+        if !due || waits {
+            return false;
         }
-        let planned = Planned(self.clone());
+        if self.fold_planned.swap(true, Ordering::AcqRel) {
+            return true;
+        }
+        let planned = Planned {
+            inner: self.clone(),
+            folded: false,
+        };
         // Whether it went well, it says itself.
         drop(aside::run(move || {
-            let inner = &planned.0;
-            if let Err(error) = inner.fold() {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(store = %inner.store, error, "folding failed");
-                inner.fold_later();
+            // As a whole, so that it ends here.
+            let mut planned = planned;
+            match planned.inner.fold() {
+                Ok(()) => planned.folded = true,
+                Err(FoldError::Closed) => {}
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(store = %planned.inner.store, error, "folding failed");
+                }
             }
         }));
+        true
     }
 
     /// None is started in the background for a while.
@@ -121,7 +155,13 @@ impl Inner {
 
     fn fold(self: &Arc<Self>) -> Result<(), FoldError> {
         let mut folding = unpoisoned(&self.folding);
+        // Closing it waits until nothing is folded.
+        if unpoisoned(&self.writer).is_none() {
+            return Err(FoldError::Closed);
+        }
+        self.take_on();
         let folded = self.fold_with(&mut folding);
+        self.hand_over(folded.is_ok());
         unpoisoned(&self.report).fold = Trouble::of(folded.as_ref().err());
         if folded? || folding.uncollected {
             let collected = self.collect_with(&mut folding);
@@ -276,14 +316,22 @@ impl Inner {
 }
 
 /// A fold that is to run or runs; the next may be planned when this is gone, however it ends.
-struct Planned(Arc<Inner>);
+struct Planned {
+    inner: Arc<Inner>,
+    folded: bool,
+}
 
 impl Drop for Planned {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!(store = %self.0.store, "a defect: folding panicked");
-            self.0.fold_later();
+            tracing::error!(store = %self.inner.store, "a defect: folding panicked");
         }
-        self.0.fold_planned.store(false, Ordering::Release);
+        if !self.folded {
+            self.inner.fold_later();
+        }
+        self.inner.fold_planned.store(false, Ordering::Release);
+        // Who waits for it looks again, and what came meanwhile may be enough for the next.
+        self.inner.hand_over(false);
+        self.inner.plan_fold();
     }
 }

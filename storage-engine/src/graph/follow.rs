@@ -20,7 +20,7 @@ use crate::graph::log::{self, Tail};
 use crate::graph::open::{Extent, OpenError, Replay, identity};
 use crate::graph::past::{Cache, Past};
 use crate::graph::recover::from_newest;
-use crate::graph::status::{self, Status};
+use crate::graph::status::{self, Status, StatusError};
 use crate::graph::{At, Identity, Options, PastError, PastLimits};
 use crate::lease::Lease;
 use crate::lock::{self, Holder};
@@ -172,13 +172,15 @@ impl Follower {
     }
 
     /// The state of the graph's storage, as far as it can be seen from here.
-    #[must_use]
-    pub fn status(&self) -> Status {
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn status(&self) -> Result<Status, StatusError> {
         let state = unpoisoned(&self.inner.state);
         let (snapshot, known) = (state.snapshot.clone(), state.checkpoint.clone());
         let horizon = state.replay.horizon;
         drop(state);
-        let checkpoint = newest_checkpoint(&self.inner.store).or(known);
+        let checkpoint = newest_checkpoint(&self.inner.store)?.or(known);
         status::of_follower(&self.inner.store, &snapshot, checkpoint.as_deref(), horizon)
     }
 }
@@ -267,7 +269,8 @@ impl Following {
             return Ok(());
         }
         state.considered = Instant::now();
-        let long = state.snapshot.changed_rows() >= self.options.fold_rows;
+        let long = state.snapshot.changed_rows() >= self.options.fold_rows
+            || state.replay.side_bytes >= self.options.fold_bytes;
         let known = state.checkpoint.as_ref().map_or(0, |known| known.lsn);
         let outdated = long && newest_lsn(&self.store)? > known;
         if outdated || state.opened.elapsed() >= LEASED || state.shelf.is_broken() {
@@ -342,10 +345,11 @@ fn newest_lsn(store: &Store) -> Result<u64, FileError> {
     Ok(newest.unwrap_or(0))
 }
 
-fn newest_checkpoint(store: &Store) -> Option<Arc<Checkpoint>> {
-    let names = checkpoint::names(store).ok()?;
-    let newest = names.first()?;
-    Checkpoint::read(store, newest).ok().map(Arc::new)
+/// Nothing when there is none, or when it was collected just now.
+fn newest_checkpoint(store: &Store) -> Result<Option<Arc<Checkpoint>>, FileError> {
+    let names = checkpoint::names(store)?;
+    let newest = names.first().map(|name| Checkpoint::read(store, name));
+    Ok(newest.and_then(Result::ok).map(Arc::new))
 }
 
 /// As opening for writing does, without repairing anything.
@@ -357,11 +361,14 @@ fn begin_leased(
 ) -> Result<State, OpenError> {
     let looked = Instant::now();
     // Without a lease nothing can be read later.
-    let resident_rows = lease.as_ref().map_or(u64::MAX, |_| options.resident_rows);
+    let resident = match &lease {
+        Some(_) => (options.resident_rows, options.resident_bytes),
+        None => (u64::MAX, u64::MAX),
+    };
     let shelf = Shelf::leased(store, options.memory.clone(), lease);
     let extent = Extent {
         shelf: &shelf,
-        resident_rows,
+        resident,
         lasting: false,
     };
     let names = checkpoint::names(store)?;

@@ -37,6 +37,7 @@ pub(super) enum Failure {
     Record(Arc<RecordError>),
     SideFile(Arc<FileError>),
     NotWritten(Arc<AppendError>),
+    Superseded,
     Unknown(Arc<AppendError>),
 }
 
@@ -238,6 +239,7 @@ impl<E: std::error::Error + 'static> From<Failure> for CommitError<E> {
             Failure::Record(error) => Self::Record(error),
             Failure::SideFile(error) => Self::SideFile(error),
             Failure::NotWritten(error) => Self::NotWritten(error),
+            Failure::Superseded => Self::Superseded,
             Failure::Unknown(error) => Self::Unknown(error),
         }
     }

@@ -1,6 +1,7 @@
 //! A load: made ready beside the writers, committed in its turn.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::aside;
 use crate::graph::commit::unpoisoned;
@@ -16,7 +17,8 @@ const ATTEMPTS: usize = 3;
 
 impl Graph {
     /// Loads what was read, in one commit; with a key, as [`Graph::submit_once`] does. A batch is
-    /// loaded once; when the caller goes away before its turn, nothing is.
+    /// loaded once; when the caller goes away before its turn, nothing is. The request's deadline says how
+    /// long from now: so long it waits for its turn at most, whenever it is ready for it.
     ///
     /// # Errors
     /// [`CommitError`]; of [`CommitError::Work`] the lines say what is wrong.
@@ -26,30 +28,41 @@ impl Graph {
         key: Option<IdempotencyKey>,
         batch: &Batch,
     ) -> Result<Written<Loaded>, CommitError<LoadError>> {
+        let request = Waits::of(request);
         let mode = batch.mode();
         match batch.take() {
             None => Err(CommitError::Panicked),
             Some(Content::Rows(rows)) => self.put_rows(request, key, rows, mode).await,
+            Some(Content::Wrong(lines)) => self.refuse(request, key, lines.into()).await,
             Some(Content::Columns(gathered, context)) => {
                 let store = self.inner.store.clone();
                 match beside(move || Ready::new(context, *gathered, &store)).await {
                     Ok(ready) => self.take_in(request, key, ready).await,
-                    // Of a request that comes again, what it brings is there already: its key tells.
-                    Err(CommitError::Work(wrong)) => {
-                        let work = |_: &mut Transaction| Err(wrong);
-                        self.submit_once(request, key, Work::inside(work)).await
-                    }
+                    Err(CommitError::Work(wrong)) => self.refuse(request, key, wrong).await,
                     Err(error) => Err(error),
                 }
             }
         }
     }
 
+    /// Says what is wrong; but of a request that comes again, what it brings may be there already: its key
+    /// tells.
+    async fn refuse(
+        &self,
+        request: Waits,
+        key: Option<IdempotencyKey>,
+        wrong: LoadError,
+    ) -> Result<Written<Loaded>, CommitError<LoadError>> {
+        let work = |_: &mut Transaction| Err(wrong);
+        self.submit_once(request.now(), key, Work::inside(work))
+            .await
+    }
+
     /// Puts records one by one. What that needs in memory is read beside the writers, and held here until
     /// it is done.
     async fn put_rows(
         &self,
-        request: WriteRequest,
+        request: Waits,
         key: Option<IdempotencyKey>,
         rows: Rows,
         mode: Mode,
@@ -71,7 +84,7 @@ impl Graph {
                 load::apply(&rows, mode, transaction).map_err(LoadError::from)
             };
             let work = Work::inside(work);
-            let written = self.submit_once(request.clone(), key.clone(), work).await;
+            let written = self.submit_once(request.now(), key.clone(), work).await;
             match written {
                 Err(CommitError::Work(LoadError { outrun: true, .. })) => {}
                 written => return written,
@@ -82,7 +95,7 @@ impl Graph {
 
     async fn take_in(
         &self,
-        request: WriteRequest,
+        request: Waits,
         key: Option<IdempotencyKey>,
         mut ready: Ready,
     ) -> Result<Written<Loaded>, CommitError<LoadError>> {
@@ -104,7 +117,7 @@ impl Graph {
                 }
             };
             let work = Work::inside(work);
-            let written = self.submit_once(request.clone(), key.clone(), work).await;
+            let written = self.submit_once(request.now(), key.clone(), work).await;
             let outrun = unpoisoned(&place).take();
             match (written, outrun) {
                 (Err(CommitError::Work(LoadError { outrun: true, .. })), Some(outrun)) => {
@@ -115,6 +128,29 @@ impl Graph {
             }
         }
         Err(CommitError::Panicked)
+    }
+}
+
+/// What a load asks for. Its deadline is the time that it waits for its turn at most: before that it has its
+/// own work to do, which takes as long as the load is large.
+struct Waits {
+    request: WriteRequest,
+    patience: Option<Duration>,
+}
+
+impl Waits {
+    fn of(request: WriteRequest) -> Self {
+        let now = Instant::now();
+        let patience = request.deadline.map(|it| it.saturating_duration_since(now));
+        Self { request, patience }
+    }
+
+    /// For a turn that it begins to wait for.
+    fn now(&self) -> WriteRequest {
+        WriteRequest {
+            deadline: self.patience.map(|patience| Instant::now() + patience),
+            ..self.request.clone()
+        }
     }
 }
 

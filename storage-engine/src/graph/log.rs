@@ -169,6 +169,15 @@ impl Log {
         }
     }
 
+    /// Makes what it has a part of its own, that can go without what comes. In an object store each group
+    /// is one.
+    pub(super) fn end_part(&mut self) -> Result<(), Error> {
+        match &mut self.form {
+            Form::Folder(journal, _) => journal.end_segment(),
+            Form::Objects(..) => Ok(()),
+        }
+    }
+
     /// What this process claims in an object store.
     pub(super) fn claim(&self) -> Option<Arc<Claim>> {
         match &self.form {

@@ -17,6 +17,7 @@ mod ahead;
 mod collect;
 mod commit;
 mod create;
+mod encode;
 mod fold;
 mod follow;
 mod job;
@@ -24,6 +25,7 @@ mod load;
 mod log;
 mod open;
 mod past;
+mod pressure;
 mod queue;
 mod recover;
 mod status;
@@ -48,7 +50,9 @@ pub(crate) use open::{
     Effects, EntryError, Extent, Replay, UnusableCheckpoint, decode, effects, identity, load,
 };
 pub use past::{At, PastError, PastLimits};
-pub use status::{CheckpointStatus, LogStatus, PinStatus, Status, TableStatus, Trouble};
+pub use status::{
+    CheckpointStatus, LogStatus, PinStatus, Status, StatusError, TableStatus, Trouble,
+};
 pub use write::{Answer, CommitError, IdempotencyKey, Work, WriteRequest, Written};
 
 use crate::account::Account;
@@ -73,6 +77,9 @@ const RETENTION: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// One chunk: what is read for one of them at once is no more than opening costs anyway.
 const RESIDENT_ROWS: u64 = CHUNK_ROWS as u64;
 
+/// Few rows may have long values, and many graphs may be opened at once.
+const RESIDENT_BYTES: u64 = 16 << 20;
+
 /// `graph.json`: written before anything else in a graph's folder, so that whoever made the folder can
 /// tell that it is theirs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,11 +103,15 @@ impl Identity {
 pub struct Options {
     /// Fold when this many rows have changed since the checkpoint.
     pub fold_rows: usize,
-    /// Fold when the log has grown by this many bytes since the checkpoint.
+    /// Fold when the log has grown by this many bytes since the checkpoint, with the files beside it that
+    /// its entries name.
     pub fold_bytes: u64,
     /// In an object store, where every group is an object that opening has to read: fold when the log
     /// has grown by this many entries since the checkpoint.
     pub fold_entries: u64,
+    /// Writes wait while what no fold has taken on is more than so many times what makes one due, and are
+    /// refused with [`CommitError::Unfolded`] where folds fail.
+    pub folds_behind: usize,
     /// When a segment of the log is full.
     pub segment_bytes: u64,
     /// How far back the past can be read. Zero: what recovery needs is kept, and no more.
@@ -122,6 +133,8 @@ pub struct Options {
     /// Of a table of more rows than this, properties are read when they are needed first, not when the
     /// graph is opened.
     pub resident_rows: u64,
+    /// The same of a table whose rows take about more bytes than this.
+    pub resident_bytes: u64,
     /// What this graph and others hold in memory; `None` for any amount.
     pub memory: Option<Arc<Account>>,
 }
@@ -132,6 +145,7 @@ impl Default for Options {
             fold_rows: 50_000,
             fold_bytes: 64 << 20,
             fold_entries: 2_000,
+            folds_behind: 4,
             segment_bytes: journal::DEFAULT_SEGMENT_BYTES,
             retention: RETENTION,
             lease: LEASE,
@@ -140,6 +154,7 @@ impl Default for Options {
             commit_bytes: 1 << 30,
             ahead: 4,
             resident_rows: RESIDENT_ROWS,
+            resident_bytes: RESIDENT_BYTES,
             memory: None,
         }
     }
@@ -171,7 +186,8 @@ struct Inner {
     folded_lsn: AtomicU64,
     /// Microseconds since 1970 before which no fold is planned.
     fold_not_before: AtomicI64,
-    log_bytes: AtomicU64,
+    /// How far the log has run ahead of folding.
+    pressure: pressure::Pressure,
     /// Where history begins, and who reads in it.
     pins: past::Pins,
     past: Mutex<past::Cache>,
@@ -206,7 +222,7 @@ struct Published {
     digest: journal::Digest,
     /// The last entry of the log, which may be later than the last commit.
     log_lsn: u64,
-    /// Bytes of the log since the checkpoint.
+    /// Bytes of the log since the checkpoint, and of the files that its entries name.
     tail_bytes: u64,
 }
 

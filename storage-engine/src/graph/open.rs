@@ -21,6 +21,7 @@ use crate::files::{self, FileError};
 use crate::graph::fold::Folding;
 use crate::graph::log::{self, Right};
 use crate::graph::past::Pins;
+use crate::graph::pressure::Pressure;
 use crate::graph::queue::Places;
 use crate::graph::recover::{self, Recovered};
 use crate::graph::status::Report;
@@ -206,10 +207,9 @@ impl Graph {
             snapshot: Arc::new(snapshot),
             digest: replay.digest,
             log_lsn: recovery.last.0,
-            tail_bytes: recovery.bytes,
+            tail_bytes: recovery.bytes + replay.side_bytes,
         };
         let first = log.segments().first().map_or(0, |segment| segment.first.0);
-        let log_bytes = log.segments().iter().map(|segment| segment.bytes).sum();
         let report = Report::after(base.checkpoint.as_ref(), replay.horizon);
         let places = Places::new(options.queue, options.queue_bytes);
         let inner = Inner {
@@ -226,15 +226,16 @@ impl Graph {
             fold_planned: AtomicBool::new(false),
             folded_lsn: AtomicU64::new(replayed.0),
             fold_not_before: AtomicI64::new(0),
-            log_bytes: AtomicU64::new(log_bytes),
+            pressure: Pressure::default(),
             pins: Pins::from(replay.horizon.max(first)),
             past: Mutex::default(),
             report: Mutex::new(report),
             lost: AtomicBool::new(false),
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let inner = Arc::new(inner);
+        // The one that wrote the tail may have had no time for it.
+        inner.plan_fold();
+        Ok(Self { inner })
     }
 }
 
@@ -263,8 +264,9 @@ pub(crate) fn identity(store: &Store) -> Result<Identity, OpenError> {
 pub(crate) struct Extent<'a> {
     /// Where the rest is read from.
     pub(crate) shelf: &'a Arc<Shelf>,
-    /// Tables of more than so many rows are read without what is not always in memory.
-    pub(crate) resident_rows: u64,
+    /// Tables of more than so many rows, or about so many bytes, are read without what is not always in
+    /// memory.
+    pub(crate) resident: (u64, u64),
     /// Also what is read of the others may leave memory, for its tables stay as long as somebody reads
     /// them.
     pub(crate) lasting: bool,
@@ -290,7 +292,8 @@ pub(crate) fn load(
     for layout in nodes.iter().chain(&edges) {
         let base = match checkpoint.tables.get(&layout.type_id.0) {
             Some(version) => {
-                let sparing = version.rows > extent.resident_rows;
+                let (rows, bytes) = extent.resident;
+                let sparing = version.rows > rows || version.memory > bytes;
                 let source =
                     (sparing || extent.lasting).then(|| extent.shelf.source(layout, version, None));
                 let columns = layout.columns(match sparing {
@@ -322,6 +325,8 @@ pub(crate) struct Replay {
     pub(crate) snapshot: Option<Snapshot>,
     /// Names of the side files that were met.
     side_files: HashSet<String>,
+    /// Their bytes.
+    pub(crate) side_bytes: u64,
     /// The digest of the frame that holds the last commit.
     pub(crate) digest: journal::Digest,
     /// The first entry that history is kept from, as far as entries have said.
@@ -336,6 +341,7 @@ impl Replay {
             first_run: None,
             snapshot,
             side_files: HashSet::new(),
+            side_bytes: 0,
             digest: journal::Digest::ZERO,
             horizon: 0,
         }
@@ -363,8 +369,10 @@ impl Replay {
                 return Ok(());
             }
         };
-        self.side_files
-            .extend(body.files().map(|file| file.name.clone()));
+        for file in body.files() {
+            self.side_bytes += file.bytes;
+            self.side_files.insert(file.name.clone());
+        }
         self.apply(&header, &effects(&self.store, body)?)?;
         self.digest = entry.digest;
         Ok(())

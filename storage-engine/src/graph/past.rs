@@ -121,6 +121,9 @@ pub enum PastError {
     /// There is no such commit, and never was.
     #[error("there is no {0}")]
     Unknown(At),
+    /// The graph was not there yet.
+    #[error("the graph did not exist at {0}: its first commit is later")]
+    BeforeGraph(At),
     /// It is not kept any more.
     #[error("history is kept from log position {horizon} on; {at} is before it")]
     Gone {
@@ -371,6 +374,7 @@ impl Past<'_> {
         let horizon = self.horizon;
         Ok(match gone {
             true => PastError::Gone { at, horizon },
+            false if matches!(at, At::Time(_)) => PastError::BeforeGraph(at),
             false => PastError::Unknown(at),
         })
     }
@@ -472,9 +476,9 @@ impl Past<'_> {
         let leased = Shelf::leased(self.store, self.options.memory.clone(), lease);
         let extent = Extent {
             shelf: self.shelf.unwrap_or(&leased),
-            resident_rows: match lasting {
-                true => self.options.resident_rows,
-                false => u64::MAX,
+            resident: match lasting {
+                true => (self.options.resident_rows, self.options.resident_bytes),
+                false => (u64::MAX, u64::MAX),
             },
             lasting,
         };

@@ -107,7 +107,7 @@ fn recover_from(
     let shelf = Shelf::new(store, options.memory.clone());
     let extent = Extent {
         shelf: &shelf,
-        resident_rows: options.resident_rows,
+        resident: (options.resident_rows, options.resident_bytes),
         lasting: true,
     };
     let (opened, mut base, replay) =

@@ -1,14 +1,18 @@
 //! What an operator may want to know of an open graph.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use journal::SegmentSummary;
 
 use crate::checkpoint::Checkpoint;
 use crate::clock;
+use crate::files::FileError;
 use crate::graph::collect::Collected;
 use crate::graph::commit::unpoisoned;
 use crate::graph::{Graph, Inner, log};
 use crate::lease;
+use crate::record::SideFile;
 use crate::snapshot::{Memory, Snapshot};
 use crate::store::Store;
 
@@ -19,7 +23,9 @@ pub struct Status {
     pub lsn: u64,
     /// The log.
     pub log: LogStatus,
-    /// Bytes of the log since the checkpoint.
+    /// Files beside the log that its entries name, and others that are not collected yet.
+    pub side_bytes: u64,
+    /// Bytes of the log since the checkpoint, with those of the files beside it that its entries name.
     pub tail_bytes: u64,
     /// Rows changed since the checkpoint.
     pub tail_rows: usize,
@@ -37,6 +43,17 @@ pub struct Status {
     pub collection_error: Option<Trouble>,
     /// What collections have removed since the graph was opened.
     pub collected: Collected,
+}
+
+/// Why the state of a graph's storage cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// Its log cannot be listed.
+    #[error("the log cannot be listed")]
+    Log(#[from] journal::Error),
+    /// The files beside it, or leases, cannot be listed or read.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// The log of a graph.
@@ -76,6 +93,8 @@ pub struct TableStatus {
     pub fragments: u64,
     /// Rows in its files that are deleted.
     pub deleted_rows: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
 }
 
 /// Something that keeps the log, and what is older than a checkpoint, from being collected.
@@ -85,7 +104,7 @@ pub struct PinStatus {
     pub by: String,
     /// The first entry of the log that it needs.
     pub lsn: u64,
-    /// Bytes of the log from there on.
+    /// Bytes of the log from there on, with those of the files beside it.
     pub log_bytes: u64,
     /// Since when, in microseconds since 1970, UTC, where it is somebody.
     pub since_micros: Option<i64>,
@@ -141,10 +160,13 @@ impl Report {
 }
 
 impl Graph {
-    /// The state of the graph's storage. Lists its log and leases; blocks shortly.
-    #[must_use]
-    pub fn status(&self) -> Status {
+    /// The state of the graph's storage. Lists its log, the files beside it and leases; blocks shortly.
+    ///
+    /// # Errors
+    /// When these cannot be listed.
+    pub fn status(&self) -> Result<Status, StatusError> {
         let inner = &self.inner;
+        let disk = Disk::look(&inner.store)?;
         let published = inner.published.load();
         // Listing takes its time, and folding and collecting have something to report meanwhile.
         let report = unpoisoned(&inner.report).clone();
@@ -161,28 +183,24 @@ impl Graph {
             compaction_error: report.compaction,
             collection_error: report.collection,
             collected: report.collected,
-            ..seen.status()
+            ..seen.status(&disk)?
         };
-        status.log.bytes = inner.log_bytes.load(Ordering::Relaxed);
-        inner.add_pins(&mut status);
-        status
+        inner.add_pins(&disk, &mut status);
+        Ok(status)
     }
 }
 
 impl Inner {
     /// What keeps the log, beside leases: readers of the past, and retention.
-    fn add_pins(&self, status: &mut Status) {
+    fn add_pins(&self, disk: &Disk, status: &mut Status) {
         if let Some((lsn, readers)) = self.pins.readers() {
             let by = format!("{readers} reading the past");
-            status.pins.push(pin(&self.store, by, lsn, None));
+            status.pins.push(disk.pin(by, lsn, None));
         }
         let needed = status.checkpoint.as_ref().map_or(0, |it| it.lsn);
         if !self.options.retention.is_zero() && status.log.horizon <= needed {
-            let hours = self.options.retention.as_secs() / 3_600;
-            let by = format!("history of {hours} hours");
-            status
-                .pins
-                .push(pin(&self.store, by, status.log.horizon, None));
+            let by = format!("history of {}", length(self.options.retention));
+            status.pins.push(disk.pin(by, status.log.horizon, None));
         }
     }
 }
@@ -201,19 +219,20 @@ pub(super) fn of_follower(
     snapshot: &Snapshot,
     checkpoint: Option<&Checkpoint>,
     horizon: u64,
-) -> Status {
+) -> Result<Status, StatusError> {
+    let disk = Disk::look(store)?;
     let seen = Seen {
         store,
         snapshot,
         checkpoint,
         horizon,
     };
-    seen.status()
+    seen.status(&disk)
 }
 
 impl Seen<'_> {
-    fn status(&self) -> Status {
-        let segments = log::segments(self.store).unwrap_or_default();
+    fn status(&self, disk: &Disk) -> Result<Status, StatusError> {
+        let segments = &disk.segments;
         let first = segments.first().map_or(0, |segment| segment.first.0);
         let log = LogStatus {
             bytes: segments.iter().map(|segment| segment.bytes).sum(),
@@ -221,16 +240,16 @@ impl Seen<'_> {
             segments: segments.len() as u64,
             horizon: self.horizon.max(first),
         };
-        let leases = lease::live(self.store, false).unwrap_or_default();
-        let leases = leases.into_iter();
+        let leases = lease::live(self.store, false)?.into_iter();
         let pins = leases.map(|claim| {
             let by = format!("process {} on {}", claim.pid, claim.host);
-            pin(self.store, by, claim.lsn, Some(claim.since_micros))
+            disk.pin(by, claim.lsn, Some(claim.since_micros))
         });
-        Status {
+        Ok(Status {
             lsn: self.snapshot.lsn(),
             log,
-            tail_bytes: bytes_from(self.store, self.checkpoint.map_or(0, |it| it.lsn + 1)),
+            side_bytes: disk.side_files.iter().map(|(_, bytes)| bytes).sum(),
+            tail_bytes: disk.bytes_from(self.checkpoint.map_or(0, |it| it.lsn + 1)),
             tail_rows: self.snapshot.changed_rows(),
             memory: self.snapshot.memory(),
             checkpoint: self.checkpoint.map(|it| self.checkpoint_status(it)),
@@ -239,7 +258,7 @@ impl Seen<'_> {
             compaction_error: None,
             collection_error: None,
             collected: Collected::default(),
-        }
+        })
     }
 
     fn checkpoint_status(&self, checkpoint: &Checkpoint) -> CheckpointStatus {
@@ -251,6 +270,7 @@ impl Seen<'_> {
                 version: version.version,
                 fragments: version.fragments,
                 deleted_rows: version.deleted,
+                bytes: version.bytes,
             })
         };
         CheckpointStatus {
@@ -261,20 +281,68 @@ impl Seen<'_> {
     }
 }
 
-fn pin(store: &Store, by: String, lsn: u64, since_micros: Option<i64>) -> PinStatus {
-    PinStatus {
-        by,
-        lsn,
-        log_bytes: bytes_from(store, lsn),
-        since_micros,
+/// What the log takes on disk, as it was listed.
+struct Disk {
+    segments: Vec<SegmentSummary>,
+    /// The position that the name of each file beside the log says, and its bytes.
+    side_files: Vec<(u64, u64)>,
+}
+
+impl Disk {
+    fn look(store: &Store) -> Result<Self, StatusError> {
+        let side_files = store.list_if_there("files")?.into_iter();
+        let side_files =
+            side_files.map(|file| (SideFile::lsn(&file.name).unwrap_or(0), file.bytes));
+        Ok(Self {
+            segments: log::segments(store)?,
+            side_files: side_files.collect(),
+        })
+    }
+
+    /// Bytes of the segments that hold something from a position on, and of the files beside them.
+    fn bytes_from(&self, lsn: u64) -> u64 {
+        let ends = self.segments.iter().skip(1).map(|next| next.first.0);
+        let with_ends = self.segments.iter().zip(ends.chain([u64::MAX]));
+        let needed = with_ends.filter(|(_, end)| *end > lsn);
+        let beside = self.side_files.iter().filter(|(of, _)| *of >= lsn);
+        let beside: u64 = beside.map(|(_, bytes)| bytes).sum();
+        needed.map(|(segment, _)| segment.bytes).sum::<u64>() + beside
+    }
+
+    fn pin(&self, by: String, lsn: u64, since_micros: Option<i64>) -> PinStatus {
+        PinStatus {
+            by,
+            lsn,
+            log_bytes: self.bytes_from(lsn),
+            since_micros,
+        }
     }
 }
 
-/// Bytes of the log's segments that hold something from a position on.
-fn bytes_from(store: &Store, lsn: u64) -> u64 {
-    let segments = log::segments(store).unwrap_or_default();
-    let ends = segments.iter().skip(1).map(|next| next.first.0);
-    let with_ends = segments.iter().zip(ends.chain([u64::MAX]));
-    let needed = with_ends.filter(|(_, end)| *end > lsn);
-    needed.map(|(segment, _)| segment.bytes).sum()
+/// A length of time as people write it in a config: in the largest unit that it is a whole number of.
+fn length(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
+    let unit = units.into_iter().find(|(unit, _)| seconds % unit == 0);
+    let (unit, name) = unit.unwrap_or((1, "s"));
+    format!("{}{name}", seconds / unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_of_time_reads_as_it_is_written() {
+        let cases = [
+            (1_800, "30m"),
+            (5_400, "90m"),
+            (7_200, "2h"),
+            (604_800, "7d"),
+            (61, "61s"),
+        ];
+        for (seconds, expected) in cases {
+            assert_eq!(length(Duration::from_secs(seconds)), expected);
+        }
+    }
 }

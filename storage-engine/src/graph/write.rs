@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::ahead::Ahead;
 use super::commit::{Lead, unpoisoned};
 use super::job::{Job, Keep, Typed};
+use super::queue::Place;
 use crate::aside;
 use crate::files::FileError;
 use crate::graph::{Graph, Inner};
@@ -136,6 +137,12 @@ pub enum CommitError<E: std::error::Error + 'static> {
         /// When they will have been carried out, as far as can be told.
         retry_after: Duration,
     },
+    /// Too much of the log is not in the tables, and folding fails.
+    #[error("too much of the log waits to be folded into tables, and folding fails")]
+    Unfolded {
+        /// When it is tried again.
+        retry_after: Duration,
+    },
     /// The graph is closed.
     #[error("the graph is closed")]
     Closed,
@@ -151,6 +158,9 @@ pub enum CommitError<E: std::error::Error + 'static> {
     /// The log refused before writing.
     #[error("the commit could not be stored")]
     NotWritten(#[source] Arc<AppendError>),
+    /// Another process has taken over.
+    #[error("another process has taken over the graph and holds it for writing")]
+    Superseded,
     /// The log failed while writing: the commit may or may not be there after a restart.
     #[error("it cannot be told whether the commit was stored")]
     Unknown(#[source] Arc<AppendError>),
@@ -281,7 +291,8 @@ impl Graph {
         R: Send + 'static,
         E: std::error::Error + Send + 'static,
     {
-        let waiting = self.enter(request, None, work)?;
+        let place = self.let_in(&request).await?;
+        let waiting = self.enter(place, request, None, work);
         self.wait(waiting).await
     }
 
@@ -307,7 +318,8 @@ impl Graph {
             keep: R::keep,
             recall: R::recall,
         };
-        let waiting = self.enter(request, key.map(|key| (key, keep)), work)?;
+        let place = self.let_in(&request).await?;
+        let waiting = self.enter(place, request, key.map(|key| (key, keep)), work);
         self.wait(waiting).await
     }
 
@@ -325,7 +337,8 @@ impl Graph {
         R: Send + 'static,
         E: std::error::Error + Send + 'static,
     {
-        let mut waiting = self.enter(request, None, work)?;
+        let place = futures::executor::block_on(self.let_in(&request))?;
+        let mut waiting = self.enter(place, request, None, work);
         if waiting.leads
             && let Some(answer) = self.lead_until_answered(&mut waiting)
         {
@@ -354,22 +367,30 @@ impl Graph {
         own
     }
 
+    /// Room for a write, if there is any.
+    pub(super) fn place<E: std::error::Error + 'static>(
+        &self,
+        request: &WriteRequest,
+    ) -> Result<Place, CommitError<E>> {
+        let place = self.inner.places.take(&request.principal, request.bytes);
+        place.map_err(|waiting| CommitError::Busy {
+            waiting,
+            retry_after: unpoisoned(&self.inner.queue).retry_after(waiting),
+        })
+    }
+
     /// Puts a write in its line.
     fn enter<R, E>(
         &self,
+        place: Place,
         request: WriteRequest,
         key: Option<(IdempotencyKey, Keep<R>)>,
         work: Work<R, E>,
-    ) -> Result<Waiting<'_, R, E>, CommitError<E>>
+    ) -> Waiting<'_, R, E>
     where
         R: Send + 'static,
         E: std::error::Error + Send + 'static,
     {
-        let place = self.inner.places.take(&request.principal, request.bytes);
-        let place = place.map_err(|waiting| CommitError::Busy {
-            waiting,
-            retry_after: unpoisoned(&self.inner.queue).retry_after(waiting),
-        })?;
         let (reply, answer) = oneshot::channel();
         let (key, keep) = key.unzip();
         let typed = Typed {
@@ -394,13 +415,13 @@ impl Graph {
             number,
             answered: false,
         };
-        Ok(Waiting {
+        Waiting {
             turn,
             answer,
             deadline,
             leads,
             in_place,
-        })
+        }
     }
 
     async fn wait<R, E>(&self, mut waiting: Waiting<'_, R, E>) -> Result<Written<R>, CommitError<E>>

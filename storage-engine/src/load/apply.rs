@@ -1,6 +1,7 @@
 //! Records -> changes of a transaction.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use language::schema::TypeId;
 use language::value::{EdgeRef, NodeRef, Value};
@@ -36,6 +37,23 @@ pub(crate) fn apply(
             }]
         })?;
     }
+    let (loaded, errors) = put(batch, mode, transaction, true);
+    errors.or(loaded)
+}
+
+/// What the graph would refuse of records that are not loaded, for there are others that could not be
+/// read: a node that an edge lacks may be one of those.
+pub(super) fn refused(batch: &Rows, mode: Mode, snapshot: &Arc<Snapshot>) -> Errors {
+    let run = uuid::Uuid::nil();
+    let mut trial = Transaction::new(snapshot.as_ref().clone(), snapshot.lsn() + 1, run);
+    match mode == Mode::Overwrite && clear(&mut trial).is_err() {
+        true => Errors::default(),
+        false => put(batch, mode, &mut trial, false).1,
+    }
+}
+
+/// Puts all records; `all`: those, too, whose ends are not there.
+fn put(batch: &Rows, mode: Mode, transaction: &mut Transaction, all: bool) -> (Loaded, Errors) {
     let mut loaded = Loaded::default();
     let mut errors = Errors::default();
     for record in &batch.nodes {
@@ -57,6 +75,13 @@ pub(crate) fn apply(
         if errors.full() {
             break;
         }
+        let is_there = |end: &End| {
+            let snapshot = transaction.snapshot();
+            snapshot.node_by_key(end.type_id, &end.key).is_some()
+        };
+        if !all && !(is_there(&record.source) && is_there(&record.target)) {
+            continue;
+        }
         match put_edge(record, mode, transaction, &mut between) {
             Ok(()) => {
                 *loaded
@@ -67,7 +92,7 @@ pub(crate) fn apply(
             Err(message) => errors.add(record.line, message),
         }
     }
-    errors.or(loaded)
+    (loaded, errors)
 }
 
 fn name(transaction: &Transaction, type_id: TypeId) -> String {

@@ -9,7 +9,7 @@ use super::context::{Context, Shape};
 use super::index::NodeIndexes;
 use super::part::{Flaw, Lines, Part, PartBuilder};
 use super::{Errors, LineError};
-use crate::chunk::Chunk;
+use crate::chunk::{CHUNK_ROWS, Chunk};
 use crate::columns::Layout;
 use crate::keys;
 use crate::packed::Numbers;
@@ -53,8 +53,8 @@ impl Block {
 #[derive(Debug)]
 struct Pending {
     slot: usize,
-    chunk: usize,
-    row: usize,
+    /// Among the rows of its type.
+    row: u64,
     /// The source is 0, the target 1.
     side: usize,
     key: Box<[u8]>,
@@ -65,6 +65,8 @@ struct Pending {
 pub(crate) struct Table {
     pub(super) layout: Arc<Layout>,
     pub(super) chunks: Vec<Arc<Chunk>>,
+    /// How many of them, the last, are to be one with what comes, and how many rows they have.
+    open: (usize, usize),
     pub(super) lines: Lines,
     pub(super) rows: u64,
     pub(super) first_id: u64,
@@ -86,7 +88,7 @@ pub(super) struct Gatherer<'a> {
     properties_set: u64,
 }
 
-/// Everything that was read. Its errors, if it has any, are those that only the graph tells.
+/// Everything that was read, and what is wrong with it: then nothing is loaded.
 #[derive(Debug)]
 pub(crate) struct Gathered {
     pub(super) tables: Vec<Table>,
@@ -94,11 +96,61 @@ pub(crate) struct Gathered {
     pub(super) errors: Vec<LineError>,
 }
 
+impl Table {
+    /// Makes one chunk of small neighbours where they and so many rows more would be too many for it; gives
+    /// it, with how many it is made of. At once, and not in the end: what they are made of is free for
+    /// what comes, while there is only so much of it.
+    fn make_room(&mut self, more: usize) -> Option<(usize, Arc<Chunk>)> {
+        let (count, rows) = self.open;
+        if rows + more <= CHUNK_ROWS {
+            return None;
+        }
+        self.open = (0, 0);
+        if count < 2 {
+            return None;
+        }
+        let some = self
+            .chunks
+            .split_off(self.chunks.len().saturating_sub(count));
+        match Chunk::concat(&self.layout, &some) {
+            Ok(whole) => {
+                let whole = Arc::new(whole);
+                self.chunks.push(whole.clone());
+                Some((count, whole))
+            }
+            Err(error) => {
+                // They do as they are.
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "chunks are not joined"
+                );
+                self.chunks.extend(some);
+                None
+            }
+        }
+    }
+
+    fn push(&mut self, chunk: Arc<Chunk>) {
+        let (count, rows) = self.open;
+        self.open = (count + 1, rows + chunk.len());
+        self.chunks.push(chunk);
+    }
+
+    /// The chunk that has one of its rows, and the place there.
+    fn place(&self, row: u64) -> Option<(usize, usize)> {
+        let id = self.first_id + row;
+        let after = self.chunks.partition_point(|chunk| chunk.first() <= id);
+        let at = after.checked_sub(1)?;
+        Some((at, self.chunks.get(at)?.find(id)?))
+    }
+}
+
 impl<'a> Gatherer<'a> {
     pub(super) fn new(context: &'a Context, nodes: &'a Nodes) -> Self {
         let table = |shape: &Shape| Table {
             layout: shape.layout.clone(),
             chunks: Vec::new(),
+            open: (0, 0),
             lines: Lines::default(),
             rows: 0,
             first_id: shape.first_id,
@@ -152,7 +204,11 @@ impl<'a> Gatherer<'a> {
             .filter(|(_, flaw)| matches!(flaw, Flaw::Unidentified(_)))
             .map(|(row, _)| *row)
             .collect();
+        let joined = table.make_room(chunk.len());
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        if let (Some((count, whole)), Some(index)) = (joined, nodes.of_mut(part.slot)) {
+            index.join(count, whole);
+        }
         let repeated = match nodes.of_mut(part.slot) {
             Some(index) => index.add(&chunk, &part.hashes, |row| {
                 keyless.binary_search(&row).is_ok()
@@ -170,7 +226,7 @@ impl<'a> Gatherer<'a> {
             self.node_errors
                 .add(line, tell(&shape.layout, &chunk, row, flaw));
         }
-        table.chunks.push(chunk);
+        table.push(chunk);
     }
 
     fn take_edges(&mut self, part: Part) {
@@ -195,8 +251,7 @@ impl<'a> Gatherer<'a> {
                     (Some(node), Some(place)) => *place = node,
                     _ => self.pending.push(Pending {
                         slot: part.slot,
-                        chunk: table.chunks.len(),
-                        row,
+                        row: table.rows + row as u64,
                         side,
                         key,
                     }),
@@ -207,27 +262,24 @@ impl<'a> Gatherer<'a> {
         table.rows += part.chunk.len() as u64;
         let (sources, targets) = (Numbers::pack(&sources.nodes), Numbers::pack(&targets.nodes));
         let chunk = part.chunk.numbered(first).with_ends(sources, targets);
-        table.chunks.push(Arc::new(chunk));
+        table.make_room(chunk.len());
+        table.push(Arc::new(chunk));
     }
 
     /// Everything, with the edges whose nodes came after them.
-    ///
-    /// # Errors
-    /// What is wrong with lines by themselves.
-    pub(super) fn finish(mut self) -> Result<Gathered, Vec<LineError>> {
-        if !self.errors.is_empty() {
-            return Err(self.errors.sorted());
+    pub(super) fn finish(mut self) -> Gathered {
+        for table in &mut self.tables {
+            table.make_room(CHUNK_ROWS);
         }
-        self.resolve();
-        // Nodes come before edges, as when they are put one by one.
-        let mut errors = self.node_errors;
-        let edges = self.edge_errors.sorted().into_iter();
-        edges.for_each(|error| errors.add(error.line, error.message));
-        Ok(Gathered {
+        // A node that an edge lacks may be on a line that could not be read.
+        if self.errors.is_empty() {
+            self.resolve();
+        }
+        Gathered {
             tables: self.tables,
             properties_set: self.properties_set,
-            errors: errors.sorted(),
-        })
+            errors: Errors::merged([self.errors, self.node_errors, self.edge_errors]),
+        }
     }
 
     fn resolve(&mut self) {
@@ -243,16 +295,15 @@ impl<'a> Gatherer<'a> {
             let end = if pending.side == 0 { ends.0 } else { ends.1 };
             let node = nodes.of(end).and_then(|index| index.find(&pending.key));
             if let Some(node) = node {
-                let places = found.entry((pending.slot, pending.chunk)).or_default();
-                places.push((pending.row, pending.side, node));
+                let place = self.tables.get(pending.slot);
+                if let Some((chunk, row)) = place.and_then(|table| table.place(pending.row)) {
+                    let places = found.entry((pending.slot, chunk)).or_default();
+                    places.push((row, pending.side, node));
+                }
                 continue;
             }
             let table = self.tables.get(pending.slot);
-            let line = table.and_then(|table| {
-                let chunk = table.chunks.get(pending.chunk)?;
-                let row = chunk.first() - table.first_id + pending.row as u64;
-                Some(table.lines.of(row))
-            });
+            let line = table.map(|table| table.lines.of(pending.row));
             let side = if pending.side == 0 { "from" } else { "to" };
             let name = self
                 .context

@@ -66,6 +66,13 @@ impl NodeIndex {
         })
     }
 
+    /// So many of its chunks, the last, have become one.
+    pub(super) fn join(&mut self, count: usize, whole: Arc<Chunk>) {
+        let left = self.chunks.len().saturating_sub(count);
+        self.chunks.truncate(left);
+        self.chunks.push(whole);
+    }
+
     /// Adds the nodes of a chunk whose ids follow. Gives the rows whose key another has already.
     pub(super) fn add(
         &mut self,

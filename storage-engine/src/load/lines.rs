@@ -8,7 +8,7 @@ use super::gather::{Block, Gathered, Gatherer, Nodes};
 use super::index::NodeIndexes;
 use super::line::Line;
 use super::part::PartBuilder;
-use super::{LineError, MAX_ERRORS, MAX_LINE, pipeline, record};
+use super::{MAX_ERRORS, MAX_LINE, pipeline, record};
 
 /// About so many bytes make a block.
 const BLOCK: usize = 2 << 20;
@@ -21,13 +21,7 @@ struct Piece {
 }
 
 /// Reads all lines.
-///
-/// # Errors
-/// Everything that is wrong with lines by themselves; also when reading fails.
-pub(super) fn gather(
-    input: impl Read + Send,
-    context: &Context,
-) -> Result<Gathered, Vec<LineError>> {
+pub(super) fn gather(input: impl Read + Send, context: &Context) -> Gathered {
     let nodes = RwLock::new(NodeIndexes::new(context));
     let mut gatherer = Gatherer::new(context, &nodes);
     let pieces = Pieces {

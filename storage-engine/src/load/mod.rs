@@ -3,9 +3,9 @@
 //! NDJSON: a line is `{"type": "Person", "data": {...}}` or `{"edge": "Knows", "from": ..., "to":
 //! ..., "data": {...}}`; blank lines are skipped. Parquet, CSV and Arrow streams hold rows of one
 //! type; their columns are its properties, `from` and `to`, and `id` (`table.rs`). [`parse`] reads
-//! the input against the schema, outside of any transaction; [`crate::Graph::load`] makes the commit.
-//! Nodes come before edges whatever the order of the lines. Both say what is wrong with which line,
-//! for the first [`MAX_ERRORS`] of them.
+//! the input against the schema, outside of any transaction; [`crate::Graph::load`] makes the commit, or
+//! says what is wrong with which line, for the first [`MAX_ERRORS`] of them. Nodes come before edges
+//! whatever the order of the lines.
 //!
 //! In an open graph `type` is a label, and `labels` may stand in its place: see [`open`], and for rows
 //! [`open_columns`].
@@ -207,6 +207,8 @@ pub(crate) enum Content {
     Rows(Rows),
     /// As columns, read against this.
     Columns(Box<Gathered>, Arc<Context>),
+    /// Nothing: this is wrong.
+    Wrong(Vec<LineError>),
 }
 
 /// Records as values.
@@ -253,6 +255,19 @@ impl Batch {
                 .flat_map(|edge| [edge.source.type_id, edge.target.type_id])
                 .collect(),
             content: Mutex::new(Some(Content::Rows(rows))),
+        }
+    }
+
+    /// Rows, unless something was wrong with other lines: then also what the graph does not allow of these
+    /// is told, once somebody may load them.
+    fn of_read(mode: Mode, rows: Rows, errors: Errors, snapshot: &Arc<Snapshot>) -> Self {
+        if errors.is_empty() {
+            return Self::of_rows(mode, rows);
+        }
+        let refused = apply::refused(&rows, mode, snapshot);
+        Self {
+            content: Mutex::new(Some(Content::Wrong(Errors::merged([errors, refused])))),
+            ..Self::of_rows(mode, rows)
         }
     }
 
@@ -325,6 +340,14 @@ impl Errors {
         self.add(line, message);
     }
 
+    /// The first of all of these.
+    fn merged(all: impl IntoIterator<Item = Self>) -> Vec<LineError> {
+        let all = all.into_iter().flat_map(|errors| errors.0).collect();
+        let mut sorted = Self(all).sorted();
+        sorted.truncate(MAX_ERRORS);
+        sorted
+    }
+
     fn sorted(mut self) -> Vec<LineError> {
         self.0.sort_by_key(|error| error.line);
         self.0
@@ -361,7 +384,7 @@ impl From<Vec<LineError>> for LoadError {
 /// Reads an input and checks it against the schema of the snapshot.
 ///
 /// # Errors
-/// Everything that is wrong with lines by themselves; also when reading fails.
+/// What is wrong with the input as a whole. What is wrong with its lines is told by whoever loads it.
 pub fn parse(
     mut input: Input,
     source: &Source,
@@ -386,11 +409,11 @@ pub fn parse(
     let by_row = mode == Mode::Merge || declared || head.len() <= source.by_row && !emptied;
     let whole = Cursor::new(head).chain(input);
     if by_row {
-        let rows = parse_rows(BufReader::new(whole), snapshot.schema())?;
-        return Ok(Batch::of_rows(mode, rows));
+        let (rows, errors) = parse_rows(BufReader::new(whole), snapshot.schema());
+        return Ok(Batch::of_read(mode, rows, errors, snapshot));
     }
     let context = Arc::new(Context::new(snapshot.clone(), mode == Mode::Overwrite));
-    let gathered = lines::gather(whole, &context)?;
+    let gathered = lines::gather(whole, &context);
     Ok(Batch::of_columns(mode, gathered, context))
 }
 
@@ -409,8 +432,8 @@ fn parse_columns(
     if let Some(open) = schema.open() {
         let plan = tabular::open_plan(&batches, schema, open, name)?;
         if mode == Mode::Merge || schema.declared().is_some() {
-            let rows = tabular::open_records(batches, &plan)?;
-            return Ok(Batch::of_rows(mode, rows));
+            let (rows, errors) = tabular::open_records(batches, &plan);
+            return Ok(Batch::of_read(mode, rows, errors, snapshot));
         }
         let gathered = tabular::open_gather(batches, &plan, &context)?;
         return Ok(Batch::of_columns(mode, gathered, context));
@@ -418,17 +441,15 @@ fn parse_columns(
     let slot = context.named(name, false).or(context.named(name, true));
     let slot = slot.ok_or_else(|| wrong(format!("there is no type {name:?}")))?;
     if mode == Mode::Merge {
-        return Ok(Batch::of_rows(
-            mode,
-            tabular::records(batches, slot, &context)?,
-        ));
+        let (rows, errors) = tabular::records(batches, slot, &context)?;
+        return Ok(Batch::of_read(mode, rows, errors, snapshot));
     }
     let gathered = tabular::gather(batches, slot, &context)?;
     Ok(Batch::of_columns(mode, gathered, context))
 }
 
 /// Reads lines as records.
-fn parse_rows(mut reader: impl BufRead, schema: &Schema) -> Result<Rows, Vec<LineError>> {
+fn parse_rows(mut reader: impl BufRead, schema: &Schema) -> (Rows, Errors) {
     let mut rows = Rows::default();
     let mut errors = Errors::default();
     let mut bytes = Vec::new();
@@ -462,5 +483,5 @@ fn parse_rows(mut reader: impl BufRead, schema: &Schema) -> Result<Rows, Vec<Lin
             break;
         }
     }
-    errors.or(rows)
+    (rows, errors)
 }

@@ -15,7 +15,7 @@ use super::gather::{Gathered, Table, absent, tell};
 use super::part::{Flaw, Lines};
 use super::{Errors, LineError, Loaded};
 use crate::bulk::{Addition, Bulk, Index};
-use crate::chunk::{CHUNK_ROWS, Chunk, Written};
+use crate::chunk::{Chunk, Written};
 use crate::column_file::{self, Unnamed};
 use crate::columns::Layout;
 use crate::files::FileError;
@@ -73,7 +73,7 @@ impl Ready {
         for table in gathered.tables.into_iter().filter(|table| table.rows > 0) {
             let Table { layout, chunks, .. } = table;
             lines.push(table.lines);
-            tables.push((layout.clone(), joined(&layout, chunks)?));
+            tables.push((layout, chunks));
         }
         let (additions, files) = build(tables, store)?;
         Ok(Self {
@@ -204,31 +204,6 @@ impl Ready {
 
 fn rows(addition: &Addition) -> u64 {
     addition.chunks.iter().map(|chunk| chunk.len() as u64).sum()
-}
-
-/// Chunks of about the largest size, made of neighbours; what they are made of goes as they come.
-fn joined(layout: &Layout, chunks: Vec<Arc<Chunk>>) -> Result<Vec<Arc<Chunk>>, ArrowError> {
-    let mut joined = Vec::new();
-    let mut group: Vec<Arc<Chunk>> = Vec::new();
-    let close = |group: &mut Vec<Arc<Chunk>>, joined: &mut Vec<Arc<Chunk>>| {
-        let whole = match group.as_slice() {
-            [] => return Ok(()),
-            [only] => only.clone(),
-            several => Arc::new(Chunk::concat(layout, several)?),
-        };
-        group.clear();
-        joined.push(whole);
-        Ok::<(), ArrowError>(())
-    };
-    for chunk in chunks {
-        let rows: usize = group.iter().map(|chunk| chunk.len()).sum();
-        if rows + chunk.len() > CHUNK_ROWS {
-            close(&mut group, &mut joined)?;
-        }
-        group.push(chunk);
-    }
-    close(&mut group, &mut joined)?;
-    Ok(joined)
 }
 
 /// The indexes, while the files are written beside.

@@ -1,6 +1,7 @@
 //! Reading Parquet, CSV and Arrow streams: batches of rows, whatever the file.
 
 use std::io::{BufReader, Read};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -25,11 +26,14 @@ use super::{
 };
 use crate::keys;
 
-/// Rows of a batch.
+/// Rows that a thread works on at a time.
 const ROWS: usize = 16 << 10;
 
-/// Bytes of text of a batch, more or less: rows may be long.
+/// Bytes of them, more or less: rows may be long.
 const BATCH: usize = 16 << 20;
+
+/// Rows of Parquet that are decoded at once: how long they are is known only then.
+const DECODED: Range<usize> = 16..2 << 10;
 
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 20;
@@ -77,7 +81,14 @@ fn parquet(input: Input) -> Result<Batches, String> {
     let unreadable = |error: &dyn std::fmt::Display| format!("not readable as Parquet: {error}");
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| unreadable(&e))?;
     let schema = reader.schema().clone();
-    let reader = reader.with_batch_size(ROWS).build();
+    let groups = reader.metadata().row_groups().iter();
+    let sizes = groups.map(|group| (group.total_byte_size(), group.num_rows()));
+    let (bytes, rows) = sizes.fold((0_i64, 0_i64), |sum, it| {
+        (sum.0.saturating_add(it.0), sum.1.saturating_add(it.1))
+    });
+    let each = usize::try_from(bytes / rows.max(1)).unwrap_or(0).max(1);
+    let some = (BATCH / each).clamp(DECODED.start, DECODED.end);
+    let reader = reader.with_batch_size(some).build();
     let reader = reader.map_err(|error| unreadable(&error))?;
     Ok(Batches {
         schema,
@@ -180,26 +191,57 @@ impl<R: Read> Iterator for CsvRows<R> {
     }
 }
 
+/// Batches in blocks for which it is worth to change threads.
+struct Blocks {
+    batches: Batches,
+    /// What ended the batches, once it was met.
+    failed: Option<String>,
+}
+
+impl Iterator for Blocks {
+    type Item = Result<Vec<RecordBatch>, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (mut block, mut rows, mut bytes) = (Vec::new(), 0, 0);
+        while self.failed.is_none() && rows < ROWS && bytes < BATCH {
+            match self.batches.next() {
+                Some(Ok(batch)) => {
+                    rows += batch.num_rows();
+                    bytes += batch.get_array_memory_size();
+                    block.push(batch);
+                }
+                Some(Err(message)) => self.failed = Some(message),
+                None => break,
+            }
+        }
+        match block.is_empty() {
+            true => self.failed.take().map(Err),
+            false => Some(Ok(block)),
+        }
+    }
+}
+
 /// Reads all rows of a type as columns.
 ///
 /// # Errors
-/// Everything that is wrong with rows by themselves.
+/// A column that is for nothing, or that is missing.
 pub(super) fn gather(
     batches: Batches,
     slot: usize,
     context: &Context,
 ) -> Result<Gathered, Vec<LineError>> {
     let plan = Plan::new(context, slot, &batches.schema, batches.sparse).map_err(at_once)?;
-    gathered(batches, slot, context, |batch, builder, block| {
-        let mut line = 0;
+    let fill = |batch: &RecordBatch, before, builder: &mut PartBuilder, block: &mut Block| {
+        let mut line = before;
         plan.read(context, batch, &mut |given| {
             line += 1;
             match given {
-                Ok(given) => builder.push(context, given),
+                Ok(given) => builder.push(context, Given { line, ..given }),
                 Err(message) => wrong(block, line, message),
             }
         })
-    })
+    };
+    Ok(gathered(batches, slot, context, fill))
 }
 
 /// The same for rows of a label or a relationship type of an open graph.
@@ -213,16 +255,17 @@ pub(super) fn open_gather(
 ) -> Result<Gathered, Vec<LineError>> {
     let slot = context.slot(plan.type_id());
     let slot = slot.ok_or_else(|| at_once("the table is gone".to_owned()))?;
-    gathered(batches, slot, context, |batch, builder, block| {
-        let mut line = 0;
-        plan.read(batch, 0, &mut |record| {
+    let fill = |batch: &RecordBatch, before, builder: &mut PartBuilder, block: &mut Block| {
+        let mut line = before;
+        plan.read(batch, before, &mut |record| {
             line += 1;
             match record {
                 Ok(record) => builder.push_record(context, &record),
                 Err(message) => wrong(block, line, message),
             }
         })
-    })
+    };
+    Ok(gathered(batches, slot, context, fill))
 }
 
 /// What the columns of an input are for, in an open graph.
@@ -249,27 +292,30 @@ fn wrong(block: &mut Block, line: u64, message: String) {
     }
 }
 
-/// Reads all rows in parallel; `fill` those of a batch.
+/// Reads all rows in parallel; `fill` those of a batch, before which so many of its block came.
 fn gathered(
     batches: Batches,
     slot: usize,
     context: &Context,
-    fill: impl Fn(&RecordBatch, &mut PartBuilder, &mut Block) -> Result<(), String> + Sync,
-) -> Result<Gathered, Vec<LineError>> {
+    fill: impl Fn(&RecordBatch, u64, &mut PartBuilder, &mut Block) -> Result<(), String> + Sync,
+) -> Gathered {
     let nodes = RwLock::new(NodeIndexes::new(context));
     let mut gatherer = Gatherer::new(context, &nodes);
-    let work = |batch: Result<RecordBatch, String>| {
-        let batch = batch?;
-        let mut block = Block {
-            lines: batch.num_rows() as u64,
-            ..Block::default()
-        };
+    let work = |batches: Result<Vec<RecordBatch>, String>| {
+        let mut block = Block::default();
         let mut builder = PartBuilder::new(context, slot);
-        fill(&batch, &mut builder, &mut block)?;
+        for batch in batches? {
+            fill(&batch, block.lines, &mut builder, &mut block)?;
+            block.lines += batch.num_rows() as u64;
+        }
         block.finish(context, &nodes, [builder]);
         Ok(block)
     };
-    pipeline::run(batches, work, |block: Result<Block, String>| match block {
+    let blocks = Blocks {
+        batches,
+        failed: None,
+    };
+    pipeline::run(blocks, work, |block: Result<Block, String>| match block {
         Ok(block) => gatherer.take(block),
         Err(message) => {
             gatherer.fail(message);
@@ -279,7 +325,7 @@ fn gathered(
     gatherer.finish()
 }
 
-/// Reads all rows of a type as records.
+/// Reads all rows of a type as records, and what is wrong with others.
 ///
 /// # Errors
 /// As [`gather`].
@@ -287,9 +333,9 @@ pub(super) fn records(
     batches: Batches,
     slot: usize,
     context: &Context,
-) -> Result<Rows, Vec<LineError>> {
+) -> Result<(Rows, Errors), Vec<LineError>> {
     let plan = Plan::new(context, slot, &batches.schema, batches.sparse).map_err(at_once)?;
-    recorded(batches, |batch, before, rows, errors| {
+    let read = recorded(batches, |batch, before, rows, errors| {
         let mut line = before;
         plan.read(context, batch, &mut |given| {
             line += 1;
@@ -298,14 +344,12 @@ pub(super) fn records(
                 Err(message) => errors.add(line, message),
             }
         })
-    })
+    });
+    Ok(read)
 }
 
 /// The same for rows of a label or a relationship type of an open graph.
-///
-/// # Errors
-/// As [`gather`].
-pub(super) fn open_records(batches: Batches, plan: &OpenPlan) -> Result<Rows, Vec<LineError>> {
+pub(super) fn open_records(batches: Batches, plan: &OpenPlan) -> (Rows, Errors) {
     recorded(batches, |batch, before, rows, errors| {
         let mut line = before;
         plan.read(batch, before, &mut |record| {
@@ -323,7 +367,7 @@ pub(super) fn open_records(batches: Batches, plan: &OpenPlan) -> Result<Rows, Ve
 fn recorded(
     batches: Batches,
     mut read: impl FnMut(&RecordBatch, u64, &mut Rows, &mut Errors) -> Result<(), String>,
-) -> Result<Rows, Vec<LineError>> {
+) -> (Rows, Errors) {
     let (mut rows, mut errors) = (Rows::default(), Errors::default());
     let mut before = 0;
     for batch in batches {
@@ -340,7 +384,7 @@ fn recorded(
             break;
         }
     }
-    errors.or(rows)
+    (rows, errors)
 }
 
 fn push(rows: &mut Rows, context: &Context, slot: usize, line: u64, given: &Given<'_, '_>) {

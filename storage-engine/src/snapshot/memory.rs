@@ -14,6 +14,8 @@ pub struct Memory {
     pub topology: usize,
     /// Rows changed since the checkpoint.
     pub changes: usize,
+    /// Bytes that can leave memory once a fold has put them into tables: of the changes, and of columns.
+    pub unfolded: usize,
     /// Answers that are kept for requests that come again.
     pub answers: usize,
     /// How many columns are not, or not all, in memory: each a property of a type.
@@ -55,6 +57,7 @@ impl Snapshot {
                 .map(|table| table.outgoing.bytes() + table.incoming.bytes())
                 .sum(),
             changes: self.tables().map(Rows::changes_bytes).sum(),
+            unfolded: self.tables().map(Rows::unfolded_bytes).sum(),
             answers: self.answers.bytes(),
             cold_columns: self.tables().map(Rows::cold_columns).sum(),
             loose: number(loose),

@@ -14,7 +14,9 @@ use lance::dataset::transaction::Operation;
 use lance::dataset::{InsertBuilder, WriteDestination, WriteMode};
 use lance_table::format::Fragment;
 
-use super::{TableError, TableVersion, commit, lance, open, run, unexpected, update, write_params};
+use super::{
+    Expected, TableError, TableVersion, commit, lance, open, run, unexpected, update, write_params,
+};
 use crate::store::Store;
 
 /// More fragments than this are too many.
@@ -62,7 +64,11 @@ pub(crate) fn compact(
             return Ok(None);
         }
         let operation = rewrite(&parent.folder, &dataset, chosen).await?;
-        let version = commit(&parent.folder, dataset, operation, parent.rows).await?;
+        let expected = Expected {
+            rows: parent.rows,
+            memory: parent.memory,
+        };
+        let version = commit(&parent.folder, dataset, operation, expected).await?;
         Ok(Some(version))
     })
 }

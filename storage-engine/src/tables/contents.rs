@@ -1,6 +1,7 @@
 //! Which files a version of a table consists of: what collection keeps.
 
 use std::collections::BTreeSet;
+use std::num::NonZero;
 
 use lance::Dataset;
 use lance_table::format::Fragment;
@@ -100,7 +101,7 @@ fn of_fragment(
         return Err(unexpected(folder, "a fragment of files of its own"));
     }
     let data = fragment.files.iter().map(|file| {
-        let bytes = file.file_size_bytes.get().map(std::num::NonZero::get);
+        let bytes = file.file_size_bytes.get().map(NonZero::get);
         (format!("data/{}", file.path), bytes)
     });
     let deletions = fragment
@@ -117,6 +118,8 @@ pub(crate) struct Wear {
     pub(crate) fragments: u64,
     /// Rows that are in its files and deleted.
     pub(crate) deleted: u64,
+    /// Bytes of its data files.
+    pub(crate) bytes: u64,
 }
 
 impl Wear {
@@ -126,6 +129,9 @@ impl Wear {
             let deleted = fragment.fast_num_deletions();
             wear.deleted += deleted.map_err(lance(folder, "counted"))? as u64;
             wear.fragments += 1;
+            let files = fragment.metadata().files.iter();
+            let sizes = files.filter_map(|file| file.file_size_bytes.get());
+            wear.bytes += sizes.map(NonZero::get).sum::<u64>();
         }
         Ok(wear)
     }

@@ -533,10 +533,10 @@ pub(super) fn a_load_is_replayed_folded_and_undone_by_nobody() {
         place.reopen();
         assert_eq!(place.export(), exported);
         place.graph().fold().expect("folded");
-        assert_eq!(place.graph().status().tail_rows, 0);
+        assert_eq!(place.graph().status().expect("listed").tail_rows, 0);
         assert_eq!(place.export(), exported);
         place.reopen();
-        assert_eq!(place.graph().status().tail_rows, 0);
+        assert_eq!(place.graph().status().expect("listed").tail_rows, 0);
         assert_eq!(place.export(), exported);
     }
     // Everything goes, and something else comes.
@@ -550,7 +550,7 @@ pub(super) fn a_load_is_replayed_folded_and_undone_by_nobody() {
     place.graph().fold().expect("folded");
     place.reopen();
     assert_eq!(place.export(), exported);
-    assert_eq!(place.graph().status().tail_rows, 0);
+    assert_eq!(place.graph().status().expect("listed").tail_rows, 0);
 }
 
 #[test]

@@ -210,7 +210,11 @@ fn recovers(folder: &Path, expected: &str, what: &str) {
     let grown = contents(&graph.snapshot());
     drop(graph);
     let graph = open(folder);
-    assert_eq!(graph.status().tail_rows, 0, "{what}: the fold counts");
+    assert_eq!(
+        graph.status().expect("listed").tail_rows,
+        0,
+        "{what}: the fold counts"
+    );
     assert_eq!(contents(&graph.snapshot()), grown, "{what}");
     let kept = crate::checkpoint::list(&folder.join("checkpoints")).expect("listed");
     assert!(kept.len() <= 2, "{what}: {kept:?}");

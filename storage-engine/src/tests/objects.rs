@@ -330,14 +330,20 @@ fn many_small_objects_are_folded() {
     for number in 0..40 {
         add_on(&runtime, &graph, &format!("{number}")).expect("written");
     }
-    let folded = || graph.status().checkpoint.is_some_and(|it| it.lsn >= 10);
+    let folded = || {
+        graph
+            .status()
+            .expect("listed")
+            .checkpoint
+            .is_some_and(|it| it.lsn >= 10)
+    };
     for _ in 0..500 {
         if folded() {
             return;
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("not folded: {:?}", graph.status());
+    panic!("not folded: {:?}", graph.status().expect("listed"));
 }
 
 #[test]

@@ -240,7 +240,10 @@ fn a_checkpoint_without_statistics_opens() {
     }
     let graph = open(&folder);
     assert_eq!(*graph.snapshot().statistics(), Statistics::default());
-    assert!(graph.status().checkpoint.is_some(), "it is used");
+    assert!(
+        graph.status().expect("listed").checkpoint.is_some(),
+        "it is used"
+    );
     let (usual, same) = compare(&graph.snapshot(), BEGIN);
     assert_eq!(usual, same);
 }

@@ -8,7 +8,7 @@ use language::schema::Schema;
 use tempfile::TempDir;
 
 use crate::export::Selection;
-use crate::load::{self, Input, LineError, Loaded, Mode, Source};
+use crate::load::{self, Format, Input, LineError, Loaded, Mode, Source};
 use crate::{
     CommitError, Graph, NewGraph, Options, Snapshot, Transaction, WriteRequest, Written, export,
 };
@@ -459,6 +459,56 @@ fn the_first_hundred_errors_are_told() {
     }
 }
 
+/// Of a line that can be read, what is wrong with it is told with those that cannot; but for a node that
+/// an edge lacks, which may be on one of these.
+#[test]
+fn every_error_is_told_at_once() {
+    let person = |key: &str| format!("{{\"type\":\"Person\",\"data\":{{\"email\":{key}}}}}");
+    let lines = [
+        person("\"new\""),
+        "{\"edge\":\"Knows\",\"from\":\"new\",\"to\":\"nobody\"}".to_owned(),
+        person("\"new\""),
+        "{\"type\":\"Person\",\"data\":{}}".to_owned(),
+        person("\"taken\""),
+        person("null"),
+        "{".to_owned(),
+        "{\"type\":\"Nothing\"}".to_owned(),
+        person("1"),
+    ];
+    let place = Place::new(SCHEMA);
+    place
+        .load(&person("\"taken\""), Mode::Append)
+        .expect("loaded");
+    let told = |mode, by_columns| {
+        let lines = lines.join("\n");
+        let told = match by_columns {
+            true => place.load_columns(&lines, mode),
+            false => place.load(&lines, mode),
+        };
+        let told = told.expect_err("it is wrong");
+        told.iter().map(|error| error.line).collect::<Vec<_>>()
+    };
+    for by_columns in [false, true] {
+        assert_eq!(told(Mode::Append, by_columns), [3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(told(Mode::Overwrite, by_columns), [3, 4, 6, 7, 8, 9]);
+        // What is there is merged with, and what comes twice.
+        assert_eq!(told(Mode::Merge, by_columns), [4, 6, 7, 8, 9]);
+    }
+    // Rows of columns, too.
+    let csv = "email,age\na,1\na,2\ntaken,3\nb,x\n,4\n";
+    for (mode, expected) in [
+        (Mode::Append, &[2, 3, 4, 5][..]),
+        (Mode::Merge, &[4, 5]),
+        (Mode::Overwrite, &[2, 4, 5]),
+    ] {
+        let source = Source::columns(Format::Csv, "Person", mode);
+        let errors = load_from(&place.graph, csv, &source).expect_err("it is wrong");
+        let told: Vec<_> = errors.iter().map(|error| error.line).collect();
+        assert_eq!(told, expected, "{errors:?}");
+    }
+    assert_eq!(place.export().lines().count(), 1);
+}
+
 /// The name alone, without any folder before it.
 #[test]
 fn a_graph_is_made_where_it_is_said() {
@@ -502,7 +552,7 @@ fn every_schema_survives_a_checkpoint() {
     let Place { _home, graph } = place;
     drop(graph);
     let graph = Graph::open(&folder, Options::default()).expect("opened");
-    assert_eq!(graph.status().tail_rows, 0);
+    assert_eq!(graph.status().expect("listed").tail_rows, 0);
     assert_eq!(*graph.snapshot().schema(), before);
     assert_eq!(export(&graph.snapshot()), exported);
 }

@@ -106,7 +106,7 @@ fn opens_or_passes(store: &Store, expected: &str, context: &str) -> Option<OpenE
     match Graph::open(store, sparing()) {
         Ok(graph) => {
             assert_eq!(
-                graph.status().checkpoint.map(|it| it.lsn),
+                graph.status().expect("listed").checkpoint.map(|it| it.lsn),
                 newest,
                 "{context}"
             );

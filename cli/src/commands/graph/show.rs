@@ -73,6 +73,11 @@ fn storage(storage: &StorageDetails) -> Vec<[String; 2]> {
         ),
     );
     say(
+        "files beside the log",
+        format!("{} bytes", storage.side_file_bytes),
+    );
+    say("tables", format!("{} bytes", storage.table_bytes));
+    say(
         "log since checkpoint",
         format!("{} bytes", storage.log_bytes_since_checkpoint),
     );

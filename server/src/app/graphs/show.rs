@@ -27,7 +27,8 @@ pub(crate) async fn run(
             .authorizer
             .allowed_types(&permit, statement::all_types(schema, false));
         let (nodes, edges) = reader.counts(&readable).map_err(Error::WrongPermit)?;
-        let storage = super::storage::details(reader.status(), &|name| {
+        let status = reader.status().map_err(Error::Storage)?;
+        let storage = super::storage::details(status, &|name| {
             nodes.contains_key(name) || edges.contains_key(name)
         });
         let summary = super::summary(&worker.registry, &registration);

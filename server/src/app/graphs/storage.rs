@@ -12,11 +12,15 @@ use crate::app::outcome;
 
 /// `readable` says of a type whether the caller may read it.
 pub(super) fn details(status: Status, readable: &dyn Fn(&str) -> bool) -> StorageDetails {
+    let tables = status.checkpoint.as_ref();
+    let tables = tables.map_or(&[][..], |checkpoint| &checkpoint.tables);
     StorageDetails {
         log_bytes: status.log.bytes,
         log_entries: status.log.entries,
         log_segments: status.log.segments,
         horizon: status.log.horizon,
+        side_file_bytes: status.side_bytes,
+        table_bytes: tables.iter().map(|table| table.bytes).sum(),
         log_bytes_since_checkpoint: status.tail_bytes,
         rows_since_checkpoint: status.tail_rows as u64,
         memory: memory(status.memory),
@@ -54,6 +58,7 @@ fn checkpoint(checkpoint: CheckpointStatus, readable: &dyn Fn(&str) -> bool) -> 
                 rows: table.rows,
                 fragments: table.fragments,
                 deleted_rows: table.deleted_rows,
+                bytes: table.bytes,
             };
             (table.name, details)
         })

@@ -78,6 +78,23 @@ async fn what_is_no_past_is_told_apart() {
         check_problem(&site.counted(at).await, 404, "commit_not_found");
         check_problem(&site.exported(at).await.1, 404, "commit_not_found");
     }
+    let before = site.counted("1999-01-01T00:00:00Z").await;
+    let told = before.body["detail"].as_str().expect("words");
+    assert!(
+        told.starts_with("the graph did not exist at time 1999"),
+        "{told}"
+    );
+    // What is no text is told by its name.
+    let body = json!({"query": COUNT, "at": 1});
+    let number = site
+        .send("reader", "POST /graphs/alpha/query", Some(body))
+        .await;
+    check_problem(&number, 400, "invalid_request");
+    let told = number.body["detail"].as_str().expect("words");
+    assert!(
+        told.contains("integer `1`, expected `at` as text"),
+        "{told}"
+    );
     // Who may not read the graph now may not read it then.
     let body = json!({"query": COUNT, "at": "1"});
     let hidden = site

@@ -116,7 +116,7 @@ fn what_is_being_deleted_is_not_missed() {
         });
         graph.fold().expect("folded");
     }
-    let horizon = graph.status().log.horizon;
+    let horizon = graph.status().expect("listed").log.horizon;
     drop(graph);
     let gone = remote
         .all()

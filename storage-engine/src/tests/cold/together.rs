@@ -256,7 +256,13 @@ fn the_past_made_forwards_reads_what_is_needed() {
     home.graph().evict(u64::MAX);
     let then = home.graph().snapshot().head().sequence;
     // From here on, going back is the longer way.
-    let retained = home.graph().status().checkpoint.expect("one").lsn;
+    let retained = home
+        .graph()
+        .status()
+        .expect("listed")
+        .checkpoint
+        .expect("one")
+        .lsn;
     home.write(|transaction| {
         let schema = transaction.snapshot().schema().clone();
         let small = schema.node_type_named("Small").expect("declared");
@@ -271,7 +277,15 @@ fn the_past_made_forwards_reads_what_is_needed() {
         Ok::<_, WriteError>(())
     })
     .expect("written");
-    assert!(home.graph().status().checkpoint.expect("one").lsn >= retained);
+    assert!(
+        home.graph()
+            .status()
+            .expect("listed")
+            .checkpoint
+            .expect("one")
+            .lsn
+            >= retained
+    );
     let limits = PastLimits::default();
     let place = home.folder.path().join("g");
     let follower = Follower::open(place.as_path(), home.options.clone()).expect("opened");

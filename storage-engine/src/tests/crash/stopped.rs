@@ -169,7 +169,7 @@ impl Trial {
         trial.effects = disk.effects() - opened;
         trial.after = contents(&graph.snapshot());
         if operation == Operation::Fold {
-            let status = graph.status();
+            let status = graph.status().expect("listed");
             assert!(status.collected.files > 6, "{:?}", status.collected);
             let tables = &status.checkpoint.as_ref().expect("a checkpoint").tables;
             let halves = tables.iter().find(|table| table.name == "Half");
@@ -253,7 +253,7 @@ impl Trial {
         let graph = Graph::open(folder, frugal()).unwrap_or_else(|it| panic!("{what}: {it:?}"));
         self.is(&graph, became, what);
         graph.fold().unwrap_or_else(|it| panic!("{what}: {it:?}"));
-        let status = graph.status();
+        let status = graph.status().expect("listed");
         assert_eq!(status.collection_error, None, "{what}");
         let found = contents(&graph.snapshot());
         drop(graph);

@@ -12,7 +12,7 @@ pub(super) fn note(what: impl Into<String>) {
 }
 
 /// What hundred lives have for certain.
-const USUAL: [&str; 14] = [
+const USUAL: [&str; 22] = [
     "write",
     "repeated",
     "write unknown",
@@ -23,6 +23,14 @@ const USUAL: [&str; 14] = [
     "fold",
     "during a fold",
     "fold failed",
+    "load Lines",
+    "load Parquet",
+    "load Csv",
+    "load Arrow",
+    "collected",
+    "close",
+    "evicted",
+    "write failed",
     "past",
     "past gone",
     "follow",

@@ -70,6 +70,7 @@ impl Run {
             Ok(Ok(written)) => {
                 assert!(wanted, "{records:#?}");
                 note(format!("load {:?}", load.mode));
+                note(format!("load {:?}", load.way));
                 note(format!("load {:?} {:?}", load.mode, load.way));
                 let before = self.model.clone();
                 self.model = prepared.loaded(&self.graph().snapshot());
@@ -98,7 +99,11 @@ impl Run {
                 note("load refused");
                 assert!(!wanted, "{errors:?} in {records:#?}");
             }
-            Ok(Err(error @ (CommitError::NotWritten(_) | CommitError::SideFile(_)))) => {
+            Ok(Err(
+                error @ (CommitError::NotWritten(_)
+                | CommitError::SideFile(_)
+                | CommitError::Unfolded { .. }),
+            )) => {
                 note("load failed");
                 self.excuses(&error);
             }

@@ -195,7 +195,9 @@ impl Run {
                 let answer = &self.model.answers[&(key.principal, key.key)];
                 assert_ne!(answer.digest, key.digest);
             }
-            CommitError::NotWritten(_) | CommitError::SideFile(_) => {
+            CommitError::NotWritten(_)
+            | CommitError::SideFile(_)
+            | CommitError::Unfolded { .. } => {
                 note("write failed");
                 self.excuses(&error);
             }

@@ -70,7 +70,7 @@ fn overtaken(store: &Store, memory: &Memory, part: &str, zombie: fn(&Graph)) {
 
 fn in_mid_put(graph: &Graph) {
     let error = add(graph, "zombie").expect_err("not acknowledged");
-    let told = matches!(error, CommitError::Unknown(_) | CommitError::NotWritten(_));
+    let told = matches!(error, CommitError::Unknown(_) | CommitError::Superseded);
     assert!(told, "{error:?}");
     assert!(graph.is_lost());
 }

@@ -59,7 +59,7 @@ fn what_cannot_be_reached_is_not_passed_over() {
         memory.mend();
         let graph = Graph::open(&store, Options::default()).expect("well again");
         assert_eq!(contents(&graph.snapshot()), expected, "{part}");
-        let used = graph.status().checkpoint.expect("one").lsn;
+        let used = graph.status().expect("listed").checkpoint.expect("one").lsn;
         assert_eq!(used, lsn, "{part}: the newest is used");
     }
 }
@@ -72,7 +72,7 @@ fn what_fails_now_and_then_is_repeated() {
         memory.cut(part, 2);
         let graph = Graph::open(&store, Options::default()).expect("in the end");
         assert_eq!(contents(&graph.snapshot()), expected);
-        assert!(graph.status().checkpoint.is_some());
+        assert!(graph.status().expect("listed").checkpoint.is_some());
     }
 }
 
@@ -97,7 +97,7 @@ fn what_is_missing_or_cut_short_is_damage() {
         }
         let graph = Graph::open(&store, Options::default()).expect("from the log");
         assert_eq!(contents(&graph.snapshot()), expected, "{kind} {cut}");
-        let checkpoint = graph.status().checkpoint;
+        let checkpoint = graph.status().expect("listed").checkpoint;
         assert_eq!(checkpoint.is_some(), *kind == "_transactions", "{kind}");
     }
 }
@@ -124,7 +124,15 @@ fn folding_and_collecting_go_on_when_the_store_is_there_again() {
         assert!(!graph.is_lost(), "{part}");
         graph.fold().expect("folded");
         graph.collect().expect("collected");
-        assert_eq!(graph.status().tail_rows, 0);
+        assert_eq!(graph.status().expect("listed").tail_rows, 0);
+    }
+    // What cannot be listed is not told as nothing.
+    for part in ["/log/", "/leases/", "/files/"] {
+        memory.cut(part, ALWAYS);
+        let told = graph.status().expect_err(part);
+        assert!(is_out_of_reach(&told), "{part}: {told:?}");
+        memory.mend();
+        assert!(graph.status().expect("listed").log.segments > 0, "{part}");
     }
     // An old checkpoint that somebody may need.
     let old = checkpoint::names(&store)
@@ -134,7 +142,11 @@ fn folding_and_collecting_go_on_when_the_store_is_there_again() {
     add(&graph, "more").expect("written");
     memory.cut(&old, ALWAYS);
     graph.fold().expect("folded");
-    let trouble = graph.status().collection_error.expect("it is shown");
+    let trouble = graph
+        .status()
+        .expect("listed")
+        .collection_error
+        .expect("it is shown");
     assert!(trouble.message.contains(&old), "{trouble:?}");
     memory.mend();
     assert!(checkpoint::names(&store).expect("listed").contains(&old));

@@ -7,7 +7,9 @@ use crate::cold::Shelf;
 use crate::graph::Extent;
 use crate::lease::Lease;
 use crate::tests::contents;
-use crate::{At, Follower, Graph, NewGraph, OpenError, Options, PastLimits, checkpoint};
+use crate::{
+    At, CommitError, Follower, Graph, NewGraph, OpenError, Options, PastLimits, checkpoint,
+};
 
 fn frugal() -> Options {
     Options {
@@ -33,7 +35,7 @@ fn who_was_left_behind_opens_anew() {
         let seen = follower.snapshot().expect("read");
         assert_eq!(contents(&seen), contents(&graph.snapshot()));
     }
-    assert!(graph.status().log.horizon > 8);
+    assert!(graph.status().expect("listed").log.horizon > 8);
 }
 
 #[test]
@@ -43,7 +45,7 @@ fn a_lease_keeps_what_is_read() {
     let graph = Graph::open(&store, frugal()).expect("opened");
     add(&graph, "first").expect("written");
     graph.fold().expect("folded");
-    let leased = graph.status().checkpoint.expect("one").lsn;
+    let leased = graph.status().expect("listed").checkpoint.expect("one").lsn;
     let lease = Lease::take(&store, leased).expect("taken").expect("stored");
     let kept = || {
         let names = checkpoint::names(&store).expect("listed");
@@ -57,7 +59,7 @@ fn a_lease_keeps_what_is_read() {
     }
     graph.collect().expect("collected");
     assert!(kept());
-    let status = graph.status();
+    let status = graph.status().expect("listed");
     assert!(status.log.horizon <= leased + 1, "{status:?}");
     let pin = status.pins.iter().find(|pin| pin.since_micros.is_some());
     assert_eq!(pin.expect("it is shown").lsn, leased);
@@ -69,7 +71,7 @@ fn a_lease_keeps_what_is_read() {
     let shelf = Shelf::new(&store, None);
     let extent = Extent {
         shelf: &shelf,
-        resident_rows: u64::MAX,
+        resident: (u64::MAX, u64::MAX),
         lasting: false,
     };
     let (_, then) =
@@ -98,7 +100,8 @@ fn the_first_write_after_the_lease_takes_over() {
         contents(&second.snapshot().expect("read")).lines().count(),
         1
     );
-    add(&first, "bob@x").expect_err("superseded");
+    let error = add(&first, "bob@x").expect_err("superseded");
+    assert!(matches!(error, CommitError::Superseded), "{error:?}");
     let then = second.snapshot_at(At::Sequence(1), &PastLimits::default());
     assert_eq!(contents(&then.expect("read")), "");
 }
