@@ -108,7 +108,6 @@ impl Registry {
         initialise: impl FnOnce(&Path, Uuid) -> Result<(), StorageError>,
     ) -> Result<Created, Error> {
         locate::check_texts(request.tenant.iter(), std::iter::once(&request.labels))?;
-        let _turn = self.take_turn();
         let _lock = self.lock()?;
         let (read, snapshot) = self.current()?;
         if let Some(key) = &request.key
