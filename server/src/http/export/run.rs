@@ -28,8 +28,8 @@ problems!(
     description = "One snapshot, nodes before relationships, in the form that `load` takes back \
         unchanged. With `type` also as columns, Parquet or an Arrow stream: the properties, `id` where \
         neither a key nor a property is the identity, and for relationships `from` and `to` \
-        (`from.<property>` where the key has several properties). An error on the way breaks the \
-        connection off, which HTTP/1.0 cannot tell from the end: there an answer of more than a megabyte is \
+        (`from.<property>` where the key has several properties). An error on the way is a last line \
+        `{\"error\": ...}` and breaks the connection off, which HTTP/1.0 cannot tell from the end: there an answer of more than a megabyte is \
         refused.",
     params(ExportParameters),
     responses(
