@@ -63,9 +63,7 @@ pub(crate) async fn serve(site: Site, stop: impl Future<Output = ()>) -> io::Res
             accepted = listener.accept() => accepted,
             Ok(()) = limit.changed() => {
                 let most = (*limit.borrow_and_update()).min(MOST);
-                for _ in most..lanes.connections() {
-                    crowd.make_room();
-                }
+                crowd.make_room(lanes.connections().saturating_sub(most));
                 continue;
             }
         };
@@ -76,14 +74,14 @@ pub(crate) async fn serve(site: Site, stop: impl Future<Output = ()>) -> io::Res
             Err(error) if is_of_one(&error) => continue,
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted now");
-                crowd.make_room();
+                crowd.make_room(1);
                 tokio::time::sleep(EXHAUSTED).await;
                 continue;
             }
         };
         let connections = lanes.connections();
         if connections >= limit {
-            crowd.make_room();
+            crowd.make_room(1);
         }
         if connections >= limit + SLACK {
             // Whoever cannot even take that learns it from the closed connection.
