@@ -4,13 +4,15 @@
 //! which is for the server to read. Each stage judges what those before it could understand, so that one
 //! reading tells as much as can be told.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::parse::{self, Parts};
 use crate::config::store::ConfigText;
 use crate::config::{ConfigFile, Finding, Problem, Sections};
+use crate::policy_file::read_policy;
 use crate::registration::{self, Graphs, Snapshot};
-use crate::{Digest, Error};
+use crate::{Digest, Error, with_causes};
 
 /// One reading of the config file.
 #[derive(Debug)]
@@ -84,10 +86,22 @@ impl<'a> Reading<'a> {
     /// Adds what is wrong with the graphs' own policies, which closes a graph and stops no server. No word
     /// of what is in such a file is told.
     pub fn judge_policies(&mut self) {
+        self.add_policies(|_, reason| reason.to_owned());
+    }
+
+    /// The same for whoever may read those files: every word.
+    pub fn judge_policies_in_full(&mut self) {
+        self.add_policies(|path, reason| match read_policy(path) {
+            Err(error) => with_causes(&error),
+            Ok(_) => reason.to_owned(),
+        });
+    }
+
+    fn add_policies(&mut self, tell: impl Fn(&Path, &str) -> String) {
         let broken = self.graphs.values().filter_map(|graph| {
-            let reason = graph.policy_file.as_ref().and(graph.broken_policy())?;
+            let (file, reason) = (graph.policy_file.as_deref()?, graph.broken_policy()?);
             let path = ["graphs", graph.graph_id.as_str(), "policy", "file"];
-            Some((path.map(str::to_owned).into(), reason.to_owned()))
+            Some((path.map(str::to_owned).into(), tell(file, reason)))
         });
         let broken = broken.collect();
         self.add(broken);

@@ -110,14 +110,15 @@ pub(crate) fn access(
     Ok((access, Security::Bearer, notes))
 }
 
-/// Adds to a reading what is wrong with the policies and tokens that it names. Whether nobody could come in,
+/// Adds to a reading what is wrong with the policies and tokens that it names, in full: for whoever stands
+/// before the machine. Whether nobody could come in,
 /// which is for `--unauthenticated` to say, is returned.
 pub(crate) fn judge(
     reading: &mut Reading<'_>,
     file: &ConfigFile,
     unauthenticated: bool,
 ) -> Option<NothingConfigured> {
-    reading.judge_policies();
+    reading.judge_policies_in_full();
     let (mut nothing, mut findings) = (None, Vec::new());
     for error in access(reading.sections(), file, unauthenticated).err()? {
         match error {

@@ -271,9 +271,12 @@ fn unsound(file: &ConfigFile, unauthenticated: bool) -> Option<BootError> {
     })
 }
 
-/// One problem a line.
+/// One problem a line, those of a policy below it.
 fn listed(problems: &[Problem]) -> String {
-    let lines = problems.iter().map(|problem| format!("\n    {problem}"));
+    let lines = problems.iter().map(|problem| {
+        let told = problem.to_string().replace('\n', "\n      ");
+        format!("\n    {told}")
+    });
     lines.collect()
 }
 

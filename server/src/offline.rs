@@ -185,7 +185,8 @@ mod tests {
         let report = check_config(&config);
         assert_eq!(report.findings.len(), 1, "{report:?}");
         assert!(
-            report.findings[0].contains("graphs.alpha.policy"),
+            report.findings[0].contains("graphs.alpha.policy")
+                && report.findings[0].contains("qurey"),
             "{report:?}"
         );
         write(
