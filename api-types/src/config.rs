@@ -10,8 +10,8 @@ pub struct ConfigDrift {
     pub drifted: bool,
     /// SHA-256 of the version that is served.
     pub baseline_digest: String,
-    /// SHA-256 of the file.
-    pub disk_digest: String,
+    /// SHA-256 of the file; null when it cannot be read as text, and then the problems say why.
+    pub disk_digest: Option<String>,
     /// What differs.
     pub changes: Vec<ConfigChange>,
     /// What is wrong with the file; with any, it cannot be applied.

@@ -11,7 +11,9 @@ use std::time::Duration;
 use api_types::Problem;
 use clap::Args;
 use reqwest::blocking::{self, Body, RequestBuilder, Response};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH,
+};
 use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -125,6 +127,19 @@ impl Client {
             .request(Method::GET, path, parameters)?
             .header(ACCEPT, JSON);
         self.json(self.send(request)?)
+    }
+
+    /// The same, with the version that the answer is of, as `If-Match` takes it.
+    pub(crate) fn get_versioned<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+    ) -> Result<(T, Option<String>), Failure> {
+        let request = self.request(Method::GET, path, &[])?.header(ACCEPT, JSON);
+        let answer = self.send(request)?;
+        let version = answer.headers().get(ETAG);
+        let version = version.and_then(|version| version.to_str().ok());
+        let version = version.map(|version| version.trim_matches('"').to_owned());
+        Ok((self.json(answer)?, version))
     }
 
     /// Asks for an answer in another media type, to be read while it arrives.
@@ -275,6 +290,9 @@ impl Client {
 
 const JSON: &str = "application/json";
 
+/// What stands for the graph of a server that has one alone, whose paths name none.
+const ONLY_GRAPH: &str = ".";
+
 /// A request with an `Idempotency-Key`, if one was given.
 fn keyed(request: RequestBuilder, key: Option<&str>) -> Result<RequestBuilder, Failure> {
     let Some(key) = key else { return Ok(request) };
@@ -294,6 +312,10 @@ struct Broken {
 
 /// The address of `path` below `server`, each segment escaped.
 fn address(server: &Url, path: &[&str], parameters: &[(&str, &str)]) -> Result<Url, Failure> {
+    let path = match path {
+        ["graphs", ONLY_GRAPH, below @ ..] if !below.is_empty() => below,
+        path => path,
+    };
     if let Some(segment) = path
         .iter()
         .find(|segment| matches!(**segment, "" | "." | ".."))
@@ -374,6 +396,11 @@ mod tests {
                 at("http://h:1", &["g"], &[("type", "A&B")]),
                 Some("http://h:1/g?type=A%26B"),
             ),
+            (
+                at("http://h:1", &["graphs", ".", "schema"], &[]),
+                Some("http://h:1/schema"),
+            ),
+            (at("http://h:1", &["graphs", "."], &[]), None),
             (at("http://h:1", &["graphs", ".."], &[]), None),
             (at("http://h:1", &["graphs", ""], &[]), None),
         ];

@@ -12,6 +12,8 @@ use crate::problem::Refusal;
 const FAILED: u8 = 1;
 /// Exit code of a command line that makes no sense.
 const USAGE: u8 = 2;
+/// Exit code of a comparison that found a difference.
+const DIFFERS: u8 = 3;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +74,11 @@ pub(crate) enum Failure {
     /// A check found something; the findings have been printed.
     #[error("{0}")]
     Found(String),
+    /// The config file is not the one that is served.
+    #[error(
+        "the file was changed: until `trellis config reload` takes it over, the server changes nothing in it"
+    )]
+    Drifted,
     /// A graph's folder could not be repaired.
     #[error(transparent)]
     Repair(server::offline::doctor::RepairError),
@@ -96,16 +103,21 @@ impl Failure {
 
     /// What the process ends with.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(if matches!(self, Self::Usage(_)) {
-            USAGE
-        } else {
-            FAILED
+        ExitCode::from(match self {
+            Self::Usage(_) => USAGE,
+            Self::Drifted => DIFFERS,
+            _ => FAILED,
         })
     }
 
     /// Tells the person at standard error, with every cause on a line of its own.
     pub(crate) fn print(&self) {
-        eprint!("error: {}", self.report());
+        // That something differs is an answer.
+        let error = match self {
+            Self::Drifted => "",
+            _ => "error: ",
+        };
+        eprint!("{error}{}", self.report());
     }
 
     /// The causes, outermost first. Of what happened on the way only the root says anything: those

@@ -2,7 +2,8 @@
 //!
 //! A command takes its arguments apart, makes one request and prints the answer: results on
 //! standard output, everything else (timings, errors) on standard error. Exit codes: 0 when it was
-//! done, 1 when it failed, 2 when the command line itself was wrong.
+//! done, 1 when it failed, 2 when the command line itself was wrong, 3 when `config diff` found that the
+//! file was changed.
 //!
 //! This crate knows nothing of Lance, Cedar and YAML: what needs them without a server
 //! (`config check`, `policy check`) goes through `server::offline`.
@@ -27,7 +28,7 @@ use clap::Parser;
 
 /// Many typed property graphs behind one server.
 ///
-/// Exit codes: 0 done, 1 failed, 2 the command line was wrong.
+/// Exit codes: 0 done, 1 failed, 2 the command line was wrong, 3 `config diff` found a change.
 #[derive(Parser)]
 #[command(name = "trellis", version, propagate_version = true)]
 struct CommandLine {

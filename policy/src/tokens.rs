@@ -10,7 +10,7 @@
 //! use policy::{Groups, TokenFile, Tokens, new_token};
 //! let (token, sha256) = new_token()?;
 //! let file: TokenFile = serde_json::from_str(&format!(r#"{{"alice": {{"sha256": "{sha256}"}}}}"#))?;
-//! let tokens = Tokens::from_file(file, &Groups::default())?;
+//! let tokens = Tokens::from_file(file, &Groups::default()).expect("sound");
 //! assert_eq!(tokens.authenticate(&token).expect("known").id, "alice");
 //! assert!(tokens.authenticate("guessed").is_none());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -201,28 +201,42 @@ struct Entry {
 }
 
 impl Tokens {
-    /// The tokens of the tokens file, with the groups of the configuration added.
-    pub fn from_file(file: TokenFile, groups: &Groups) -> Result<Self, TokenError> {
-        let mut tokens = Self::default();
+    /// The tokens of the tokens file, with the groups of the configuration added; or what is wrong with
+    /// each entry that cannot be used.
+    pub fn from_file(file: TokenFile, groups: &Groups) -> Result<Self, Vec<TokenError>> {
+        let (mut tokens, mut errors) = (Self::default(), Vec::new());
         for (id, entry) in file.0 {
-            let digest = parse_digest(&id, &entry.sha256)?;
-            if digest == sha256("") {
-                return Err(TokenError::Unpresentable { principal: id });
-            }
-            if entry.scopes.as_ref().is_some_and(Vec::is_empty) {
-                return Err(TokenError::NoScopes { principal: id });
-            }
-            let principal = Principal {
-                kind: entry.kind,
-                groups: groups.of(&id).chain(entry.groups).collect(),
-                tenant: entry.tenant,
-                attributes: entry.attributes,
-                scopes: entry.scopes,
-                id,
-            };
-            tokens.insert(digest, principal, TokenOrigin::File)?;
+            errors.extend(tokens.insert_entry(id, entry, groups).err());
         }
-        Ok(tokens)
+        if errors.is_empty() {
+            Ok(tokens)
+        } else {
+            Err(errors)
+        }
+    }
+
+    fn insert_entry(
+        &mut self,
+        id: String,
+        entry: TokenEntry,
+        groups: &Groups,
+    ) -> Result<(), TokenError> {
+        let digest = parse_digest(&id, &entry.sha256)?;
+        if digest == sha256("") {
+            return Err(TokenError::Unpresentable { principal: id });
+        }
+        if entry.scopes.as_ref().is_some_and(Vec::is_empty) {
+            return Err(TokenError::NoScopes { principal: id });
+        }
+        let principal = Principal {
+            kind: entry.kind,
+            groups: groups.of(&id).chain(entry.groups).collect(),
+            tenant: entry.tenant,
+            attributes: entry.attributes,
+            scopes: entry.scopes,
+            id,
+        };
+        self.insert(digest, principal, TokenOrigin::File)
     }
 
     /// The tokens of `TRELLIS_TOKENS_JSON`, `{"principal": "token"}`: persons without a tenant, in

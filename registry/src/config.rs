@@ -20,12 +20,17 @@ mod yaml_text;
 use std::fmt;
 
 pub use model::{
-    Auth, Config, GraphEntry, GraphKind, Limits, Log, LogFormat, OpenGraphs, PolicyFile, Server,
+    Auth, Config, GraphEntry, GraphKind, Limits, Log, LogFormat, OpenGraphs, PolicyFile, Sections,
+    Server,
 };
 pub use parse::{Parsed, parse};
 pub use schema::json_schema;
 pub use span::Span;
 pub use store::{ConfigFile, Drift};
+
+/// Something in the file that is wrong, before its place is known: its key in segments, and what is wrong
+/// with it.
+pub type Finding = (Vec<String>, String);
 
 /// One thing that is wrong with the config file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

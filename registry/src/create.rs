@@ -111,7 +111,6 @@ impl Registry {
         initialise: impl FnOnce(&Path, Uuid) -> Result<(), StorageError>,
     ) -> Result<Created, Error> {
         locate::check_texts(request.tenant.iter(), std::iter::once(&request.labels))?;
-        let _turn = self.take_turn();
         let _lock = self.lock()?;
         // What is known of a key does not depend on what somebody has made of the file since.
         if let Some(key) = &request.key

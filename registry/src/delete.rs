@@ -28,7 +28,6 @@ impl Registry {
         let graph = Self::still(permit, &self.snapshot())?;
         condition.check(&graph)?;
         let _fence = self.fence(&graph)?;
-        let _turn = self.take_turn();
         let _lock = self.lock()?;
         let (read, snapshot) = self.current()?;
         let graph = Self::still(permit, &snapshot)?;
@@ -75,7 +74,6 @@ impl Registry {
             && permit.is_for(deleted.registration.reference());
         WrongPermit::unless(is_it, permit)?;
         let graph_id = &deleted.record.graph_id;
-        let _turn = self.take_turn();
         let _lock = self.lock()?;
         let (read, snapshot) = self.current()?;
         if let Some(taken) = snapshot.graphs.get(graph_id) {

@@ -1,8 +1,8 @@
 //! Deleted graphs: what is known of each while its data is kept, and afterwards that it is gone.
 //!
 //! `.trellis/deleted/<id>.<hash of the folder>.json` stands while the data is kept. Its name follows
-//! from the graph, so that whoever opens a graph's folder, in whichever process, sees with one look
-//! whether the graph was deleted meanwhile: the record is the fence. `.trellis/purged/` says, for a
+//! from the graph, so that whoever opens a graph's folder, in whichever process and by whichever id, sees
+//! by the names alone whether the graph was deleted meanwhile: the record is the fence. `.trellis/purged/` says, for a
 //! while, which graphs are gone for good.
 
 use std::cmp::Reverse;
@@ -17,10 +17,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::config::{ConfigFile, GraphEntry};
+use crate::config::{ConfigFile, Finding, GraphEntry};
 use crate::durable::{self, DiskError, Naming};
 use crate::registration::{self, Graphs, Registration};
-use crate::reload::Finding;
 use crate::uri::{GraphUri, Relation};
 use crate::{Digest, Error, GraphId};
 
@@ -154,10 +153,15 @@ pub(crate) fn now_micros() -> i64 {
 
 /// What tells a deleted graph whose data is kept from every other: its id, and a mark of its folder.
 fn kept_name(graph_id: &GraphId, folder: &Path) -> String {
+    format!("{}.{}", graph_id.folded(), mark(folder))
+}
+
+/// What tells a folder from every other.
+fn mark(folder: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
-    let hash = Digest::of(folder.as_os_str().as_bytes()).to_string();
-    let mark = hash.get(..MARK).unwrap_or(&hash);
-    format!("{}.{mark}", graph_id.folded())
+    let mut hash = Digest::of(folder.as_os_str().as_bytes()).to_string();
+    hash.truncate(MARK);
+    hash
 }
 
 /// The file that stands while a graph's data is kept after its deletion.
@@ -166,14 +170,22 @@ fn kept_path(state_folder: &Path, graph_id: &GraphId, folder: &Path) -> PathBuf 
     state_folder.join(DELETED).join(format!("{name}.json"))
 }
 
-/// Whether the graph was deleted and not restored, on the disk now.
-pub(crate) fn is_deleted(
-    state_folder: &Path,
-    graph_id: &GraphId,
-    folder: &Path,
-) -> Result<bool, DiskError> {
-    let path = kept_path(state_folder, graph_id, folder);
-    path.try_exists().naming("look for", &path)
+/// Whether the graph in this folder was deleted and not restored, on the disk now. By the folder alone: who
+/// opens it may know it by another id than who deleted it.
+pub(crate) fn is_deleted(state_folder: &Path, folder: &Path) -> Result<bool, DiskError> {
+    let ending = format!(".{}.json", mark(folder));
+    let records = state_folder.join(DELETED);
+    let listing = match fs::read_dir(&records) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        listing => listing.naming("list", &records)?,
+    };
+    for item in listing {
+        let name = item.naming("list", &records)?.file_name();
+        if name.to_str().is_some_and(|name| name.ends_with(&ending)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 impl Deleted {
@@ -303,14 +315,14 @@ pub(crate) fn check_unclaimed(
         }
     }
     // Also by one that cannot be read: whoever opens the graph looks for its name alone.
-    match is_deleted(state_folder, graph_id, uri.canonical())? {
+    match is_deleted(state_folder, uri.canonical())? {
         true => Err(in_use(Relation::Same, graph_id)),
         false => Ok(()),
     }
 }
 
 /// What stands in the file and cannot be, for it is in the way of a deleted graph whose data is kept. One
-/// that stands there again as it was is no problem: it is restored.
+/// that stands there again, under whichever id, is no problem: it is restored.
 pub(crate) fn claimed(kept: &[Deleted], graphs: &Graphs) -> Vec<Finding> {
     let places: BTreeMap<&Path, &Registration> = graphs
         .values()
@@ -326,9 +338,7 @@ pub(crate) fn claimed(kept: &[Deleted], graphs: &Graphs) -> Vec<Finding> {
             let Some(relation) = graph.uri.relation(folder) else {
                 continue;
             };
-            let is_back = relation == Relation::Same
-                && record.stage == Stage::Kept
-                && graph.graph_id == record.graph_id;
+            let is_back = relation == Relation::Same && record.stage == Stage::Kept;
             if !is_back {
                 let path = ["graphs", graph.graph_id.as_str(), "uri"].map(str::to_owned);
                 let deleted = record.graph_id.as_str();

@@ -157,6 +157,20 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// What a server of one graph was to serve was deleted from the config file that it borrows.
+    #[error(
+        "the graph at {} was deleted, as \"{graph_id}\" of {}: restore it first, on a server of that file, with `trellis graph restore {graph_id}`",
+        path.display(),
+        config.display()
+    )]
+    Deleted {
+        /// The folder.
+        path: PathBuf,
+        /// The config file.
+        config: PathBuf,
+        /// What it was called.
+        graph_id: GraphId,
+    },
     /// The server has no config file that could be changed or read again.
     #[error("the server runs without a config file")]
     NoFile,

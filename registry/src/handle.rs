@@ -304,7 +304,7 @@ impl Handles {
         let opened = match place(folder).and_then(|store| Graph::open(store, self.options.clone()))
         {
             // Asked with the writer lock in hand, which a delete has had until it was done.
-            Ok(graph) => match is_deleted(&self.state_folder, &registration.graph_id, folder) {
+            Ok(graph) => match is_deleted(&self.state_folder, folder) {
                 Ok(false) => {
                     *state = State::Open(graph.clone());
                     Ok(Source::Written(graph))

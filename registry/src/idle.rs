@@ -15,6 +15,7 @@ use std::time::Duration;
 use storage_engine::{Account, Graph};
 
 use crate::config::OpenGraphs;
+use crate::deleted::is_deleted;
 use crate::handle::{Handles, Slot, State, shut};
 use crate::machine;
 
@@ -194,7 +195,29 @@ impl Handles {
             }
         }
         self.relieve(open, budget, 0);
+        self.leave_deleted();
         self.forget_closed();
+    }
+
+    /// Lets go of graphs that are only read along here and were deleted meanwhile: whoever deleted them had
+    /// nobody to ask for the writer lock.
+    fn leave_deleted(&self) {
+        for (folder, slot) in self.all_slots() {
+            let Ok(mut state) = slot.state.try_lock() else {
+                continue;
+            };
+            if !matches!(*state, State::Following(_)) {
+                continue;
+            }
+            match is_deleted(self.state_folder(), &folder) {
+                Ok(false) => {}
+                // The next reader asks again, and is told what is so.
+                Ok(true) => *state = State::Closed,
+                Err(error) => {
+                    tracing::warn!(%error, "it cannot be seen whether a graph was deleted");
+                }
+            }
+        }
     }
 
     /// Closes what is too much now that one more was opened, or that so many bytes more are wanted, and

@@ -29,7 +29,7 @@ impl Registry {
     /// graphs were purged. One that cannot be purged is said in the log and tried again next time.
     pub fn clean(&self) -> Result<usize, Error> {
         let mut purged = 0;
-        if !self.file().is_on_disk() {
+        if !self.file().is_on_disk() || self.file().is_borrowed() {
             return Ok(purged);
         }
         let due = |record: &Deleted| {
@@ -99,7 +99,6 @@ impl Registry {
                 self.after(Step::MarkRemoved)?;
             }
         }
-        let _turn = self.take_turn();
         let lock = self.lock();
         if let Err(error @ Error::LockTimeout { .. }) = &lock {
             // The data is gone all the same.
@@ -112,7 +111,6 @@ impl Registry {
 
     /// From here on the graph cannot be restored. Refused while anybody else has its folder.
     fn begin_purge(&self, record: &Deleted) -> Result<Deleted, Error> {
-        let _turn = self.take_turn();
         let _lock = self.lock()?;
         let (_, snapshot) = self.current()?;
         let gone = || Error::Purged(record.graph_id.clone());

@@ -10,12 +10,13 @@ use policy::{GraphPolicy, GraphRef, PolicyDocument, PolicySource};
 use uuid::Uuid;
 
 use crate::config::store::ConfigText;
-use crate::config::{Config, ConfigFile, GraphEntry};
+use crate::config::{Config, ConfigFile, Finding, GraphEntry};
 use crate::environment;
 use crate::intent::{self, Found};
 use crate::policy_file::read_policy;
+use crate::reading::Reading;
 use crate::refusal::with_causes;
-use crate::uri::GraphUri;
+use crate::uri::{GraphUri, Relation};
 use crate::{Digest, Error, GraphId};
 
 /// The own policy of a graph whose policy file cannot be used: a forbid wins over every permit.
@@ -98,7 +99,7 @@ impl Snapshot {
     /// # Errors
     /// [`Error::InvalidConfig`] with every problem.
     pub fn of(file: &ConfigFile, read: &ConfigText) -> Result<Self, Error> {
-        crate::registry::snapshot(file, read, &Graphs::new())
+        Reading::of(file, read).into_snapshot()
     }
 
     /// The graphs in order of id, those after `after` when it is given.
@@ -219,22 +220,20 @@ fn closed() -> Arc<GraphPolicy> {
     GraphPolicy::new(document)
 }
 
-/// Problems as (path, message).
-type Findings = Vec<(Vec<String>, String)>;
+/// A declared graph whose place is settled.
+pub(crate) type Placed = (GraphId, GraphEntry, GraphUri);
 
-/// Settles the place of every graph. One that is as it is in `known` is that very one, so that links
-/// are not followed and its policy is not read again. The error holds every graph whose place cannot
-/// be used.
-pub(crate) fn register(
+/// Settles the place of every graph. One that is as it is in `known` has the place that it has there, so
+/// that links are not followed again. Those whose place cannot be used are left out, and told.
+pub(crate) fn settle_places(
     file: &ConfigFile,
     graphs: Vec<(GraphId, GraphEntry)>,
     known: &Graphs,
-) -> Result<Graphs, Findings> {
-    let mut findings = Findings::new();
+    findings: &mut Vec<Finding>,
+) -> Vec<Placed> {
     let mut settled = Vec::with_capacity(graphs.len());
     let mut places: BTreeMap<PathBuf, GraphId> = BTreeMap::new();
     for (graph_id, entry) in graphs {
-        let path = || vec!["graphs".to_owned(), graph_id.to_string(), "uri".to_owned()];
         let uri = match known.get(&graph_id) {
             Some(known) if known.entry.uri == entry.uri => {
                 Ok(GraphUri::known(&entry.uri, known.uri.canonical()))
@@ -246,44 +245,59 @@ pub(crate) fn register(
             Err(error) => {
                 // The value of a variable is nobody's business.
                 let told = environment::hide(&entry.uri, with_causes(&error));
-                findings.push((path(), told));
+                findings.push((uri_of(&graph_id), told));
                 continue;
             }
         };
         if let Some(first) = places.get(uri.canonical()) {
-            findings.push((
-                path(),
-                format!("the graph {:?} has the same folder", first.as_str()),
-            ));
+            let told = format!("the graph {:?} has the same folder", first.as_str());
+            findings.push((uri_of(&graph_id), told));
             continue;
         }
         places.insert(uri.canonical().to_owned(), graph_id.clone());
         settled.push((graph_id, entry, uri));
     }
     for (folder, graph_id) in &places {
-        if let Some(outer) = folder
-            .ancestors()
-            .skip(1)
-            .find_map(|above| places.get(above))
-        {
-            findings.push((
-                vec!["graphs".to_owned(), graph_id.to_string(), "uri".to_owned()],
-                format!("lies inside the folder of the graph {:?}", outer.as_str()),
-            ));
+        let mut above = folder.ancestors().skip(1);
+        if let Some(outer) = above.find_map(|above| places.get(above)) {
+            let told = format!("lies inside the folder of the graph {:?}", outer.as_str());
+            findings.push((uri_of(graph_id), told));
         }
     }
-    if findings.is_empty() {
-        Ok(with_policies(file, settled, known))
-    } else {
-        Err(findings)
-    }
+    settled
 }
 
-fn with_policies(
-    file: &ConfigFile,
-    settled: Vec<(GraphId, GraphEntry, GraphUri)>,
-    known: &Graphs,
-) -> Graphs {
+/// Of the graphs of the file the one that a server of one graph serves, by its place; when none of them has
+/// that place, the graph as the command line alone says it. A place in or around another graph's is told.
+pub(crate) fn only(
+    only: &Placed,
+    settled: Vec<Placed>,
+    findings: &mut Vec<Finding>,
+) -> Option<Placed> {
+    let place = &only.2;
+    for (graph_id, _, uri) in &settled {
+        let relation = place.relation(uri.canonical());
+        if let Some(relation) = relation.filter(|it| *it != Relation::Same) {
+            let told = format!(
+                "{:?}, which was to be served alone, {relation} this graph's folder; name the folder itself",
+                place.written()
+            );
+            findings.push((uri_of(graph_id), told));
+            return None;
+        }
+    }
+    let mut settled = settled.into_iter();
+    let declared = settled.find(|(_, _, uri)| uri.canonical() == place.canonical());
+    Some(declared.unwrap_or_else(|| only.clone()))
+}
+
+fn uri_of(graph_id: &GraphId) -> Vec<String> {
+    vec!["graphs".to_owned(), graph_id.to_string(), "uri".to_owned()]
+}
+
+/// The graphs with their policies. One that is as it is in `known` is that very one, its policy not read
+/// again.
+pub(crate) fn with_policies(file: &ConfigFile, settled: Vec<Placed>, known: &Graphs) -> Graphs {
     let known = |graph_id: &GraphId, entry: &GraphEntry, uri: &GraphUri| {
         let known = known.get(graph_id)?;
         known.says(graph_id, entry, uri).then(|| known.clone())
@@ -302,10 +316,7 @@ fn with_policies(
 }
 
 /// Graphs with their places, in the same order; their policy files are read, each once.
-pub(crate) fn made(
-    file: &ConfigFile,
-    graphs: Vec<(GraphId, GraphEntry, GraphUri)>,
-) -> Vec<Registration> {
+pub(crate) fn made(file: &ConfigFile, graphs: Vec<Placed>) -> Vec<Registration> {
     let paths = graphs.iter();
     let paths = paths.filter_map(|(_, entry, _)| policy_file(file, entry));
     let policies = read_policies(paths.collect());
@@ -358,8 +369,10 @@ mod tests {
         };
         let alpha = GraphId::parse("alpha").expect("valid");
         let registered = |tenant: &str, known: &Graphs| {
-            let graphs = vec![(alpha.clone(), entry(tenant))];
-            register(&file, graphs, known).expect("sound")
+            let (graphs, mut findings) = (vec![(alpha.clone(), entry(tenant))], Vec::new());
+            let settled = settle_places(&file, graphs, known, &mut findings);
+            assert_eq!(findings, []);
+            with_policies(&file, settled, known)
         };
         let first = registered("acme", &Graphs::new());
         assert_eq!(first[&alpha].broken_policy(), None);

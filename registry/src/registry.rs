@@ -13,24 +13,25 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use policy::Permit;
 
 use crate::config::lock::{ConfigLock, LockError};
 use crate::config::store::{self, ConfigText};
-use crate::config::{self, ConfigFile, Drift};
-use crate::deleted::{self, Listed};
+use crate::config::{ConfigFile, Drift};
+use crate::deleted::{self, Deleted, Listed};
 use crate::fence::Fence;
 use crate::handle::{Handles, Reader, Standing, Writer};
 use crate::idle::{Budget, Tally};
 use crate::intent::{self, Found};
 use crate::refusal::{HandleError, WrongPermit};
-use crate::registration::{self, Graphs, Registration, Snapshot};
+use crate::registration::{Registration, Snapshot};
 use crate::reload::Gate;
 use crate::settle::{self, settle, sweep};
 use crate::steps::{Options, Step};
+use crate::turn::Queue;
 use crate::{Digest, Error, GraphId};
 
 /// How often a file is read that changes while it is looked at.
@@ -41,8 +42,7 @@ pub struct Registry {
     file: ConfigFile,
     options: Options,
     served: RwLock<Arc<Snapshot>>,
-    /// Threads of this process queue here, so that only one at a time polls for the file lock.
-    turn: Mutex<()>,
+    pub(crate) queue: Queue,
     handles: Arc<Handles>,
     pub(crate) listed: Listed,
     pub(crate) gate: OnceLock<Weak<dyn Gate>>,
@@ -70,14 +70,34 @@ impl Registry {
     pub fn single(uri: &str, config: Option<&Path>, options: Options) -> Result<Self, Error> {
         let registry = Self::open_file(ConfigFile::single(uri, config)?, options)?;
         for graph in registry.snapshot().graphs.values() {
-            let path = graph.uri.canonical();
-            if !matches!(intent::look(path)?, Found::Graph(_)) {
-                return Err(Error::NoGraph {
-                    path: path.to_owned(),
+            registry.check_there(graph)?;
+        }
+        Ok(registry)
+    }
+
+    /// Refuses a place without a graph, and a graph that was deleted.
+    fn check_there(&self, graph: &Registration) -> Result<(), Error> {
+        let folder = graph.uri.canonical();
+        let found = intent::look(folder)?;
+        if self.file.is_borrowed() {
+            let is_it = |record: &Deleted| {
+                let moved = matches!((record.graph_uuid, &found), (Some(own), Found::Graph(found)) if own == *found);
+                moved || record.folder == folder
+            };
+            if let Some(record) = deleted::kept(&self.file)?.into_iter().find(is_it) {
+                return Err(Error::Deleted {
+                    path: folder.to_owned(),
+                    config: self.file.path().to_owned(),
+                    graph_id: record.graph_id,
                 });
             }
         }
-        Ok(registry)
+        match found {
+            Found::Graph(_) => Ok(()),
+            Found::Absent | Found::Empty | Found::Other => Err(Error::NoGraph {
+                path: folder.to_owned(),
+            }),
+        }
     }
 
     fn open_file(file: ConfigFile, options: Options) -> Result<Self, Error> {
@@ -100,7 +120,7 @@ impl Registry {
             kept = settle::kept(&file, &options)?;
         }
         let read = file.read()?;
-        let snapshot = snapshot(&file, &read, &Graphs::new())?;
+        let snapshot = Snapshot::of(&file, &read)?;
         // No reload would take it over, but one entry stops no start, and nothing is purged beside it.
         for (key, problem) in deleted::claimed(&kept, &snapshot.graphs) {
             tracing::error!(
@@ -109,7 +129,7 @@ impl Registry {
                 "a graph is in the way of a deleted one"
             );
         }
-        if lock.is_some() {
+        if lock.is_some() && !file.is_borrowed() {
             settle::accept_restored(&file, &snapshot.graphs, &options)?;
         }
         let handles = Handles::new(
@@ -124,7 +144,7 @@ impl Registry {
             file,
             options,
             served: RwLock::new(Arc::new(snapshot)),
-            turn: Mutex::new(()),
+            queue: Queue::default(),
             gate: OnceLock::new(),
             listed: Listed::default(),
             handles,
@@ -235,10 +255,8 @@ impl Registry {
     /// else are left to [`Registry::reload`]. Cheap when nothing changed; does not wait for a
     /// change that is under way in this process.
     pub fn refresh(&self) -> Result<Drift, Error> {
-        let _turn = match self.turn.try_lock() {
-            Ok(turn) => turn,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Ok(Drift::Same),
+        let Some(_turn) = self.queue.try_take() else {
+            return Ok(Drift::Same);
         };
         let (read, drift) = self.look()?;
         if drift == Drift::AdoptedFromPeer {
@@ -268,21 +286,6 @@ impl Registry {
     /// Ends the attempt where a test wants it to end.
     pub(crate) fn after(&self, step: Step) -> Result<(), Error> {
         self.options.after(step)
-    }
-
-    pub(crate) fn take_turn(&self) -> MutexGuard<'_, ()> {
-        // Nothing is kept under this lock that a panic could leave half-done.
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn lock(&self) -> Result<ConfigLock, Error> {
-        if !self.file.is_on_disk() {
-            return Err(Error::NoFile);
-        }
-        Ok(ConfigLock::acquire(
-            &self.file.state_folder(),
-            self.options.lock_patience,
-        )?)
     }
 
     /// Under the lock: leftovers settled, the file read once, and that reading's version served.
@@ -348,32 +351,4 @@ fn is_read_only(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
     )
-}
-
-/// What one reading of the file says, with every place settled. Changes nothing on the disk.
-pub(crate) fn snapshot(
-    file: &ConfigFile,
-    read: &ConfigText,
-    known: &Graphs,
-) -> Result<Snapshot, Error> {
-    let invalid = |problems| Error::InvalidConfig {
-        path: file.path().to_owned(),
-        problems,
-    };
-    let mut config = config::parse(&read.text).map_err(invalid)?.config;
-    let mut graphs = std::mem::take(&mut config.graphs);
-    if let Some(only) = file.only_graph() {
-        let declared = graphs
-            .into_iter()
-            .find(|(_, entry)| entry.uri == only.1.uri);
-        graphs = vec![declared.unwrap_or(only)];
-    }
-    let graphs = registration::register(file, graphs, known)
-        .map_err(|findings| invalid(config::parse::place(&read.text, findings)))?;
-    Ok(Snapshot {
-        digest: read.digest,
-        text: read.text.as_str().into(),
-        config: Arc::new(config),
-        graphs,
-    })
 }

@@ -10,16 +10,16 @@ use std::sync::{Arc, Weak};
 use serde::Serialize;
 use serde_yaml::Value as Yaml;
 
-use crate::config::{self, Problem};
+use crate::config::store::ConfigText;
+use crate::config::{self, Finding, Problem, Sections};
 use crate::deleted;
+use crate::durable::DiskError;
+use crate::reading::Reading;
 use crate::registration::Snapshot;
 use crate::registry::Registry;
 use crate::settle::{self, settle};
 use crate::steps::Step;
-use crate::{Digest, Error};
-
-/// Something in the file that is wrong: its key in segments, and what is wrong with it.
-pub type Finding = (Vec<String>, String);
+use crate::{Digest, Error, with_causes};
 
 /// Puts what was made ready in force. It calls what it is given, once, in the moment in which the
 /// graphs must change with the rest.
@@ -27,9 +27,9 @@ pub type Install = Box<dyn FnOnce(&mut dyn FnMut()) + Send>;
 
 /// Who reads the sections of the file that are not about graphs.
 pub trait Gate: Send + Sync {
-    /// Makes everything ready for the new version, or says everything that is wrong with it. Changes
-    /// nothing.
-    fn prepare(&self, next: &Snapshot) -> Result<Install, Vec<Finding>>;
+    /// Makes everything ready for a new version, or says everything that is wrong with it; with a section
+    /// missing it makes nothing ready, and says what is wrong with the others. Changes nothing.
+    fn prepare(&self, next: Sections<'_>) -> Result<Install, Vec<Finding>>;
 }
 
 /// How one key differs.
@@ -64,8 +64,8 @@ pub struct DriftReport {
     pub drifted: bool,
     /// Of the served version.
     pub baseline: Digest,
-    /// Of the file.
-    pub on_disk: Digest,
+    /// Of the file; `None` when it cannot be read.
+    pub on_disk: Option<Digest>,
     /// What differs, in the order of the file.
     pub changes: Vec<ConfigChange>,
     /// What is wrong with the file: with any, it cannot be taken over.
@@ -91,8 +91,17 @@ impl Registry {
 
     /// What differs, and what is wrong with it. Changes nothing.
     pub fn drift_report(&self) -> Result<DriftReport, Error> {
-        let (read, drift) = self.look()?;
         let served = self.snapshot();
+        if let Err(error) = self.file().read() {
+            return Ok(DriftReport {
+                drifted: true,
+                baseline: served.digest,
+                on_disk: None,
+                changes: Vec::new(),
+                problems: vec![unreadable(&error)],
+            });
+        }
+        let (read, drift) = self.look()?;
         let problems = match self.examine(&read) {
             Ok(_) => Vec::new(),
             Err(Error::InvalidConfig { problems, .. }) => problems,
@@ -101,7 +110,7 @@ impl Registry {
         Ok(DriftReport {
             drifted: drift == config::Drift::Drifted,
             baseline: served.digest,
-            on_disk: read.digest,
+            on_disk: Some(read.digest),
             changes: changes(&served.text, &read.text),
             problems,
         })
@@ -110,14 +119,20 @@ impl Registry {
     /// Serves the file as it is on the disk, whoever changed it, with its tokens and policies read
     /// again; every problem is in the error, and then the old version stays. Says what changed.
     pub fn reload(&self, reload: Reload) -> Result<Vec<ConfigChange>, Error> {
-        let _turn = self.take_turn();
         let _lock = self.lock()?;
+        let read = self.file().read();
+        let read = read.map_err(|error| Error::InvalidConfig {
+            path: self.file().path().to_owned(),
+            problems: vec![unreadable(&error)],
+        })?;
+        // Changes no byte of the file.
         settle(self.file(), self.options())?;
-        let read = self.file().read()?;
         let (next, install) = self.examine(&read)?;
         let changes = changes(&self.snapshot().text, &read.text);
         if reload == Reload::Apply {
-            settle::accept_restored(self.file(), &next.graphs, self.options())?;
+            if !self.file().is_borrowed() {
+                settle::accept_restored(self.file(), &next.graphs, self.options())?;
+            }
             self.install(next, install);
             self.after(Step::Published)?;
         }
@@ -125,10 +140,7 @@ impl Registry {
     }
 
     /// Reads all of the file, with everything that it names.
-    fn examine(
-        &self,
-        read: &config::store::ConfigText,
-    ) -> Result<(Snapshot, Option<Install>), Error> {
+    fn examine(&self, read: &ConfigText) -> Result<(Snapshot, Option<Install>), Error> {
         let served = self.snapshot();
         // A graph's own policy is read again, for its file may be another one by now.
         let known = served.graphs.iter();
@@ -136,36 +148,26 @@ impl Registry {
             .filter(|(_, graph)| graph.policy_file.is_none())
             .map(|(graph_id, graph)| (graph_id.clone(), graph.clone()))
             .collect();
-        let next = crate::registry::snapshot(self.file(), read, &known)?;
-        let mut findings = deleted::claimed(&deleted::kept(self.file())?, &next.graphs);
-        for graph in next.graphs.values() {
-            if let Some(reason) = graph.policy_file.as_ref().and(graph.broken_policy()) {
-                let path = ["graphs", graph.graph_id.as_str(), "policy", "file"];
-                findings.push((path.map(str::to_owned).into(), reason.to_owned()));
-            }
-        }
-        let install = match self.gate().map(|gate| gate.prepare(&next)) {
+        let mut reading = Reading::with(self.file(), read, &known);
+        reading.judge_claims(&deleted::kept(self.file())?);
+        reading.judge_policies();
+        let prepared = self.gate().map(|gate| gate.prepare(reading.sections()));
+        let install = match prepared {
             Some(Ok(install)) => Some(install),
-            Some(Err(more)) => {
-                findings.extend(more);
+            Some(Err(findings)) => {
+                reading.add(findings);
                 None
             }
             None => None,
         };
-        if findings.is_empty() {
-            return Ok((next, install));
-        }
-        Err(Error::InvalidConfig {
-            path: self.file().path().to_owned(),
-            problems: config::parse::place(&read.text, findings),
-        })
+        Ok((reading.into_snapshot()?, install))
     }
 
     /// Under the lock: serves what another process of ours wrote. When more than graphs is another,
     /// all of it is read as for a reload.
-    pub(crate) fn adopt(&self, read: &config::store::ConfigText) -> Result<Arc<Snapshot>, Error> {
+    pub(crate) fn adopt(&self, read: &ConfigText) -> Result<Arc<Snapshot>, Error> {
         let served = self.snapshot();
-        let next = crate::registry::snapshot(self.file(), read, &served.graphs)?;
+        let next = Reading::with(self.file(), read, &served.graphs).into_snapshot()?;
         if next.config == served.config {
             return Ok(self.publish(next));
         }
@@ -190,6 +192,16 @@ impl Registry {
 
     fn gate(&self) -> Option<Arc<dyn Gate>> {
         self.gate.get().and_then(Weak::upgrade)
+    }
+}
+
+/// Of a file that is not there, or is no text.
+fn unreadable(error: &DiskError) -> Problem {
+    Problem {
+        path: String::new(),
+        message: with_causes(error),
+        line: None,
+        column: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Finishing or undoing what crashes left behind. Under the lock.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use crate::config::{self, ConfigFile, GraphEntry};
@@ -222,18 +223,21 @@ pub(crate) fn end_purge(
     options.after(Step::PurgeEnded)
 }
 
-/// A graph that an operator has put back into the file by hand is restored: its record goes. One whose
-/// data is being removed stays deleted.
+/// A graph that an operator has put back into the file by hand, under whichever id, is restored: its record
+/// goes. One whose data is being removed stays deleted.
 pub(crate) fn accept_restored(
     file: &ConfigFile,
     graphs: &crate::Graphs,
     options: &Options,
 ) -> Result<(), Error> {
-    for record in deleted::kept(file)? {
-        let back = graphs
-            .get(&record.graph_id)
-            .is_some_and(|graph| graph.uri.canonical() == record.folder);
-        if back && record.stage == Stage::Kept {
+    let kept = deleted::kept(file)?;
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let graphs = graphs.values();
+    let folders: HashSet<_> = graphs.map(|graph| graph.uri.canonical()).collect();
+    for record in kept {
+        if folders.contains(&*record.folder) && record.stage == Stage::Kept {
             tracing::info!(graph_id = %record.graph_id, "a deleted graph stands in the config file again: it is restored");
             record.remove(file)?;
             options.after(Step::DeletionForgotten)?;

@@ -69,7 +69,6 @@ impl Registry {
             WrongPermit::unless(of_policy.action() == Action::PolicyUpdate, of_policy)?;
         }
         locate::check_texts(update.tenant.iter().flatten(), update.labels.iter())?;
-        let _turn = self.take_turn();
         let _lock = self.lock()?;
         let (read, snapshot) = self.current()?;
         let graph = Self::still(permit, &snapshot)?;

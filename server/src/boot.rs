@@ -8,21 +8,21 @@
 //! # }
 //! ```
 
-use std::env::VarError;
 use std::net::SocketAddr;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use policy::{Authorizer, NothingConfigured, Principal, TokenError, Tokens};
-use registry::config::{Config, ConfigFile, Drift};
-use registry::{Options, Registry, environment, read_policy, with_causes};
+use registry::config::{ConfigFile, Drift, Problem, Sections};
+use registry::{Options, Reading, Registry, environment, with_causes};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::app::{self, Access, App, Limits, Shares};
+use crate::access::{AccessError, access, judge, limits};
+use crate::app::{self, App};
 use crate::gate::ServerGate;
 use crate::http::{self, Mount, Security};
 use crate::listen;
@@ -81,7 +81,7 @@ impl ServeOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
     /// The config file or a graph's place.
-    #[error("cannot use the config file")]
+    #[error("cannot serve what was named")]
     Registry(#[from] registry::Error),
     /// A variable of the environment that the config file names.
     #[error("cannot use the config file")]
@@ -104,6 +104,14 @@ pub enum BootError {
     /// The log.
     #[error(transparent)]
     Logging(#[from] LoggingError),
+    /// The config file, or what it names, has errors.
+    #[error("the config file {} cannot be used:{}", path.display(), listed(problems))]
+    InvalidConfig {
+        /// The config file.
+        path: PathBuf,
+        /// Every one that can be found.
+        problems: Vec<Problem>,
+    },
     /// Who may come in.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -142,29 +150,6 @@ pub enum BootError {
     Task(#[from] tokio::task::JoinError),
 }
 
-/// What is wrong with tokens and policies.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessError {
-    /// The tokens file cannot be read.
-    #[error(transparent)]
-    TokensFile(#[from] registry::config::tokens::TokensError),
-    /// A variable of the environment that the tokens file's path names.
-    #[error(transparent)]
-    Variable(#[from] environment::VariableError),
-    /// The variable with tokens cannot be read.
-    #[error("TRELLIS_TOKENS_JSON is not UTF-8")]
-    NotUnicode,
-    /// The tokens contradict each other.
-    #[error(transparent)]
-    Tokens(#[from] TokenError),
-    /// The server's policy.
-    #[error("cannot use the server's policy")]
-    Policy(#[source] registry::PolicyFileError),
-    /// Nobody could come in, or everybody.
-    #[error(transparent)]
-    NothingConfigured(#[from] NothingConfigured),
-}
-
 /// A server that listens. Dropping it stops it without waiting for anything.
 pub struct Running {
     address: SocketAddr,
@@ -180,18 +165,12 @@ pub struct Running {
 
 /// Reads the config, decides who may come in, and listens.
 pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
-    let config = options.config.as_deref();
-    start_log(config)?;
-    let (registry, mount) = match (&options.graph, config) {
-        (Some(graph), config) => (
-            Registry::single(graph, config, Options::of_process())?,
-            Mount::Single,
-        ),
-        (None, Some(config)) => (Registry::open(config, Options::of_process())?, Mount::Many),
-        (None, None) => return Err(BootError::NothingToServe),
-    };
+    start_log(options.config.as_deref())?;
+    let (registry, mount) = open(&options)?;
     let config = registry.snapshot().config.clone();
-    let (access, security, notes) = access(&config, registry.file(), options.unauthenticated)?;
+    let sections = Sections::from(&*config);
+    let (access, security, notes) = access(sections, registry.file(), options.unauthenticated)
+        .map_err(|errors| refused(registry.file(), errors, options.unauthenticated))?;
     notes.log();
     if config.server.require_all_graphs {
         require_all(&registry)?;
@@ -209,14 +188,14 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
     let address = listener.local_addr().map_err(failed)?;
 
     let graphs = registry.snapshot().graphs.len();
-    let app = App::new(registry, access, limits(&config));
+    let app = App::new(registry, access, limits(&config.server));
     let gate = ServerGate::set(&app, options.unauthenticated);
     let router = http::router(app.clone(), mount, security);
     let (stop, stopped) = oneshot::channel::<()>();
     let site = listen::Site {
         listener,
         router,
-        connections: usize::try_from(config.server.limits.connections.get()).unwrap_or(usize::MAX),
+        connections: app.connections(),
         threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
     };
     let serving = tokio::spawn(listen::serve(site, async {
@@ -236,6 +215,69 @@ pub async fn start(options: ServeOptions) -> Result<Running, BootError> {
         cleaning: tokio::spawn(clean(app_registry)),
         _gate: gate,
     })
+}
+
+/// The graphs that are to be served, and how.
+fn open(options: &ServeOptions) -> Result<(Registry, Mount), BootError> {
+    let config = options.config.as_deref();
+    let (opened, mount) = match (&options.graph, config) {
+        (Some(graph), config) => {
+            let mount = match config {
+                Some(_) => Mount::SingleOfConfig,
+                None => Mount::Single,
+            };
+            let opened = Registry::single(graph, config, Options::of_process());
+            (opened, mount)
+        }
+        (None, Some(config)) => (Registry::open(config, Options::of_process()), Mount::Many),
+        (None, None) => return Err(BootError::NothingToServe),
+    };
+    let registry = opened.map_err(|error| {
+        let told = match (&error, &options.graph, config) {
+            (registry::Error::InvalidConfig { .. }, Some(graph), config) => {
+                ConfigFile::single(graph, config).ok()
+            }
+            (registry::Error::InvalidConfig { .. }, None, Some(config)) => {
+                ConfigFile::find(config).ok()
+            }
+            _ => None,
+        };
+        told.and_then(|file| unsound(&file, options.unauthenticated))
+            .unwrap_or(BootError::Registry(error))
+    })?;
+    Ok((registry, mount))
+}
+
+/// Of several errors, and of one in the file, all are told, with those that other stages find.
+fn refused(file: &ConfigFile, errors: Vec<AccessError>, unauthenticated: bool) -> BootError {
+    let of_file = |error: &AccessError| !matches!(error, AccessError::NothingConfigured(_));
+    let told = match errors.iter().any(of_file) && file.is_on_disk() {
+        true => unsound(file, unauthenticated),
+        false => None,
+    };
+    let first = || errors.into_iter().next().map(BootError::from);
+    told.or_else(first).unwrap_or(BootError::NothingToServe)
+}
+
+/// Everything that is wrong with the config file as it is now, when anything is.
+fn unsound(file: &ConfigFile, unauthenticated: bool) -> Option<BootError> {
+    let read = file.read().ok()?;
+    let mut reading = Reading::of(file, &read);
+    judge(&mut reading, file, unauthenticated);
+    let problems = reading.problems();
+    (!problems.is_empty()).then(|| BootError::InvalidConfig {
+        path: file.path().to_owned(),
+        problems,
+    })
+}
+
+/// One problem a line, those of a policy below it.
+fn listed(problems: &[Problem]) -> String {
+    let lines = problems.iter().map(|problem| {
+        let told = problem.to_string().replace('\n', "\n      ");
+        format!("\n    {told}")
+    });
+    lines.collect()
 }
 
 /// Opens every graph, for a server that is not to start without one of them. They stay open.
@@ -313,6 +355,48 @@ async fn clean(registry: Weak<Registry>) {
     }
 }
 
+/// The signals that a server heeds. From when they are watched none of them ends the process.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// To be called within a runtime, before anybody is told that there is a server to send them to.
+    pub fn watch() -> Result<Self, BootError> {
+        let watch = |kind| signal(kind).map_err(BootError::Signals);
+        Ok(Self {
+            terminate: watch(SignalKind::terminate())?,
+            interrupt: watch(SignalKind::interrupt())?,
+            hangup: watch(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// A reload that a signal asked for, while there is one.
+#[derive(Default)]
+struct Reloading(Option<JoinHandle<()>>);
+
+impl Reloading {
+    fn is_under_way(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// When it ends; never when there is none.
+    async fn ended(&mut self) {
+        match &mut self.0 {
+            Some(reloading) => {
+                if let Err(error) = reloading.await {
+                    tracing::error!(%error, "reading the config file again failed");
+                }
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
 impl std::fmt::Debug for Running {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Running")
@@ -328,17 +412,21 @@ impl Running {
         self.address
     }
 
-    /// Serves until SIGTERM or SIGINT, then stops.
-    pub async fn until_signalled(mut self) -> Result<(), BootError> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).map_err(BootError::Signals)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(BootError::Signals)?;
-        let mut hangup = signal(SignalKind::hangup()).map_err(BootError::Signals)?;
+    /// Serves until SIGTERM or SIGINT, then stops. SIGHUP has the config file read again.
+    pub async fn until_signalled(mut self, signals: Signals) -> Result<(), BootError> {
+        let Signals {
+            mut terminate,
+            mut interrupt,
+            mut hangup,
+        } = signals;
+        // Beside the others, for it may wait for whoever changes the file; one that comes meanwhile is kept.
+        let mut reloading = Reloading::default();
         let name = loop {
             tokio::select! {
                 _ = terminate.recv() => break "SIGTERM",
                 _ = interrupt.recv() => break "SIGINT",
-                _ = hangup.recv() => self.reload().await,
+                _ = hangup.recv(), if !reloading.is_under_way() => reloading = self.reload(),
+                () = reloading.ended() => reloading = Reloading::default(),
                 ended = &mut self.serving => {
                     let address = self.address;
                     return ended?.map_err(|source| BootError::Serve { address, source });
@@ -350,13 +438,14 @@ impl Running {
     }
 
     /// Takes over the config file, as SIGHUP asks; the log says how that went.
-    async fn reload(&self) {
+    fn reload(&self) -> Reloading {
         tracing::info!("SIGHUP: reading the config file again");
         let app = self.app.clone();
-        let reload = move || app::config::reload::carry_out(&app, registry::Reload::Apply);
-        if let Err(error) = tokio::task::spawn_blocking(reload).await {
-            tracing::error!(%error, "reading the config file again failed");
-        }
+        let reload = move || {
+            // What it says, it has logged.
+            let _ = app::config::reload::carry_out(&app, registry::Reload::Apply);
+        };
+        Reloading(Some(tokio::task::spawn_blocking(reload)))
     }
 
     /// Takes no more connections, lets running requests end up to the limit, cancels the rest, and
@@ -420,104 +509,4 @@ async fn resolve(bind: &str) -> Result<SocketAddr, BootError> {
     addresses
         .next()
         .ok_or_else(|| failed(std::io::Error::other("the name has no address")))
-}
-
-pub(crate) fn limits(config: &Config) -> Limits {
-    let limits = &config.server.limits;
-    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let count = |set: Option<NonZeroU64>, default| {
-        set.map_or(default, |set| {
-            usize::try_from(set.get()).unwrap_or(usize::MAX)
-        })
-    };
-    Limits {
-        json_body_bytes: limits.json_body_bytes.get(),
-        load_body_bytes: limits.load_body_bytes.get(),
-        query_timeout_ms: limits.query_timeout_ms.get(),
-        max_rows: limits.max_rows.get(),
-        query_memory_bytes: limits.query_memory_bytes.get(),
-        shares: Shares {
-            per_principal: count(limits.queries_per_principal, processors),
-            per_graph: count(limits.queries_per_graph, 2 * processors),
-        },
-    }
-}
-
-/// What is allowed but perhaps not meant, for the log of whoever serves it.
-#[derive(Default)]
-pub(crate) struct Notes(Vec<String>);
-
-impl Notes {
-    pub(crate) fn log(&self) {
-        for note in &self.0 {
-            tracing::warn!("{note}");
-        }
-    }
-}
-
-/// Who may come in, and whether a credential is needed.
-pub(crate) fn access(
-    config: &Config,
-    file: &ConfigFile,
-    unauthenticated: bool,
-) -> Result<(Access, Security, Notes), AccessError> {
-    let tokens = tokens(config, file)?;
-    let mut notes = Notes::default();
-    let mut note = |words: &str| notes.0.push(words.to_owned());
-    let policy = match &config.server.policy {
-        Some(policy) => {
-            let document = read_policy(&file.resolve(&policy.file)).map_err(AccessError::Policy)?;
-            for warning in document.warnings() {
-                note(&format!("in the policy {}: {warning}", document.name()));
-            }
-            Some(vec![document])
-        }
-        None => None,
-    };
-    if unauthenticated {
-        note("unauthenticated: everybody on this machine may do everything");
-        let anonymous = Some(Arc::new(Principal::anonymous()));
-        let access = Access {
-            tokens,
-            authorizer: Authorizer::unauthenticated(),
-            anonymous,
-        };
-        return Ok((access, Security::Open, notes));
-    }
-    let has_policy = policy.is_some();
-    let authorizer = Authorizer::configured(policy, &tokens)?;
-    match (has_policy, tokens.is_empty()) {
-        (false, _) => note("no policy: tokens may read every graph and change nothing"),
-        (true, true) => note("no tokens: nobody can come in"),
-        (true, false) => {}
-    }
-    let access = Access {
-        tokens,
-        authorizer,
-        anonymous: None,
-    };
-    Ok((access, Security::Bearer, notes))
-}
-
-fn tokens(config: &Config, file: &ConfigFile) -> Result<Tokens, AccessError> {
-    let groups = config.groups.iter();
-    let groups = policy::Groups(
-        groups
-            .map(|(group, members)| (group.clone(), members.iter().cloned().collect()))
-            .collect(),
-    );
-    let of_file = match &config.auth.tokens_file {
-        Some(written) => {
-            let path = file.resolve(&environment::expand(written)?);
-            let entries = registry::config::tokens::read_as::<policy::TokenEntry>(&path)?;
-            Tokens::from_file(policy::Unique(entries), &groups)?
-        }
-        None => Tokens::default(),
-    };
-    let of_environment = match std::env::var("TRELLIS_TOKENS_JSON") {
-        Ok(text) if !text.trim().is_empty() => Tokens::from_plain_json(&text, &groups)?,
-        Ok(_) | Err(VarError::NotPresent) => Tokens::default(),
-        Err(VarError::NotUnicode(_)) => return Err(AccessError::NotUnicode),
-    };
-    Ok(of_file.merge(of_environment)?)
 }

@@ -3,10 +3,11 @@
 
 use std::sync::{Arc, Weak};
 
-use registry::{Finding, Gate, Install, Snapshot, environment, with_causes};
+use registry::config::{Finding, Sections};
+use registry::{Gate, Install};
 
+use crate::access::{access, limits};
 use crate::app::App;
-use crate::boot::{self, AccessError};
 
 /// The server's side of a reload.
 pub(crate) struct ServerGate {
@@ -28,36 +29,23 @@ impl ServerGate {
 }
 
 impl Gate for ServerGate {
-    fn prepare(&self, next: &Snapshot) -> Result<Install, Vec<Finding>> {
+    fn prepare(&self, next: Sections<'_>) -> Result<Install, Vec<Finding>> {
         let Some(app) = self.app.upgrade() else {
             return Ok(Box::new(|publish| publish()));
         };
         let file = app.registry.file();
-        let (mut access, _, notes) = boot::access(&next.config, file, self.unauthenticated)
-            .map_err(|error| {
-                // The value of a variable is nobody's business.
-                let written = next.config.auth.tokens_file.as_deref();
-                let told = environment::hide(written.unwrap_or_default(), with_causes(&error));
-                vec![(path(&error), told)]
+        let (mut access, _, notes) =
+            access(next, file, self.unauthenticated).map_err(|errors| {
+                let findings = errors.iter().map(|error| error.finding(next));
+                findings.collect::<Vec<_>>()
             })?;
+        // It was there for the access to be made.
+        let limits = next.server.map(limits).ok_or_else(Vec::new)?;
         // A refusal can still be asked about, and counts only grow.
         access.authorizer = access.authorizer.succeeding(&app.access.load().authorizer);
-        let limits = boot::limits(&next.config);
         Ok(Box::new(move |publish| {
             notes.log();
             app.install(access, limits, publish);
         }))
     }
-}
-
-/// Where in the file the matter stands.
-fn path(error: &AccessError) -> Vec<String> {
-    let path: &[&str] = match error {
-        AccessError::TokensFile(_) | AccessError::Tokens(_) | AccessError::Variable(_) => {
-            &["auth", "tokens_file"]
-        }
-        AccessError::Policy(_) => &["server", "policy"],
-        AccessError::NotUnicode | AccessError::NothingConfigured(_) => &[],
-    };
-    path.iter().map(|part| (*part).to_owned()).collect()
 }

@@ -9,7 +9,7 @@
 //! let options = server::ServeOptions::new("config/trellis.yaml");
 //! let running = server::start(options).await?;
 //! println!("listening on {}", running.address());
-//! running.until_signalled().await
+//! running.until_signalled(server::Signals::watch()?).await
 //! # }
 //! ```
 #![cfg_attr(
@@ -20,6 +20,7 @@
     )
 )]
 
+mod access;
 mod app;
 mod boot;
 mod gate;
@@ -30,6 +31,7 @@ mod metrics;
 pub mod offline;
 mod rounds;
 
-pub use boot::{BootError, Running, ServeOptions, start};
+pub use access::AccessError;
+pub use boot::{BootError, Running, ServeOptions, Signals, start};
 pub use http::{Mount, Security, document};
 pub use logging::{LogFormat, LoggingError, flush as flush_log, init as init_logging};

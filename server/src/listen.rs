@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crowd::Crowd;
 use lane::Lanes;
@@ -39,8 +40,8 @@ const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nc
 pub(crate) struct Site {
     pub(crate) listener: TcpListener,
     pub(crate) router: Router,
-    /// How many connections there may be.
-    pub(crate) connections: usize,
+    /// How many connections there may be, now and later.
+    pub(crate) connections: watch::Receiver<usize>,
     /// How many threads answer.
     pub(crate) threads: NonZeroUsize,
 }
@@ -50,32 +51,37 @@ pub(crate) async fn serve(site: Site, stop: impl Future<Output = ()>) -> io::Res
     let Site {
         listener,
         router,
-        connections: limit,
+        connections: mut limit,
         threads,
     } = site;
-    let limit = limit.min(MOST);
-    let mut lanes = Lanes::start(&router, threads, limit + SLACK)?;
+    let mut lanes = Lanes::start(&router, threads)?;
     let crowd = Arc::new(Crowd::default());
     let mut stop = pin!(stop);
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
             accepted = listener.accept() => accepted,
+            Ok(()) = limit.changed() => {
+                let most = (*limit.borrow_and_update()).min(MOST);
+                crowd.make_room(lanes.connections().saturating_sub(most));
+                continue;
+            }
         };
+        let limit = (*limit.borrow()).min(MOST);
         let stream = match accepted {
             Ok((stream, _)) => stream,
             // Of this one connection alone.
             Err(error) if is_of_one(&error) => continue,
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted now");
-                crowd.make_room();
+                crowd.make_room(1);
                 tokio::time::sleep(EXHAUSTED).await;
                 continue;
             }
         };
         let connections = lanes.connections();
         if connections >= limit {
-            crowd.make_room();
+            crowd.make_room(1);
         }
         if connections >= limit + SLACK {
             // Whoever cannot even take that learns it from the closed connection.

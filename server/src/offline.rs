@@ -15,12 +15,12 @@ use registry::checkup;
 /// What a checkup finds.
 pub use registry::checkup::{Finding, Grade};
 use registry::config::ConfigFile;
-use registry::{PolicyFileError, Snapshot, read_policy, with_causes};
+use registry::{PolicyFileError, Reading, Snapshot, read_policy, with_causes};
 use serde::Serialize;
 /// Is this graph's folder sound, and what can be saved of it?
 pub use storage_engine::{Store, doctor};
 
-use crate::boot;
+use crate::access::judge;
 
 /// What was found. Sound when there is no finding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,40 +56,14 @@ pub fn check_config(path: &Path) -> Report {
         Ok(found) => found,
         Err(error) => return Report::of(with_causes(&error)),
     };
-    let snapshot = match Snapshot::of(&file, &read) {
-        Ok(snapshot) => snapshot,
-        Err(registry::Error::InvalidConfig { problems, .. }) => {
-            let findings = problems.iter().map(ToString::to_string).collect();
-            return Report {
-                findings,
-                ..Report::default()
-            };
-        }
-        Err(error) => return Report::of(with_causes(&error)),
-    };
-    let mut report = Report {
-        count: snapshot.graphs.len(),
-        ..Report::default()
-    };
-    match boot::access(&snapshot.config, &file, false) {
-        Ok(_) => {}
-        Err(boot::AccessError::NothingConfigured(_)) => report.warnings.push(
-            "neither tokens nor a policy: this starts with --unauthenticated only".to_owned(),
-        ),
-        Err(error) => report.findings.push(with_causes(&error)),
+    let mut reading = Reading::of(&file, &read);
+    let nothing = judge(&mut reading, &file, false);
+    let warning = "neither tokens nor a policy: this starts with --unauthenticated only";
+    Report {
+        findings: reading.problems().iter().map(ToString::to_string).collect(),
+        warnings: nothing.map(|_| warning.to_owned()).into_iter().collect(),
+        count: reading.graphs(),
     }
-    for graph in snapshot.list(None) {
-        let Some(policy_file) = &graph.policy_file else {
-            continue;
-        };
-        if let Err(error) = read_policy(policy_file) {
-            let graph_id = graph.graph_id.as_str();
-            report
-                .findings
-                .push(format!("graphs.{graph_id}.policy: {}", with_causes(&error)));
-        }
-    }
-    report
 }
 
 /// What was found around a config file.
@@ -211,7 +185,8 @@ mod tests {
         let report = check_config(&config);
         assert_eq!(report.findings.len(), 1, "{report:?}");
         assert!(
-            report.findings[0].contains("graphs.alpha.policy"),
+            report.findings[0].contains("graphs.alpha.policy")
+                && report.findings[0].contains("qurey"),
             "{report:?}"
         );
         write(

@@ -32,12 +32,13 @@ fn read(mount: Mount, security: Security) -> Value {
 }
 
 /// Every document that a server may give.
-fn all() -> [Value; 4] {
+fn all() -> [Value; 5] {
     [
         read(Mount::Many, Security::Bearer),
         read(Mount::Many, Security::Open),
         read(Mount::Single, Security::Bearer),
         read(Mount::Single, Security::Open),
+        read(Mount::SingleOfConfig, Security::Bearer),
     ]
 }
 

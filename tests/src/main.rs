@@ -48,3 +48,4 @@ mod servers;
 mod siege;
 mod single;
 mod streams;
+mod told;

@@ -469,12 +469,12 @@ fn the_command_line_tells_what_was_edited_and_takes_it_over() {
     let (code, output, errors) = command(&["diff"]);
     assert_eq!(
         (code, output.as_str()),
-        (Some(0), "only comments and spacing differ\n")
+        (Some(3), "only comments and spacing differ\n")
     );
     assert!(errors.contains("until `trellis config reload`"), "{errors}");
     fs::write(&config, format!("{PLAIN}groups: {{ g: [x] }}\n")).expect("written");
     let (code, output, errors) = command(&["diff"]);
-    assert_eq!(code, Some(0));
+    assert_eq!(code, Some(3));
     assert!(
         output.contains("groups.g") && output.contains("added"),
         "{output}"

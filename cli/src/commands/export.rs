@@ -11,7 +11,7 @@ use crate::output;
 /// Arguments of `trellis export`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The graph
+    /// The graph; `.` for that of a server with one alone
     graph: String,
     /// Where to; left out, to standard output. The file appears when it is complete
     #[arg(long, short, value_name = "FILE")]

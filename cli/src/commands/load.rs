@@ -13,7 +13,7 @@ use crate::{input, table};
 /// Arguments of `trellis load`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The graph
+    /// The graph; `.` for that of a server with one alone
     graph: String,
     /// NDJSON file, `-` for standard input; with --type also a .csv, .parquet or .arrow file
     file: PathBuf,

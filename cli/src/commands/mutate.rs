@@ -11,7 +11,7 @@ use crate::table::{self, Format};
 /// Arguments of `trellis mutate`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The graph
+    /// The graph; `.` for that of a server with one alone
     graph: String,
     #[command(flatten)]
     statement: Statement,

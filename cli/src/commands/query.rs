@@ -11,7 +11,7 @@ use crate::{output, table};
 /// Arguments of `trellis query`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The graph
+    /// The graph; `.` for that of a server with one alone
     graph: String,
     #[command(flatten)]
     statement: Statement,

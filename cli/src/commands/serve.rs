@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use server::ServeOptions;
+use server::{ServeOptions, Signals};
 
 use crate::failure::Failure;
 use crate::table;
@@ -43,10 +43,11 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         let running = server::start(options)
             .await
             .map_err(|error| Failure::Serve(error.into()))?;
+        let signals = Signals::watch().map_err(|error| Failure::Serve(error.into()))?;
         // Whoever started us on port 0 learns the port here; the log goes to standard error.
         table::print(&format!("listening on http://{}", running.address()))?;
         running
-            .until_signalled()
+            .until_signalled(signals)
             .await
             .map_err(|error| Failure::Serve(error.into()))
     });

@@ -68,7 +68,8 @@ fn plain_tokens_and_the_file_go_together() {
     let groups = groups(r#"{"admins": ["bob"]}"#);
     let plain = Tokens::from_plain_json(r#"{"bob": "secret-b"}"#, &groups).expect("valid");
     let tokens = Tokens::from_file(file(r#"{"alice": {"sha256": "$A"}}"#), &groups)
-        .and_then(|tokens| tokens.merge(plain))
+        .expect("valid")
+        .merge(plain)
         .expect("different");
     assert_eq!(tokens.authenticate("secret-a").expect("alice").id, "alice");
     let bob = tokens.authenticate("secret-b").expect("bob");
@@ -121,9 +122,17 @@ fn what_is_wrong_is_named_and_no_secret_is() {
         ),
     ];
     for (text, expected) in cases {
-        let error = Tokens::from_file(file(text), &Groups::default()).expect_err(text);
-        assert_eq!(error.to_string(), expected);
+        let errors = Tokens::from_file(file(text), &Groups::default()).expect_err(text);
+        let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(told, [expected]);
     }
+}
+
+#[test]
+fn every_wrong_entry_is_told() {
+    let text = r#"{"a": {"sha256": "1"}, "b": {"sha256": "$A"}, "c": {"sha256": "$A"}, "": {"sha256": "$B"}}"#;
+    let errors = Tokens::from_file(file(text), &Groups::default()).expect_err(text);
+    assert_eq!(errors.len(), 3, "{errors:?}");
 }
 
 #[test]

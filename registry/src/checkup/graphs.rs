@@ -23,7 +23,7 @@ pub(super) fn examine(file: &ConfigFile, snapshot: &Snapshot, depth: Depth) -> V
     for graph in snapshot.graphs.values() {
         let part = format!("graphs.{}", graph.graph_id);
         let place = graph.uri.canonical();
-        match is_deleted(&file.state_folder(), &graph.graph_id, place) {
+        match is_deleted(&file.state_folder(), place) {
             Ok(true) => findings.push(
                 Finding::new(
                     Grade::Warning,

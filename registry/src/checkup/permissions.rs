@@ -70,6 +70,14 @@ fn config(file: &ConfigFile) -> Vec<Finding> {
             .advise("it can be served, and graphs cannot be created or changed")
     };
     let user = rustix::process::geteuid();
+    let mode = found.mode() & 0o7777;
+    if mode & 0o002 != 0 {
+        let what = format!("{} has the mode {mode:03o}", path.display());
+        findings.push(
+            Finding::new(Grade::Error, PART, what)
+                .advise("everybody on this machine can change who may do what: chmod o-w"),
+        );
+    }
     if found.mode() & 0o222 == 0 {
         findings.push(warn(format!("{} is read-only", path.display())));
     } else if may(path, Access::WRITE_OK) == Some(false) {

@@ -156,16 +156,43 @@ fn deletion(record: &Deleted) -> Finding {
     let left = record.purge_after_micros.saturating_sub(now_micros()) / 1_000_000;
     let what = match left {
         ..=0 => format!("the deleted graph {graph_id}, at {folder}, is due to be purged"),
-        1..=172_800 => {
-            format!(
-                "the deleted graph {graph_id}, at {folder}, is kept for {} more hours",
-                left / 3_600
-            )
-        }
         _ => format!(
-            "the deleted graph {graph_id}, at {folder}, is kept for {} more days",
-            left / 86_400
+            "the deleted graph {graph_id}, at {folder}, is kept for {} more",
+            span(left)
         ),
     };
     Finding::new(Grade::Note, PART, what).advise(format!("trellis graph restore {graph_id}"))
+}
+
+/// So many seconds, as people say it: no more than there are, but for the last minute.
+fn span(seconds: i64) -> String {
+    let (count, unit) = match seconds {
+        ..120 => return "a minute or two".to_owned(),
+        120..7_200 => (seconds / 60, "minutes"),
+        7_200..172_800 => (seconds / 3_600, "hours"),
+        _ => (seconds / 86_400, "days"),
+    };
+    format!("{count} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::span;
+
+    #[test]
+    fn what_is_left_is_never_none() {
+        for (seconds, told) in [
+            (1, "a minute or two"),
+            (119, "a minute or two"),
+            (120, "2 minutes"),
+            (3_599, "59 minutes"),
+            (7_199, "119 minutes"),
+            (7_200, "2 hours"),
+            (172_799, "47 hours"),
+            (172_800, "2 days"),
+            (604_800, "7 days"),
+        ] {
+            assert_eq!(span(seconds), told, "{seconds}");
+        }
+    }
 }

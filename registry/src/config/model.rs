@@ -28,6 +28,28 @@ pub struct Config {
     pub graphs: Vec<(GraphId, GraphEntry)>,
 }
 
+/// The sections of a file that are not about graphs, as far as they can be understood: `None` for one with
+/// values that do not fit.
+#[derive(Debug, Clone, Copy)]
+pub struct Sections<'a> {
+    /// The section `server:`.
+    pub server: Option<&'a Server>,
+    /// The section `auth:`.
+    pub auth: Option<&'a Auth>,
+    /// The section `groups:`.
+    pub groups: Option<&'a BTreeMap<String, Vec<String>>>,
+}
+
+impl<'a> From<&'a Config> for Sections<'a> {
+    fn from(config: &'a Config) -> Self {
+        Self {
+            server: Some(&config.server),
+            auth: Some(&config.auth),
+            groups: Some(&config.groups),
+        }
+    }
+}
+
 /// How the server runs.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -17,11 +17,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_yaml::{Mapping, Value};
 
-use super::Problem;
 use super::model::{Auth, Config, GraphEntry, GraphKind, PolicyFile, Server, VERSION};
 use super::position::Positions;
 use super::shape::{self, Shape};
 use super::yaml;
+use super::{Finding, Problem};
 use crate::{GraphId, environment};
 
 /// A sound file: as YAML (what an edit is proven against) and typed.
@@ -36,18 +36,76 @@ pub struct Parsed {
 /// Reads the file's text; an error holds every problem found, in the order of the file where the
 /// place is known.
 pub fn parse(text: &str) -> Result<Parsed, Vec<Problem>> {
-    let value = yaml::read(text).map_err(|error| vec![syntax(&error)])?;
-    let mut findings = Findings::default();
-    let config = read(&value, &mut findings);
-    match (config, findings.0.is_empty()) {
-        (Some(config), true) => Ok(Parsed { value, config }),
-        _ => Err(findings.placed(text)),
+    let understood = understand(text).map_err(|problem| vec![problem])?;
+    if !understood.findings.is_empty() {
+        return Err(place(text, understood.findings));
+    }
+    let Understood { value, parts, .. } = understood;
+    let whole = parts.whole().ok_or_else(Vec::new);
+    whole.map(|config| Parsed { value, config })
+}
+
+/// What of a text can be understood, and what is wrong with the rest.
+#[derive(Debug)]
+pub(crate) struct Understood {
+    value: Value,
+    /// What is sound of it.
+    pub(crate) parts: Parts,
+    /// Everything that is wrong.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// The parts of a file, `None` for one with values that do not fit. Of the graphs those are left out
+/// whose id or entry is wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) server: Option<Server>,
+    pub(crate) auth: Option<Auth>,
+    pub(crate) groups: Option<BTreeMap<String, Vec<String>>>,
+    pub(crate) graphs: Vec<(GraphId, GraphEntry)>,
+}
+
+impl Parts {
+    /// All of it, when no part is missing.
+    pub(crate) fn whole(self) -> Option<Config> {
+        Some(Config {
+            server: self.server?,
+            auth: self.auth?,
+            groups: self.groups?,
+            graphs: self.graphs,
+        })
     }
 }
 
-/// Problems found in a sound text later on, placed in it. Paths are segments.
-pub(crate) fn place(text: &str, problems: Vec<(Vec<String>, String)>) -> Vec<Problem> {
-    Findings(problems).placed(text)
+/// Reads the file's text as far as it goes; only of what is no YAML nothing is understood.
+pub(crate) fn understand(text: &str) -> Result<Understood, Problem> {
+    let value = yaml::read(text).map_err(|error| syntax(&error))?;
+    let mut findings = Findings::default();
+    let parts = read(&value, &mut findings);
+    Ok(Understood {
+        value,
+        parts,
+        findings: findings.0,
+    })
+}
+
+/// Problems found in a text, placed in it, in its order.
+pub(crate) fn place(text: &str, findings: Vec<Finding>) -> Vec<Problem> {
+    let positions = Positions::new(text);
+    let mut problems: Vec<Problem> = findings
+        .into_iter()
+        .map(|(path, message)| {
+            let place = positions.find(&path);
+            Problem {
+                path: path.join("."),
+                message,
+                line: place.map(|(line, _)| line),
+                column: place.map(|(_, column)| column),
+            }
+        })
+        .collect();
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    problems
 }
 
 fn syntax(error: &serde_yaml::Error) -> Problem {
@@ -66,9 +124,8 @@ fn syntax(error: &serde_yaml::Error) -> Problem {
     }
 }
 
-/// Problems as (path, message), without their places yet.
 #[derive(Default)]
-struct Findings(Vec<(Vec<String>, String)>);
+struct Findings(Vec<Finding>);
 
 impl Findings {
     fn add(&mut self, path: &[&str], message: impl Into<String>) {
@@ -77,39 +134,20 @@ impl Findings {
             message.into(),
         ));
     }
-
-    fn placed(self, text: &str) -> Vec<Problem> {
-        let positions = Positions::new(text);
-        let mut problems: Vec<Problem> = self
-            .0
-            .into_iter()
-            .map(|(path, message)| {
-                let place = positions.find(&path);
-                Problem {
-                    path: path.join("."),
-                    message,
-                    line: place.map(|(line, _)| line),
-                    column: place.map(|(_, column)| column),
-                }
-            })
-            .collect();
-        problems.sort_by_key(|problem| (problem.line, problem.column));
-        problems
-    }
 }
 
-fn read(written: &Value, findings: &mut Findings) -> Option<Config> {
+fn read(written: &Value, findings: &mut Findings) -> Parts {
     let mut value = written.clone();
     if let Err(error) = value.apply_merge() {
         findings.add(&[], error.to_string());
-        return None;
+        return Parts::default();
     }
     let Value::Mapping(root) = &mut value else {
         findings.add(
             &[],
             "the file is empty or no mapping; begin with the line \"version: 1\"",
         );
-        return None;
+        return Parts::default();
     };
     strip_unknown(root, &shape::ROOT, &mut Vec::new(), findings);
     version(root, findings);
@@ -123,12 +161,12 @@ fn read(written: &Value, findings: &mut Findings) -> Option<Config> {
     if let Some(auth) = &auth {
         check_auth(auth, findings);
     }
-    Some(Config {
-        server: server?,
-        auth: auth?,
-        groups: groups?,
+    Parts {
+        server,
+        auth,
+        groups,
         graphs,
-    })
+    }
 }
 
 /// Takes out what no shape knows, reporting each, so that typed reading finds the other problems.

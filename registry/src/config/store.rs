@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::model::GraphEntry;
 use crate::durable::{self, DiskError, Naming, Replacement};
-use crate::uri::STATE_FOLDER;
-use crate::{Digest, GraphId};
+use crate::registration::Placed;
+use crate::uri::{GraphUri, STATE_FOLDER, is_remote};
+use crate::{Digest, Error, GraphId};
 
 const LAST_WRITE: &str = "last-write";
 
@@ -29,8 +30,7 @@ pub struct ConfigFile {
 /// The one graph of a server that has no others, in place of those of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Single {
-    graph_id: GraphId,
-    entry: GraphEntry,
+    only: Placed,
     /// In place of a file that there is not.
     text: Option<String>,
 }
@@ -70,6 +70,24 @@ pub fn drift(on_disk: Digest, baseline: Digest, recorded: &[Digest]) -> Drift {
     }
 }
 
+/// A graph that is named by its place alone.
+fn placed(written: String, uri: GraphUri) -> Placed {
+    let name = uri
+        .canonical()
+        .file_name()
+        .and_then(std::ffi::OsStr::to_str);
+    let named = name.and_then(|name| GraphId::parse(name).ok());
+    let graph_id = match named {
+        Some(graph_id) => graph_id,
+        None => GraphId::parse(THE_GRAPH).expect("a constant that is an id"),
+    };
+    let entry = GraphEntry {
+        uri: written,
+        ..GraphEntry::default()
+    };
+    (graph_id, entry, uri)
+}
+
 #[derive(Serialize, Deserialize)]
 struct LastWrite {
     digest: Digest,
@@ -99,61 +117,51 @@ impl ConfigFile {
     }
 
     /// A server of one graph: the file's sections with this of its graphs alone, or nothing but defaults
-    /// when there is no file. A relative uri starts from the folder of the file, or from the working folder.
-    pub fn single(uri: &str, config: Option<&Path>) -> Result<Self, DiskError> {
-        let name = Path::new(uri).file_name().and_then(std::ffi::OsStr::to_str);
-        let named = name.and_then(|name| GraphId::parse(name).ok());
-        let graph_id = match named {
-            Some(graph_id) => graph_id,
-            None => GraphId::parse(THE_GRAPH).expect("a constant that is an id"),
-        };
-        let mut entry = GraphEntry {
-            uri: uri.to_owned(),
-            ..GraphEntry::default()
-        };
+    /// when there is no file. A relative uri starts from the folder of the file, or from the working folder;
+    /// the place that it leads to now is the graph's, whatever links become.
+    pub fn single(uri: &str, config: Option<&Path>) -> Result<Self, Error> {
         if let Some(config) = config {
-            return Ok(Self {
-                single: Some(Single {
-                    graph_id,
-                    entry,
-                    text: None,
-                }),
-                ..Self::find(config)?
-            });
+            let found = Self::find(config)?;
+            let place = GraphUri::parse(uri, found.folder())?;
+            place.clear_of_config(found.path())?;
+            let only = placed(uri.to_owned(), place);
+            let single = Some(Single { only, text: None });
+            return Ok(Self { single, ..found });
         }
         let here = std::path::absolute(".").naming("find", Path::new("."))?;
-        let folder = if uri.contains("://") {
-            here
-        } else {
-            let path = here.join(uri);
-            entry.uri = path.display().to_string();
-            durable::parent(&path).to_owned()
+        let place = GraphUri::parse(uri, &here)?;
+        let folder = match is_remote(place.canonical()) {
+            true => here,
+            false => durable::parent(place.canonical()).to_owned(),
         };
         let path = folder.join("trellis.yaml");
+        let only = placed(place.canonical().display().to_string(), place);
         let text = Some("version: 1\n".to_owned());
         Ok(Self {
             given: path.clone(),
             path,
             folder,
-            single: Some(Single {
-                graph_id,
-                entry,
-                text,
-            }),
+            single: Some(Single { only, text }),
         })
     }
 
     /// The one graph of a server of one, as long as the file says nothing of it.
-    pub(crate) fn only_graph(&self) -> Option<(GraphId, GraphEntry)> {
-        let single = self.single.as_ref()?;
-        Some((single.graph_id.clone(), single.entry.clone()))
+    pub(crate) fn only_graph(&self) -> Option<&Placed> {
+        Some(&self.single.as_ref()?.only)
     }
 
     /// Whether there is a file that others read and change too.
-    pub(crate) fn is_on_disk(&self) -> bool {
+    #[must_use]
+    pub fn is_on_disk(&self) -> bool {
         self.single
             .as_ref()
             .is_none_or(|single| single.text.is_none())
+    }
+
+    /// Whether the file is another server's, of which this one serves one graph: its graphs, and what is
+    /// known of those that were deleted, are not for this one to change.
+    pub(crate) fn is_borrowed(&self) -> bool {
+        self.single.is_some() && self.is_on_disk()
     }
 
     /// The real file, links followed.

@@ -257,3 +257,38 @@ fn a_link_to_the_config_that_is_moved_is_noticed() {
     assert_eq!(registry.refresh().expect("read"), Drift::Same);
     registry.create(&permit(), named("one")).expect("created");
 }
+
+/// One deadline for the turn in this process and the lock, whoever waits before.
+#[test]
+fn each_of_several_callers_waits_no_longer_than_it_has_patience() {
+    let place = Place::new(CONFIG);
+    let patience = Duration::from_millis(400);
+    let options = Options {
+        lock_patience: patience,
+        ..Options::default()
+    };
+    let registry = Registry::open(&place.config(), options).expect("sound");
+    let state = place.base.join("config/.trellis");
+    let _held = ConfigLock::acquire(&state, Duration::ZERO).expect("free");
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..4)
+            .map(|number| {
+                let registry = &registry;
+                scope.spawn(move || {
+                    let begun = Instant::now();
+                    let made = registry.create(&permit(), named(&format!("g{number}")));
+                    (made, begun.elapsed())
+                })
+            })
+            .collect();
+        for caller in callers {
+            let (made, waited) = caller.join().expect("no panic");
+            let error = made.expect_err("held");
+            assert!(matches!(error, Error::LockTimeout { .. }), "{error}");
+            assert!(
+                waited >= patience && waited < 2 * patience,
+                "it waited for {waited:?}"
+            );
+        }
+    });
+}

@@ -320,6 +320,35 @@ fn a_graph_that_another_process_has_open_is_let_go_and_never_written_again() {
     opens(&two, "one").expect("as before");
 }
 
+/// Whoever reads along is asked by nobody to let go, and may know the graph by another id.
+#[test]
+fn a_graph_that_is_read_along_elsewhere_is_gone_there_too() {
+    let place = Place::new(CONFIG);
+    let one = place.open();
+    one.create(&permit(), named("one")).expect("created");
+    let other = place.text().replace("  one:", "  other:");
+    let two = {
+        let config = place.base.join("config/other.yaml");
+        fs::write(&config, other).expect("written");
+        Registry::open(&config, Options::default()).expect("sound")
+    };
+    opens(&one, "one").expect("for writing");
+    let read = || {
+        let permit = permit_on(&two, Action::Query, "other");
+        two.reader(&permit).map(|_| ())
+    };
+    two.tend();
+    read().expect("along with the other");
+    delete(&one, "one").expect("deleted");
+    two.tend();
+    let error = read().expect_err("deleted");
+    assert!(matches!(error, HandleError::Absent), "{error}");
+    let error = opens(&two, "other").expect_err("deleted");
+    assert!(matches!(error, HandleError::Absent), "{error}");
+    restore(&one, "one").expect("restored");
+    read().expect("it is back");
+}
+
 /// What follows the file's replacement and fails has not left everything as it was.
 #[test]
 fn a_failure_after_the_replacement_is_told_as_one() {

@@ -41,6 +41,7 @@ use policy::{
 };
 use registry::{GraphId, Registration, Registry};
 use storage_engine::At;
+use tokio::sync::watch;
 
 use crate::metrics::Metrics;
 
@@ -59,6 +60,8 @@ pub(crate) struct App {
     pub(crate) access: ArcSwap<Access>,
     pub(crate) registry: Arc<Registry>,
     limits: ArcSwap<Limits>,
+    /// What of them the socket watches.
+    connections: watch::Sender<usize>,
     /// Held while access, limits and graphs are replaced together, and while a decision reads two of
     /// them.
     generation: RwLock<()>,
@@ -108,6 +111,8 @@ pub(crate) struct Limits {
     pub(crate) query_memory_bytes: u64,
     /// How many queries run at once.
     pub(crate) shares: Shares,
+    /// How many connections may be open, all together.
+    pub(crate) connections: usize,
 }
 
 /// What the caller presented.
@@ -145,6 +150,7 @@ impl App {
             access: ArcSwap::from_pointee(access),
             registry: Arc::new(registry),
             limits: ArcSwap::from_pointee(limits),
+            connections: watch::Sender::new(limits.connections),
             generation: RwLock::new(()),
             last_reload: Mutex::new(None),
             plans: plans::Plans::default(),
@@ -173,7 +179,13 @@ impl App {
             .unwrap_or_else(PoisonError::into_inner);
         self.access.store(Arc::new(access));
         self.limits.store(Arc::new(limits));
+        self.connections.send_replace(limits.connections);
         publish();
+    }
+
+    /// How many connections may be open, now and later.
+    pub(crate) fn connections(&self) -> watch::Receiver<usize> {
+        self.connections.subscribe()
     }
 
     /// How the last reload ended.

@@ -415,7 +415,7 @@ mod tests {
         std::fs::write(&config, "version: 1\nserver:\n  storage: data\n").expect("written");
         let registry = Registry::open(&config, Options::default()).expect("sound");
         let read = registry.snapshot().config.clone();
-        let access = crate::boot::access(&read, registry.file(), true);
+        let access = crate::access::access((&*read).into(), registry.file(), true);
         let limits = crate::app::Limits {
             json_body_bytes: 1 << 20,
             load_body_bytes: 1 << 20,
@@ -426,6 +426,7 @@ mod tests {
                 per_principal: 2,
                 per_graph: 4,
             },
+            connections: 10,
         };
         let app = App::new(registry, access.expect("sound").0, limits);
         let principal = app.authenticate(Credential::Missing).expect("anybody");

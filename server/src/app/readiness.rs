@@ -26,7 +26,7 @@ pub(crate) async fn run(
         Ok(Readiness {
             ready,
             graphs: Some(graphs(&worker, &principal)),
-            config: Some(config(&worker, drifted)),
+            config: (worker.registry.file().is_on_disk()).then(|| config(&worker, drifted)),
         })
     })
     .await

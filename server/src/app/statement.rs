@@ -319,6 +319,7 @@ mod tests {
                 per_principal: 1,
                 per_graph: 1,
             },
+            connections: 1,
         };
         assert_eq!(max_rows(&limits, None), 10);
         assert_eq!(max_rows(&limits, Some(3)), 3);

@@ -59,7 +59,9 @@ pub(super) fn responses(codes: &[ErrorCode]) -> BTreeMap<String, RefOr<Response>
     info(
         title = "Trellis",
         description = "Many typed property graphs side by side, each with its own storage, history \
-            and policy. Every error is `application/problem+json` with a stable `code`.",
+            and policy. Every error is `application/problem+json` with a stable `code`, but for requests \
+            that were not read: a head that is no HTTP (`400`) or too long (`414`, `431`), and a `503` when \
+            there are too many connections, have no body.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
         contact()
     ),

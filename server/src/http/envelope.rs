@@ -142,6 +142,21 @@ pub(super) async fn no_such_method(request: Request) -> Failure {
     Failure::new(ErrorCode::MethodNotAllowed, detail)
 }
 
+/// For the list of graphs of a server of one.
+pub(super) async fn one_graph_alone() -> Failure {
+    let detail = "this server serves one graph alone, and neither lists nor creates any";
+    // RFC 9110, 10.2.1: an empty one says that no method will do.
+    Failure::new(ErrorCode::MethodNotAllowed, detail)
+        .with_header(header::ALLOW, HeaderValue::from_static(""))
+}
+
+/// For a path that names a graph, on a server of one.
+pub(super) async fn no_graph_in_path() -> Failure {
+    let detail = "this server serves one graph alone, and its paths name none: /query, not \
+        /graphs/{graph_id}/query; on the command line its name is `.`";
+    Failure::new(ErrorCode::NotFound, detail)
+}
+
 /// For a panic inside a handler: a defect, reported as one.
 pub(super) fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response {
     // The panic hook has logged what and where; the payload is nobody else's business.

@@ -262,7 +262,9 @@ fn registry(error: registry::Error) -> Failure {
         E::KeyReused => Failure::new(ErrorCode::IdempotencyKeyReused, words),
         E::Unfinished(_) => unfinished(&error),
         E::Lock(_) | E::Io(_) => unavailable(&error, "the config file cannot be changed"),
-        E::WrongPermit(_) | E::Halted(_) | E::NoGraph { .. } | E::NoFile => internal(&error),
+        E::WrongPermit(_) | E::Halted(_) | E::NoGraph { .. } | E::Deleted { .. } | E::NoFile => {
+            internal(&error)
+        }
     }
 }
 

@@ -62,6 +62,8 @@ pub enum Mount {
     Many,
     /// One graph, its routes flat.
     Single,
+    /// The same with the other sections of a config file, which can be looked at and read again.
+    SingleOfConfig,
 }
 
 /// Whether credentials are asked for: what the document says of security.
@@ -78,9 +80,10 @@ pub(crate) fn router(app: Arc<App>, mount: Mount, security: Security) -> Router 
     let (routes, document) = mounted(mount).split_for_parts();
     let only_graph = match mount {
         Mount::Many => None,
-        Mount::Single => app.registry.snapshot().list(None).next().cloned(),
+        Mount::Single | Mount::SingleOfConfig => app.registry.snapshot().list(None).next().cloned(),
     };
     let metrics = app.metrics.clone();
+    let is_single = only_graph.is_some();
     let site = Site {
         app,
         document: Bytes::from(written(document, security)),
@@ -88,9 +91,11 @@ pub(crate) fn router(app: Arc<App>, mount: Mount, security: Security) -> Router 
     };
     let pages = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
     let mut routes = Router::from(pages).merge(routes);
-    if mount == Mount::Single {
-        // There is such a thing, but not here: no method will do.
-        routes = routes.route("/graphs", any(envelope::no_such_method));
+    if is_single {
+        // There are such things, but not here: no method will do.
+        routes = routes
+            .route("/graphs", any(envelope::one_graph_alone))
+            .route("/graphs/{*below}", any(envelope::no_graph_in_path));
     }
     enveloped(routes, metrics, security).with_state(site)
 }
@@ -126,6 +131,9 @@ fn mounted(mount: Mount) -> OpenApiRouter<Site> {
     match mount {
         Mount::Many => many_graphs(),
         Mount::Single => server_routes().merge(per_graph_routes()),
+        Mount::SingleOfConfig => server_routes()
+            .merge(config_routes())
+            .merge(per_graph_routes()),
     }
 }
 
@@ -143,8 +151,7 @@ fn many_graphs() -> OpenApiRouter<Site> {
     let mut of_one_graph = per_graph_routes();
     document::nested(of_one_graph.get_openapi_mut());
     server_routes()
-        .routes(routes!(config::drift::drift))
-        .routes(routes!(config::reload::reload))
+        .merge(config_routes())
         .routes(routes!(graphs::list::list, graphs::create::create))
         .routes(routes!(
             graphs::show::show,
@@ -164,6 +171,13 @@ fn server_routes() -> OpenApiRouter<Site> {
         .routes(routes!(openapi::show::show))
         .routes(routes!(metrics::show::show))
         .routes(routes!(whoami::show::show))
+}
+
+/// What can be done with the config file, where there is one.
+fn config_routes() -> OpenApiRouter<Site> {
+    OpenApiRouter::default()
+        .routes(routes!(config::drift::drift))
+        .routes(routes!(config::reload::reload))
 }
 
 /// What can be done with one graph: under `/graphs/{graph_id}`, or flat on a server of one.

@@ -27,8 +27,8 @@ use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
 use super::router;
+use crate::access::access;
 use crate::app::{App, Limits};
-use crate::boot::access;
 
 const SCHEMA: &str =
     "node Person { email: String @key, name: String? } edge Knows: Person -> Person";
@@ -129,7 +129,7 @@ fn serving_app(
 ) -> (Arc<App>, Router) {
     let registry = Registry::open(config, options).expect("sound");
     let read = registry.snapshot().config.clone();
-    let (access, security, _) = access(&read, registry.file(), false).expect("sound");
+    let (access, security, _) = access((&*read).into(), registry.file(), false).expect("sound");
     let limits = Limits {
         json_body_bytes: 2000,
         load_body_bytes,
@@ -140,6 +140,7 @@ fn serving_app(
             per_principal: 2,
             per_graph: 4,
         },
+        connections: 10,
     };
     let app = App::new(registry, access, limits);
     (app.clone(), router(app, super::Mount::Many, security))

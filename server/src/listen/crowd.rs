@@ -48,18 +48,21 @@ impl Crowd {
         }
     }
 
-    /// Asks the one to end that did nothing for the longest time, if that is long enough.
-    pub(super) fn make_room(&self) {
+    /// Asks as many to end, those that did nothing for the longest time, if that is long enough.
+    pub(super) fn make_room(&self, places: usize) {
         let mut present = self.present();
         let idle = present
             .iter()
-            .map(|(number, presence)| (presence.idle(), *number))
-            .max();
-        if let Some((idle, number)) = idle
-            && idle >= FRESH
-            && let Some(presence) = present.remove(&number)
-        {
-            presence.leave.notify_one();
+            .map(|(number, presence)| (presence.idle(), *number));
+        let mut idle: Vec<_> = idle.filter(|(idle, _)| *idle >= FRESH).collect();
+        if places < idle.len() {
+            idle.select_nth_unstable_by(places, |one, other| other.cmp(one));
+            idle.truncate(places);
+        }
+        for (_, number) in idle {
+            if let Some(presence) = present.remove(&number) {
+                presence.leave.notify_one();
+            }
         }
     }
 

@@ -22,10 +22,10 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::NO_ROOM;
 use super::crowd::Seat;
 use super::lookout::Lookout;
 use super::watched::Watched;
+use super::{MOST, NO_ROOM, SLACK};
 use crate::rounds::Rounds;
 
 /// How long the head of a request may take to come, from when it is waited for.
@@ -79,14 +79,10 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// So many runtimes, for so many connections in all.
-    pub(super) fn start(
-        router: &Router,
-        threads: NonZeroUsize,
-        connections: usize,
-    ) -> io::Result<Self> {
+    /// So many runtimes.
+    pub(super) fn start(router: &Router, threads: NonZeroUsize) -> io::Result<Self> {
         let (leaving, left) = watch::channel(false);
-        let lane = |number| Lane::start(number, connections, router.clone(), left.clone());
+        let lane = |number| Lane::start(number, router.clone(), left.clone());
         Ok(Self {
             lanes: (0..threads.get()).map(lane).collect::<io::Result<_>>()?,
             turn: 0,
@@ -150,18 +146,13 @@ impl Lanes {
 }
 
 impl Lane {
-    fn start(
-        number: usize,
-        connections: usize,
-        router: Router,
-        left: watch::Receiver<bool>,
-    ) -> io::Result<Self> {
+    fn start(number: usize, router: Router, left: watch::Receiver<bool>) -> io::Result<Self> {
         let rounds = Rounds::new();
         let (parking, keeping) = (rounds.clone(), rounds.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             // Each connection keeps one at most: who takes over from a thread that blocks never waits.
-            .max_blocking_threads(connections + BACKGROUND)
+            .max_blocking_threads(MOST + SLACK + BACKGROUND)
             .thread_name(format!("http-{number}"))
             .on_thread_park(move || parking.over())
             .enable_all()

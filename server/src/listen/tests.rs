@@ -28,7 +28,7 @@ async fn two_threads(router: Router) -> Served {
     let site = Site {
         listener,
         router,
-        connections: 100,
+        connections: tokio::sync::watch::channel(100).1,
         threads: NonZeroUsize::new(2).expect("two"),
     };
     let serving = tokio::spawn(serve(site, async {

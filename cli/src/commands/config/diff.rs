@@ -18,21 +18,30 @@ pub(crate) struct Arguments {
 pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure> {
     let drift: ConfigDrift = client.get(&["admin", "config", "drift"], &[])?;
     match arguments.format {
-        Format::Json => return table::print_json(&drift),
-        Format::Ndjson => return table::print_ndjson(&drift.changes),
-        Format::Table => {}
+        Format::Json => table::print_json(&drift)?,
+        Format::Ndjson => table::print_ndjson(&drift.changes)?,
+        Format::Table => print(&drift)?,
     }
+    if !drift.problems.is_empty() {
+        let number = u64::try_from(drift.problems.len()).unwrap_or(u64::MAX);
+        return Err(Failure::Found(format!(
+            "the file cannot be applied: {}",
+            table::counted(number, "problem")
+        )));
+    }
+    match drift.drifted {
+        true => Err(Failure::Drifted),
+        false => Ok(()),
+    }
+}
+
+fn print(drift: &ConfigDrift) -> Result<(), Failure> {
     match (drift.drifted, drift.changes.is_empty()) {
         (_, false) => super::print(&drift.changes)?,
         // Of what cannot be read it is not known what differs.
         (true, true) if !drift.problems.is_empty() => {}
         (true, true) => table::print("only comments and spacing differ")?,
         (false, true) => table::print("the server serves what stands in the file")?,
-    }
-    if drift.drifted && drift.problems.is_empty() {
-        eprintln!(
-            "until `trellis config reload` takes the file over, the server changes nothing in it"
-        );
     }
     for problem in &drift.problems {
         let place = match (problem.line, problem.column) {
@@ -45,12 +54,5 @@ pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure>
         };
         eprintln!("{place}{path}{}", problem.message);
     }
-    if drift.problems.is_empty() {
-        return Ok(());
-    }
-    let number = u64::try_from(drift.problems.len()).unwrap_or(u64::MAX);
-    Err(Failure::Found(format!(
-        "the file cannot be applied: {}",
-        table::counted(number, "problem")
-    )))
+    Ok(())
 }

@@ -18,6 +18,9 @@ pub(crate) enum Command {
     /// Check a config file, its tokens and every policy that it names, without a server
     Check(check::Arguments),
     /// Show what was changed in a server's config file since the server read it
+    ///
+    /// Exit codes: 0 nothing was, 3 something was and can be applied, 1 it cannot be applied, or no answer
+    /// came, 2 the command line was wrong.
     Diff(diff::Arguments),
     /// Have a server apply its config file as it is now
     Reload(reload::Arguments),

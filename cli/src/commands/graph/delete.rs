@@ -13,7 +13,7 @@ use crate::table;
 pub(crate) struct Arguments {
     /// Its id
     graph: String,
-    /// Only when this is its version still: the `ETag` that the server gave
+    /// Only when this is its version still: the etag that `trellis graph show` prints
     #[arg(long, value_name = "ETAG")]
     if_match: Option<String>,
 }

@@ -2,6 +2,7 @@
 
 use api_types::{GraphDetails, StorageDetails};
 use clap::Args;
+use serde::Serialize;
 
 use crate::client::Client;
 use crate::failure::Failure;
@@ -18,12 +19,26 @@ pub(crate) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure> {
-    let graph: GraphDetails = client.get(&["graphs", &arguments.graph], &[])?;
+    let (details, etag) = client.get_versioned(&["graphs", &arguments.graph])?;
+    let graph = Shown { details, etag };
     match arguments.format {
         Format::Json => table::print_json(&graph),
         Format::Ndjson => table::print_ndjson(&[graph]),
-        Format::Table => table::print_lines(["what", "value"], lines(&graph)),
+        Format::Table => {
+            let etag = graph.etag.map(|etag| ["etag".to_owned(), etag]);
+            let lines = lines(&graph.details).into_iter().chain(etag);
+            table::print_lines(["what", "value"], lines)
+        }
     }
+}
+
+/// What the server says of it, its header too.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    details: GraphDetails,
+    /// For `--if-match`.
+    etag: Option<String>,
 }
 
 fn lines(graph: &GraphDetails) -> Vec<[String; 2]> {

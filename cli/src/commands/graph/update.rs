@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// Take all labels away
     #[arg(long)]
     no_labels: bool,
-    /// Only when this is its version still: the `ETag` that the server gave
+    /// Only when this is its version still: the etag that `trellis graph show` prints
     #[arg(long, value_name = "ETAG")]
     if_match: Option<String>,
 }

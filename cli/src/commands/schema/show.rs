@@ -10,7 +10,7 @@ use crate::table;
 /// Arguments of `trellis schema show`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The graph
+    /// The graph; `.` for that of a server with one alone
     graph: String,
     /// The checked types as JSON in place of the text
     #[arg(long)]

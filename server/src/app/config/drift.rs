@@ -15,7 +15,7 @@ pub(crate) async fn run(app: &Arc<App>, principal: &Arc<Principal>) -> Result<Co
         Ok(ConfigDrift {
             drifted: report.drifted,
             baseline_digest: report.baseline.to_string(),
-            disk_digest: report.on_disk.to_string(),
+            disk_digest: report.on_disk.map(|digest| digest.to_string()),
             changes: report.changes.into_iter().map(super::change).collect(),
             problems: report.problems.into_iter().map(super::problem).collect(),
         })

@@ -10,12 +10,11 @@ use registry::{Reload, with_causes};
 use crate::app::{App, Error, LastReload, blocking};
 
 /// Keys that are read when the server starts, and not again.
-const AT_START: [&str; 5] = [
+const AT_START: [&str; 4] = [
     "server.bind",
     "server.require_all_graphs",
     "server.log",
     "server.history_retention",
-    "server.limits.connections",
 ];
 
 pub(crate) async fn run(

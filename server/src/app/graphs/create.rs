@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api_types::{CreateGraphRequest, GraphState, GraphSummary, GraphType};
 use language::diagnostic::Code;
 use language::schema::Schema;
-use policy::{Action, Principal};
+use policy::{Action, GraphRef, Principal};
 use registry::config::GraphKind;
 use registry::{GraphId, NewGraph};
 
@@ -21,6 +21,11 @@ pub(crate) async fn run(
     let permit = app.permit_server(principal, Action::GraphCreate)?;
     app.refuse_when_stopping()?;
     let graph_id = GraphId::parse(&request.graph_id).map_err(registry::Error::from)?;
+    if let Some(tenant) = &request.tenant {
+        let (tenant, labels) = (Some(tenant.clone()), request.labels.clone());
+        let graph = GraphRef::new(graph_id.as_str(), tenant, labels, None);
+        super::stays_in_reach(app, principal, graph)?;
+    }
     let registry = app.registry.clone();
     // On a thread of its own, which nobody's going away ends. A schema may be long.
     blocking(move || {

@@ -11,8 +11,13 @@ pub(crate) mod show;
 mod storage;
 pub(crate) mod update;
 
+use std::sync::Arc;
+
 use api_types::{GraphState, GraphSummary};
+use policy::{Action, Context, Denial, GraphRef, Principal, Resource};
 use registry::{Registration, Registry, Standing};
+
+use super::{App, Error};
 
 /// What is told of a graph, and the version of its registration.
 #[derive(Debug)]
@@ -26,6 +31,26 @@ fn versioned(registry: &Registry, registration: &Registration) -> Versioned<Grap
     Versioned {
         body: summary(registry, registration),
         version: registration.version(),
+    }
+}
+
+/// Nobody puts a graph to where they could not change it: into another tenant, say.
+fn stays_in_reach(
+    app: &App,
+    principal: &Arc<Principal>,
+    as_it_will_be: GraphRef,
+) -> Result<(), Error> {
+    let resource = Resource::Graph(as_it_will_be);
+    let access = app.access.load();
+    let context = Context::now();
+    match access
+        .authorizer
+        .decide(principal, Action::GraphUpdate, &resource, &context)
+    {
+        Ok(_) => Ok(()),
+        Err(Denial::Forbidden(refusal) | Denial::Hidden(refusal)) => {
+            Err(Denial::Forbidden(refusal).into())
+        }
     }
 }
 

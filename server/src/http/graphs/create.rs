@@ -28,7 +28,8 @@ problems!(
     tag = "graphs",
     summary = "Create a graph",
     description = "The graph is there when the answer is, and stands in the operator's file. After an \
-        error nothing is left of it. A caller that goes away does not stop it half-way. The same \
+        error nothing is left of it. Whoever names a `tenant` must be allowed `graph_update` on the graph as \
+        it will be, as for a change of its tenant. A caller that goes away does not stop it half-way. The same \
         request under the same `Idempotency-Key` gets the first answer again, for a day at least.",
     params((
         "Idempotency-Key" = Option<String>, Header,

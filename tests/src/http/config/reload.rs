@@ -1,6 +1,9 @@
 //! `POST /admin/config/reload`: the whole file or nothing of it, without a restart.
 
 use std::fs;
+use std::io::Read;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -109,7 +112,7 @@ fn a_file_with_errors_is_refused_with_all_of_them_and_nothing_changes() {
         (
             sound.clone()
                 + "    policy: { file: ../policies/own.cedar }\n  b: { uri: ../policies }\n  c: { uri: ../policies }\n",
-            1,
+            2,
         ),
         (
             sound.replace("  storage:", "  deleted_retention: soon\n  storage:"),
@@ -145,6 +148,75 @@ fn what_is_read_at_the_start_only_is_named() {
         answer.body["needs_restart"],
         json!(["server.bind"]),
         "{answer:?}"
+    );
+    // Also where a mapping comes or goes as a whole.
+    let text = server.config() + "\n# more\n";
+    let text = text.replace("  storage:", "  log: { level: info }\n  storage:");
+    fs::write(server.config_path(), text).expect("a file");
+    let answer = reload(&server, false);
+    assert_eq!(
+        answer.body["needs_restart"],
+        json!(["server.log"]),
+        "{answer:?}"
+    );
+}
+
+/// Those that did nothing for longest are told to go, and what comes then is held to it.
+#[test]
+fn fewer_connections_are_open_after_a_reload_that_says_so() {
+    let folder = Setup::default().write();
+    let config = folder.path().join("config/trellis.yaml");
+    let server = Server::start(&config, &["--unauthenticated"]);
+    let address = server.address().strip_prefix("http://").expect("HTTP");
+    let connect = || {
+        let connection = TcpStream::connect(address).expect("connects");
+        let patience = Some(Duration::from_millis(10));
+        connection.set_read_timeout(patience).expect("set");
+        connection
+    };
+    let mut open: Vec<TcpStream> = (0..12).map(|_| connect()).collect();
+    // Whoever has just come is not told to go.
+    std::thread::sleep(Duration::from_millis(1500));
+    let mut still = || {
+        open.retain_mut(|connection| !matches!(connection.read(&mut [0]), Ok(0)));
+        open.len()
+    };
+    assert_eq!(still(), 12);
+    let text = fs::read_to_string(&config).expect("a file");
+    let text = text.replace("  storage:", "  limits: { connections: 3 }\n  storage:");
+    fs::write(&config, text).expect("a file");
+    let http = reqwest::blocking::Client::builder().no_proxy().build();
+    let reload = http
+        .expect("a client")
+        .post(format!("{}/admin/config/reload", server.address()));
+    let answer = reload.json(&json!({})).send().expect("an answer");
+    let answer: serde_json::Value = answer.json().expect("JSON");
+    assert_eq!(
+        (&answer["applied"], &answer["needs_restart"]),
+        (&json!(true), &json!([])),
+        "{answer}"
+    );
+    wait_until("the others have room", || still() <= 3);
+    assert!(server.terminate().success());
+}
+
+/// Who may not change the file meanwhile is no reason to go on.
+#[test]
+fn a_reload_that_waits_does_not_keep_the_server_from_ending() {
+    let folder = Setup::default().write();
+    let config = folder.path().join("config/trellis.yaml");
+    let server = Server::start(&config, &["--unauthenticated"]);
+    let lock = folder.path().join("config/.trellis/config.lock");
+    let lock = fs::File::open(lock).expect("the lock file");
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("free");
+    program::signal(server.child(), Signal::HUP);
+    std::thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    assert!(server.terminate().success());
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
     );
 }
 

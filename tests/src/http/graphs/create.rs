@@ -503,3 +503,27 @@ fn an_open_graph_keeps_to_what_it_declares() {
     );
     assert_eq!(born, [[json!(2000), json!(["Person"])]]);
 }
+
+/// As a change of the tenant is: whoever may create graphs cannot take another tenant's names.
+#[test]
+fn nobody_creates_into_a_tenant_where_they_may_change_nothing() {
+    let setup = Setup::default();
+    let creators = "\
+        @id(\"graph-admins-create\")\n\
+        permit (principal in Group::\"graph-admins\", action == Action::\"graph_create\", resource);\n";
+    let server = Setup {
+        policy: setup.policy.clone() + creators,
+        ..setup
+    }
+    .start();
+    let before = server.listing();
+    let create = |tenant: &str| {
+        let body = json!({"graph_id": "new", "schema": {"source": PEOPLE}, "tenant": tenant});
+        server.post(Who::GraphAdmin, "/graphs", &body)
+    };
+    let refused = create("rival");
+    refused.assert_problem(403, "forbidden");
+    assert!(refused.body["decision_id"].is_string(), "{refused:?}");
+    server.assert_unchanged(&before, "a refused create");
+    assert_eq!(create(TENANT).status, 201);
+}
