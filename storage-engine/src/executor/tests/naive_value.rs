@@ -56,6 +56,8 @@ impl Naive<'_> {
                 match (function, argument) {
                     (_, Value::Null) => Value::Null,
                     (Function::Length, Value::Path(path)) => int(path.edges.len()),
+                    // The key is declared first.
+                    (Function::Id, node @ Value::Node(_)) => self.first_property(&node),
                     (Function::Size, Value::List(list)) => int(list.len()),
                     other => panic!("the naive evaluator does not know {other:?}"),
                 }
@@ -63,6 +65,15 @@ impl Naive<'_> {
             ExprKind::Subquery(subquery) => self.subquery(subquery, row),
             other => panic!("the naive evaluator does not know {other:?}"),
         }
+    }
+
+    fn first_property(&self, node: &Value) -> Value {
+        let nodes = self.graph.nodes.iter();
+        let mut own = nodes.filter(|(it, _)| Value::Node(*it) == *node);
+        let first = own
+            .next()
+            .and_then(|(_, properties)| properties.first_key_value());
+        first.map_or(Value::Null, |(_, value)| value.clone())
     }
 
     fn subquery(&self, subquery: &Subquery, row: &Row) -> Value {
