@@ -141,6 +141,9 @@ impl<'a> Seek<'a> {
         if values.0.is_empty() {
             return MORE;
         }
+        context
+            .statement
+            .require(size_of_val(values.0.as_slice()))?;
         for sought in &self.types {
             let mut bind = |node: NodeRef| {
                 context.step()?;

@@ -5,7 +5,7 @@ use language::plan::{
 };
 use language::value::Value;
 
-use super::naive::{Naive, Row, int};
+use super::naive::{MOST_TRIES, Naive, Row, int};
 
 impl Naive<'_> {
     pub(super) fn is_true(&self, expr: &Expr, row: &Row) -> bool {
@@ -83,6 +83,12 @@ impl Naive<'_> {
             around: row.clone(),
             too_much: self.too_much,
         };
+        // However little it looks at, it is begun for each row.
+        self.tries.set(self.tries.get() + 32);
+        if self.too_much.get() || self.tries.get() > MOST_TRIES {
+            self.too_much.set(true);
+            return Value::Null;
+        }
         let [branch] = subquery.branches.as_slice() else {
             panic!("the naive evaluator does not know UNION");
         };
