@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::account::Reservation;
 use crate::columns::{self, Layout};
+use crate::index::Places;
 use crate::packed::Numbers;
 
 /// The most rows of a chunk: what changing one row of it costs.
@@ -41,13 +42,15 @@ struct Held {
     column: Option<ArrayRef>,
     /// What lets it be there, when it was read because somebody needed it.
     reservation: Option<Arc<Reservation>>,
+    /// Where its values stand, once somebody has looked one up.
+    places: OnceLock<Arc<Places>>,
 }
 
 impl From<Option<ArrayRef>> for Held {
     fn from(column: Option<ArrayRef>) -> Self {
         Self {
             column: column.and_then(compact),
-            reservation: None,
+            ..Self::default()
         }
     }
 }
@@ -328,6 +331,27 @@ impl Chunk {
         matches!(self.column(position), Column::Cold)
     }
 
+    fn held(&self, position: usize) -> Option<&Held> {
+        self.properties.get(position)?.get()
+    }
+
+    /// Whether it is known where the values of a property stand, or there are none.
+    pub(crate) fn has_places(&self, position: usize) -> bool {
+        self.held(position)
+            .is_none_or(|held| held.column.is_none() || held.places.get().is_some())
+    }
+
+    /// Where the values of a property stand; nothing where it is null in every row or on disk alone. Two who
+    /// ask at once both find out, and neither waits for the other.
+    pub(crate) fn places(&self, position: usize) -> Option<&Places> {
+        let held = self.held(position)?;
+        let column = held.column.as_ref()?;
+        if held.places.get().is_none() {
+            let _ = held.places.set(Arc::new(Places::of(column)));
+        }
+        held.places.get().map(|places| &**places)
+    }
+
     /// How many properties there are.
     pub(crate) fn width(&self) -> usize {
         self.properties.len()
@@ -346,6 +370,7 @@ impl Chunk {
             Held {
                 column,
                 reservation: Some(Arc::new(reservation.split(bytes as u64))),
+                places: OnceLock::new(),
             }
         });
     }
@@ -387,8 +412,9 @@ impl Chunk {
 
     /// How many of these bytes are reserved.
     pub(crate) fn reserved_bytes(&self, position: usize) -> u64 {
-        let held = self.properties.get(position).and_then(OnceLock::get);
-        let reservation = held.and_then(|held| held.reservation.as_ref());
+        let reservation = self
+            .held(position)
+            .and_then(|held| held.reservation.as_ref());
         reservation.map_or(0, |reservation| reservation.bytes())
     }
 
@@ -408,13 +434,16 @@ impl Chunk {
         identities.is_valid(row).then(|| identities.value(row))
     }
 
-    /// Bytes of memory that the columns take.
+    /// Bytes of memory that the columns take, with what is known of where their values stand.
     pub(crate) fn bytes(&self) -> usize {
         let ends = self.ends.as_ref();
         let ends = ends.map_or(0, |(sources, targets)| sources.bytes() + targets.bytes());
         let identities = self.identities.iter();
         let identities = identities.map(|array| array.get_array_memory_size());
-        let properties = (0..self.width()).map(|position| self.column_bytes(position));
+        let properties = (0..self.width()).map(|position| {
+            let places = self.held(position).and_then(|held| held.places.get());
+            self.column_bytes(position) + places.map_or(0, |places| places.bytes())
+        });
         self.ids.bytes() + ends + identities.chain(properties).sum::<usize>()
     }
 }

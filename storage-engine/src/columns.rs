@@ -51,6 +51,8 @@ pub(crate) struct Layout {
     pub(crate) properties: Vec<Property>,
     /// Positions of the key's properties; empty for edges and for types without a key.
     pub(crate) key: Vec<usize>,
+    /// Positions of the properties of nodes that are declared with `@index`.
+    pub(crate) indexed: Vec<usize>,
     /// The property that is the identity of the rows: a declared `id`, where there is no key.
     pub(crate) declared_id: Option<usize>,
     /// Source and target type, for edges.
@@ -80,6 +82,7 @@ impl Layout {
                     .iter()
                     .filter_map(|id| position(*id))
                     .collect(),
+                indexed: positions(&node_type.properties, |property| property.indexed),
                 declared_id: node_type
                     .key
                     .is_empty()
@@ -95,6 +98,7 @@ impl Layout {
             name: edge_type.name.clone(),
             properties: edge_type.properties.clone(),
             key: Vec::new(),
+            indexed: Vec::new(),
             declared_id: identity::position(&edge_type.properties),
             ends: Some((edge_type.source, edge_type.target)),
             stored: stored_schema(&edge_type.properties, true),
@@ -173,6 +177,12 @@ impl Layout {
         }
         RecordBatch::try_new(self.stored.clone(), columns)
     }
+}
+
+fn positions(properties: &[Property], is: impl Fn(&Property) -> bool) -> Vec<usize> {
+    let places = properties.iter().enumerate();
+    let places = places.filter(|(_, property)| is(property));
+    places.map(|(place, _)| place).collect()
 }
 
 /// Which properties are read from a table.

@@ -355,7 +355,7 @@ pub(crate) fn hash(key: &[u8]) -> u64 {
 }
 
 /// The upper half of its bits.
-fn short(hash: u64) -> u32 {
+pub(crate) fn short(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
 

@@ -51,6 +51,7 @@ mod files;
 mod finish;
 mod graph;
 mod identity;
+mod index;
 mod keys;
 mod lease;
 mod lock;

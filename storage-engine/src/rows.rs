@@ -16,6 +16,7 @@ use crate::base::{Base, Entries};
 use crate::chunk::{CHUNK_ROWS, Chunk, Column, Written};
 use crate::cold::{Failures, Source};
 use crate::columns::{self, Layout};
+use crate::index::Changed;
 use crate::store::Store;
 use crate::tables::{self, TableError};
 
@@ -101,6 +102,10 @@ pub(crate) struct Rows {
     pub(crate) layout: Arc<Layout>,
     pub(crate) base: Arc<Base>,
     pub(crate) changes: Entries,
+    /// Where the values of indexed properties of changed rows stand.
+    indexed: Changed,
+    /// The rows that the statement at work has changed, in that order; `None` when there is none.
+    journal: Option<Vec<u64>>,
     /// About how many bytes of memory the changes take.
     changes_bytes: usize,
     /// How many rows there are now.
@@ -122,6 +127,8 @@ impl Rows {
             layout,
             base,
             changes: RedBlackTreeMapSync::new_sync(),
+            indexed: Changed::default(),
+            journal: None,
             changes_bytes: 0,
             count,
             next_id,
@@ -363,9 +370,20 @@ impl Rows {
 
     /// Sets what has changed of a row, and with it what the changes take.
     fn set(&mut self, id: u64, entry: Option<Entry>) {
-        let replaced = self.changes.get(&id).map_or(0, Entry::bytes);
+        let replaced = self.changes.get(&id);
         let bytes = entry.as_ref().map_or(0, Entry::bytes);
-        self.changes_bytes = self.changes_bytes.saturating_sub(replaced) + bytes;
+        self.changes_bytes = self
+            .changes_bytes
+            .saturating_sub(replaced.map_or(0, Entry::bytes))
+            + bytes;
+        if !self.layout.indexed.is_empty() {
+            let before = replaced.and_then(|entry| entry.row.as_deref());
+            let after = entry.as_ref().and_then(|entry| entry.row.as_deref());
+            self.indexed.put(&self.layout.indexed, id, before, after);
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.push(id);
+        }
         match entry {
             Some(entry) => self.changes.insert_mut(id, entry),
             None => {
@@ -389,6 +407,7 @@ impl Rows {
     pub(crate) fn clear(&mut self, lsn: u64) {
         self.base = Arc::default();
         self.changes = RedBlackTreeMapSync::new_sync();
+        self.indexed = Changed::default();
         self.changes_bytes = 0;
         self.count = 0;
         self.emptied = Some(lsn);
@@ -397,7 +416,22 @@ impl Rows {
 
     /// About how many bytes of memory the changes since the base take.
     pub(crate) fn changes_bytes(&self) -> usize {
-        self.changes_bytes
+        self.changes_bytes + self.indexed.bytes()
+    }
+
+    /// Where the values of indexed properties of changed rows stand.
+    pub(crate) fn indexed(&self) -> &Changed {
+        &self.indexed
+    }
+
+    /// From now on it is kept which rows are changed, or no more.
+    pub(crate) fn keep_journal(&mut self, keep: bool) {
+        self.journal = keep.then(Vec::new);
+    }
+
+    /// The rows that the statement at work has changed, in that order; a row as often as that was.
+    pub(crate) fn journal(&self) -> &[u64] {
+        self.journal.as_deref().unwrap_or_default()
     }
 
     /// About how many bytes of memory can leave once a fold has put them into the table.

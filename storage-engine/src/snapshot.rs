@@ -384,6 +384,12 @@ impl Snapshot {
         }
     }
 
+    /// Keeps which nodes are changed from now on, or no more.
+    pub(crate) fn keep_journal(&mut self, keep: bool) {
+        let nodes = self.nodes.iter_mut();
+        nodes.for_each(|table| table.rows.keep_journal(keep));
+    }
+
     /// Takes back changes of a row that came to nothing; it is there before and after.
     pub(crate) fn put_back(&mut self, type_id: TypeId, id: u64, before: &Arc<Row>) {
         if let Some(rows) = self.rows_mut(type_id) {

@@ -116,6 +116,11 @@ impl Transaction {
         self.snapshot.has(needed)
     }
 
+    /// Keeps which nodes are changed from now on, for the statement that begins, or no more.
+    pub(crate) fn keep_journal(&mut self, keep: bool) {
+        self.snapshot.keep_journal(keep);
+    }
+
     /// The graph with the changes made so far.
     #[must_use]
     pub fn snapshot(&self) -> &Snapshot {

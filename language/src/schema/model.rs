@@ -112,7 +112,7 @@ pub struct Property {
     pub value_type: PropertyType,
     /// Declared with `?`.
     pub nullable: bool,
-    /// `@index`: a hint.
+    /// `@index`: nodes are looked up by it.
     pub indexed: bool,
     /// `@default`: taken when a new row does not give the property.
     pub default: Option<Value>,

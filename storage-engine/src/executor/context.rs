@@ -16,6 +16,7 @@ use rustc_hash::FxHashMap;
 
 use super::account::Account;
 use super::error::ExecuteError;
+use super::lookups::Lookups;
 use super::subquery::Subqueries;
 use super::{Limits, Parameters, Row, Threads, parameters};
 use crate::aside;
@@ -40,6 +41,8 @@ pub(crate) struct Statement<'a> {
     gone: RefCell<FxHashMap<EdgeRef, Arc<str>>>,
     steps: Cell<u32>,
     account: Account,
+    /// The tables of its hash joins, of this thread.
+    lookups: Lookups,
     /// Its threads give way to others.
     gives_way: bool,
 }
@@ -71,6 +74,7 @@ impl<'a> Statement<'a> {
             gone: RefCell::default(),
             steps: Cell::new(0),
             account: Account::default(),
+            lookups: Lookups::default(),
             gives_way: aside::gives_way(),
         })
     }
@@ -94,8 +98,13 @@ impl<'a> Statement<'a> {
             gone: RefCell::default(),
             steps: Cell::new(0),
             account: self.account.beside(),
+            lookups: Lookups::default(),
             gives_way: self.gives_way,
         }
+    }
+
+    pub(crate) const fn lookups(&self) -> &Lookups {
+        &self.lookups
     }
 
     /// How many threads may be used, and from how many rows on.

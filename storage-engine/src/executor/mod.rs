@@ -34,6 +34,7 @@ mod explain;
 mod fold;
 mod functions;
 mod grouping;
+mod lookups;
 mod matching;
 mod nested;
 mod operator;
@@ -219,9 +220,11 @@ fn write_within_budget(
         keeps: true,
         ..Output::new(&statement, plan, limits, sink)
     };
+    transaction.keep_journal(true);
     for (clauses, columns) in plan.branches() {
         write_branch(&statement, transaction, clauses, columns, &mut output)?;
     }
+    transaction.keep_journal(false);
     Ok(())
 }
 

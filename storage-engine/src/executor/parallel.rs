@@ -226,6 +226,7 @@ pub(crate) fn run(
         Err(ExecuteError::MemoryLimit { .. }) if !given.get() => {
             let row = context.statement.empty_row();
             pipeline::begin(stages, &row);
+            context.statement.lookups().clear();
             let left = context.statement.held().saturating_sub(held);
             context.statement.release(left);
             pipeline::run(stages, [row], out)

@@ -39,9 +39,9 @@ node Person {
   name: String?, age: I64?, score: F64?, tags: [String]?, born: Date?, seen: DateTime?
   small: F32?, ok: Bool?, stage: enum(a, b-c)?, n: U32?, u: U64?, i: I32?, nums: [F64]?
 }
-node Place { country: String, number: I32, note: String?  @key(country, number) }
+node Place { country: String, number: I32, note: String? @index  @key(country, number) }
 node Note { text: String, kind: String @default("plain") }
-node Tagged { id: String?, v: I64? }
+node Tagged { id: String?, v: I64? @index }
 edge Knows: Person -> Person { since: Date?, w: F64? }
 edge Wrote: Person -> Note { at: DateTime }
 edge Near: Place -> Place { m: I64? }

@@ -289,10 +289,10 @@ impl Stage for CountStage<'_> {
                     .clone()
                     .map(|condition| selectivity(self.context, condition))
                     .product();
-                nodes = if matches!(vertex.found, tree::Found::Anywhere) {
-                    all * part
-                } else {
-                    1.0
+                nodes = match &vertex.found {
+                    tree::Found::Anywhere => all * part,
+                    tree::Found::Sought(seek) => seek.expected,
+                    tree::Found::ByKey(_) | tree::Found::Bound(_) => 1.0,
                 };
                 let (name, details) = match above {
                     None => ("CountNodes", node),

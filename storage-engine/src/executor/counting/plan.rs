@@ -18,8 +18,13 @@ use super::triangle::Triangle;
 use crate::executor::context::Context;
 use crate::executor::matching::condition::Condition;
 use crate::executor::matching::planning::{Link, Planner};
+use crate::executor::matching::seek::Seek;
 use crate::executor::walk::SlotSet;
 use crate::snapshot::EdgeTable;
+
+/// So many nodes, or one in so many of a type, are few: it is counted from them.
+const FEW: f64 = 64.0;
+const FEW_OF: f64 = 16.0;
 
 /// Patterns to be counted.
 pub(super) struct Pattern<'a> {
@@ -75,7 +80,32 @@ impl<'a> Patterns<'a> {
             planner,
         };
         patterns.sort_conditions()?;
-        Some(patterns)
+        (!patterns.is_joined()).then_some(patterns)
+    }
+
+    /// Whether a node is looked up by what the rows before fix of it alone: all that hangs together with it
+    /// would be gone through for each of them.
+    fn is_joined(&self) -> bool {
+        let slots = self.planner.nodes.keys().copied();
+        let mut joined = slots.filter(|slot| {
+            let seek = self.planner.seek(*slot);
+            seek.is_some_and(|seek| seek.repeated && !seek.is_straight())
+        });
+        joined.any(|slot| {
+            let mut together = vec![slot];
+            let mut at = 0;
+            while let Some(slot) = together.get(at).copied() {
+                at += 1;
+                let links = self.planner.links.iter();
+                let ends =
+                    links.flat_map(|link| [(link.left, link.right), (link.right, link.left)]);
+                let next = ends.filter(|(near, _)| *near == slot).map(|(_, far)| far);
+                let new: Vec<Slot> = next.filter(|far| !together.contains(far)).collect();
+                together.extend(new);
+            }
+            let anywhere = |slot: &Slot| matches!(self.found(&[*slot]), Some(Found::Anywhere));
+            together.iter().all(anywhere)
+        })
     }
 
     /// Gives each condition to the one node or relationship that it looks at.
@@ -330,7 +360,21 @@ impl<'a> Patterns<'a> {
                 return Some(Found::ByKey(lookups));
             }
         }
+        // What is within reach is worked out from single nodes.
+        if !self.has_reach()
+            && let Some(seek) = slots.iter().find_map(|slot| self.sought(*slot))
+        {
+            return Some(Found::Sought(Box::new(seek)));
+        }
         Some(Found::Anywhere)
+    }
+
+    /// How a few nodes are found by what they must equal, when they are few.
+    fn sought(&self, slot: Slot) -> Option<Seek<'a>> {
+        let seek = self.planner.seek(slot)?;
+        let all = self.count(self.types(slot).into_iter());
+        let few = seek.expected <= FEW || seek.expected * FEW_OF <= all;
+        (few && seek.is_straight()).then_some(seek)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]

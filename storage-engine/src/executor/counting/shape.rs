@@ -396,6 +396,10 @@ impl<'a> Builder<'_, 'a> {
                     all
                 },
             },
+            Found::Sought(ref seek) => Estimate {
+                nodes: seek.expected,
+                cost: seek.expected,
+            },
             Found::ByKey(_) | Found::Bound(_) => Estimate {
                 nodes: 1.0,
                 cost: 1.0,

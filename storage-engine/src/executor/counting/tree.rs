@@ -9,6 +9,7 @@ use super::value::Measure;
 use crate::executor::Row;
 use crate::executor::matching::condition::Condition;
 use crate::executor::matching::planning::KeyLookup;
+use crate::executor::matching::seek::Seek;
 use crate::snapshot::EdgeTable;
 use crate::topology::{Adjacency, Link};
 
@@ -40,6 +41,8 @@ pub(super) enum Found<'a> {
     Anywhere,
     /// Those with a key.
     ByKey(Vec<KeyLookup<'a>>),
+    /// Those of which something equals a value, and maybe others: conditions tell.
+    Sought(Box<Seek<'a>>),
     /// The one that the row holds.
     Bound(Slot),
 }

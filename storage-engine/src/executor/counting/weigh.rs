@@ -154,6 +154,7 @@ impl<'a> Weigher<'a> {
                     put(node);
                 }
             }
+            Found::Sought(seek) => seek.nodes(self.context, row)?.into_iter().for_each(put),
             Found::ByKey(lookups) => {
                 for lookup in lookups {
                     let Some(key) = key_of(self.context, lookup, row)? else {

@@ -12,10 +12,7 @@ use crate::executor::error::ExecuteError;
 pub(super) fn call(call: Call<'_>, function: Function, value: &Value) -> Perhaps {
     Some(match function {
         Function::Id => id(call, value),
-        Function::ElementId => id(call, value).map(|id| match id {
-            Value::String(_) => id,
-            other => Value::string(language::schema::scalar_to_json(&other).to_string()),
-        }),
+        Function::ElementId => id(call, value).map(element_id),
         Function::Labels => labels(call, value),
         Function::Type => type_name(call, value),
         Function::Keys => keys(call, value),
@@ -27,6 +24,14 @@ pub(super) fn call(call: Call<'_>, function: Function, value: &Value) -> Perhaps
         Function::Length => length(call, value),
         _ => return None,
     })
+}
+
+/// What `elementId` makes of an identity: text.
+pub(crate) fn element_id(identity: Value) -> Value {
+    match identity {
+        Value::String(_) => identity,
+        other => Value::string(language::schema::scalar_to_json(&other).to_string()),
+    }
 }
 
 fn id(call: Call<'_>, value: &Value) -> Answer {

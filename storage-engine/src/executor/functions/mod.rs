@@ -16,6 +16,7 @@ use language::value::Value;
 
 use super::context::Context;
 use super::error::ExecuteError;
+pub(crate) use element::element_id;
 
 /// What a function knows of its call.
 #[derive(Clone, Copy)]

@@ -27,6 +27,15 @@ pub(crate) enum Condition<'a> {
 }
 
 impl Condition<'_> {
+    /// Whether both are the same part of the text.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Property(_, one), Self::Property(_, other)) => std::ptr::eq(*one, *other),
+            (Self::Filter(one), Self::Filter(other)) => std::ptr::eq(*one, *other),
+            _ => false,
+        }
+    }
+
     /// Where it stands in the text, when it is a part of it that says something about values.
     pub(crate) const fn span(&self) -> Option<Span> {
         match self {
@@ -148,7 +157,10 @@ fn cannot_fail_itself(expr: &Expr) -> bool {
             BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor => {
                 is_boolean(left) && is_boolean(right)
             }
-            BinaryOperator::In => matches!(right.value_type, Type::List(_) | Type::Null),
+            BinaryOperator::In => {
+                let list = matches!(right.value_type, Type::List(_) | Type::Null);
+                list || matches!(right.kind, ExprKind::Literal(Value::List(_) | Value::Null))
+            }
             BinaryOperator::Equal
             | BinaryOperator::NotEqual
             | BinaryOperator::Less
@@ -195,7 +207,7 @@ const fn is_boolean(expr: &Expr) -> bool {
 fn total_on(function: Function) -> Option<fn(&Type) -> bool> {
     match function {
         Function::Coalesce => Some(|_| true),
-        Function::Id | Function::Properties | Function::Keys => {
+        Function::Id | Function::ElementId | Function::Properties | Function::Keys => {
             Some(|value_type| matches!(value_type, Type::Node(_) | Type::Relationship(_)))
         }
         Function::Labels => Some(|value_type| matches!(value_type, Type::Node(_))),

@@ -15,6 +15,8 @@ mod gathering;
 mod order;
 pub(crate) mod planning;
 pub(crate) mod search;
+pub(crate) mod seek;
+mod seeking;
 pub(crate) mod selectivity;
 mod shortest;
 mod stopwatch;
@@ -138,7 +140,7 @@ impl Stage for MatchStage<'_> {
                 } else {
                     operator.name
                 },
-                conditions: conditions.collect(),
+                conditions: operator.conditions.into_iter().chain(conditions).collect(),
                 estimated_rows: expected,
                 rows: Some(step.rows.get()),
                 time: self.stopwatch.as_ref().map(|watch| watch.time(place)),

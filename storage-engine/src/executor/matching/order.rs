@@ -38,7 +38,7 @@ impl<'a> Planner<'a> {
             .map(|(needed, part)| (needed.clone(), part))
             .collect();
         loop {
-            if self.bind_by_key() {
+            if self.bind_by_key() || self.bind_by_seek() {
                 continue;
             }
             let next = (0..self.links.len())
@@ -55,6 +55,10 @@ impl<'a> Planner<'a> {
             let Some(slot) = self.start(&parts) else {
                 return;
             };
+            if let Some(seek) = self.seek(slot) {
+                self.emit_seek(seek);
+                continue;
+            }
             let types = self.nodes.get(&slot).map(|facts| facts.types.clone());
             let types: Vec<_> = types.into_iter().flatten().collect();
             let rows = self.node_count(&types);
@@ -80,6 +84,9 @@ impl<'a> Planner<'a> {
 
     /// How many nodes are looked at to begin with one, and how many of them are left.
     fn begun(&self, slot: Slot, parts: &Parts) -> (f64, f64) {
+        if let Some(seek) = self.seek(slot) {
+            return (seek.expected, seek.expected);
+        }
         let all = self.nodes.get(&slot);
         let all = all.map_or(0.0, |facts| self.node_count(&facts.types));
         (all, all * self.left(parts, &self.bound, &[slot]))

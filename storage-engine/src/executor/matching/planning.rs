@@ -1,7 +1,8 @@
 //! Orders the patterns of one `MATCH` into steps.
 //!
 //! Greedy: whatever binds at most one row comes first (key lookups, relationships already bound),
-//! then walks from what is bound, cheapest first; when nothing is connected, a scan ([`super::order`]).
+//! then walks from what is bound, cheapest first; when nothing is connected, nodes by what they must
+//! equal ([`super::seeking`]) or a scan ([`super::order`]).
 //! A condition is attached to the first step after which all its slots are bound. Parts of `WHERE`
 //! that can fail are kept for the end, in the order of the text, so that they see only rows that
 //! match.

@@ -12,6 +12,7 @@ use rustc_hash::FxHashSet;
 
 use super::expand::{BoundEdge, Expand};
 use super::planning::{KeyLookup, Planned};
+use super::seek::Seek;
 use super::shortest::ShortestPath;
 use super::stopwatch::Stopwatch;
 use super::tail::Tail;
@@ -37,6 +38,8 @@ pub(crate) enum Operation<'a> {
         slot: Slot,
         keys: Vec<KeyLookup<'a>>,
     },
+    /// The nodes of which something equals a value.
+    Seek(Box<Seek<'a>>),
     /// The relationships of a node.
     Expand(Expand),
     /// The ends of a relationship that came bound.
@@ -138,6 +141,7 @@ impl Operation<'_> {
                 let types = keys.iter().map(|key| &key.type_id);
                 text("KeyLookup", operator::node(schema, *slot, types))
             }
+            Self::Seek(seek) => Some(seek.describe(schema)),
             Self::Expand(expand) => expand.describe(schema),
             Self::BoundEdge(bound) => text("RelationshipEnds", operator::variable(bound.edge.slot)),
             Self::VariableLength(walk) => text("ExpandVariable", walk.details(schema)),
@@ -171,6 +175,7 @@ impl Search<'_, '_, '_> {
             Operation::Nothing => MORE,
             Operation::Scan { slot, types } => self.scan(at, *slot, types, row),
             Operation::Lookup { slot, keys } => self.look_up(at, *slot, keys, row),
+            Operation::Seek(seek) => seek.run(self, at, row),
             Operation::Expand(expand) => match self.tail.filter(|tail| tail.at() == at) {
                 Some(tail) => tail.run(self, expand, row),
                 None => expand.run(self, at, row),
@@ -199,7 +204,8 @@ impl Search<'_, '_, '_> {
         self.run(at + 1, row)
     }
 
-    fn scan(&mut self, at: usize, slot: Slot, types: &[TypeId], row: &mut Row) -> Flow {
+    /// Binds every node of some types.
+    pub(super) fn scan(&mut self, at: usize, slot: Slot, types: &[TypeId], row: &mut Row) -> Flow {
         if let Some(morsel) = self.morsel.filter(|_| at == FIRST) {
             let range = (morsel.first, morsel.last);
             for node in self.context.snapshot.nodes_between(morsel.type_id, range) {

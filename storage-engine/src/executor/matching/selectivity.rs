@@ -12,7 +12,7 @@ use crate::executor::context::Context;
 use crate::statistics::{OfType, Spread};
 
 /// What a property equals of which nothing is known.
-const USUAL_EQUAL: f64 = 0.1;
+pub(super) const USUAL_EQUAL: f64 = 0.1;
 /// Any other part of `WHERE` of which nothing is known.
 const USUAL: f64 = 0.3;
 /// Of alternatives, more than these are not looked at one by one.
@@ -25,17 +25,22 @@ type Property<'e> = (&'e BTreeMap<TypeId, PropertyId>, &'e str);
 
 /// The part of rows for which a condition is expected to be true.
 pub(crate) fn selectivity(context: Context<'_>, condition: &Condition<'_>) -> f64 {
-    match condition {
-        Condition::Present(_) | Condition::NodeType(..) => 1.0,
-        Condition::EachProperty(..) => USUAL_EQUAL,
-        Condition::Property(_, test) => {
-            let known = Known { context };
-            let part = known.equal((&test.ids, &test.name), &test.value);
-            part.unwrap_or(USUAL_EQUAL)
-        }
-        Condition::Filter(expr) => Known { context }.part(expr, DEPTH).unwrap_or(USUAL),
-    }
-    .clamp(0.0, 1.0)
+    known(context, condition).unwrap_or(match condition {
+        Condition::Filter(_) => USUAL,
+        _ => USUAL_EQUAL,
+    })
+}
+
+/// The same; `None` when nothing is known of the values.
+pub(super) fn known(context: Context<'_>, condition: &Condition<'_>) -> Option<f64> {
+    let known = Known { context };
+    let part = match condition {
+        Condition::Present(_) | Condition::NodeType(..) => Some(1.0),
+        Condition::EachProperty(..) => None,
+        Condition::Property(_, test) => known.equal((&test.ids, &test.name), &test.value),
+        Condition::Filter(expr) => known.part(expr, DEPTH),
+    };
+    part.map(|part| part.clamp(0.0, 1.0))
 }
 
 /// What the snapshot knows.

@@ -44,7 +44,11 @@ fn place(start: usize, end: usize) -> String {
 
 /// An empty graph of a schema.
 pub(super) fn empty(schema: &str) -> Transaction {
-    let schema = Schema::parse(schema).expect("a valid schema");
+    of(Schema::parse(schema).expect("a valid schema"))
+}
+
+/// An empty graph.
+pub(super) fn of(schema: Schema) -> Transaction {
     let head = CommitInfo {
         id: CommitId(Uuid::nil()),
         branch: MAIN.to_owned(),

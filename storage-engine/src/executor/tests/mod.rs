@@ -6,6 +6,7 @@ mod cases;
 mod counting;
 mod explain;
 mod graph;
+mod lookups;
 mod naive;
 mod naive_value;
 mod parallel;

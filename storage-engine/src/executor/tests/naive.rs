@@ -28,13 +28,13 @@ pub(super) type Row = Vec<Value>;
 /// Most rows between clauses, and most trails of one step.
 const MOST: usize = 3_000;
 /// Most tries over the whole statement.
-const MOST_TRIES: usize = 600_000;
+pub(super) const MOST_TRIES: usize = 600_000;
 
 /// Evaluates a plan; rows hold its columns.
 pub(super) fn evaluate(graph: &NaiveGraph, plan: &Plan) -> Result<Vec<Row>, TooMuch> {
     let mut naive = Naive {
         graph,
-        tries: 0,
+        tries: &Cell::new(0),
         around: vec![Value::Null; plan.slots],
         too_much: &Cell::new(false),
     };
@@ -59,7 +59,8 @@ fn with(row: &Row, slot: Slot, value: Value) -> Row {
 
 pub(super) struct Naive<'a> {
     pub(super) graph: &'a NaiveGraph,
-    pub(super) tries: usize,
+    /// Of the whole statement.
+    pub(super) tries: &'a Cell<usize>,
     /// What a row holds before anything is bound.
     pub(super) around: Row,
     /// A query within an expression is too much.
@@ -253,8 +254,8 @@ impl Naive<'_> {
         }
         let from = *trail.nodes.last().expect("a trail has a start");
         for (candidate, source, target, _) in self.graph.edges.clone() {
-            self.tries += 1;
-            if self.tries > MOST_TRIES || out.len() > MOST {
+            self.tries.set(self.tries.get() + 1);
+            if self.tries.get() > MOST_TRIES || out.len() > MOST {
                 return Err(TooMuch);
             }
             if trail.edges.contains(&candidate) || !edge.types.contains(&candidate.type_id) {

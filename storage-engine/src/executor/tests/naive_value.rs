@@ -5,7 +5,7 @@ use language::plan::{
 };
 use language::value::Value;
 
-use super::naive::{Naive, Row, int};
+use super::naive::{MOST_TRIES, Naive, Row, int};
 
 impl Naive<'_> {
     pub(super) fn is_true(&self, expr: &Expr, row: &Row) -> bool {
@@ -56,6 +56,8 @@ impl Naive<'_> {
                 match (function, argument) {
                     (_, Value::Null) => Value::Null,
                     (Function::Length, Value::Path(path)) => int(path.edges.len()),
+                    // The key is declared first.
+                    (Function::Id, node @ Value::Node(_)) => self.first_property(&node),
                     (Function::Size, Value::List(list)) => int(list.len()),
                     other => panic!("the naive evaluator does not know {other:?}"),
                 }
@@ -65,6 +67,15 @@ impl Naive<'_> {
         }
     }
 
+    fn first_property(&self, node: &Value) -> Value {
+        let nodes = self.graph.nodes.iter();
+        let mut own = nodes.filter(|(it, _)| Value::Node(*it) == *node);
+        let first = own
+            .next()
+            .and_then(|(_, properties)| properties.first_key_value());
+        first.map_or(Value::Null, |(_, value)| value.clone())
+    }
+
     fn subquery(&self, subquery: &Subquery, row: &Row) -> Value {
         let mut inner = Naive {
             graph: self.graph,
@@ -72,6 +83,12 @@ impl Naive<'_> {
             around: row.clone(),
             too_much: self.too_much,
         };
+        // However little it looks at, it is begun for each row.
+        self.tries.set(self.tries.get() + 32);
+        if self.too_much.get() || self.tries.get() > MOST_TRIES {
+            self.too_much.set(true);
+            return Value::Null;
+        }
         let [branch] = subquery.branches.as_slice() else {
             panic!("the naive evaluator does not know UNION");
         };

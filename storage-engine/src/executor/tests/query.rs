@@ -164,6 +164,10 @@ impl<'a, 't> Writer<'a, 't> {
             6 => " {s: 'a'}".to_owned(),
             7 => format!(" {{key: {}}}", self.tape.below(6)),
             8 if !nodes.is_empty() => format!(" {{x: {}.x}}", nodes[self.tape.below(nodes.len())]),
+            10 | 11 => match self.variable(Kind::Number) {
+                Some(number) => format!(" {{x: {number}}}"),
+                None => String::new(),
+            },
             9 if !nodes.is_empty() => {
                 format!(" {{key: {}.x}}", nodes[self.tape.below(nodes.len())])
             }
@@ -226,7 +230,7 @@ impl<'a, 't> Writer<'a, 't> {
         let number = self.number();
         let other = self.number();
         let node = self.variable(Kind::Node);
-        match (self.tape.below(13), node) {
+        match (self.tape.below(16), node) {
             (10, _) if self.depth < 2 => self.subquery("EXISTS"),
             (11, _) if self.depth < 2 => format!("{} {operator} 1", self.subquery("COUNT")),
             (12, Some(node)) => {
@@ -234,6 +238,17 @@ impl<'a, 't> Writer<'a, 't> {
                 let types = self.tape.pick(&["", ":R", ":S", ":R|S", ":T*1..2"]);
                 let label = self.tape.pick(&["", ":A", ":B", " {x: 1}"]);
                 format!("({node}){left}[{types}]{right}({label})")
+            }
+            (13, Some(node)) => {
+                let other = self.variable(Kind::Node).expect("there is one");
+                let property = self.tape.pick(&["x", "s", "key"]);
+                format!("{node}.{property} = {other}.{property}")
+            }
+            (14, Some(node)) => format!("({node}.x = {number} OR {node}.x IN [{other}, 1])"),
+            (15, Some(node)) => {
+                let subject = self.tape.pick(&["id({})", "{}.key", "{}.s"]);
+                let wanted = self.tape.pick(&["[1, 2, 1]", "[0, null]", "['a', 3]"]);
+                format!("{} IN {wanted}", subject.replace("{}", &node))
             }
             (0, _) => format!("{number} {operator} {other}"),
             (1, _) => format!("{number} IS NULL"),

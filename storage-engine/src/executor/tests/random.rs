@@ -21,8 +21,8 @@ use crate::transaction::Transaction;
 
 const SCHEMA: &str = "
 interface Any { key: I64, x: I64?, s: String? }
-node A implements Any { key: I64 @key, x: I64?, s: String? }
-node B implements Any { key: I64 @key, x: I64?, s: String? }
+node A implements Any { key: I64 @key, x: I64? @index, s: String? }
+node B implements Any { key: I64 @key, x: I64?, s: String? @index }
 edge R: A -> A { w: I64? }
 edge S: A -> B { w: I64? }
 edge T: B -> B { w: I64? }

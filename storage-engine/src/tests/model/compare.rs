@@ -43,6 +43,9 @@ pub(super) fn compare(snapshot: &Snapshot, model: &Model) {
                     "{node:?}.{}: {found:?}, not {expected:?}",
                     property.name
                 );
+                if property.indexed && !expected.is_null() {
+                    assert!(is_indexed(snapshot, node, property.id, &expected));
+                }
             }
             assert_eq!(snapshot.node_properties(node).len(), there.values.len());
             compare_adjacency(snapshot, model, node);
@@ -102,6 +105,17 @@ pub(super) fn compare(snapshot: &Snapshot, model: &Model) {
             model.edges.contains_key(&edge)
         );
     }
+}
+
+/// Whether a node is among those that the index of a property proposes for a value.
+fn is_indexed(snapshot: &Snapshot, node: NodeRef, property: PropertyId, value: &Value) -> bool {
+    let rows = snapshot.rows(node.type_id).expect("a node type");
+    let position = rows.layout.position(property).expect("its property");
+    let mut ids = Vec::new();
+    let mut pace = |_| Ok::<(), std::convert::Infallible>(());
+    let hash = crate::index::hash_of(value);
+    let Ok(()) = rows.seek(position, hash, &mut pace, &mut ids);
+    ids.contains(&node.id)
 }
 
 fn compare_adjacency(snapshot: &Snapshot, model: &Model, node: NodeRef) {
