@@ -71,10 +71,14 @@ impl Snapshot {
             _ => return Value::Null,
         };
         if let Some(map) = self.open().and_then(|open| open.properties_of(type_id)) {
-            return match self.property_of(element, map) {
-                Value::Map(map) => map.get(name).cloned().unwrap_or(Value::Null),
-                _ => Value::Null,
+            let (Value::Node(NodeRef { id, .. }) | Value::Relationship(EdgeRef { id, .. })) =
+                element
+            else {
+                return Value::Null;
             };
+            let rows = self.rows(type_id);
+            let place = rows.and_then(|rows| Some((rows, rows.layout.position(map)?)));
+            return place.map_or(Value::Null, |(rows, map)| rows.entry(*id, map, name));
         }
         let id = self.property_id(type_id, name);
         id.map_or(Value::Null, |id| self.property_of(element, id))

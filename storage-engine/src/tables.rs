@@ -34,6 +34,7 @@ use crate::disk;
 use crate::files::FileError;
 use crate::rows::Unwritten;
 use crate::store::Store;
+use crate::typed::Typed;
 
 pub(crate) use compaction::{compact, urgency};
 pub(crate) use contents::{DETACHED, FOLDERS, contents, has_half_a_manifest};
@@ -74,6 +75,9 @@ pub(crate) struct TableVersion {
     /// Rows in its files that are deleted.
     #[serde(default)]
     pub(crate) deleted: u64,
+    /// What it has of the maps of an open graph in columns of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) typed: Option<Typed>,
 }
 
 /// A table that cannot be read or written.
@@ -181,11 +185,52 @@ pub(crate) fn fold(store: &Store, fold: Fold<'_>) -> Result<TableVersion, TableE
             Some(parent) => open(store, parent).await?,
             None => create(store, &folder, fold.layout).await?,
         };
+        let parent = widened(&folder, parent, fold.layout).await?;
         let before = fold.parent.map_or(0, |parent| parent.rows);
         let expected = before - fold.removed.len() as u64 + fold.added.rows as u64;
+        let typed = fold.layout.map.map(|_| fold.layout.typed.clone());
         let operation = stage(&folder, &parent, fold).await?;
-        commit(&folder, parent, operation, expected).await
+        let version = commit(&folder, parent, operation, expected).await?;
+        Ok(TableVersion { typed, ..version })
     })
+}
+
+/// A version with the columns that the layout has and the table has not, null in all its rows: no file
+/// of the table is written for it. Nothing but the next version knows of it.
+async fn widened(folder: &str, parent: Dataset, layout: &Layout) -> Result<Dataset, TableError> {
+    let fields = layout.stored.fields().iter();
+    let new = fields.filter(|field| parent.schema().field(field.name()).is_none());
+    let new: Vec<_> = new.cloned().collect();
+    if new.is_empty() {
+        return Ok(parent);
+    }
+    let failed = lance(folder, "given columns");
+    let new = arrow_schema::Schema::new(new);
+    let mut schema = parent.schema().merge(&new).map_err(&failed)?;
+    let last = parent.manifest().max_field_id();
+    schema.try_set_field_id(Some(last)).map_err(&failed)?;
+    let operation = Operation::Merge {
+        fragments: parent.manifest().fragments.as_ref().clone(),
+        schema,
+        // All of them may be null.
+        preserves_nullability: true,
+    };
+    detached(folder, parent, operation).await
+}
+
+/// Commits a detached version.
+async fn detached(
+    folder: &str,
+    parent: Dataset,
+    operation: Operation,
+) -> Result<Dataset, TableError> {
+    let version = parent.version().version;
+    CommitBuilder::new(Arc::new(parent))
+        .with_detached(true)
+        .with_skip_auto_cleanup(true)
+        .execute(Transaction::new(version, operation, None))
+        .await
+        .map_err(lance(folder, "committed"))
 }
 
 /// Commits a detached version that must have so many rows.
@@ -195,13 +240,7 @@ async fn commit(
     operation: Operation,
     expected: u64,
 ) -> Result<TableVersion, TableError> {
-    let version = parent.version().version;
-    let committed = CommitBuilder::new(Arc::new(parent))
-        .with_detached(true)
-        .with_skip_auto_cleanup(true)
-        .execute(Transaction::new(version, operation, None))
-        .await
-        .map_err(lance(folder, "committed"))?;
+    let committed = detached(folder, parent, operation).await?;
     let rows = committed
         .count_rows(None)
         .await
@@ -220,6 +259,7 @@ async fn commit(
         rows,
         fragments: wear.fragments,
         deleted: wear.deleted,
+        typed: None,
     })
 }
 

@@ -16,6 +16,7 @@ mod sizes;
 mod statistics;
 mod transfer;
 mod turns;
+mod typed;
 pub(crate) mod unread;
 mod writing;
 

@@ -63,7 +63,8 @@ pub(crate) fn compact(
         }
         let operation = rewrite(&parent.folder, &dataset, chosen).await?;
         let version = commit(&parent.folder, dataset, operation, parent.rows).await?;
-        Ok(Some(version))
+        let typed = parent.typed.clone();
+        Ok(Some(TableVersion { typed, ..version }))
     })
 }
 
