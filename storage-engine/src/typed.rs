@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::columns;
-use crate::rows::{Entry, Rows};
+use crate::rows::Rows;
 
 /// A name gets a column when so many new rows have it with values of one type,
 const LEAST_ROWS: u64 = 16;
