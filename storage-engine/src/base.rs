@@ -381,6 +381,24 @@ impl Base {
         maps.map_or(Value::Null, |maps| columns::entry_at(maps, row, name))
     }
 
+    /// Whether a property of a row, a text or a list of texts, has one that is asked for.
+    pub(crate) fn any_text(
+        &self,
+        id: u64,
+        position: usize,
+        is: impl Fn(&str) -> bool,
+        failures: &Failures,
+    ) -> bool {
+        let Some((chunk, row)) = self.find(id) else {
+            return false;
+        };
+        if chunk.is_cold(position) {
+            self.fetch(position, failures);
+        }
+        let texts = chunk.resident(position);
+        texts.is_some_and(|texts| columns::any_text(texts, row, is))
+    }
+
     /// The value of a row in one column.
     fn held(&self, chunk: &Chunk, row: usize, position: usize, failures: &Failures) -> Value {
         match chunk.column(position) {

@@ -506,6 +506,31 @@ pub(crate) fn value_at(column: &dyn Array, row: usize) -> Value {
     }
 }
 
+/// Whether the text of one row, or one of its list of texts, is one that is asked for.
+pub(crate) fn any_text(column: &dyn Array, row: usize, is: impl Fn(&str) -> bool) -> bool {
+    if column.is_null(row) {
+        return false;
+    }
+    if let Some(texts) = column.as_string_opt::<i64>() {
+        return is(texts.value(row));
+    }
+    let Some(lists) = column.as_list_opt::<i64>() else {
+        return false;
+    };
+    let Some(texts) = lists.values().as_string_opt::<i64>() else {
+        return false;
+    };
+    let bounds = lists
+        .value_offsets()
+        .get(row)
+        .zip(lists.value_offsets().get(row + 1));
+    let bounds = bounds.map(|(first, end)| (usize::try_from(*first), usize::try_from(*end)));
+    let Some((Ok(first), Ok(end))) = bounds else {
+        return false;
+    };
+    (first..end).any(|at| texts.is_valid(at) && is(texts.value(at)))
+}
+
 /// The map of one row of a column of maps.
 pub(crate) fn map_at(column: &dyn Array, row: usize) -> Option<BTreeMap<String, Value>> {
     let bytes = column

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::ArrowError;
-use language::schema::PropertyType;
+use language::schema::{PropertyId, PropertyType};
 use language::value::Value;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,46 @@ impl Rows {
                 let entry = (position, name);
                 self.base.entry(&self.layout, id, entry, &self.failures)
             }
+        }
+    }
+
+    /// Whether a property of a row, a text or a list of texts, has one that is asked for.
+    pub(crate) fn any_text(&self, id: u64, position: usize, is: impl Fn(&str) -> bool) -> bool {
+        let changed = self.changes.get(&id);
+        match changed.map(|entry| entry.row.as_ref()) {
+            Some(Some(row)) if !row.is_left(position) => match row.values.get(position) {
+                Some(Value::String(text)) => is(text),
+                Some(Value::List(list)) => list
+                    .iter()
+                    .any(|value| matches!(value, Value::String(text) if is(text))),
+                _ => false,
+            },
+            Some(None) => false,
+            _ => self.base.any_text(id, position, is, &self.failures),
+        }
+    }
+
+    /// The column in which the base has all values of a property: of a declared one, or in an open graph of
+    /// a name.
+    pub(crate) fn column_of(&self, property: Option<&PropertyId>, name: &str) -> Option<usize> {
+        match property {
+            Some(property) => self.layout.position(*property),
+            None if self.layout.map.is_some() => {
+                // What a load has brought since the fold stands in its maps.
+                let is_whole =
+                    !self.layout.typed.may_be_left(name) && self.base.unwritten_rows() == 0;
+                self.layout.place_of(name).filter(|_| is_whole)
+            }
+            None => None,
+        }
+    }
+
+    /// What a row has of the property that such a column is of.
+    pub(crate) fn value_in(&self, id: u64, column: usize) -> Value {
+        let entry = self.layout.map.zip(self.layout.name_at(column));
+        match entry.filter(|_| column >= self.layout.properties.len()) {
+            Some((map, name)) => self.entry(id, map, name),
+            None => self.value(id, column),
         }
     }
 

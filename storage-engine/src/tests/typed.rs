@@ -11,6 +11,7 @@ use language::value::Value;
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::disk::{Disk, Fault, Keep, Kind};
 use super::transfer::{by_columns, export, load_from};
 use super::{Random, number, open_again, scratch, seed};
 use crate::doctor::{self, Depth};
@@ -26,7 +27,7 @@ use crate::{
 type Map = BTreeMap<String, Value>;
 
 /// What names there are: those that begin with `late` come later.
-const NAMES: [&str; 9] = ["a", "b", "c", "d.e", "É", "x y", "", "late1", "late2"];
+const NAMES: [&str; 9] = ["a", "b", "c", "d.e", "É", "f", "", "late1", "late2"];
 
 fn options() -> Options {
     Options {
@@ -200,7 +201,7 @@ impl Life {
         let name = NAMES[at];
         let mut parameters = Parameters::from([("k".to_owned(), Value::Int(k))]);
         // A statement cannot write the empty name.
-        let kind = self.random.below(4) * u64::from(!name.is_empty());
+        let kind = self.random.below(5) * u64::from(!name.is_empty());
         match kind {
             0 => {
                 let map = self.map(k);
@@ -213,6 +214,8 @@ impl Life {
                 let text = format!("MATCH (n) WHERE n.k = $k REMOVE n.`{name}`");
                 self.write(&text, parameters);
             }
+            // Carried out again on columns that are not in memory, it leaves the map where it is.
+            3 => self.write("MATCH (n {k: $k}) SET n:X", parameters),
             2 => {
                 self.nodes.remove(&k);
                 self.edges.remove(&k);
@@ -454,4 +457,124 @@ fn maps_are_taken_apart_and_put_together() {
         5_000 / 7 * 2 + 1,
         "what was taken whole leaves nothing"
     );
+}
+
+/// The same life whether it is folded or not, with what has changed since.
+fn lived(seed: u64, folded: bool) -> Life {
+    let mut life = Life::new(seed);
+    for _ in 0..5 {
+        life.create();
+        let link =
+            "MATCH (a), (b) WHERE (a.k * 7 + b.k) % 13 = 0 AND a.k % 3 <> 0 MERGE (a)-[:U]->(b)";
+        life.write(link, Parameters::new());
+        for _ in 0..4 {
+            life.change();
+        }
+        if folded {
+            life.graph().fold().expect("folded");
+        }
+    }
+    life.change();
+    life
+}
+
+fn answer(life: &Life, text: &str, value: &Value) -> Vec<String> {
+    let snapshot = life.graph().snapshot();
+    let plan = cypher::compile(text, snapshot.schema()).expect(text);
+    let parameters = Parameters::from([("v".to_owned(), value.clone())]);
+    let mut rows = Vec::new();
+    let mut sink = |row: &[Value]| {
+        rows.push(format!("{row:?}"));
+        ControlFlow::Continue(())
+    };
+    let read = executor::read(&plan, &parameters, &snapshot, &Limits::default(), &mut sink);
+    read.expect(text);
+    rows.sort();
+    rows
+}
+
+#[test]
+fn columns_answer_as_maps_do() {
+    let texts = [
+        "MATCH (n) WHERE n.NAME OP $v RETURN count(*)",
+        "MATCH (n:L) WHERE n.NAME OP $v RETURN n.k, n.b",
+        "MATCH (n {NAME: $v}) RETURN n.k",
+        "MATCH (a)-[:U]->(b) WHERE b.NAME OP $v RETURN count(*)",
+        "MATCH (a)-[:U]->(b) WHERE b.NAME OP $v RETURN a.f, count(*)",
+        "MATCH (a)-->(b)-->(c) WHERE a.NAME OP c.NAME AND c.c OP $v RETURN a.f, count(*)",
+        "MATCH (a)-->(b)-->(c {NAME: $v}) WHERE a.a < c.a RETURN count(*)",
+        "MATCH (a)-->(b)-->(c) WHERE $v OP c.NAME RETURN b.NAME, count(*)",
+        "MATCH (a)-[e:T|V]->() WHERE e.NAME OP $v RETURN e.k, e.NAME",
+        "MATCH (n) RETURN n.NAME AS x, count(*), min(n.a), max(n.k)",
+        "MATCH (n) WHERE n.NAME IS NULL OR n.a OP $v RETURN n.k, properties(n)",
+    ];
+    let seed = seed();
+    for round in 0..number("TRELLIS_SEQUENCES").unwrap_or(3) {
+        let seed = seed.wrapping_add(round);
+        println!("TRELLIS_SEED={seed} TRELLIS_SEQUENCES=1");
+        let (maps, mut columns) = (lived(seed, false), lived(seed, true));
+        assert!(typed(&maps.graph().snapshot()).columns.is_empty());
+        assert!(!typed(&columns.graph().snapshot()).columns.is_empty());
+        let mut found = 0;
+        for text in texts {
+            for (at, name) in ["a", "b", "c", "f", "`d.e`"].into_iter().enumerate() {
+                for operator in ["=", "<>", "<", ">="] {
+                    let text = text.replace("NAME", name).replace("OP", operator);
+                    let value = columns.value(at);
+                    let expected = answer(&maps, &text, &value);
+                    assert_eq!(
+                        answer(&columns, &text, &value),
+                        expected,
+                        "{text} {value:?}"
+                    );
+                    found += expected.len();
+                }
+            }
+        }
+        assert!(found > 1_000, "{found} rows say something");
+    }
+}
+
+/// With rows to fold that have names for which the tables have no columns yet.
+fn ripe() -> Life {
+    let mut life = Life::new(7);
+    life.next = 150;
+    life.create();
+    life.graph().fold().expect("folded");
+    life.next = 200;
+    life.create();
+    life.create();
+    life
+}
+
+#[test]
+fn a_fold_that_adds_columns_may_stop_anywhere() {
+    let every = 5;
+    let mut at = usize::try_from(seed() % every).expect("small");
+    loop {
+        let mut life = ripe();
+        let before = typed(&life.graph().snapshot()).columns.len();
+        life.graph = None;
+        let (disk, watch) = Disk::below(&life.home.path().join("g"));
+        life.reopen();
+        disk.arm(Fault {
+            after: at,
+            kind: Kind::Death(at * 37 % 700),
+        });
+        let folded = life.graph().fold();
+        life.graph = None;
+        disk.crash([Keep::All, Keep::Synced, Keep::Some(at as u64)][at % 3]);
+        drop(watch);
+        for _ in 0..2 {
+            life.reopen();
+            compare(&life.graph().snapshot(), &life.nodes, Some(&life.edges));
+            life.graph().fold().expect("folded");
+            compare(&life.graph().snapshot(), &life.nodes, Some(&life.edges));
+        }
+        assert!(typed(&life.graph().snapshot()).columns.len() > before);
+        if folded.is_ok() && at > 20 {
+            break;
+        }
+        at += usize::try_from(every).expect("small");
+    }
 }
