@@ -160,6 +160,22 @@ impl Base {
         Self::of_chunks(layout, chunks, source)
     }
 
+    /// The same rows, with the maps of those that the table does not have taken apart.
+    pub(crate) fn divided(&self, layout: &Layout) -> Result<Self, ArrowError> {
+        let part = |part: &Part| match part.unwritten {
+            Some(_) => Ok(Part {
+                chunk: Arc::new(part.chunk.divided(layout)?),
+                unwritten: part.unwritten,
+            }),
+            None => Ok(part.clone()),
+        };
+        let parts = self.parts.iter().map(part);
+        Ok(Self::of_parts(
+            parts.collect::<Result<_, ArrowError>>()?,
+            self.source.clone(),
+        ))
+    }
+
     /// The table that has the rows, where it is known.
     pub(crate) fn source(&self) -> Option<&Arc<Source>> {
         self.source.as_ref()
@@ -321,10 +337,70 @@ impl Base {
     }
 
     /// A property of a row; null when the row is not there. Read from the table if need be.
-    pub(crate) fn value(&self, id: u64, position: usize, failures: &Failures) -> Value {
+    pub(crate) fn value(
+        &self,
+        layout: &Layout,
+        id: u64,
+        position: usize,
+        failures: &Failures,
+    ) -> Value {
         let Some((chunk, row)) = self.find(id) else {
             return Value::Null;
         };
+        let value = self.held(chunk, row, position, failures);
+        let typed = layout.parts(position).skip(1);
+        let typed = typed.map(|part| self.held(chunk, row, part, failures));
+        layout.typed.join(value, typed)
+    }
+
+    /// One entry of the map of a row: what `value` gives of it, without making the map.
+    pub(crate) fn entry(
+        &self,
+        layout: &Layout,
+        id: u64,
+        (position, name): (usize, &str),
+        failures: &Failures,
+    ) -> Value {
+        let Some((part, row)) = self.part(id) else {
+            return Value::Null;
+        };
+        let chunk = &*part.chunk;
+        if let Some(place) = layout.place_of(name) {
+            let value = self.held(chunk, row, place, failures);
+            if !value.is_null() {
+                return value;
+            }
+        }
+        if part.unwritten.is_none() && !layout.typed.may_be_left(name) {
+            return Value::Null;
+        }
+        if chunk.is_cold(position) {
+            self.fetch(position, failures);
+        }
+        let maps = chunk.resident(position);
+        maps.map_or(Value::Null, |maps| columns::entry_at(maps, row, name))
+    }
+
+    /// Whether a property of a row, a text or a list of texts, has one that is asked for.
+    pub(crate) fn any_text(
+        &self,
+        id: u64,
+        position: usize,
+        is: impl Fn(&str) -> bool,
+        failures: &Failures,
+    ) -> bool {
+        let Some((chunk, row)) = self.find(id) else {
+            return false;
+        };
+        if chunk.is_cold(position) {
+            self.fetch(position, failures);
+        }
+        let texts = chunk.resident(position);
+        texts.is_some_and(|texts| columns::any_text(texts, row, is))
+    }
+
+    /// The value of a row in one column.
+    fn held(&self, chunk: &Chunk, row: usize, position: usize, failures: &Failures) -> Value {
         match chunk.column(position) {
             Column::Here(column) => columns::value_at(column, row),
             Column::Null => Value::Null,

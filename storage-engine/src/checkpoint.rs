@@ -51,8 +51,23 @@ pub(crate) struct Checkpoint {
 /// Where checkpoints are.
 pub(crate) const FOLDER: &str = "checkpoints";
 
-/// The format written now.
-pub(crate) const FORMAT: u32 = 1;
+/// The newest format. The one before it knows nothing of typed columns, and is written where there are
+/// none.
+const FORMAT: u32 = 2;
+
+/// The format of a checkpoint that names these tables.
+pub(crate) fn format_of(tables: &Tables) -> u32 {
+    let mut typed = tables.values().filter_map(|table| table.typed.as_ref());
+    match typed.any(|typed| !typed.columns.is_empty()) {
+        true => FORMAT,
+        false => FORMAT - 1,
+    }
+}
+
+/// Whether a checkpoint of this format can be used.
+pub(crate) const fn is_known(format: u32) -> bool {
+    1 <= format && format <= FORMAT
+}
 
 /// A checkpoint that cannot be written or used.
 #[derive(Debug, thiserror::Error)]

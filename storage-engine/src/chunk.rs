@@ -28,7 +28,8 @@ pub(crate) struct Chunk {
     ends: Option<(Numbers, Numbers)>,
     /// `None` when no row has one.
     identities: Option<ArrayRef>,
-    /// In the order of the layout.
+    /// In the order of the layout: properties, then typed columns. Of those that the table did not have
+    /// when this was made there are none here; no row of this has a value in them.
     properties: Vec<Property>,
 }
 
@@ -112,9 +113,9 @@ impl Chunk {
             Some(_) => Some((numbers(columns::SOURCE)?, numbers(columns::TARGET)?)),
             None => None,
         };
-        let properties = layout.properties.iter();
-        let properties = properties.map(|property| {
-            let column = batch.column_by_name(&columns::property_column(property.id));
+        let names = (0..layout.width()).filter_map(|position| layout.column_at(position));
+        let properties = names.map(|name| {
+            let column = batch.column_by_name(&name);
             column.map_or_else(OnceLock::new, |it| Held::from(Some(it.clone())).into())
         });
         Ok(Self {
@@ -140,17 +141,43 @@ impl Chunk {
             arrays.extend([numbers(sources), numbers(targets)]);
         }
         arrays.push(column(&self.identities, &DataType::LargeUtf8));
-        let mut missing = Vec::new();
-        for (property, held) in layout.properties.iter().zip(&self.properties) {
-            match held.get() {
-                Some(held) => arrays.push(column(
-                    &held.column,
-                    &columns::data_type(&property.value_type),
-                )),
-                None => missing.push(columns::property_column(property.id)),
+        let mut missing = vec![columns::LSN.to_owned(), columns::RUN.to_owned()];
+        for position in 0..layout.width() {
+            let Some((name, data_type)) = layout.stored_at(position) else {
+                continue;
+            };
+            match self.column(position) {
+                Column::Here(array) => arrays.push(array.clone()),
+                Column::Null => arrays.push(new_null_array(data_type, self.len())),
+                Column::Cold => missing.push(name.clone()),
             }
         }
-        RecordBatch::try_new(columns::without(&layout.resident, &missing), arrays)
+        RecordBatch::try_new(columns::without(&layout.stored, &missing), arrays)
+    }
+
+    /// The same rows with their maps taken apart, as the table gets them.
+    pub(crate) fn divided(&self, layout: &Layout) -> Result<Self, ArrowError> {
+        let mut properties = self.properties.clone();
+        if let Some(place) = layout.map.and_then(|map| properties.get_mut(map)) {
+            let held = place.get().and_then(|held| held.column.clone());
+            let columns = match held {
+                Some(maps) => {
+                    let maps = (0..self.len()).map(|row| columns::map_at(&maps, row));
+                    let (rest, columns) = layout.typed.split(maps)?;
+                    *place = OnceLock::from(Held::from(Some(rest)));
+                    columns.into_iter().map(Some).collect()
+                }
+                None => vec![None; layout.typed.columns.len()],
+            };
+            let columns = columns.into_iter();
+            properties.extend(columns.map(|column| OnceLock::from(Held::from(column))));
+        }
+        Ok(Self {
+            ids: self.ids.clone(),
+            ends: self.ends.clone(),
+            identities: self.identities.clone(),
+            properties,
+        })
     }
 
     /// The rows as a batch of the stored shape, without those that `leave_out` says.
@@ -197,15 +224,17 @@ impl Chunk {
             let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
             arrow_select::concat::concat(&arrays).map(Some)
         };
-        let mut properties = Vec::with_capacity(layout.properties.len());
-        for (position, property) in layout.properties.iter().enumerate() {
+        let mut properties = Vec::with_capacity(layout.width());
+        for position in 0..layout.width() {
+            let Some((_, data_type)) = layout.stored_at(position) else {
+                continue;
+            };
             if chunks.iter().any(|chunk| chunk.is_cold(position)) {
                 // The table has it of all of these.
                 properties.push(OnceLock::new());
                 continue;
             }
-            let data_type = columns::data_type(&property.value_type);
-            let joined = column(&data_type, &|chunk| chunk.resident(position))?;
+            let joined = column(data_type, &|chunk| chunk.resident(position))?;
             properties.push(OnceLock::from(Held::from(joined)));
         }
         Ok(Self {
@@ -352,7 +381,7 @@ impl Chunk {
         held.places.get().map(|places| &**places)
     }
 
-    /// How many properties there are.
+    /// How many columns of properties there are.
     pub(crate) fn width(&self) -> usize {
         self.properties.len()
     }

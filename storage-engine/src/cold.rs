@@ -20,7 +20,7 @@ use crate::account::{Account, Reservation};
 use crate::base::Base;
 use crate::chunk::{Chunk, ids_of};
 use crate::clock;
-use crate::columns::{self, ID, Layout};
+use crate::columns::{ID, Layout};
 use crate::lease::Lease;
 use crate::store::Store;
 use crate::tables::{self, Scanned, TableError, TableVersion};
@@ -157,7 +157,7 @@ impl Shelf {
         version: &TableVersion,
         before: Option<&Source>,
     ) -> Arc<Source> {
-        let columns = (0..layout.properties.len()).map(|position| {
+        let columns = (0..layout.width()).map(|position| {
             let before = before.and_then(|before| before.columns.get(position));
             before.map_or_else(Known::default, Known::later)
         });
@@ -210,7 +210,7 @@ pub(crate) struct Source {
     shelf: Arc<Shelf>,
     version: TableVersion,
     layout: Arc<Layout>,
-    /// In the order of the layout's properties.
+    /// In the order of the layout.
     columns: Box<[Known]>,
     /// One reads at a time, the others find it done.
     reading: Mutex<()>,
@@ -313,25 +313,23 @@ impl Source {
 
     /// The names of a property and its type, for messages.
     fn names(&self, position: usize) -> (String, String) {
-        let property = self.layout.properties.get(position);
-        let property = property.map(|property| property.name.clone());
-        (self.layout.name.clone(), property.unwrap_or_default())
+        let property = self.layout.name_at(position).unwrap_or_default();
+        (self.layout.name.clone(), property.to_owned())
     }
 
     /// Reads one column into the chunks that lack it, which are those of this version. Blocks, but does
     /// not wait for room.
     fn read(&self, chunks: &[&Chunk], position: usize, need: &Need) -> Result<(), ColumnError> {
-        let (Some(property), Some(known)) = (
-            self.layout.properties.get(position),
-            self.columns.get(position),
-        ) else {
+        let (Some(column), Some(known)) =
+            (self.layout.column_at(position), self.columns.get(position))
+        else {
             return Ok(());
         };
         let expected = known.bytes.load(Ordering::Relaxed);
         let Some(reservation) = need.reserve(expected) else {
             return Err(need.refused(self, position, expected));
         };
-        let names = vec![ID.to_owned(), columns::property_column(property.id)];
+        let names = vec![ID.to_owned(), column];
         let (type_name, property) = self.names(position);
         let read = tables::read_apart(&self.shelf.store, &self.version, names, reservation);
         let (scanned, mut reservation) = read.map_err(|source| {

@@ -1,9 +1,11 @@
 //! Rows as Arrow columns: the shape of a table on disk and of a base in memory.
 //!
 //! A table has `_id`, for edges `_src` and `_dst`, `_identity` where rows may carry one of their
-//! own, `_lsn` and `_run` (provenance), and one column `p<property id>` per property. Text and
-//! lists use 64-bit offsets, so that no column has a size at which it stops.
+//! own, `_lsn` and `_run` (provenance), and one column `p<property id>` per property; in an open graph
+//! also the columns of values that its maps have in common ([`crate::typed`]). Text and lists use 64-bit
+//! offsets, so that no column has a size at which it stops.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,10 +24,14 @@ use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use language::schema::{Property, PropertyId, PropertyType, Schema, TypeId};
 use language::value::Value;
+use rustc_hash::FxHashMap;
+use serde::Deserializer;
+use serde::de::{MapAccess, Visitor};
 
 use crate::chunk::Written;
 use crate::identity;
 use crate::rows::Row;
+use crate::typed::{Typed, TypedColumn};
 
 /// Column of internal ids.
 pub(crate) const ID: &str = "_id";
@@ -41,7 +47,7 @@ pub(crate) const LSN: &str = "_lsn";
 pub(crate) const RUN: &str = "_run";
 
 /// What the table of one type looks like.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Layout {
     /// The type.
     pub(crate) type_id: TypeId,
@@ -57,9 +63,15 @@ pub(crate) struct Layout {
     pub(crate) declared_id: Option<usize>,
     /// Source and target type, for edges.
     pub(crate) ends: Option<(TypeId, TypeId)>,
+    /// The position of the map of whatever properties, in an open graph.
+    pub(crate) map: Option<usize>,
+    /// The columns that the table has of values from the maps. They stand behind the properties.
+    pub(crate) typed: Typed,
+    /// Their positions, by name.
+    places: FxHashMap<String, usize>,
     /// The columns on disk.
     pub(crate) stored: SchemaRef,
-    /// Those of them that stay in memory: all but provenance.
+    /// The columns of rows that no table has yet: without provenance, and with whole maps.
     pub(crate) resident: SchemaRef,
 }
 
@@ -89,7 +101,10 @@ impl Layout {
                     .then(|| identity::position(&node_type.properties))
                     .flatten(),
                 ends: None,
-                stored: stored_schema(&node_type.properties, false),
+                map: map_position(&node_type.properties),
+                typed: Typed::default(),
+                places: FxHashMap::default(),
+                stored: stored_schema(&node_type.properties, &[], false),
                 resident: resident_schema(&node_type.properties, false),
             }
         });
@@ -101,7 +116,10 @@ impl Layout {
             indexed: Vec::new(),
             declared_id: identity::position(&edge_type.properties),
             ends: Some((edge_type.source, edge_type.target)),
-            stored: stored_schema(&edge_type.properties, true),
+            map: map_position(&edge_type.properties),
+            typed: Typed::default(),
+            places: FxHashMap::default(),
+            stored: stored_schema(&edge_type.properties, &[], true),
             resident: resident_schema(&edge_type.properties, true),
         });
         (nodes.map(Arc::new).collect(), edges.map(Arc::new).collect())
@@ -119,15 +137,70 @@ impl Layout {
             .position(|property| property.id == id)
     }
 
+    /// The layout of a table that has these typed columns.
+    pub(crate) fn with_typed(&self, typed: Typed) -> Self {
+        let names = typed.columns.iter().map(|column| column.name.clone());
+        let places = names.zip(self.properties.len()..);
+        Self {
+            places: places.collect(),
+            stored: stored_schema(&self.properties, &typed.columns, self.ends.is_some()),
+            typed,
+            ..self.clone()
+        }
+    }
+
+    /// How many columns hold values: properties and typed columns.
+    pub(crate) fn width(&self) -> usize {
+        self.properties.len() + self.typed.columns.len()
+    }
+
+    /// The positions of the columns that hold a property: its own, and of a map also the typed ones.
+    pub(crate) fn parts(&self, position: usize) -> impl Iterator<Item = usize> + Clone + use<> {
+        let typed = match self.map == Some(position) {
+            true => self.properties.len()..self.width(),
+            false => 0..0,
+        };
+        std::iter::once(position).chain(typed)
+    }
+
+    /// The position of the typed column of a name.
+    pub(crate) fn place_of(&self, name: &str) -> Option<usize> {
+        self.places.get(name).copied()
+    }
+
+    fn typed_at(&self, position: usize) -> Option<&TypedColumn> {
+        let at = position.checked_sub(self.properties.len())?;
+        self.typed.columns.get(at)
+    }
+
+    /// The name of the property that a column is of, for messages.
+    pub(crate) fn name_at(&self, position: usize) -> Option<&str> {
+        let property = self.properties.get(position).map(|it| it.name.as_str());
+        property.or_else(|| self.typed_at(position).map(|it| it.name.as_str()))
+    }
+
+    /// The name of a column in the table.
+    pub(crate) fn column_at(&self, position: usize) -> Option<String> {
+        self.stored_at(position).map(|(name, _)| name.clone())
+    }
+
+    /// The name and the type of a column of values in the table.
+    pub(crate) fn stored_at(&self, position: usize) -> Option<(&String, &DataType)> {
+        let fields = self.stored.fields();
+        let before = fields.len().checked_sub(self.width())?;
+        let field = fields.get(before + position)?;
+        Some((field.name(), field.data_type()))
+    }
+
     /// The names of the columns that are read into memory: of all properties, or of those alone without
     /// which nothing can be found.
     pub(crate) fn columns(&self, properties: Properties) -> Vec<String> {
-        let fields = self.resident.fields().iter();
+        let fields = self.stored.fields().iter();
         let mut names: Vec<String> = fields.map(|field| field.name().clone()).collect();
+        names.retain(|name| name != LSN && name != RUN);
         if properties == Properties::Fixed {
-            let cold = self.properties.iter().enumerate();
-            let cold = cold.filter(|(position, _)| !self.is_fixed(*position));
-            let cold: Vec<String> = cold.map(|(_, it)| property_column(it.id)).collect();
+            let cold = (0..self.width()).filter(|position| !self.is_fixed(*position));
+            let cold: Vec<String> = cold.filter_map(|at| self.column_at(at)).collect();
             names.retain(|name| !cold.contains(name));
         }
         names
@@ -169,12 +242,20 @@ impl Layout {
         columns.push(Arc::new(identities.finish()));
         columns.push(Arc::new(lsns.finish()));
         columns.push(Arc::new(runs.finish()));
+        let mut typed = Vec::new();
         for (position, property) in self.properties.iter().enumerate() {
-            let values = rows
+            let mut values = rows
                 .iter()
                 .map(|(_, row)| row.values.get(position).unwrap_or(&Value::Null));
-            columns.push(column(&property.value_type, values)?);
+            if self.map == Some(position) {
+                let (rest, taken) = self.typed.split(values.map(map_of))?;
+                columns.push(rest);
+                typed = taken;
+            } else {
+                columns.push(column(&property.value_type, &mut values)?);
+            }
         }
+        columns.extend(typed);
         RecordBatch::try_new(self.stored.clone(), columns)
     }
 }
@@ -245,14 +326,26 @@ pub(crate) fn property_column(id: PropertyId) -> String {
     format!("p{}", id.0)
 }
 
+fn map_position(properties: &[Property]) -> Option<usize> {
+    let mut properties = properties.iter();
+    properties.position(|property| property.value_type == PropertyType::Map)
+}
+
+fn map_of(value: &Value) -> Option<BTreeMap<String, Value>> {
+    match value {
+        Value::Map(map) => Some(map.as_ref().clone()),
+        _ => None,
+    }
+}
+
 fn resident_schema(properties: &[Property], edge: bool) -> SchemaRef {
-    let stored = stored_schema(properties, edge);
+    let stored = stored_schema(properties, &[], edge);
     let fields = stored.fields().iter();
     let resident = fields.filter(|field| field.name() != LSN && field.name() != RUN);
     Arc::new(ArrowSchema::new(resident.cloned().collect::<Vec<_>>()))
 }
 
-fn stored_schema(properties: &[Property], edge: bool) -> SchemaRef {
+fn stored_schema(properties: &[Property], typed: &[TypedColumn], edge: bool) -> SchemaRef {
     let mut fields = vec![Field::new(ID, DataType::UInt64, false)];
     if edge {
         fields.push(Field::new(SOURCE, DataType::UInt64, false));
@@ -264,6 +357,10 @@ fn stored_schema(properties: &[Property], edge: bool) -> SchemaRef {
     for property in properties {
         let name = property_column(property.id);
         fields.push(Field::new(name, data_type(&property.value_type), true));
+    }
+    for column in typed {
+        let data_type = data_type(&column.value_type);
+        fields.push(Field::new(&column.column, data_type, true));
     }
     Arc::new(ArrowSchema::new(fields))
 }
@@ -412,11 +509,77 @@ pub(crate) fn value_at(column: &dyn Array, row: usize) -> Value {
             Value::list((0..elements.len()).map(|index| value_at(&elements, index)))
         }
         DataType::LargeBinary => {
-            // Tables are checksummed; bytes that are none of ours are no properties.
-            postcard::from_bytes::<BTreeMap<String, Value>>(column.as_binary::<i64>().value(row))
-                .map_or(Value::Null, |map| Value::Map(Arc::new(map)))
+            map_at(column, row).map_or(Value::Null, |map| Value::Map(Arc::new(map)))
         }
         // `data_type` makes no others, and tables are checked against their layout when opened.
         _ => Value::Null,
+    }
+}
+
+/// Whether the text of one row, or one of its list of texts, is one that is asked for.
+pub(crate) fn any_text(column: &dyn Array, row: usize, is: impl Fn(&str) -> bool) -> bool {
+    if column.is_null(row) {
+        return false;
+    }
+    if let Some(texts) = column.as_string_opt::<i64>() {
+        return is(texts.value(row));
+    }
+    let Some(lists) = column.as_list_opt::<i64>() else {
+        return false;
+    };
+    let Some(texts) = lists.values().as_string_opt::<i64>() else {
+        return false;
+    };
+    let bounds = lists
+        .value_offsets()
+        .get(row)
+        .zip(lists.value_offsets().get(row + 1));
+    let bounds = bounds.map(|(first, end)| (usize::try_from(*first), usize::try_from(*end)));
+    let Some((Ok(first), Ok(end))) = bounds else {
+        return false;
+    };
+    (first..end).any(|at| texts.is_valid(at) && is(texts.value(at)))
+}
+
+/// The map of one row of a column of maps.
+pub(crate) fn map_at(column: &dyn Array, row: usize) -> Option<BTreeMap<String, Value>> {
+    let bytes = column
+        .as_binary_opt::<i64>()
+        .filter(|it| it.is_valid(row))?;
+    // Tables are checksummed; bytes that are none of ours are no properties.
+    postcard::from_bytes(bytes.value(row)).ok()
+}
+
+/// One entry of the map of one row of a column of maps; null when there is none.
+pub(crate) fn entry_at(column: &dyn Array, row: usize, name: &str) -> Value {
+    let bytes = column.as_binary_opt::<i64>().filter(|it| it.is_valid(row));
+    let Some(bytes) = bytes else {
+        return Value::Null;
+    };
+    let mut deserializer = postcard::Deserializer::from_bytes(bytes.value(row));
+    deserializer
+        .deserialize_map(Entry(name))
+        .unwrap_or(Value::Null)
+}
+
+/// Looks for one name among entries in the order of their names, and makes none of the others.
+struct Entry<'a>(&'a str);
+
+impl<'de> Visitor<'de> for Entry<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a map of properties")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        while let Some(name) = map.next_key::<&str>()? {
+            match name.cmp(self.0) {
+                Ordering::Less => drop(map.next_value::<Value>()?),
+                Ordering::Equal => return map.next_value(),
+                Ordering::Greater => break,
+            }
+        }
+        Ok(Value::Null)
     }
 }

@@ -27,6 +27,40 @@ impl Snapshot {
         }
     }
 
+    /// Whether a node has a label; without one, whether it has any.
+    pub(crate) fn has_label(&self, node: NodeRef, label: Option<&str>) -> bool {
+        let is = |own: &str| label.is_none_or(|label| own == label);
+        match self.open() {
+            Some(open) if open.node == node.type_id => {
+                self.any_text(node.type_id, node.id, open.labels, is)
+            }
+            _ => self.node_labels(node).iter().any(|own| is(own)),
+        }
+    }
+
+    /// Whether an edge of an open graph is of a type of one of these names.
+    pub(crate) fn is_named(&self, edge: EdgeRef, names: &[String]) -> bool {
+        let is = |own: &str| names.iter().any(|name| name == own);
+        match self.open() {
+            Some(open) if open.edge == edge.type_id => {
+                self.any_text(edge.type_id, edge.id, open.name, is)
+            }
+            _ => self.edge_type_name(edge).is_some_and(|own| is(&own)),
+        }
+    }
+
+    fn any_text(
+        &self,
+        type_id: TypeId,
+        id: u64,
+        property: PropertyId,
+        is: impl Fn(&str) -> bool,
+    ) -> bool {
+        let rows = self.rows(type_id);
+        let place = rows.and_then(|rows| Some((rows, rows.layout.position(property)?)));
+        place.is_some_and(|(rows, position)| rows.any_text(id, position, is))
+    }
+
     /// The name of an edge's type; `None` when the edge of an open graph is gone.
     #[must_use]
     pub fn edge_type_name(&self, edge: EdgeRef) -> Option<Arc<str>> {
@@ -71,10 +105,14 @@ impl Snapshot {
             _ => return Value::Null,
         };
         if let Some(map) = self.open().and_then(|open| open.properties_of(type_id)) {
-            return match self.property_of(element, map) {
-                Value::Map(map) => map.get(name).cloned().unwrap_or(Value::Null),
-                _ => Value::Null,
+            let (Value::Node(NodeRef { id, .. }) | Value::Relationship(EdgeRef { id, .. })) =
+                element
+            else {
+                return Value::Null;
             };
+            let rows = self.rows(type_id);
+            let place = rows.and_then(|rows| Some((rows, rows.layout.position(map)?)));
+            return place.map_or(Value::Null, |(rows, map)| rows.entry(*id, map, name));
         }
         let id = self.property_id(type_id, name);
         id.map_or(Value::Null, |id| self.property_of(element, id))

@@ -65,6 +65,7 @@ mod statistics;
 mod store;
 mod tables;
 mod topology;
+mod typed;
 mod weight;
 
 pub mod export;

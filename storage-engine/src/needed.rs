@@ -6,7 +6,7 @@
 //! publishes the same snapshot without them ([`Snapshot::cooled`]): who reads them at that moment keeps
 //! them until he is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use language::schema::TypeId;
 
 use crate::account::Account;
 use crate::cold::{ColumnError, Failures, Mark, Need};
+use crate::columns::Layout;
 use crate::rows::Rows;
 use crate::snapshot::Snapshot;
 
@@ -49,7 +50,7 @@ impl Snapshot {
     /// Whether everything that a statement needs is in memory, so that it does not block on a disk.
     #[must_use]
     pub fn is_warm(&self, plan: &Plan) -> bool {
-        let manner = Manner::of(plan, self);
+        let manner = Manner::of(plan);
         plan.touches.types.iter().all(|(type_id, touch)| {
             self.rows(*type_id).is_none_or(|rows| {
                 !rows.base.has_cold()
@@ -60,7 +61,7 @@ impl Snapshot {
 
     /// Notes what a statement needs, all of which is in memory.
     fn touch(&self, plan: &Plan) {
-        let manner = Manner::of(plan, self);
+        let manner = Manner::of(plan);
         for (type_id, touch) in &plan.touches.types {
             if let Some(rows) = self.rows(*type_id) {
                 rows.base.touch(needed(rows, touch, manner));
@@ -70,7 +71,7 @@ impl Snapshot {
 
     /// What a statement needs.
     fn needed(&self, plan: &Plan) -> Needed {
-        let manner = Manner::of(plan, self);
+        let manner = Manner::of(plan);
         let of_type = |(type_id, touch): (&TypeId, &Touch)| {
             let rows = self.rows(*type_id)?;
             Some((*type_id, needed(rows, touch, manner).collect()))
@@ -203,7 +204,7 @@ impl Snapshot {
         for rows in self.tables_mut() {
             let own = needed.get(&rows.layout.type_id);
             let own = own.map_or(&[][..], Vec::as_slice);
-            let others = (0..rows.layout.properties.len()).filter(|position| {
+            let others = (0..rows.layout.width()).filter(|position| {
                 !own.contains(position)
                     && !rows.layout.is_fixed(*position)
                     && rows.base.column_bytes(*position) > 0
@@ -223,7 +224,7 @@ impl Snapshot {
             let Some(source) = rows.base.source() else {
                 continue;
             };
-            for position in 0..rows.layout.properties.len() {
+            for position in 0..rows.layout.width() {
                 let bytes = rows.base.column_bytes(position);
                 if bytes > 0 && !rows.layout.is_fixed(position) {
                     known.push((source.used(position), bytes, rows.layout.type_id, position));
@@ -281,8 +282,9 @@ impl Rows {
         }
     }
 
+    /// The positions of all columns of values.
     pub(crate) fn positions(&self) -> std::ops::Range<usize> {
-        0..self.layout.properties.len()
+        0..self.layout.width()
     }
 }
 
@@ -298,12 +300,10 @@ struct Manner {
     changes: bool,
     /// It may delete some: everything is needed of them, for the log says that too.
     deletes: bool,
-    /// Properties stand in one column for all.
-    open: bool,
 }
 
 impl Manner {
-    fn of(plan: &Plan, snapshot: &Snapshot) -> Self {
+    fn of(plan: &Plan) -> Self {
         let any = |is: fn(&Clause) -> bool| {
             let mut branches = plan.branches();
             branches.any(|(clauses, _)| clauses.iter().any(is))
@@ -311,7 +311,6 @@ impl Manner {
         Self {
             changes: any(|clause| matches!(clause, Clause::Set(_) | Clause::Merge(_))),
             deletes: any(|clause| matches!(clause, Clause::Delete(_))),
-            open: snapshot.open().is_some(),
         }
     }
 }
@@ -322,15 +321,29 @@ fn needed<'a>(
     touch: &'a Touch,
     manner: Manner,
 ) -> impl Iterator<Item = usize> + 'a {
-    let whole = manner.open || manner.deletes && touch.write;
-    let all = 0..if whole {
-        rows.layout.properties.len()
-    } else {
-        0
-    };
-    let read = touch.properties_read.iter().filter(move |_| !whole);
+    let layout = &rows.layout;
+    let by_name = layout.map.is_some();
+    // Of a map that is changed, all is read, for the log has whole maps.
+    let changes = by_name && (touch.whole_read || manner.changes && touch.write);
+    let whole = changes || manner.deletes && touch.write;
+    let all = 0..if whole { layout.width() } else { 0 };
+    let of_names = (by_name && !whole).then(|| of_names(layout, &touch.names_read));
+    let some = !whole && !by_name;
+    let read = touch.properties_read.iter().filter(move |_| some);
     let written = touch.properties_written.iter();
-    let written = written.filter(move |_| !whole && manner.changes);
+    let written = written.filter(move |_| some && manner.changes);
     let some = read.chain(written);
-    all.chain(some.filter_map(|id| rows.layout.position(*id)))
+    let some = some.filter_map(|id| layout.position(*id));
+    all.chain(of_names.into_iter().flatten()).chain(some)
+}
+
+/// The positions of the columns of an open graph in which names are looked up, and of those of labels or
+/// of the type.
+fn of_names(layout: &Layout, names: &BTreeSet<String>) -> Vec<usize> {
+    let left = |names: &BTreeSet<String>| names.iter().any(|it| layout.typed.may_be_left(it));
+    let map = layout.map.filter(|_| left(names));
+    let others = 0..layout.properties.len();
+    let others = others.filter(|position| layout.map != Some(*position));
+    let typed = names.iter().filter_map(|name| layout.place_of(name));
+    others.chain(typed).chain(map).collect()
 }

@@ -13,7 +13,7 @@ use rpds::RedBlackTreeMapSync;
 use uuid::Uuid;
 
 use crate::base::{Base, Entries};
-use crate::chunk::{CHUNK_ROWS, Chunk, Column, Written};
+use crate::chunk::{CHUNK_ROWS, Chunk, Written};
 use crate::cold::{Failures, Source};
 use crate::columns::{self, Layout};
 use crate::index::Changed;
@@ -220,7 +220,13 @@ impl Rows {
 
     /// One property of a row as the base has it, whatever has changed since.
     pub(crate) fn base_value(&self, id: u64, position: usize) -> Value {
-        self.base.value(id, position, &self.failures)
+        self.base.value(&self.layout, id, position, &self.failures)
+    }
+
+    /// Whether all that holds a property is in memory.
+    pub(crate) fn is_warm(&self, position: usize) -> bool {
+        let mut parts = self.layout.parts(position);
+        parts.all(|part| self.base.is_warm(part))
     }
 
     /// Whether a row has changed since the base, and this property of it has not.
@@ -278,7 +284,7 @@ impl Rows {
             };
             let mut row = row.as_ref().clone();
             for position in std::mem::take(&mut row.left) {
-                match self.base.is_warm(position) {
+                match self.is_warm(position) {
                     true => {
                         row.set(position, self.base_value(*id, position));
                     }
@@ -292,16 +298,21 @@ impl Rows {
             partial.insert(*id, row);
         }
         if let Some(source) = self.base.source().filter(|_| !cold.is_empty()) {
-            let cold: Vec<usize> = cold.into_iter().collect();
-            let properties = cold.iter().filter_map(|at| self.layout.properties.get(*at));
-            let names = properties.map(|property| columns::property_column(property.id));
+            let layout = &self.layout;
+            let parts = cold.iter().flat_map(|position| layout.parts(*position));
+            let names = parts.filter_map(|part| layout.column_at(part));
             tables::pick(store, source.version(), names.collect(), |id, values| {
                 let Some(row) = partial.get_mut(&id) else {
                     return;
                 };
-                for (position, column) in cold.iter().zip(values.columns) {
+                let columns = values.columns.iter();
+                let mut found = columns.map(|column| columns::value_at(column, values.row));
+                for position in &cold {
+                    let typed = layout.parts(*position).count() - 1;
+                    let value = found.next().unwrap_or(Value::Null);
+                    let value = layout.typed.join(value, found.by_ref().take(typed));
                     if row.is_left(*position) {
-                        row.set(*position, columns::value_at(column, values.row));
+                        row.set(*position, value);
                     }
                 }
             })?;
@@ -325,13 +336,15 @@ impl Rows {
         }
         let (chunk, row) = self.base.find(id)?;
         let mut left = Vec::new();
-        let value = |position: usize| match chunk.column(position) {
-            Column::Here(column) => columns::value_at(column, row),
-            Column::Null => Value::Null,
-            Column::Cold => {
+        let layout = &self.layout;
+        let value = |position: usize| {
+            if layout.parts(position).any(|part| chunk.is_cold(part)) {
                 left.push(position);
-                Value::Null
+                return Value::Null;
             }
+            let typed = layout.parts(position).skip(1);
+            let typed = typed.map(|part| chunk.value(row, part));
+            layout.typed.join(chunk.value(row, position), typed)
         };
         let values = (0..self.layout.properties.len()).map(value).collect();
         Some(Arc::new(Row {
@@ -449,7 +462,7 @@ impl Rows {
 
     /// How many properties are not, or not all, in memory.
     pub(crate) fn cold_columns(&self) -> usize {
-        let positions = 0..self.layout.properties.len();
+        let positions = 0..self.layout.width();
         positions.filter(|at| !self.base.is_warm(*at)).count()
     }
 
@@ -491,17 +504,17 @@ impl Rows {
         })
     }
 
-    /// The same rows on a newer base, which holds everything up to `folded`; not for those that were
-    /// emptied since.
-    pub(crate) fn rebased(&self, base: &Arc<Base>, folded: u64) -> Self {
+    /// The same rows on the base of `prepared`, which holds everything up to `folded`; not for those
+    /// that were emptied since.
+    pub(crate) fn rebased(&self, prepared: &Self, folded: u64) -> Self {
         let base = match self.base.unwritten_rows() {
-            0 => base.clone(),
-            _ => Arc::new(base.with_newer(&self.base, folded)),
+            0 => prepared.base.clone(),
+            _ => Arc::new(prepared.base.with_newer(&self.base, folded)),
         };
         let mut rebased = Self {
             changed: self.changed,
             failures: self.failures.clone(),
-            ..Self::new(self.layout.clone(), base, self.next_id)
+            ..Self::new(prepared.layout.clone(), base, self.next_id)
         };
         for (id, entry) in self.changes.iter().filter(|(_, entry)| entry.lsn > folded) {
             rebased.put(*id, entry.clone());

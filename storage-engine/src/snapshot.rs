@@ -68,8 +68,8 @@ enum Place {
     Edge(usize),
 }
 
-/// The base of each type, and the first id that no row of it has had.
-pub(crate) type Bases = FxHashMap<TypeId, (Arc<Base>, u64)>;
+/// The table of each type: its columns, its rows, and the first id that no row of it has had.
+pub(crate) type Bases = FxHashMap<TypeId, (Arc<Layout>, Arc<Base>, u64)>;
 
 impl Snapshot {
     /// The graph as its tables hold it, at the commit they were folded to.
@@ -82,7 +82,7 @@ impl Snapshot {
     ) -> Self {
         let (node_layouts, edge_layouts) = Layout::of_schema(&schema);
         let rows = |layout: Arc<Layout>| match bases.get(&layout.type_id) {
-            Some((base, next_id)) => Rows::new(layout, base.clone(), *next_id),
+            Some((layout, base, next_id)) => Rows::new(layout.clone(), base.clone(), *next_id),
             None => Rows::new(layout, Arc::default(), 1),
         };
         let nodes = node_layouts.into_iter();

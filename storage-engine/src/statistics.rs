@@ -118,7 +118,7 @@ impl OfType {
         };
         for (position, property) in rows.layout.properties.iter().enumerate() {
             let id = property.id;
-            if !rows.base.is_warm(position) {
+            if !rows.is_warm(position) {
                 known.keep(id, open, before);
                 continue;
             }

@@ -35,6 +35,7 @@ use crate::disk;
 use crate::files::FileError;
 use crate::rows::Unwritten;
 use crate::store::Store;
+use crate::typed::Typed;
 
 pub(crate) use compaction::{compact, urgency};
 pub(crate) use contents::{DETACHED, FOLDERS, contents, has_half_a_manifest};
@@ -81,6 +82,9 @@ pub(crate) struct TableVersion {
     /// About how many bytes its rows take in memory, as far as is known.
     #[serde(default)]
     pub(crate) memory: u64,
+    /// What it has of the maps of an open graph in columns of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) typed: Option<Typed>,
 }
 
 /// A table that cannot be read or written.
@@ -188,6 +192,7 @@ pub(crate) fn fold(store: &Store, fold: Fold<'_>) -> Result<TableVersion, TableE
             Some(parent) => open(store, parent).await?,
             None => create(store, &folder, fold.layout).await?,
         };
+        let parent = widened(&folder, parent, fold.layout).await?;
         let (before, memory) = fold
             .parent
             .map_or((0, 0), |parent| (parent.rows, parent.memory));
@@ -197,8 +202,10 @@ pub(crate) fn fold(store: &Store, fold: Fold<'_>) -> Result<TableVersion, TableE
             // Those that go are taken for rows like the others.
             memory: scaled(memory, kept, before),
         };
+        let typed = fold.layout.map.map(|_| fold.layout.typed.clone());
         let (operation, added) = stage(&folder, &parent, fold).await?;
-        commit(&folder, parent, operation, expected.with(added)).await
+        let version = commit(&folder, parent, operation, expected.with(added)).await?;
+        Ok(TableVersion { typed, ..version })
     })
 }
 
@@ -224,20 +231,52 @@ impl Expected {
     }
 }
 
+/// A version with the columns that the layout has and the table has not, null in all its rows: no file
+/// of the table is written for it. Nothing but the next version knows of it.
+async fn widened(folder: &str, parent: Dataset, layout: &Layout) -> Result<Dataset, TableError> {
+    let fields = layout.stored.fields().iter();
+    let new = fields.filter(|field| parent.schema().field(field.name()).is_none());
+    let new: Vec<_> = new.cloned().collect();
+    if new.is_empty() {
+        return Ok(parent);
+    }
+    let failed = lance(folder, "given columns");
+    let new = arrow_schema::Schema::new(new);
+    let mut schema = parent.schema().merge(&new).map_err(&failed)?;
+    let last = parent.manifest().max_field_id();
+    schema.try_set_field_id(Some(last)).map_err(&failed)?;
+    let operation = Operation::Merge {
+        fragments: parent.manifest().fragments.as_ref().clone(),
+        schema,
+        // All of them may be null.
+        preserves_nullability: true,
+    };
+    detached(folder, parent, operation).await
+}
+
 /// Commits a detached version.
+async fn detached(
+    folder: &str,
+    parent: Dataset,
+    operation: Operation,
+) -> Result<Dataset, TableError> {
+    let version = parent.version().version;
+    CommitBuilder::new(Arc::new(parent))
+        .with_detached(true)
+        .with_skip_auto_cleanup(true)
+        .execute(Transaction::new(version, operation, None))
+        .await
+        .map_err(lance(folder, "committed"))
+}
+
+/// Commits a detached version that must have so many rows.
 async fn commit(
     folder: &str,
     parent: Dataset,
     operation: Operation,
     expected: Expected,
 ) -> Result<TableVersion, TableError> {
-    let version = parent.version().version;
-    let committed = CommitBuilder::new(Arc::new(parent))
-        .with_detached(true)
-        .with_skip_auto_cleanup(true)
-        .execute(Transaction::new(version, operation, None))
-        .await
-        .map_err(lance(folder, "committed"))?;
+    let committed = detached(folder, parent, operation).await?;
     let rows = committed
         .count_rows(None)
         .await
@@ -258,6 +297,7 @@ async fn commit(
         deleted: wear.deleted,
         bytes: wear.bytes,
         memory: expected.memory,
+        typed: None,
     })
 }
 

@@ -18,6 +18,7 @@ mod statistics;
 mod tail;
 mod transfer;
 mod turns;
+mod typed;
 pub(crate) mod unread;
 mod writing;
 

@@ -277,7 +277,7 @@ impl Compiler<'_> {
     ) -> Checked<Expr> {
         let (ids, value_type) = match &object.value_type {
             Type::Node(_) | Type::Relationship(_) if self.open.is_some() => {
-                self.read_value(&object.value_type.clone());
+                self.read_name(&object.value_type, name);
                 (BTreeMap::new(), Type::Any)
             }
             Type::Node(types) | Type::Relationship(types) => {

@@ -38,7 +38,19 @@ impl Compiler<'_> {
             let ids = self.all_properties(*type_id);
             let touch = self.touch(*type_id);
             touch.read = true;
+            touch.whole_read = true;
             touch.properties_read.extend(ids);
+        }
+    }
+
+    /// One name is looked up in the maps of properties of an open graph, which are read for it.
+    pub(super) fn read_name(&mut self, value_type: &Type, name: &str) {
+        for type_id in self.graph_types(value_type) {
+            let ids = self.all_properties(type_id);
+            let touch = self.touch(type_id);
+            touch.read = true;
+            touch.properties_read.extend(ids);
+            touch.names_read.insert(name.to_owned());
         }
     }
 

@@ -138,6 +138,10 @@ pub struct Touch {
     pub write: bool,
     /// Properties whose values are read; returning a whole node reads all.
     pub properties_read: BTreeSet<PropertyId>,
+    /// In an open graph: the names that are looked up in maps of properties.
+    pub names_read: BTreeSet<String>,
+    /// Any name may be: rows are looked at as a whole.
+    pub whole_read: bool,
     /// Properties whose values are set.
     pub properties_written: BTreeSet<PropertyId>,
 }

@@ -66,7 +66,7 @@ fn one(chart: &mut Chart, path: PathBuf) -> Option<Candidate> {
             return None;
         }
     };
-    if checkpoint.format != checkpoint::FORMAT {
+    if !checkpoint::is_known(checkpoint.format) {
         let what = format!("its format {} is not known", checkpoint.format);
         let finding = Finding::warning(PART, what).at(within(&chart.folder, &path));
         chart.findings.push(finding.means(PASSED_OVER));

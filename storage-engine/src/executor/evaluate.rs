@@ -147,10 +147,7 @@ impl Context<'_> {
             Value::Null => return Ok(Value::Null),
             Value::Node(node) => {
                 self.require_there(element, "the labels", expr.span)?;
-                let labels = self.snapshot.node_labels(*node);
-                label.map_or(!labels.is_empty(), |label| {
-                    labels.iter().any(|own| **own == *label)
-                })
+                self.snapshot.has_label(*node, label)
             }
             Value::Relationship(edge) => {
                 let name = self.snapshot.edge_type_name(*edge);

@@ -184,6 +184,7 @@ impl Inner {
         let mut snapshot = published.snapshot.as_ref().clone();
         for rows in snapshot.tables_mut() {
             rows.complete(&self.store)?;
+            rows.divide()?;
         }
         let mut versions = folding
             .checkpoint
@@ -201,7 +202,7 @@ impl Inner {
         self.compact_worst(&mut versions);
         self.store.sync_below("tables", &mut folding.synced)?;
         let mut checkpoint = Checkpoint {
-            format: checkpoint::FORMAT,
+            format: checkpoint::format_of(&versions),
             graph: snapshot.graph(),
             lsn: snapshot.lsn(),
             digest: published.digest.to_string(),

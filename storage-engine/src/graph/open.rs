@@ -280,7 +280,7 @@ pub(crate) fn load(
     extent: Extent<'_>,
 ) -> Result<(Checkpoint, Snapshot), UnusableCheckpoint> {
     let checkpoint = Checkpoint::read(store, name)?;
-    if checkpoint.format != checkpoint::FORMAT {
+    if !checkpoint::is_known(checkpoint.format) {
         return Err(UnusableCheckpoint::Format(checkpoint.format));
     }
     if checkpoint.graph != graph {
@@ -289,24 +289,27 @@ pub(crate) fn load(
     let schema = Arc::new(checkpoint.schema.clone());
     let (nodes, edges) = Layout::of_schema(&schema);
     let mut bases = Bases::default();
-    for layout in nodes.iter().chain(&edges) {
+    for mut layout in nodes.into_iter().chain(edges) {
         let base = match checkpoint.tables.get(&layout.type_id.0) {
             Some(version) => {
+                if let Some(typed) = &version.typed {
+                    layout = Arc::new(layout.with_typed(typed.clone()));
+                }
                 let (rows, bytes) = extent.resident;
                 let sparing = version.rows > rows || version.memory > bytes;
-                let source =
-                    (sparing || extent.lasting).then(|| extent.shelf.source(layout, version, None));
+                let source = (sparing || extent.lasting)
+                    .then(|| extent.shelf.source(&layout, version, None));
                 let columns = layout.columns(match sparing {
                     true => Properties::Fixed,
                     false => Properties::All,
                 });
                 let batches = tables::read(store, version, &columns)?;
-                Base::of_batches(layout, &batches, source)?
+                Base::of_batches(&layout, &batches, source)?
             }
             None => Base::default(),
         };
         let next_id = checkpoint.next_id(layout.type_id);
-        bases.insert(layout.type_id, (Arc::new(base), next_id));
+        bases.insert(layout.type_id, (layout, Arc::new(base), next_id));
     }
     let head = checkpoint.head.clone();
     let snapshot = Snapshot::at_checkpoint(graph, schema, head, checkpoint.lsn, &bases)

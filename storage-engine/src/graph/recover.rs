@@ -243,7 +243,7 @@ pub(super) fn sound(
 ) -> Result<Option<Checkpoint>, OpenError> {
     match Checkpoint::read(store, name) {
         Ok(found) => {
-            let ours = found.format == checkpoint::FORMAT && found.graph == identity.uuid;
+            let ours = checkpoint::is_known(found.format) && found.graph == identity.uuid;
             Ok(ours.then_some(found))
         }
         Err(error) if is_out_of_reach(&error) => Err(OpenError::OutOfReach {

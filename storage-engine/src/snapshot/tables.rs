@@ -72,7 +72,7 @@ impl NodeTable {
             return self.clone();
         }
         let mut keys = prepared.keys.with_newer(&self.keys, folded);
-        let rows = self.rows.rebased(&prepared.rows.base, folded);
+        let rows = self.rows.rebased(&prepared.rows, folded);
         for (id, entry) in rows.changes.iter() {
             if let Some(row) = &entry.row {
                 keys.put(&rows.layout, row, Some(*id));
@@ -183,7 +183,7 @@ impl EdgeTable {
             return self.clone();
         }
         let mut table = Self {
-            rows: self.rows.rebased(&prepared.rows.base, folded),
+            rows: self.rows.rebased(&prepared.rows, folded),
             outgoing: prepared.outgoing.with_newer(&self.outgoing, folded),
             incoming: prepared.incoming.with_newer(&self.incoming, folded),
         };

@@ -69,7 +69,8 @@ pub(crate) fn compact(
             memory: parent.memory,
         };
         let version = commit(&parent.folder, dataset, operation, expected).await?;
-        Ok(Some(version))
+        let typed = parent.typed.clone();
+        Ok(Some(TableVersion { typed, ..version }))
     })
 }
 

@@ -126,9 +126,9 @@ impl Marker<'_, '_> {
         rows: &Rows,
         row: &Row,
     ) -> Result<Option<Comparison>, ExecuteError> {
-        let (property, operator, constant) = match condition {
+        let (position, operator, constant) = match condition {
             Condition::Property(slot, test) if self.is_own(*slot) => (
-                test.ids.get(&self.type_id),
+                rows.column_of(test.ids.get(&self.type_id), &test.name),
                 BinaryOperator::Equal,
                 &test.value,
             ),
@@ -141,27 +141,23 @@ impl Marker<'_, '_> {
                     },
                 ..
             }) => match (
-                self.property(left),
+                self.column(rows, left),
                 mirrored(*operator),
-                self.property(right),
+                self.column(rows, right),
             ) {
-                (Some(property), Some(_), None) => (Some(property), *operator, &**right),
-                (None, Some(mirrored), Some(property)) => (Some(property), mirrored, &**left),
+                (Some(column), Some(_), None) => (Some(column), *operator, &**right),
+                (None, Some(mirrored), Some(column)) => (Some(column), mirrored, &**left),
                 _ => return Ok(None),
             },
             _ => return Ok(None),
         };
         let given = matches!(constant.kind, ExprKind::Literal(_) | ExprKind::Parameter(_));
-        let Some(position) = property.and_then(|id| rows.layout.position(*id)) else {
+        let Some(position) = position.filter(|_| given) else {
             return Ok(None);
         };
-        if !given {
-            return Ok(None);
-        }
         let constant = self.context.evaluate(constant, row)?;
-        let property_type = rows.layout.properties.get(position);
-        let column = property_type.map(|property| crate::columns::data_type(&property.value_type));
-        let fits = column.is_some_and(|column| is_comparable(&column, &constant));
+        let column = rows.layout.stored_at(position);
+        let fits = column.is_some_and(|(_, data_type)| is_comparable(data_type, &constant));
         Ok(fits.then_some(Comparison {
             position,
             operator,
@@ -169,11 +165,13 @@ impl Marker<'_, '_> {
         }))
     }
 
-    /// The property of the node that an expression is.
-    fn property<'e>(&self, expr: &'e Expr) -> Option<&'e language::schema::PropertyId> {
+    /// The column of the property of the node that an expression is.
+    fn column(&self, rows: &Rows, expr: &Expr) -> Option<usize> {
         match &expr.kind {
-            ExprKind::Property { object, ids, .. } => match object.kind {
-                ExprKind::Variable(slot) if self.is_own(slot) => ids.get(&self.type_id),
+            ExprKind::Property { object, ids, name } => match object.kind {
+                ExprKind::Variable(slot) if self.is_own(slot) => {
+                    rows.column_of(ids.get(&self.type_id), name)
+                }
                 _ => None,
             },
             _ => None,

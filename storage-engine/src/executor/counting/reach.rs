@@ -11,7 +11,6 @@ use super::blocks::Range;
 use super::tree::{Branch, Known, Sums};
 use super::weigh::Weigher;
 use crate::executor::error::ExecuteError;
-use crate::executor::matching::expand::is_named;
 
 /// The node has been an end.
 const FOUND: u8 = 1;
@@ -98,7 +97,7 @@ impl Weigher<'_> {
             for node in frontier {
                 for link in hop.links_back(node) {
                     self.context.step()?;
-                    if !branch.names.is_empty() && !is_named(snapshot, hop.edge(link), branch.names)
+                    if !branch.names.is_empty() && !snapshot.is_named(hop.edge(link), branch.names)
                     {
                         continue;
                     }

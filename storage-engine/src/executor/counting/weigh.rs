@@ -16,7 +16,6 @@ use super::tree::{Branch, Found, Hop, Known, Pair, Sums, Vertex};
 use crate::executor::Row;
 use crate::executor::context::Context;
 use crate::executor::error::ExecuteError;
-use crate::executor::matching::expand::is_named;
 use crate::executor::matching::search::key_of;
 use crate::topology::{Link, Weights};
 
@@ -479,7 +478,7 @@ impl<'a> Weigher<'a> {
         edge: EdgeRef,
         row: &mut Row,
     ) -> Result<bool, ExecuteError> {
-        if !branch.names.is_empty() && !is_named(self.context.snapshot, edge, branch.names) {
+        if !branch.names.is_empty() && !self.context.snapshot.is_named(edge, branch.names) {
             return Ok(false);
         }
         if branch.conditions.is_empty() {

@@ -77,9 +77,8 @@ impl Dense {
                 Column::Cold => return None,
             }
         }
-        for (id, entry) in rows.changes.iter() {
-            let value = entry.row.as_ref().and_then(|row| row.values.get(position));
-            dense.set(*id, value.unwrap_or(&Value::Null))?;
+        for (id, _) in rows.changes.iter() {
+            dense.set(*id, &rows.value_in(*id, position))?;
         }
         if dense.valid.iter().flatten().all(|valid| *valid) {
             dense.valid = None;

@@ -153,7 +153,7 @@ impl Ways {
             let incoming = incoming.filter(move |neighbour| !(both && neighbour.node == node));
             let both = outgoing.into_iter().flatten().chain(incoming);
             both.filter(move |neighbour| {
-                self.names.is_empty() || is_named(snapshot, neighbour.edge, &self.names)
+                self.names.is_empty() || snapshot.is_named(neighbour.edge, &self.names)
             })
         })
     }
@@ -201,7 +201,7 @@ impl Ways {
                             id: link.node,
                         },
                     };
-                    if !self.names.is_empty() && !is_named(snapshot, neighbour.edge, &self.names) {
+                    if !self.names.is_empty() && !snapshot.is_named(neighbour.edge, &self.names) {
                         return ControlFlow::Continue(());
                     }
                     match visit(neighbour) {
@@ -248,12 +248,6 @@ impl Ways {
             })
             .sum()
     }
-}
-
-/// Whether an edge of an open graph has one of these types.
-pub(crate) fn is_named(snapshot: &Snapshot, edge: EdgeRef, names: &[String]) -> bool {
-    let name = snapshot.edge_type_name(edge);
-    name.is_some_and(|name| names.iter().any(|wanted| **wanted == *name))
 }
 
 /// From a bound node over its relationships.
@@ -357,7 +351,7 @@ impl BoundEdge<'_> {
         }
         let snapshot = search.context.snapshot;
         let names = &self.edge.names;
-        if !names.is_empty() && !is_named(snapshot, edge, names) {
+        if !names.is_empty() && !snapshot.is_named(edge, names) {
             return MORE;
         }
         let Some((source, target)) = snapshot.edge_ends(edge) else {

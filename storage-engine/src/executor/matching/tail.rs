@@ -14,7 +14,7 @@ use std::rc::Rc;
 use language::plan::{
     Aggregate, AggregateFunction, Aggregation, BinaryOperator, Expr, ExprKind, Slot,
 };
-use language::schema::{PropertyId, TypeId};
+use language::schema::TypeId;
 use language::value::{NodeRef, Value};
 
 use super::condition::{Condition, is_infallible};
@@ -30,6 +30,7 @@ use crate::executor::counting::is_countable;
 use crate::executor::error::ExecuteError;
 use crate::executor::pipeline::{Flow, MORE};
 use crate::executor::walk::{self, SlotSet};
+use crate::rows::Rows;
 use crate::snapshot::EdgeTable;
 
 /// Less than so many values for each node are expected to be looked at: laying them out costs more.
@@ -58,11 +59,11 @@ struct Comparison<'a> {
 }
 
 /// One side of a comparison.
-enum Side<'e> {
+enum Side {
     /// The far end.
     Far,
-    /// A property of it.
-    Property(&'e PropertyId),
+    /// The column of a property of it.
+    Column(usize),
     /// Something else that has a name.
     Node(Slot),
     Else,
@@ -156,7 +157,8 @@ impl<'a> Tail<'a> {
                 types.contains(&self.far).then_some(())
             }
             Condition::Property(slot, test) if *slot == expand.to && known(&test.value) => {
-                let position = position(context, self.far, test.ids.get(&self.far)?)?;
+                let rows = &context.snapshot.node_table(self.far)?.rows;
+                let position = rows.column_of(test.ids.get(&self.far), &test.name)?;
                 self.comparisons.push(Comparison {
                     position,
                     operator: BinaryOperator::Equal,
@@ -174,25 +176,25 @@ impl<'a> Tail<'a> {
                 ..
             }) => {
                 let turned = mirrored(*operator)?;
-                let (property, operator, other) =
-                    match (self.side(expand, left), self.side(expand, right)) {
-                        (Side::Far, other) | (other, Side::Far)
-                            if *operator == BinaryOperator::NotEqual =>
-                        {
-                            let Side::Node(slot) = other else {
-                                return None;
-                            };
-                            self.others.push(slot);
-                            return Some(());
-                        }
-                        (Side::Property(property), _) => (property, *operator, &**right),
-                        (_, Side::Property(property)) => (property, turned, &**left),
-                        _ => return None,
-                    };
+                let rows = &context.snapshot.node_table(self.far)?.rows;
+                let side = |expr| self.side(expand, rows, expr);
+                let (position, operator, other) = match (side(left), side(right)) {
+                    (Side::Far, other) | (other, Side::Far)
+                        if *operator == BinaryOperator::NotEqual =>
+                    {
+                        let Side::Node(slot) = other else {
+                            return None;
+                        };
+                        self.others.push(slot);
+                        return Some(());
+                    }
+                    (Side::Column(column), _) => (column, *operator, &**right),
+                    (_, Side::Column(column)) => (column, turned, &**left),
+                    _ => return None,
+                };
                 if !known(other) {
                     return None;
                 }
-                let position = position(context, self.far, property)?;
                 self.comparisons.push(Comparison {
                     position,
                     operator,
@@ -205,12 +207,15 @@ impl<'a> Tail<'a> {
     }
 
     /// What one side of a comparison is.
-    fn side<'e>(&self, expand: &Expand, expr: &'e Expr) -> Side<'e> {
+    fn side(&self, expand: &Expand, rows: &Rows, expr: &Expr) -> Side {
         match &expr.kind {
             ExprKind::Variable(slot) if *slot == expand.to => Side::Far,
             ExprKind::Variable(slot) if *slot != expand.edge => Side::Node(*slot),
-            ExprKind::Property { object, ids, .. } => match self.side(expand, object) {
-                Side::Far => ids.get(&self.far).map_or(Side::Else, Side::Property),
+            ExprKind::Property { object, ids, name } => match self.side(expand, rows, object) {
+                Side::Far => {
+                    let column = rows.column_of(ids.get(&self.far), name);
+                    column.map_or(Side::Else, Side::Column)
+                }
                 _ => Side::Else,
             },
             _ => Side::Else,
@@ -399,9 +404,4 @@ fn is_of_rows(aggregate: &Aggregate, expand: &Expand) -> bool {
                 && aggregate.function == AggregateFunction::Count
         }
     }
-}
-
-fn position(context: Context<'_>, type_id: TypeId, property: &PropertyId) -> Option<usize> {
-    let table = context.snapshot.node_table(type_id)?;
-    table.rows.layout.position(*property)
 }

@@ -8,7 +8,7 @@ use language::schema::Schema;
 use language::value::{EdgeRef, NodeRef, Value};
 
 use super::condition::property_equals;
-use super::expand::{Ways, is_named};
+use super::expand::Ways;
 use super::search::{Search, arrive, far_end};
 use crate::executor::Row;
 use crate::executor::context::Context;
@@ -218,7 +218,7 @@ impl BoundList<'_> {
             };
             let names = &self.edge.names;
             let allowed = self.edge.types.contains(&edge.type_id)
-                && (names.is_empty() || is_named(search.context.snapshot, edge, names))
+                && (names.is_empty() || search.context.snapshot.is_named(edge, names))
                 && self.walk.allows(search.context, edge, row)?;
             if !fits || !allowed || !search.used.insert(edge) {
                 return Ok(None);
