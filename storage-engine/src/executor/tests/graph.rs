@@ -44,7 +44,15 @@ fn place(start: usize, end: usize) -> String {
 
 /// An empty graph of a schema.
 pub(super) fn empty(schema: &str) -> Transaction {
-    let schema = Schema::parse(schema).expect("a valid schema");
+    of_schema(Schema::parse(schema).expect("a valid schema"))
+}
+
+/// An empty open graph.
+pub(super) fn open() -> Transaction {
+    of_schema(Schema::parse_open("").expect("the empty schema"))
+}
+
+fn of_schema(schema: Schema) -> Transaction {
     let head = CommitInfo {
         id: CommitId(Uuid::nil()),
         branch: MAIN.to_owned(),

@@ -8,6 +8,7 @@ mod explain;
 mod graph;
 mod naive;
 mod naive_value;
+mod nested;
 mod parallel;
 mod query;
 mod random;
