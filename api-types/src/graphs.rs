@@ -19,7 +19,8 @@ pub struct CreateGraphRequest {
     /// chooses a folder in its own storage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
-    /// What it may contain.
+    /// What it may contain; an open graph needs none.
+    #[serde(default)]
     pub schema: SchemaSource,
     /// Who may do what with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,8 +13,8 @@ use clap::Args;
 use reqwest::blocking::{self, Body, RequestBuilder, Response};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
 use reqwest::{Method, Url};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::input;
@@ -198,11 +198,19 @@ impl Client {
         self.json(self.send(request)?)
     }
 
-    /// The failure of an answer that broke off.
-    pub(crate) fn broken_answer(&self, source: io::Error) -> Failure {
-        Failure::BrokenOff {
-            server: self.server.to_string(),
-            source,
+    /// The failure of an answer that broke off: what the server said of it in the end, if it did.
+    pub(crate) fn broken_answer(&self, source: io::Error, end: &[u8]) -> Failure {
+        let lines = end.trim_ascii_end().rsplit(|byte| *byte == b'\n');
+        let last = lines.map(serde_json::from_slice).next();
+        match last {
+            Some(Ok(Broken { error: problem })) => Failure::Refused(Box::new(Refusal::Problem {
+                problem,
+                text: None,
+            })),
+            _ => Failure::BrokenOff {
+                server: self.server.to_string(),
+                source,
+            },
         }
     }
 
@@ -229,8 +237,12 @@ impl Client {
         }
     }
 
-    fn json<T: DeserializeOwned>(&self, answer: Response) -> Result<T, Failure> {
-        answer.json().map_err(|source| Failure::Answer {
+    fn json<T: DeserializeOwned>(&self, mut answer: Response) -> Result<T, Failure> {
+        let mut body = Vec::new();
+        if let Err(source) = answer.read_to_end(&mut body) {
+            return Err(self.broken_answer(source, &body));
+        }
+        serde_json::from_slice(&body).map_err(|source| Failure::Answer {
             server: self.server.to_string(),
             source: source.into(),
         })
@@ -238,6 +250,12 @@ impl Client {
 }
 
 const JSON: &str = "application/json";
+
+/// An answer that broke off, with the reason.
+#[derive(Deserialize)]
+struct Broken {
+    error: Problem,
+}
 
 /// The address of `path` below `server`, each segment escaped.
 fn address(server: &Url, path: &[&str], parameters: &[(&str, &str)]) -> Result<Url, Failure> {

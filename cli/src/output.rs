@@ -61,15 +61,21 @@ fn pour(
     failed: impl Fn(io::Error) -> Failure,
 ) -> Result<(), Failure> {
     let mut chunk = vec![0; CHUNK];
+    let mut end = Vec::new();
     loop {
         let length = match answer.read(&mut chunk) {
             Ok(0) => return output.flush().map_err(failed),
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(client.broken_answer(error)),
+            Err(error) => {
+                // Who reads along has what came.
+                output.flush().map_err(failed)?;
+                return Err(client.broken_answer(error, &end));
+            }
         };
-        output
-            .write_all(chunk.get(..length).unwrap_or_default())
-            .map_err(&failed)?;
+        let came = chunk.get(..length).unwrap_or_default();
+        output.write_all(came).map_err(&failed)?;
+        end.drain(..(end.len() + length).saturating_sub(CHUNK).min(end.len()));
+        end.extend_from_slice(came);
     }
 }

@@ -111,6 +111,14 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
+/// `:Person` after what there are of them; nothing for the tables of an open graph, which nobody named.
+pub(crate) fn of_type(name: &str) -> String {
+    if name.starts_with('_') {
+        return String::new();
+    }
+    format!(" :{name}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -191,3 +191,28 @@ fn rows_that_nobody_reads_do_not_build_up_in_memory() {
     drop(callers);
     assert!(server.terminate().success());
 }
+
+#[test]
+fn why_an_answer_breaks_off_is_told() {
+    let folder = without_tokens().write();
+    let config = folder.path().join("config/trellis.yaml");
+    let server = Server::start(&config, &["--unauthenticated"]);
+    let schema = folder.path().join("schema").to_string_lossy().into_owned();
+    std::fs::write(&schema, PEOPLE).expect("written");
+    trellis(&server, &["graph", "create", "g", "--schema", &schema]);
+    let late =
+        "UNWIND range(1, 90000) AS n RETURN n, 'some text beside it' AS text, 1 / (80000 - n) AS x";
+    let many = "UNWIND range(1, 3000000) AS n RETURN n";
+    for format in ["table", "json", "ndjson"] {
+        for (query, code) in [(late, "execution_failed"), (many, "row_limit")] {
+            let output = program::command()
+                .env("TRELLIS_SERVER", server.address())
+                .args(["query", "g", "--format", format, query])
+                .output()
+                .expect("it runs");
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{format}: {errors}");
+            assert!(errors.contains(code), "{format}: {errors}");
+        }
+    }
+}

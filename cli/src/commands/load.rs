@@ -75,7 +75,7 @@ pub(super) fn run(arguments: &Arguments, client: &Client) -> Result<(), Failure>
         .flat_map(|(noun, counts)| {
             counts
                 .iter()
-                .map(move |(name, count)| format!("{} :{name}", table::counted(*count, noun)))
+                .map(move |(name, count)| table::counted(*count, noun) + &table::of_type(name))
         })
         .collect();
     let what = match (counts.is_empty(), arguments.mode) {

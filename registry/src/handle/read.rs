@@ -78,6 +78,15 @@ impl Reader {
             .map_err(AccessError::Engine)
     }
 
+    /// Whether what was selected, its types decided, can be exported.
+    pub fn check_export(
+        &self,
+        selection: &Authorized<Selection>,
+    ) -> Result<(), AccessError<ExportError>> {
+        self.check(selection.permit(), Action::Export)?;
+        export::check(&self.snapshot, selection.plan()).map_err(AccessError::Engine)
+    }
+
     /// Gives what was selected, its types decided.
     pub fn export(
         &self,

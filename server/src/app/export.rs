@@ -72,7 +72,9 @@ pub(crate) async fn run(
         let mut touches = statement::all_types(&schema, false);
         let selection =
             Selection::new(&schema, parameters.type_name, format).map_err(Error::Export)?;
-        if let Some(name) = selection.type_name() {
+        // In an open graph a name is of rows, not of a type.
+        let name = selection.type_name().filter(|_| schema.open().is_none());
+        if let Some(name) = name {
             touches.retain(|touch| touch.name == name);
             // An edge is written with the keys of the nodes that it joins.
             if let Some(edge) = schema.edge_type_named(name) {
@@ -83,6 +85,7 @@ pub(crate) async fn run(
         let authorized = access
             .authorizer
             .authorize_types(&permit, selection, &touches)?;
+        reader.check_export(&authorized).map_err(Error::of_export)?;
         Ok((reader, authorized))
     })
     .await?;

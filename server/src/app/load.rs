@@ -117,7 +117,11 @@ pub(crate) async fn run(
         let _slot = slot;
         let writer = worker.writer_in_turn(&permit)?;
         let schema = writer.schema();
-        if let Some(name) = &source.type_name {
+        if let Some(name) = source
+            .type_name
+            .as_ref()
+            .filter(|_| schema.open().is_none())
+        {
             statement::require_type(name, &schema)?;
         }
         let batch = writer

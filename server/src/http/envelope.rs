@@ -13,7 +13,7 @@ use policy::Principal;
 use tracing::Instrument;
 
 use super::body::Held;
-use super::failure::{Failure, Pending};
+use super::failure::{Failure, Occasion, Pending};
 use super::framing::{framed, uncompressed};
 use super::request_id::{self, RequestId};
 use crate::metrics::Metrics;
@@ -63,6 +63,9 @@ pub(super) async fn around(
     drop(held);
     let response = named(response, uri.path());
     let mut response = with_problem_body(response, uri.path(), &id);
+    if let Some(occasion) = response.extensions_mut().remove::<Occasion>() {
+        occasion.is(uri.path(), &id);
+    }
     response
         .headers_mut()
         .insert(request_id::HEADER, id.to_header());
@@ -102,11 +105,9 @@ fn with_problem_body(mut response: Response, path: &str, id: &RequestId) -> Resp
     let Some(Pending(problem)) = response.extensions_mut().remove::<Pending>() else {
         return response;
     };
-    let problem = Problem {
-        instance: path.to_owned(),
-        request_id: id.as_str().to_owned(),
-        ..Arc::unwrap_or_clone(problem)
-    };
+    let occasion = Occasion::default();
+    occasion.is(path, id);
+    let problem = occasion.problem(Arc::unwrap_or_clone(problem));
     let body = serde_json::to_vec(&problem).expect("a problem has only text, numbers and lists");
     let (mut parts, _) = response.into_parts();
     parts.headers.insert(

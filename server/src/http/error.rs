@@ -89,10 +89,10 @@ impl From<Error> for Failure {
 fn export(error: &ExportError) -> Failure {
     let words = format!("type: {error}");
     match error {
-        ExportError::UnknownType { .. } | ExportError::NoType => {
+        ExportError::UnknownType { .. } | ExportError::NoType | ExportError::Both(_) => {
             Failure::new(ErrorCode::InvalidRequest, words)
         }
-        ExportError::Open | ExportError::Ambiguous { .. } => {
+        ExportError::Mixed { .. } | ExportError::Ambiguous { .. } => {
             Failure::new(ErrorCode::Unsupported, words)
         }
         ExportError::Column(error) => column(error, ""),

@@ -4,14 +4,18 @@
 //! [`super::envelope`] fills in the path and the request id and writes the body. So there is one
 //! place that writes errors, and nothing inside needs to know which request it serves.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use api_types::{ErrorCode, Finding, Problem};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-/// What a handler, an extractor or a fallback gives when it cannot give what was asked for.
-#[derive(Debug)]
+use super::request_id::RequestId;
+
+/// What a handler, an extractor or a fallback gives when it cannot give what was asked for; with what an
+/// answer breaks off.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", problem.detail)]
 pub(crate) struct Failure {
     problem: Box<Problem>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -20,6 +24,29 @@ pub(crate) struct Failure {
 /// The problem of a response whose body is still to be written.
 #[derive(Clone, Debug)]
 pub(super) struct Pending(pub(super) Arc<Problem>);
+
+/// Which request an answer is to, for a problem in the midst of it: known once its head goes out.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Occasion(Arc<OnceLock<(String, RequestId)>>);
+
+impl Occasion {
+    /// Notes the path and the id; the first stay.
+    pub(super) fn is(&self, path: &str, id: &RequestId) {
+        let _ = self.0.set((path.to_owned(), id.clone()));
+    }
+
+    /// The problem of that request.
+    pub(super) fn problem(&self, problem: Problem) -> Problem {
+        match self.0.get() {
+            Some((path, id)) => Problem {
+                instance: path.clone(),
+                request_id: id.as_str().to_owned(),
+                ..problem
+            },
+            None => problem,
+        }
+    }
+}
 
 impl Failure {
     pub(crate) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
@@ -44,7 +71,7 @@ impl Failure {
         self
     }
 
-    #[cfg(test)]
+    /// What is wrong, before it knows its request.
     pub(crate) fn problem(&self) -> &Problem {
         &self.problem
     }

@@ -13,7 +13,6 @@ use http_body_util::BodyExt;
 
 use super::envelope::defect;
 use super::failure::Failure;
-use crate::app::Error;
 
 /// Bytes that are collected.
 const COLLECTED: usize = 1 << 20;
@@ -67,9 +66,7 @@ fn broken_off(error: axum::Error) -> Failure {
         cause = match cause.downcast::<axum::Error>() {
             Ok(error) => error.into_inner(),
             Err(cause) => {
-                break cause
-                    .downcast::<Error>()
-                    .map_or_else(|_| defect(), |it| (*it).into());
+                break cause.downcast().map_or_else(|_| defect(), |it| *it);
             }
         };
     }

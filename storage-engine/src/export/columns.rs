@@ -18,36 +18,40 @@ use crate::identity::{self, ID};
 use crate::snapshot::Snapshot;
 
 /// Begins a file of columns.
-type Begin = fn(&SchemaRef) -> Result<BatchWriter, BatchError>;
+pub(super) type Begin = fn(&SchemaRef) -> Result<BatchWriter, BatchError>;
 
 /// The columns of the ends.
-const ENDS: [(End, &str); 2] = [(End::Source, "from"), (End::Target, "to")];
+pub(super) const ENDS: [(End, &str); 2] = [(End::Source, "from"), (End::Target, "to")];
 
 /// Of an edge.
 #[derive(Clone, Copy, Debug)]
-enum End {
+pub(super) enum End {
     Source,
     Target,
 }
 
 /// Where the values of a column come from.
-#[derive(Clone, Copy, Debug)]
-enum Source {
+#[derive(Clone, Debug)]
+pub(super) enum Source {
     Identity,
     Property(PropertyId),
+    /// Of an open graph.
+    Named(String),
+    /// Of a node of an open graph.
+    Labels,
     /// A property of the key of an end, or the identity of the end.
     End(End, Option<PropertyId>),
 }
 
 /// A column of an export.
-struct Column {
-    name: String,
-    value_type: PropertyType,
-    source: Source,
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) value_type: PropertyType,
+    pub(super) source: Source,
 }
 
 impl Column {
-    fn text(name: &str, source: Source) -> Self {
+    pub(super) fn text(name: &str, source: Source) -> Self {
         Self {
             name: name.to_owned(),
             value_type: PropertyType::String,
@@ -66,9 +70,6 @@ impl Column {
 
 /// Refuses what has no columns that a load could tell apart.
 pub(super) fn check(schema: &Schema, name: &str) -> Result<(), ExportError> {
-    if schema.open().is_some() {
-        return Err(ExportError::Open);
-    }
     let Some(edge_type) = schema.edge_type_named(name) else {
         return Ok(());
     };
@@ -139,18 +140,29 @@ fn of_edges(schema: &Schema, edge_type: &EdgeType) -> Vec<Column> {
 }
 
 #[derive(Clone, Copy)]
-enum Row {
+pub(super) enum Row {
     Node(NodeRef),
     Edge(EdgeRef, NodeRef, NodeRef),
 }
 
 impl Row {
-    fn value(self, snapshot: &Snapshot, source: Source) -> Value {
+    fn element(self) -> Value {
+        match self {
+            Self::Node(node) => Value::Node(node),
+            Self::Edge(edge, ..) => Value::Relationship(edge),
+        }
+    }
+
+    fn value(self, snapshot: &Snapshot, source: &Source) -> Value {
         let text = |value: &Value| identity::of_value(value).map_or(Value::Null, Value::String);
         match (self, source) {
-            (Self::Node(node), Source::Property(id)) => snapshot.node_property(node, id),
+            (Self::Node(node), Source::Property(id)) => snapshot.node_property(node, *id),
             (Self::Node(node), Source::Identity) => text(&snapshot.node_identity(node)),
-            (Self::Edge(edge, ..), Source::Property(id)) => snapshot.edge_property(edge, id),
+            (Self::Edge(edge, ..), Source::Property(id)) => snapshot.edge_property(edge, *id),
+            (row, Source::Named(name)) => snapshot.property_named(&row.element(), name),
+            (Self::Node(node), Source::Labels) => {
+                Value::list(snapshot.node_labels(node).into_iter().map(Value::String))
+            }
             (Self::Edge(edge, ..), Source::Identity) => snapshot.edge_identity(edge),
             (Self::Edge(_, source, target), Source::End(end, part)) => {
                 let node = match end {
@@ -158,17 +170,17 @@ impl Row {
                     End::Target => target,
                 };
                 match part {
-                    Some(id) => snapshot.node_property(node, id),
+                    Some(id) => snapshot.node_property(node, *id),
                     None => text(&snapshot.node_identity(node)),
                 }
             }
-            // Columns of nodes have no ends.
-            (Self::Node(_), Source::End(..)) => Value::Null,
+            // Columns of nodes have no ends, and those of edges no labels.
+            (Self::Node(_), Source::End(..)) | (Self::Edge(..), Source::Labels) => Value::Null,
         }
     }
 }
 
-fn pour(
+pub(super) fn pour(
     snapshot: &Snapshot,
     columns: &[Column],
     rows: impl Iterator<Item = Row>,
@@ -184,7 +196,7 @@ fn pour(
     for row in rows {
         let values: Vec<Value> = columns
             .iter()
-            .map(|column| row.value(snapshot, column.source))
+            .map(|column| row.value(snapshot, &column.source))
             .collect();
         bytes += size_of_row(&values);
         held.push(values);

@@ -22,7 +22,10 @@ pub(super) fn write(
     sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
 ) -> Result<(), Arc<ColumnError>> {
     let schema = snapshot.schema();
-    let wanted = |name: &str| only.is_none_or(|only| only == name);
+    // In an open graph it is the rows that are called so.
+    let is_open = schema.open().is_some();
+    let wanted = |name: &str| is_open || only.is_none_or(|only| only == name);
+    let called = only.filter(|_| is_open);
     let mut chunk = Vec::with_capacity(CHUNK + 1024);
     let mut pour = |records: &mut dyn Iterator<Item = Json>| {
         for record in records {
@@ -37,7 +40,10 @@ pub(super) fn write(
     };
     for node_type in schema.node_types.iter().filter(|it| wanted(&it.name)) {
         let own = snapshot.with_whole(node_type.id)?;
-        let nodes = own.nodes(node_type.id);
+        let is_called = |node: &NodeRef| {
+            called.is_none_or(|name| own.node_labels(*node).iter().any(|it| **it == *name))
+        };
+        let nodes = own.nodes(node_type.id).filter(is_called);
         let mut records = nodes.map(|node| node_record(&own, node_type, node));
         if pour(&mut records).is_break() {
             return Ok(());
@@ -45,7 +51,7 @@ pub(super) fn write(
     }
     for edge_type in schema.edge_types.iter().filter(|it| wanted(&it.name)) {
         let own = snapshot.with_whole(edge_type.id)?;
-        if pour(&mut edge_records(&own, edge_type)).is_break() {
+        if pour(&mut edge_records(&own, edge_type, called)).is_break() {
             return Ok(());
         }
     }
@@ -90,6 +96,7 @@ fn node_record(snapshot: &Snapshot, node_type: &NodeType, node: NodeRef) -> Json
 fn edge_records<'a>(
     snapshot: &'a Snapshot,
     edge_type: &'a EdgeType,
+    called: Option<&'a str>,
 ) -> impl Iterator<Item = Json> + 'a {
     snapshot.edges(edge_type.id).filter_map(move |edge| {
         let (source, target) = snapshot.edge_ends(edge)?;
@@ -101,6 +108,9 @@ fn edge_records<'a>(
             let mut record = open_record(snapshot.edge_identity(edge), properties);
             let ends = [("from", source), ("to", target)];
             let name = snapshot.edge_type_name(edge)?;
+            if called.is_some_and(|called| *called != *name) {
+                return None;
+            }
             record.insert("edge".to_owned(), json!(name));
             record.extend(ends.map(|(side, node)| {
                 (

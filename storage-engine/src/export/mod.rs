@@ -3,6 +3,7 @@
 
 mod columns;
 mod lines;
+mod open;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -58,9 +59,19 @@ pub enum ExportError {
     /// Columns are of one type, and none is named.
     #[error("which type the rows are of must be said for this format")]
     NoType,
-    /// Properties of an open graph have no type by name.
-    #[error("an open graph has no columns by type; it is exported as NDJSON")]
-    Open,
+    /// Nodes and relationships of an open graph are called so.
+    #[error("{0:?} is a label and a relationship type; they are exported together, without a type")]
+    Both(String),
+    /// The values of a property of an open graph are of several types, or of one that no column is of.
+    #[error("{name}.{property} has values {found}; this is exported as NDJSON")]
+    Mixed {
+        /// The label or relationship type.
+        name: String,
+        /// The property.
+        property: String,
+        /// Of which types they are.
+        found: String,
+    },
     /// The property of an edge type is called as the column of its ends is.
     #[error(
         "{type_name}.{property} would stand in the column of an end; this type is exported as NDJSON"
@@ -95,7 +106,8 @@ impl Selection {
         type_name: Option<String>,
         format: Format,
     ) -> Result<Self, ExportError> {
-        if let Some(name) = &type_name {
+        let is_open = schema.open().is_some();
+        if let Some(name) = type_name.as_ref().filter(|_| !is_open) {
             let nodes = schema.node_types.iter().map(|node| node.name.as_str());
             let mut known = nodes.chain(schema.edge_types.iter().map(|edge| edge.name.as_str()));
             if !known.clone().any(|known| known == name) {
@@ -110,11 +122,13 @@ impl Selection {
             Format::Arrow => Selected::Arrow,
         };
         let name = type_name.ok_or(ExportError::NoType)?;
-        columns::check(schema, &name)?;
+        if !is_open {
+            columns::check(schema, &name)?;
+        }
         Ok(Self(selected(name)))
     }
 
-    /// The one type that is exported.
+    /// The one type that is exported; in an open graph, the label or the relationship type.
     #[must_use]
     pub fn type_name(&self) -> Option<&str> {
         match &self.0 {
@@ -124,11 +138,28 @@ impl Selection {
     }
 }
 
+/// Whether this can be exported, which of an open graph only the rows tell.
+///
+/// # Errors
+/// All but [`ExportError::Batch`].
+pub fn check(snapshot: &Snapshot, selection: &Selection) -> Result<(), ExportError> {
+    let Some(open) = snapshot.open() else {
+        return Ok(());
+    };
+    match &selection.0 {
+        Selected::Lines(None) => Ok(()),
+        Selected::Lines(Some(name)) => open::Rows::of(snapshot, open, name).map(drop),
+        Selected::Parquet(name) | Selected::Arrow(name) => {
+            open::Rows::of(snapshot, open, name)?.columns().map(drop)
+        }
+    }
+}
+
 /// Gives what was selected, nodes before edges, in chunks. Stops early when `sink` breaks.
 ///
 /// # Errors
 /// [`ExportError::Column`], and [`ExportError::Batch`]; no others, when the selection was made with the
-/// schema of the snapshot.
+/// schema of the snapshot, and [`check`] had none.
 pub fn write(
     snapshot: &Snapshot,
     selection: &Selection,
@@ -136,14 +167,22 @@ pub fn write(
 ) -> Result<(), ExportError> {
     match &selection.0 {
         Selected::Lines(only) => lines::write(snapshot, only.as_deref(), sink)?,
-        Selected::Parquet(name) => {
-            columns::write(&whole(snapshot, name)?, name, BatchWriter::parquet, sink)?;
-        }
-        Selected::Arrow(name) => {
-            columns::write(&whole(snapshot, name)?, name, BatchWriter::arrow, sink)?;
-        }
+        Selected::Parquet(name) => table(snapshot, name, BatchWriter::parquet, sink)?,
+        Selected::Arrow(name) => table(snapshot, name, BatchWriter::arrow, sink)?,
     }
     Ok(())
+}
+
+fn table(
+    snapshot: &Snapshot,
+    name: &str,
+    begin: columns::Begin,
+    sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), ExportError> {
+    match snapshot.open() {
+        Some(open) => open::Rows::of(snapshot, open, name)?.write(begin, sink),
+        None => columns::write(&whole(snapshot, name)?, name, begin, sink),
+    }
 }
 
 /// The same with all of a type in memory.

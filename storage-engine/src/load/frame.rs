@@ -171,7 +171,7 @@ fn role(context: &Context, shape: &Shape, name: &str) -> Result<Role, String> {
 }
 
 /// A column, in a form from which values are taken.
-struct Source {
+pub(super) struct Source {
     given: ArrayRef,
     /// As the widest type of its kind; null also where it does not fit that.
     wide: ArrayRef,
@@ -208,6 +208,15 @@ impl Source {
                 (name.to_owned(), property)
             }
         };
+        Self::of(name, property, given)
+    }
+
+    /// Of a column that holds what the property holds; without one, what is good for an identity.
+    pub(super) fn of(
+        name: String,
+        property: Option<Property>,
+        given: &ArrayRef,
+    ) -> Result<Self, String> {
         // What has no declared type is text, and whole numbers are as good.
         let text = is_text(given.data_type());
         let target = match &property {
@@ -246,13 +255,13 @@ impl Source {
     }
 
     /// Whether a row has a text with nothing in it.
-    fn is_empty(&self, row: usize) -> bool {
+    pub(super) fn is_empty(&self, row: usize) -> bool {
         let text = self.wide.as_string_opt::<i64>();
         text.is_some_and(|text| text.is_valid(row) && text.value(row).is_empty())
     }
 
     /// The value of a row as its property stores it; `None` where there is nothing.
-    fn value(&self, row: usize) -> Result<Option<Value>, String> {
+    pub(super) fn value(&self, row: usize) -> Result<Option<Value>, String> {
         if self.given.is_null(row) {
             return Ok(None);
         }

@@ -7,7 +7,8 @@
 //! Nodes come before edges whatever the order of the lines. Both say what is wrong with which line,
 //! for the first [`MAX_ERRORS`] of them.
 //!
-//! In an open graph `type` is a label, and `labels` may stand in its place: see [`open`].
+//! In an open graph `type` is a label, and `labels` may stand in its place: see [`open`], and for rows
+//! [`open_columns`].
 //!
 //! Identity: in a type with a key it is the key. `"id"` inside `data` that is not a declared
 //! property must equal the key, or, in a type without one, is the identity. `from` and `to` are
@@ -30,6 +31,7 @@ mod index;
 mod line;
 mod lines;
 mod open;
+pub(crate) mod open_columns;
 mod part;
 mod pipeline;
 mod ready;
@@ -402,9 +404,19 @@ fn parse_columns(
     let wrong = |message| vec![LineError { line: 0, message }];
     let name = source.type_name.as_deref().unwrap_or_default();
     let context = Arc::new(Context::new(snapshot.clone(), mode == Mode::Overwrite));
+    let batches = tabular::Batches::open(input, source.format).map_err(wrong)?;
+    let schema = snapshot.schema();
+    if let Some(open) = schema.open() {
+        let plan = tabular::open_plan(&batches, schema, open, name)?;
+        if mode == Mode::Merge || schema.declared().is_some() {
+            let rows = tabular::open_records(batches, &plan)?;
+            return Ok(Batch::of_rows(mode, rows));
+        }
+        let gathered = tabular::open_gather(batches, &plan, &context)?;
+        return Ok(Batch::of_columns(mode, gathered, context));
+    }
     let slot = context.named(name, false).or(context.named(name, true));
     let slot = slot.ok_or_else(|| wrong(format!("there is no type {name:?}")))?;
-    let batches = tabular::Batches::open(input, source.format).map_err(wrong)?;
     if mode == Mode::Merge {
         return Ok(Batch::of_rows(
             mode,

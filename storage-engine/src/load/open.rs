@@ -35,47 +35,75 @@ pub(super) fn read(
                     return Err("a node has either `type` or `labels`".to_owned());
                 }
             };
-            let mut distinct: Vec<Value> = Vec::new();
-            for label in labels.into_iter().map(Value::string) {
-                if !distinct.contains(&label) {
-                    distinct.push(label);
-                }
-            }
-            Ok(Record::Node(NodeRecord {
-                line,
-                type_id: open.node,
-                identity: given,
-                properties: vec![
-                    (open.labels, Value::list(distinct)),
-                    (open.node_properties, properties),
-                ],
-            }))
+            let labels = distinct(Value::list(labels.into_iter().map(Value::string)));
+            Ok(node(open, line, given, labels, properties))
         }
         (Some(name), Some(from), Some(to)) if record.node.is_none() && record.labels.is_none() => {
-            let end = |side: &str, json: &Json| {
-                let key = identity(side, json)?;
-                Ok::<End, String>(End {
-                    type_id: open.node,
-                    key: vec![Value::String(key)],
-                })
-            };
-            Ok(Record::Edge(EdgeRecord {
-                line,
-                type_id: open.edge,
-                identity: given,
-                source: end("from", &from)?,
-                target: end("to", &to)?,
-                properties: vec![
-                    (open.name, Value::string(name)),
-                    (open.edge_properties, properties),
-                ],
-            }))
+            let ends = (identity("from", &from)?, identity("to", &to)?);
+            Ok(edge(open, line, given, &name, ends, properties))
         }
         (Some(_), ..) => Err("an edge needs `from` and `to`, and has no labels".to_owned()),
         (None, ..) => {
             Err("`from` and `to` belong to edges: use `edge` instead of `type`".to_owned())
         }
     }
+}
+
+/// A list's values, each once.
+pub(super) fn distinct(list: Value) -> Vec<Value> {
+    let Value::List(values) = list else {
+        return Vec::new();
+    };
+    let mut distinct: Vec<Value> = Vec::new();
+    for value in values.iter() {
+        if !distinct.contains(value) {
+            distinct.push(value.clone());
+        }
+    }
+    distinct
+}
+
+pub(super) fn node(
+    open: OpenTypes,
+    line: u64,
+    identity: Option<Arc<str>>,
+    labels: Vec<Value>,
+    properties: Value,
+) -> Record {
+    Record::Node(NodeRecord {
+        line,
+        type_id: open.node,
+        identity,
+        properties: vec![
+            (open.labels, Value::list(labels)),
+            (open.node_properties, properties),
+        ],
+    })
+}
+
+pub(super) fn edge(
+    open: OpenTypes,
+    line: u64,
+    identity: Option<Arc<str>>,
+    name: &str,
+    (source, target): (Arc<str>, Arc<str>),
+    properties: Value,
+) -> Record {
+    let end = |identity| End {
+        type_id: open.node,
+        key: vec![Value::String(identity)],
+    };
+    Record::Edge(EdgeRecord {
+        line,
+        type_id: open.edge,
+        identity,
+        source: end(source),
+        target: end(target),
+        properties: vec![
+            (open.name, Value::string(name)),
+            (open.edge_properties, properties),
+        ],
+    })
 }
 
 fn given(record: &Line) -> Result<Option<Arc<str>>, String> {

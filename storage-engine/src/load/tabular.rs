@@ -9,13 +9,16 @@ use arrow_array::builder::LargeStringBuilder;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_ipc::reader::StreamReader;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use language::schema::OpenTypes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::context::Context;
 use super::frame::Plan;
 use super::gather::{Block, Gathered, Gatherer};
 use super::index::NodeIndexes;
+use super::open_columns::Plan as OpenPlan;
 use super::part::{Given, PartBuilder};
+use super::record::Record;
 use super::{
     EdgeRecord, End, Errors, Format, Input, LineError, MAX_ERRORS, MAX_LINE, NodeRecord, Rows,
     pipeline,
@@ -186,7 +189,73 @@ pub(super) fn gather(
     slot: usize,
     context: &Context,
 ) -> Result<Gathered, Vec<LineError>> {
-    let plan = plan(&batches, slot, context)?;
+    let plan = Plan::new(context, slot, &batches.schema, batches.sparse).map_err(at_once)?;
+    gathered(batches, slot, context, |batch, builder, block| {
+        let mut line = 0;
+        plan.read(context, batch, &mut |given| {
+            line += 1;
+            match given {
+                Ok(given) => builder.push(context, given),
+                Err(message) => wrong(block, line, message),
+            }
+        })
+    })
+}
+
+/// The same for rows of a label or a relationship type of an open graph.
+///
+/// # Errors
+/// As [`gather`].
+pub(super) fn open_gather(
+    batches: Batches,
+    plan: &OpenPlan,
+    context: &Context,
+) -> Result<Gathered, Vec<LineError>> {
+    let slot = context.slot(plan.type_id());
+    let slot = slot.ok_or_else(|| at_once("the table is gone".to_owned()))?;
+    gathered(batches, slot, context, |batch, builder, block| {
+        let mut line = 0;
+        plan.read(batch, 0, &mut |record| {
+            line += 1;
+            match record {
+                Ok(record) => builder.push_record(context, &record),
+                Err(message) => wrong(block, line, message),
+            }
+        })
+    })
+}
+
+/// What the columns of an input are for, in an open graph.
+///
+/// # Errors
+/// A column that is for nothing.
+pub(super) fn open_plan(
+    batches: &Batches,
+    schema: &language::schema::Schema,
+    open: OpenTypes,
+    name: &str,
+) -> Result<OpenPlan, Vec<LineError>> {
+    OpenPlan::new(schema, open, name, &batches.schema, batches.sparse).map_err(at_once)
+}
+
+/// What is wrong with the input as a whole.
+fn at_once(message: String) -> Vec<LineError> {
+    vec![LineError { line: 0, message }]
+}
+
+fn wrong(block: &mut Block, line: u64, message: String) {
+    if block.errors.len() < MAX_ERRORS {
+        block.errors.push((line, message));
+    }
+}
+
+/// Reads all rows in parallel; `fill` those of a batch.
+fn gathered(
+    batches: Batches,
+    slot: usize,
+    context: &Context,
+    fill: impl Fn(&RecordBatch, &mut PartBuilder, &mut Block) -> Result<(), String> + Sync,
+) -> Result<Gathered, Vec<LineError>> {
     let nodes = RwLock::new(NodeIndexes::new(context));
     let mut gatherer = Gatherer::new(context, &nodes);
     let work = |batch: Result<RecordBatch, String>| {
@@ -196,17 +265,7 @@ pub(super) fn gather(
             ..Block::default()
         };
         let mut builder = PartBuilder::new(context, slot);
-        let mut line = 0;
-        plan.read(context, &batch, &mut |given| {
-            line += 1;
-            match given {
-                Ok(given) => builder.push(context, given),
-                Err(message) if block.errors.len() < MAX_ERRORS => {
-                    block.errors.push((line, message));
-                }
-                Err(_) => {}
-            }
-        })?;
+        fill(&batch, &mut builder, &mut block)?;
         block.finish(context, &nodes, [builder]);
         Ok(block)
     };
@@ -220,11 +279,6 @@ pub(super) fn gather(
     gatherer.finish()
 }
 
-fn plan(batches: &Batches, slot: usize, context: &Context) -> Result<Plan, Vec<LineError>> {
-    let plan = Plan::new(context, slot, &batches.schema, batches.sparse);
-    plan.map_err(|message| vec![LineError { line: 0, message }])
-}
-
 /// Reads all rows of a type as records.
 ///
 /// # Errors
@@ -234,23 +288,51 @@ pub(super) fn records(
     slot: usize,
     context: &Context,
 ) -> Result<Rows, Vec<LineError>> {
-    let plan = plan(&batches, slot, context)?;
+    let plan = Plan::new(context, slot, &batches.schema, batches.sparse).map_err(at_once)?;
+    recorded(batches, |batch, before, rows, errors| {
+        let mut line = before;
+        plan.read(context, batch, &mut |given| {
+            line += 1;
+            match given {
+                Ok(given) => push(rows, context, slot, line, &given),
+                Err(message) => errors.add(line, message),
+            }
+        })
+    })
+}
+
+/// The same for rows of a label or a relationship type of an open graph.
+///
+/// # Errors
+/// As [`gather`].
+pub(super) fn open_records(batches: Batches, plan: &OpenPlan) -> Result<Rows, Vec<LineError>> {
+    recorded(batches, |batch, before, rows, errors| {
+        let mut line = before;
+        plan.read(batch, before, &mut |record| {
+            line += 1;
+            match record {
+                Ok(Record::Node(node)) => rows.nodes.push(node),
+                Ok(Record::Edge(edge)) => rows.edges.push(edge),
+                Err(message) => errors.add(line, message),
+            }
+        })
+    })
+}
+
+/// Reads all rows one after the other; `read` those of a batch, before which so many came.
+fn recorded(
+    batches: Batches,
+    mut read: impl FnMut(&RecordBatch, u64, &mut Rows, &mut Errors) -> Result<(), String>,
+) -> Result<Rows, Vec<LineError>> {
     let (mut rows, mut errors) = (Rows::default(), Errors::default());
     let mut before = 0;
     for batch in batches {
-        let read = batch.and_then(|batch| {
-            let mut line = before;
-            plan.read(context, &batch, &mut |given| {
-                line += 1;
-                match given {
-                    Ok(given) => push(&mut rows, context, slot, line, &given),
-                    Err(message) => errors.add(line, message),
-                }
-            })?;
+        let taken = batch.and_then(|batch| {
+            read(&batch, before, &mut rows, &mut errors)?;
             before += batch.num_rows() as u64;
             Ok(())
         });
-        if let Err(message) = read {
+        if let Err(message) = taken {
             errors.add(before + 1, message);
             break;
         }

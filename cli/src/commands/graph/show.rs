@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::table::{self, Format};
+use crate::table::{self, Format, of_type};
 
 /// Arguments of `trellis graph show`.
 #[derive(Args)]
@@ -46,10 +46,13 @@ fn lines(graph: &GraphDetails) -> Vec<[String; 2]> {
         ),
     );
     for (name, count) in &graph.nodes {
-        say(&format!("nodes :{name}"), count.to_string());
+        say(&format!("nodes{}", of_type(name)), count.to_string());
     }
     for (name, count) in &graph.edges {
-        say(&format!("relationships :{name}"), count.to_string());
+        say(
+            &format!("relationships{}", of_type(name)),
+            count.to_string(),
+        );
     }
     lines.extend(storage(&graph.storage));
     lines

@@ -28,8 +28,10 @@ problems!(
     description = "One snapshot, nodes before relationships, in the form that `load` takes back \
         unchanged. With `type` also as columns, Parquet or an Arrow stream: the properties, `id` where \
         neither a key nor a property is the identity, and for relationships `from` and `to` \
-        (`from.<property>` where the key has several properties). An error on the way breaks the \
-        connection off, which HTTP/1.0 cannot tell from the end: there an answer of more than a megabyte is \
+        (`from.<property>` where the key has several properties). In an open graph `type` is a label or a \
+        relationship type, and its columns are the properties that its rows have, as long as the values of \
+        each are of one type, beside `_id` and `_labels` where they are needed. An error on the way is a last line \
+        `{\"error\": ...}` and breaks the connection off, which HTTP/1.0 cannot tell from the end: there an answer of more than a megabyte is \
         refused.",
     params(ExportParameters),
     responses(

@@ -30,7 +30,9 @@ problems!(
         the end of the file. Or rows of one type, which `type` names, as Parquet, CSV with a line of \
         names, or an Arrow stream: the columns are its properties, `id`, and for relationships `from` \
         and `to` (`from.<property>` where the key has several properties); rows are counted from 1, \
-        and 0 is the file as a whole.",
+        and 0 is the file as a whole. In an open graph `type` is a label, or a relationship type where there \
+        are columns `from` and `to`; each other column is a property (in CSV text, unless declared), `id` is \
+        also the identity, `_id` is only that, and `_labels` are the labels.",
     params(LoadParameters, IdempotencyHeader),
     request_body(
         description = "The records: one JSON object a line, or rows of one type.",

@@ -29,7 +29,9 @@ problems!(
     tag = "data",
     summary = "Run a reading statement",
     description = "The statement sees one snapshot from start to end. Rows come as they are found; an \
-        error after the first of them were sent breaks the connection off, so that a shortened answer \
+        error after the first of them were sent is told where they end (as the member `error` in place of \
+        `commit` and `stats`, or as a last line `{\"error\": ...}`; not in Arrow, nor in what is compressed) \
+        and breaks the connection off, so that a shortened answer \
         cannot be taken for a whole one; with HTTP/1.0, which cannot tell, an answer of more than a megabyte \
         is refused. As `application/x-ndjson` each row is a line. As \
         `application/vnd.apache.arrow.stream` a column is what its type is: boolean `Bool`, integer \

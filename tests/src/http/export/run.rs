@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use reqwest::Method;
+use serde_json::json;
 
-use crate::harness::{Answer, Harness, PEOPLE, Who};
+use crate::harness::{Answer, Harness, PEOPLE, TENANT, Who};
+
+const PARQUET: &str = "application/vnd.apache.parquet";
 
 #[test]
 fn load_takes_back_what_export_gives() {
@@ -67,6 +70,42 @@ fn load_takes_back_columns() {
         let all = server.request(Who::Reader, Method::GET, "/graphs/one/export");
         Answer::of(all.header("accept", media_type)).assert_problem(400, "invalid_request");
     }
+}
+
+#[test]
+fn a_label_of_an_open_graph() {
+    let server = Harness::start();
+    for graph in ["one", "two"] {
+        let open = json!({"graph_id": graph, "schema": {"source": ""}, "graph_type": "open", "tenant": TENANT});
+        assert_eq!(server.post(Who::ServerAdmin, "/graphs", &open).status, 201);
+    }
+    let load = |graph: &str, name: &str, media_type: &str, body: Vec<u8>| {
+        let path = format!("/graphs/{graph}/load?type={name}");
+        let request = server.request(Who::Writer, Method::POST, &path);
+        Answer::of(request.header("content-type", media_type).body(body))
+    };
+    let people = b"_id,name\na,Ann\nb,Bob\n".to_vec();
+    assert_eq!(load("one", "Person", "text/csv", people).status, 200);
+    let knows = b"from,to,since\na,b,2001\n".to_vec();
+    assert_eq!(load("one", "KNOWS", "text/csv", knows).status, 200);
+    for name in ["Person", "KNOWS"] {
+        let path = format!("/graphs/one/export?type={name}");
+        let lines = server.get(Who::Reader, &path).text;
+        assert!(lines.lines().all(|line| line.contains(name)), "{lines}");
+        let request = server.request(Who::Reader, Method::GET, &path);
+        let parquet = request.header("accept", PARQUET).send().expect("an answer");
+        let bytes = parquet.bytes().expect("a file").to_vec();
+        assert_eq!(load("two", name, PARQUET, bytes).status, 200);
+    }
+    let all = |graph: &str| {
+        server
+            .get(Who::Reader, &format!("/graphs/{graph}/export"))
+            .text
+    };
+    assert_eq!(all("one"), all("two"));
+    let answer = server.get(Who::Reader, "/graphs/one/export?type=Persn");
+    answer.assert_problem(400, "invalid_request");
+    assert!(answer.text.contains("did you mean"), "{answer:?}");
 }
 
 #[test]

@@ -315,7 +315,7 @@ fn what_is_not_valid_is_refused_with_its_name_and_leaves_nothing() {
         ),
         (with("colour", json!("red")), "invalid_request"),
         (with("graph_type", json!("ajar")), "invalid_request"),
-        (json!({"graph_id": "alpha"}), "invalid_request"),
+        (json!({"graph_id": "alpha"}), "empty_schema"),
     ];
     let reserved = [
         "policies", "healthz", "readyz", "metrics", "openapi", "graphs", "admin", "Healthz",
@@ -401,7 +401,7 @@ fn only_those_who_may_create() {
 #[test]
 fn an_open_graph_takes_whatever_comes_and_gives_it_back() {
     let server = Harness::start();
-    let body = json!({"graph_id": "loose", "schema": {"source": ""}, "graph_type": "open", "tenant": TENANT});
+    let body = json!({"graph_id": "loose", "graph_type": "open", "tenant": TENANT});
     let answer = server.post(Who::ServerAdmin, "/graphs", &body);
     assert_eq!(answer.status, 201, "{answer:?}");
     let shown = server.get(Who::ServerAdmin, "/graphs/loose");
