@@ -306,7 +306,7 @@ impl Manner {
     fn of(plan: &Plan) -> Self {
         let any = |is: fn(&Clause) -> bool| {
             let mut branches = plan.branches();
-            branches.any(|(clauses, _)| clauses.iter().any(is))
+            branches.any(|(clauses, _)| clauses.iter().any(|clause| clause.any(&is)))
         };
         Self {
             changes: any(|clause| matches!(clause, Clause::Set(_) | Clause::Merge(_))),

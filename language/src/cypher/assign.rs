@@ -13,7 +13,9 @@ use crate::schema::{Property, PropertyId, TypeId};
 use crate::value::Value;
 
 use super::compiler::{Checked, Compiler, all};
+use super::comprehension::call;
 use super::labels::Element;
+use super::open::literal;
 use super::parse::span;
 use super::{types, walk};
 
@@ -33,6 +35,9 @@ impl Compiler<'_> {
     fn assignment(&mut self, item: &SetSyntax) -> Checked<Vec<SetItem>> {
         match &item.kind {
             SetItemKind::Property { target, value } => {
+                if let SyntaxKind::Index { expression, index } = &target.kind {
+                    return self.assign_entry(expression, index, Some(value));
+                }
                 let (target, name) = self.assigned_property(target)?;
                 let value = self.expression(value)?;
                 Ok(vec![self.assign_one(&target, name, value)?])
@@ -51,6 +56,10 @@ impl Compiler<'_> {
     /// Checks a `REMOVE`.
     pub(super) fn remove(&mut self, clause: &RemoveClause) -> Checked<Vec<SetItem>> {
         let lists = all(clause.items.iter().map(|item| match &item.kind {
+            RemoveItemKind::Property(Syntax {
+                kind: SyntaxKind::Index { expression, index },
+                ..
+            }) => self.assign_entry(expression, index, None),
             RemoveItemKind::Property(property) => {
                 let (target, name) = self.assigned_property(property)?;
                 let place = span(item.span);
@@ -110,6 +119,35 @@ impl Compiler<'_> {
         })
     }
 
+    /// `x[name] = value`, with a name that is computed; without a value it is taken away.
+    fn assign_entry(
+        &mut self,
+        owner: &Syntax,
+        name: &Syntax,
+        value: Option<&Syntax>,
+    ) -> Checked<Vec<SetItem>> {
+        let target = self.owner(owner)?;
+        let name = self.expression(name)?;
+        self.require(&name, &Type::String, "the name of a property")?;
+        let place = name.span;
+        let value = match value {
+            Some(value) => self.expression(value)?,
+            None => literal(Value::Null, Type::Null, place),
+        };
+        self.hide(&value.value_type.clone());
+        let entry = call(Function::Entry, vec![name, value], Type::Map, place);
+        self.write_whole(&target.types);
+        if let Some(open) = self.open {
+            let item = self.open_assign_all(open, target.slot, entry, false);
+            return Ok(vec![item]);
+        }
+        Ok(vec![SetItem::Properties {
+            target: target.slot,
+            replace: false,
+            value: entry,
+        }])
+    }
+
     /// The variable and the property of `x.name`.
     fn assigned_property<'q>(&mut self, syntax: &'q Syntax) -> Checked<(Target, &'q Name)> {
         let SyntaxKind::Property { expression, key } = &syntax.kind else {
@@ -118,7 +156,12 @@ impl Compiler<'_> {
                 "an assignment to anything but `variable.property`",
             );
         };
-        let mut owner = expression.as_ref();
+        Ok((self.owner(expression)?, key))
+    }
+
+    /// The variable that is assigned to.
+    fn owner(&mut self, expression: &Syntax) -> Checked<Target> {
+        let mut owner = expression;
         while let SyntaxKind::Parenthesized(inner) = &owner.kind {
             owner = inner;
         }
@@ -128,7 +171,7 @@ impl Compiler<'_> {
                 "an assignment to anything but `variable.property`",
             );
         };
-        Ok((self.target(name)?, key))
+        self.target(name)
     }
 
     fn target(&mut self, name: &Name) -> Checked<Target> {
@@ -169,9 +212,22 @@ impl Compiler<'_> {
         name_span: Span,
         value: Expr,
     ) -> Checked<SetItem> {
+        for type_id in &target.types {
+            self.not_a_key(*type_id, name, name_span)?;
+        }
+        self.assign_entry_of(target, name, name_span, value)
+    }
+
+    /// The same for an entry of a map, which may name the key as long as it stays what it is.
+    fn assign_entry_of(
+        &mut self,
+        target: &Target,
+        name: &str,
+        name_span: Span,
+        value: Expr,
+    ) -> Checked<SetItem> {
         let resolved = self.resolve(&target.types, name, name_span)?;
         for type_id in resolved.ids.keys() {
-            self.not_a_key(*type_id, name, name_span)?;
             if let Some(property) = self.property_of(*type_id, name) {
                 self.assignable(*type_id, property, &value)?;
             }
@@ -184,16 +240,22 @@ impl Compiler<'_> {
         })
     }
 
+    fn is_in_key(&self, type_id: TypeId, name: &str) -> bool {
+        let node_type = self.schema.node_type(type_id);
+        node_type.is_some_and(|node_type| {
+            let property = node_type.property(name);
+            property.is_some_and(|property| node_type.key.contains(&property.id))
+        })
+    }
+
     fn not_a_key(&self, type_id: TypeId, name: &str, place: Span) -> Checked<()> {
-        let Some(node_type) = self.schema.node_type(type_id) else {
+        let Some(node_type) = self
+            .schema
+            .node_type(type_id)
+            .filter(|_| self.is_in_key(type_id, name))
+        else {
             return Ok(());
         };
-        let Some(property) = node_type.property(name) else {
-            return Ok(());
-        };
-        if !node_type.key.contains(&property.id) {
-            return Ok(());
-        }
         let message = format!(
             "`{name}` is in the key of {}, which a node keeps for life: delete the node and create another",
             node_type.name
@@ -257,18 +319,26 @@ impl Compiler<'_> {
             .iter()
             .map(|(key, _)| key.kind.text.clone())
             .collect();
+        // Whether a key stays what it is, is seen when it runs.
+        let has_key = |name: &str| {
+            target
+                .types
+                .iter()
+                .any(|type_id| self.is_in_key(*type_id, name))
+        };
         let reads = entries.iter().any(|(_, value)| self.reads_graph(value));
+        let at_once = reads || names.iter().any(|name| has_key(name));
         let map = entries
             .iter()
             .map(|(key, value)| (key.kind.text.clone(), value.clone()))
             .collect();
-        let mut items = all(entries
-            .into_iter()
-            .map(|(key, value)| self.assign(target, &key.kind.text, span(key.span), value)))?;
+        let mut items = all(entries.into_iter().map(|(key, value)| {
+            self.assign_entry_of(target, &key.kind.text, span(key.span), value)
+        }))?;
         if replace {
             items.extend(self.emptied(target, &names, place)?);
         }
-        if !reads {
+        if !at_once {
             return Ok(items);
         }
         let value = Expr {

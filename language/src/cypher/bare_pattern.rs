@@ -22,7 +22,7 @@ pub(super) struct Found {
     /// Where its first word begins.
     pub(super) at: usize,
     /// What stands between its braces.
-    inside: Span,
+    pub(super) inside: Span,
     /// That, as a statement.
     pub(super) statement: String,
 }
@@ -88,18 +88,6 @@ fn inside(tokens: &[&Token], index: usize) -> Option<Span> {
     })?;
     let start = tokens.get(index + 1)?.span.end;
     begins.then(|| Span::new(start, end.span.start))
-}
-
-/// There are so many that reading them takes too long.
-pub(super) fn too_many(text: &str, found: &Found) -> Diagnostics {
-    let message =
-        "too many subqueries without a MATCH in a text as long as this: write MATCH in them";
-    vec![Diagnostic::new(
-        Code::TextTooLong,
-        text,
-        found.inside,
-        message,
-    )]
 }
 
 /// Refuses what is more than a pattern with a condition: further clauses need the `MATCH` before them.

@@ -1,6 +1,6 @@
 //! What the parts of the compiler share: the text, the schema, and what was found out so far.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span};
@@ -8,6 +8,7 @@ use crate::plan::{Aggregate, Expr, Slot, Touches, Type};
 use crate::schema::{OpenTypes, Schema, TypeId};
 
 use super::bare_pattern::BarePatterns;
+use super::parse::{Blocks, Parsed};
 use super::procedures::Procedures;
 use super::scope::Scope;
 use super::{limits, types, walk};
@@ -37,6 +38,10 @@ pub(super) struct Compiler<'a> {
     pub(super) procedures: &'a Procedures,
     /// What subqueries hold that have no clause.
     pub(super) bare_patterns: &'a BarePatterns,
+    /// What clauses are that the parser takes for `WITH *`.
+    pub(super) blocks: &'a Blocks,
+    /// Those that were met.
+    pub(super) met: RefCell<BTreeSet<usize>>,
     /// The names around a subquery; they stay visible behind a WITH in it.
     pub(super) outer: Option<Scope>,
     /// In a pattern that is a condition: every name must be bound.
@@ -59,7 +64,7 @@ impl<'a> Compiler<'a> {
         text: &'a str,
         schema: &'a Schema,
         procedures: &'a Procedures,
-        bare_patterns: &'a BarePatterns,
+        parsed: &'a Parsed,
     ) -> Self {
         let open = schema.open();
         Self {
@@ -67,7 +72,9 @@ impl<'a> Compiler<'a> {
             schema,
             open,
             procedures,
-            bare_patterns,
+            bare_patterns: &parsed.bare_patterns,
+            blocks: &parsed.blocks,
+            met: RefCell::default(),
             outer: None,
             only_bound_names: false,
             predicate: false,
@@ -84,7 +91,7 @@ impl<'a> Compiler<'a> {
                 .flatten()
                 .collect(),
             path_types: BTreeSet::new(),
-            assigns: false,
+            assigns: parsed.blocks.values().any(|block| block.assigns()),
             slots: 0,
             depth: 0,
             copied: 0,

@@ -165,7 +165,23 @@ impl<'a> Compiler<'a> {
             type_id,
             properties: given.properties,
             map: given.map,
+            span: place,
         })
+    }
+
+    /// What is made is one relationship.
+    pub(super) fn no_length(&self, edge: &RelationshipPattern) -> Checked<()> {
+        match edge
+            .legacy_quantifier
+            .as_ref()
+            .or(edge.graph_quantifier.as_ref())
+        {
+            Some(quantifier) => {
+                let message = "a new relationship has no length";
+                self.fail(Code::InvalidValue, span(quantifier.span), message)
+            }
+            None => Ok(()),
+        }
     }
 
     pub(super) fn no_condition(&self, condition: Option<&Syntax>) -> Checked<()> {
@@ -193,7 +209,11 @@ impl<'a> Compiler<'a> {
     }
 
     /// The one node type of a node to make; labels of its interfaces may stand beside it.
-    fn new_type(&mut self, labels: Option<&LabelExpression>, place: Span) -> Checked<TypeId> {
+    pub(super) fn new_type(
+        &mut self,
+        labels: Option<&LabelExpression>,
+        place: Span,
+    ) -> Checked<TypeId> {
         let Some(labels) = labels else {
             return self.fail(
                 Code::InvalidValue,
@@ -314,10 +334,7 @@ impl<'a> Compiler<'a> {
         first: Slot,
     ) -> Checked<NewEdge> {
         self.no_condition(edge.where_clause.as_deref())?;
-        if let Some(quantifier) = &edge.legacy_quantifier {
-            let message = "a new relationship has no length";
-            return self.fail(Code::InvalidValue, span(quantifier.span), message);
-        }
+        self.no_length(edge)?;
         let (source, target) = match direction(edge) {
             Direction::Outgoing => (left, right),
             Direction::Incoming => (right, left),
@@ -353,10 +370,11 @@ impl<'a> Compiler<'a> {
             target: target.slot,
             properties: given.properties,
             map: given.map,
+            span: place,
         })
     }
 
-    fn new_edge_type(
+    pub(super) fn new_edge_type(
         &mut self,
         labels: Option<&LabelExpression>,
         place: Span,
@@ -436,7 +454,7 @@ impl<'a> Compiler<'a> {
 }
 
 /// The names of `:A:B` or `:A&B`; absent when there is anything else.
-fn plain_names(labels: &LabelExpression) -> Option<Vec<&Name>> {
+pub(super) fn plain_names(labels: &LabelExpression) -> Option<Vec<&Name>> {
     match &labels.kind {
         LabelExpressionKind::Name(name) => Some(vec![name]),
         LabelExpressionKind::Parenthesized(inner) => plain_names(inner),

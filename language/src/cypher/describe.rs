@@ -96,6 +96,7 @@ impl Describer<'_> {
                 format!("{verb} {}", self.list(&delete.expressions))
             }
             Clause::Call(call) => self.call(call),
+            Clause::Nested(nested) => self.within(nested),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a plan holds within expressions and calls, as text: see [`super::describe`].
 
-use crate::plan::{Branch, Call, Expr, ExprKind, MergePattern, Quantifier, SubqueryKind};
+use crate::plan::{Branch, Call, Expr, ExprKind, MergePattern, Nested, Quantifier, SubqueryKind};
 
 use super::describe::{Describer, slot};
 
@@ -75,6 +75,27 @@ impl Describer<'_> {
             }
             _ => String::new(),
         }
+    }
+
+    /// Clauses within a clause.
+    pub(super) fn within(&self, nested: &Nested) -> String {
+        let parts: Vec<String> = nested
+            .branches
+            .iter()
+            .map(|branch| self.branch(branch))
+            .collect();
+        let parts = parts.join(if nested.distinct {
+            " union "
+        } else {
+            " union all "
+        });
+        if let Some(each) = &nested.each {
+            let list = self.expr(&each.list);
+            return format!("foreach {} in {list} {{ {parts} }}", slot(each.slot));
+        }
+        let optional = if nested.optional { "optional " } else { "" };
+        let outputs: Vec<String> = nested.outputs.iter().map(|at| slot(*at)).collect();
+        format!("{optional}call {{ {parts} }} yield {}", outputs.join(", "))
     }
 
     fn branch(&self, branch: &Branch) -> String {

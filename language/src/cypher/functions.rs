@@ -383,6 +383,10 @@ functions! {
         Timestamp = "timestamp" 0 () -> Some(Type::Integer);
     }
     "Internal" {
+        /// The properties that `=` and `+=` assign: null is refused.
+        Assigned = "_assigned" 1 (Any) -> Some(Type::Map);
+        /// A map with one entry, whose name is computed.
+        Entry = "_entry" 2 (Any, Any) -> Some(Type::Map);
         /// A map with the entries of another laid over it.
         Overlay = "_overlay" 2 (Any, Any) -> Some(Type::Map);
         /// A list of labels with others added.

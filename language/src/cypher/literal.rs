@@ -18,7 +18,17 @@ impl Compiler<'_> {
         let (value, value_type) = match &literal.kind {
             LiteralKind::Null => (Value::Null, Type::Null),
             LiteralKind::Boolean(value) => (Value::Bool(*value), Type::Boolean),
-            LiteralKind::String(text) => (Value::string(&text.value), Type::String),
+            LiteralKind::String(text) => {
+                let written = self.text.get(place.start..place.end).unwrap_or_default();
+                let value = match written.contains("\\U") {
+                    true => unescaped(written),
+                    false => None,
+                };
+                (
+                    Value::string(value.as_ref().unwrap_or(&text.value)),
+                    Type::String,
+                )
+            }
             LiteralKind::Integer(integer) => {
                 let Some(value) = integer_value(integer, negative.is_some()) else {
                     let message = format!(
@@ -75,4 +85,54 @@ fn integer_value(integer: &IntegerLiteral, negative: bool) -> Option<i64> {
         digits
     };
     i64::from_str_radix(&signed, radix).ok()
+}
+
+/// What a text with `\U` means, which has eight hexadecimal digits behind it; the parser reads six.
+/// `None` for anything that it does not know.
+fn unescaped(written: &str) -> Option<String> {
+    let quote = written.chars().next()?;
+    let inside = written.strip_prefix(quote)?.strip_suffix(quote)?;
+    let mut text = String::with_capacity(inside.len());
+    let mut rest = inside.chars();
+    while let Some(next) = rest.next() {
+        if next != '\\' {
+            text.push(next);
+            continue;
+        }
+        let digits = match rest.next()? {
+            'n' => {
+                text.push('\n');
+                continue;
+            }
+            't' => {
+                text.push('\t');
+                continue;
+            }
+            'r' => {
+                text.push('\r');
+                continue;
+            }
+            'b' => {
+                text.push('\u{8}');
+                continue;
+            }
+            'f' => {
+                text.push('\u{c}');
+                continue;
+            }
+            'u' => 4,
+            'U' => 8,
+            other @ ('\\' | '/' | '\'' | '"' | '`') => {
+                text.push(other);
+                continue;
+            }
+            _ => return None,
+        };
+        let code: String = rest.by_ref().take(digits).collect();
+        if code.chars().count() != digits {
+            return None;
+        }
+        text.push(char::from_u32(u32::from_str_radix(&code, 16).ok()?)?);
+    }
+    Some(text)
 }

@@ -1,16 +1,19 @@
-//! `MERGE`: a node by its whole key, a relationship between two bound nodes, or a pattern that
-//! falls apart into these.
+//! `MERGE` in a closed graph: a node by its whole key, a relationship between two bound nodes, or a pattern
+//! that falls apart into these; any other pattern as a whole ([`super::open_merge`]).
 //!
 //! With keys the parts of a pattern are found or made one by one: a node that is there cannot be
 //! made again, whatever its relationships.
 
-use open_cypher::ast::{MergeClause, MergeTrigger, NodePattern, RelationshipPattern};
+use open_cypher::ast::{
+    ExprKind as SyntaxKind, Identifier, MergeClause, MergeTrigger, Name, NodePattern,
+    PathFactorKind, RelationshipPattern,
+};
 
 use crate::diagnostic::{Code, Span};
-use crate::plan::{Clause, Direction, Merge, MergeTarget, SetItem};
+use crate::plan::{Clause, Create, Direction, Merge, MergeTarget, NewPath, SetItem, Slot, Type};
 
 use super::compiler::{Checked, Compiler};
-use super::create::End;
+use super::create::{End, plain_names};
 use super::parse::span;
 use super::sketch::direction;
 
@@ -21,8 +24,16 @@ impl Compiler<'_> {
             return self.merge_pattern(clause);
         }
         let chain = self.chain(&clause.pattern)?;
-        if let Some(name) = &clause.pattern.kind.binding {
-            return self.unsupported(span(name.span), "a path variable in MERGE");
+        let by_parts = chain
+            .nodes
+            .iter()
+            .all(|(node, _)| self.is_bound(node) || self.gives_key(node))
+            && chain
+                .edges
+                .iter()
+                .all(|(edge, _)| direction(edge) != Direction::Either);
+        if !by_parts {
+            return self.merge_whole(clause);
         }
         if chain.shortest.is_some() {
             return self.fail(
@@ -44,6 +55,7 @@ impl Compiler<'_> {
             let target = self.merge_edge(edge, *place, &ends[index], &ends[index + 1])?;
             targets.push(target);
         }
+        let path = self.merged_path(clause, &ends, &targets)?;
         if targets.len() > 1
             && let Some(action) = clause.actions.first()
         {
@@ -64,7 +76,107 @@ impl Compiler<'_> {
             last.on_create = on_create;
             last.on_match = on_match;
         }
-        Ok(merges.into_iter().map(Clause::Merge).collect())
+        Ok(merges.into_iter().map(Clause::Merge).chain(path).collect())
+    }
+
+    /// What binds the path that was merged part by part.
+    fn merged_path(
+        &mut self,
+        clause: &MergeClause,
+        ends: &[End],
+        targets: &[MergeTarget],
+    ) -> Checked<Option<Clause>> {
+        let Some(name) = &clause.pattern.kind.binding else {
+            return Ok(None);
+        };
+        let edges = targets.iter().filter_map(|target| match target {
+            MergeTarget::Edge(edge) => Some(edge),
+            _ => None,
+        });
+        self.path_types
+            .extend(edges.clone().map(|edge| edge.type_id));
+        let types = ends.iter().flat_map(|end| end.types.iter().flatten());
+        self.path_types.extend(types.copied());
+        let slot = self.bind_new(name, Type::Path)?;
+        let mut elements: Vec<Slot> = ends.iter().map(|end| end.slot).take(1).collect();
+        for (edge, end) in edges.zip(ends.iter().skip(1)) {
+            elements.extend([edge.slot, end.slot]);
+        }
+        Ok(Some(Clause::Create(Create {
+            elements: Vec::new(),
+            paths: vec![NewPath { slot, elements }],
+        })))
+    }
+
+    /// A pattern that does not fall apart: what has a key is found or made by it, and the rest is found
+    /// or made as a whole.
+    fn merge_whole(&mut self, clause: &MergeClause) -> Checked<Vec<Clause>> {
+        let mut clause = clause.clone();
+        let factors = &mut clause.pattern.kind.path.kind.factors;
+        let mut targets = Vec::new();
+        let mut hidden = Vec::new();
+        let is_pattern = factors.len() > 1;
+        for factor in factors.iter_mut().filter(|_| is_pattern) {
+            let place = span(factor.span);
+            let PathFactorKind::Node(node) = &mut factor.kind else {
+                continue;
+            };
+            if self.is_bound(node) || !self.gives_key(node) {
+                continue;
+            }
+            if node.variable.is_none() {
+                // No text can name it.
+                let name = Identifier::new(format!("\u{0}{}", place.start), true);
+                hidden.push(name.text.clone());
+                node.variable = Some(Name::new(name, factor.span));
+            }
+            self.merge_node(node, place, &mut targets)?;
+            (node.labels, node.properties, node.where_clause) = (None, None, None);
+        }
+        let parts = targets.into_iter().map(|target| {
+            Clause::Merge(Merge {
+                target,
+                on_create: Vec::new(),
+                on_match: Vec::new(),
+            })
+        });
+        let mut clauses: Vec<Clause> = parts.collect();
+        clauses.extend(self.merge_pattern(&clause)?);
+        for name in hidden {
+            if let Some(variable) = self.scope.remove(&name) {
+                self.names.remove(&variable.slot);
+            }
+        }
+        Ok(clauses)
+    }
+
+    fn is_bound(&self, node: &NodePattern) -> bool {
+        let name = node.variable.as_ref();
+        name.is_some_and(|name| self.scope.get(&name.kind.text).is_some())
+    }
+
+    /// Whether a node of a pattern names the whole key of its type.
+    fn gives_key(&self, node: &NodePattern) -> bool {
+        let labels = node
+            .labels
+            .as_ref()
+            .and_then(plain_names)
+            .unwrap_or_default();
+        let mut types = labels
+            .iter()
+            .filter_map(|name| self.schema.node_type_named(&name.kind.text));
+        let (Some(node_type), Some(SyntaxKind::Map(entries))) = (
+            types.next(),
+            node.properties.as_deref().map(|map| &map.kind),
+        ) else {
+            return false;
+        };
+        let mut key = node_type
+            .properties
+            .iter()
+            .filter(|property| node_type.key.contains(&property.id));
+        let given = |name: &str| entries.iter().any(|entry| entry.key.kind.text == name);
+        !node_type.key.is_empty() && key.all(|property| given(&property.name))
     }
 
     /// What is assigned when it was made, and when it was there.
@@ -90,9 +202,6 @@ impl Compiler<'_> {
         place: Span,
         targets: &mut Vec<MergeTarget>,
     ) -> Checked<End> {
-        if node.labels.is_none() {
-            return self.unsupported(place, "MERGE of a node without a type");
-        }
         let first = self.next_slot();
         let made = self.merged_node(node, place, first)?;
         let end = End {
@@ -114,31 +223,6 @@ impl Compiler<'_> {
         if let Some(map) = &made.map {
             return self.unsupported(map.span, "MERGE with a map that is only known when it runs");
         }
-        let Some(node_type) = self.schema.node_type(made.type_id) else {
-            return self.unsupported(place, "MERGE of this node");
-        };
-        if node_type.key.is_empty() {
-            let message = format!(
-                "MERGE finds nodes by their key only, and {} has none",
-                node_type.name
-            );
-            return self.fail(Code::Unsupported, place, message);
-        }
-        let given = |key: &crate::schema::PropertyId| {
-            made.properties.iter().any(|(given, _)| *given == *key)
-        };
-        if let Some(missing) = node_type.key.iter().find(|key| !given(key)) {
-            let name = node_type
-                .properties
-                .iter()
-                .find(|property| property.id == *missing);
-            let name = name.map_or("", |property| property.name.as_str());
-            let message = format!(
-                "MERGE finds nodes by their key only: the key `{name}` of {} is not given",
-                node_type.name
-            );
-            return self.fail(Code::Unsupported, place, message);
-        }
         self.read_given(made.type_id, &made.properties)?;
         Ok(made)
     }
@@ -150,9 +234,6 @@ impl Compiler<'_> {
         left: &End,
         right: &End,
     ) -> Checked<MergeTarget> {
-        if direction(edge) == Direction::Either {
-            return self.unsupported(place, "MERGE of a relationship without a direction");
-        }
         let first = self.next_slot();
         let made = self.new_edge(edge, place, left, right, first)?;
         if let Some(map) = &made.map {

@@ -18,6 +18,7 @@
 
 mod assign;
 mod bare_pattern;
+mod blocks;
 mod call;
 mod compiler;
 mod comprehension;
@@ -34,6 +35,7 @@ mod literal;
 mod merge;
 mod mode;
 mod narrow;
+mod nested;
 mod open;
 mod open_merge;
 mod operator;

@@ -197,7 +197,7 @@ impl Compiler<'_> {
         replace: bool,
     ) -> SetItem {
         let place = value.span;
-        let new = call(Function::Properties, vec![value], Type::Map, place);
+        let new = call(Function::Assigned, vec![value], Type::Map, place);
         if replace {
             return self.set_properties(open, target, new);
         }

@@ -1,16 +1,20 @@
-//! `MERGE` in an open graph: a whole pattern, found as it is or made as a whole.
+//! `MERGE` of a whole pattern, found as it is or made as a whole.
 
-use open_cypher::ast::{ExprKind as SyntaxKind, MergeClause};
+use std::collections::BTreeSet;
 
-use crate::diagnostic::Code;
-use crate::plan::{
-    BinaryOperator, Clause, Create, Direction, Expr, Match, Merge, MergePattern, MergeTarget,
-    NewEdge, NewElement, NewNode, NewPath, Slot,
+use open_cypher::ast::{
+    ExprKind as SyntaxKind, LabelExpression, MergeClause, Name, NodePattern, RelationshipPattern,
 };
-use crate::schema::OpenTypes;
+
+use crate::diagnostic::{Code, Span};
+use crate::plan::{
+    BinaryOperator, Clause, Create, Direction, Match, Merge, MergePattern, MergeTarget, NewEdge,
+    NewElement, NewNode, NewPath, Required, Slot,
+};
 
 use super::compiler::{Checked, Compiler};
-use super::layout::{Layout, Place};
+use super::create::End;
+use super::layout::Layout;
 use super::operator::balanced;
 use super::parse::span;
 use super::sketch::{Chain, direction};
@@ -18,9 +22,6 @@ use super::sketch::{Chain, direction};
 impl Compiler<'_> {
     /// Checks a `MERGE`: the pattern to find, and the same pattern to make.
     pub(super) fn merge_pattern(&mut self, clause: &MergeClause) -> Checked<Vec<Clause>> {
-        let Some(open) = self.open else {
-            return self.unsupported(span(clause.pattern.span), "MERGE of a pattern");
-        };
         let chain = self.chain(&clause.pattern)?;
         if chain.shortest.is_some() {
             let message = "shortestPath cannot be merged";
@@ -50,7 +51,8 @@ impl Compiler<'_> {
         // What is made is computed before the new names can be seen.
         let mut layout = self.new_layout();
         self.lay_out(&mut layout, &clause.pattern)?;
-        let mut create = self.made(open, &chain, &layout)?;
+        self.narrow(&mut layout, span(clause.pattern.span))?;
+        let mut create = self.made(&chain, &layout)?;
         let required = self.required(&chain)?;
         self.bind(&layout, false);
         self.touch_patterns(&layout);
@@ -86,7 +88,7 @@ impl Compiler<'_> {
         })])
     }
 
-    fn made(&mut self, open: OpenTypes, chain: &Chain<'_>, layout: &Layout<'_>) -> Checked<Create> {
+    fn made(&mut self, chain: &Chain<'_>, layout: &Layout<'_>) -> Checked<Create> {
         let mut elements = Vec::new();
         let Some(path) = layout.paths.first() else {
             return Ok(Create {
@@ -94,46 +96,31 @@ impl Compiler<'_> {
                 paths: Vec::new(),
             });
         };
-        for ((node, _), place) in chain.nodes.iter().zip(&path.nodes) {
-            if place.bound {
-                continue;
-            }
-            self.no_condition(node.where_clause.as_deref())?;
-            let labels = self.label_list(node.labels.as_ref())?;
-            let properties = node.properties.as_deref();
-            let given = self.open_given((open.labels, labels), open.node_properties, properties)?;
-            self.write_whole(&[open.node].into());
-            elements.push(NewElement::Node(NewNode {
-                slot: place.slot,
-                type_id: open.node,
-                properties: given.properties,
-                map: None,
-            }));
-        }
-        for (index, ((edge, at), place)) in chain.edges.iter().zip(&path.edges).enumerate() {
-            self.no_condition(edge.where_clause.as_deref())?;
-            if let Some(quantifier) = &edge.legacy_quantifier {
-                let message = "a new relationship has no length";
-                return self.fail(Code::InvalidValue, span(quantifier.span), message);
-            }
-            let name = self.open_edge_name(edge, *at)?;
-            let properties = edge.properties.as_deref();
-            let given = self.open_given((open.name, name), open.edge_properties, properties)?;
-            self.write_whole(&[open.edge].into());
-            let ends = (slot_at(&path.nodes, index), slot_at(&path.nodes, index + 1));
-            // Without a direction it is made from left to right.
-            let (source, target) = match direction(edge) {
-                Direction::Incoming => (ends.1, ends.0),
-                Direction::Outgoing | Direction::Either => ends,
+        let mut ends = Vec::new();
+        for ((node, at), place) in chain.nodes.iter().zip(&path.nodes) {
+            let types = if place.bound {
+                let bound = layout.vertices.get(place.index);
+                bound.map_or_else(BTreeSet::new, |vertex| vertex.types.clone())
+            } else {
+                let node = self.made_node(node, *at, place.slot, layout.first_slot)?;
+                let types = BTreeSet::from([node.type_id]);
+                elements.push(NewElement::Node(node));
+                types
             };
-            elements.push(NewElement::Edge(NewEdge {
+            ends.push(End {
                 slot: place.slot,
-                type_id: open.edge,
-                source,
-                target,
-                properties: given.properties,
-                map: None,
-            }));
+                types: Some(types),
+            });
+        }
+        for ((edge, at), (place, ends)) in chain
+            .edges
+            .iter()
+            .zip(path.edges.iter().zip(ends.windows(2)))
+        {
+            let [left, right] = ends else { continue };
+            let slots = (place.slot, layout.first_slot);
+            let edge = self.made_edge(edge, *at, slots, (left, right))?;
+            elements.push(NewElement::Edge(edge));
         }
         Ok(Create {
             elements,
@@ -141,31 +128,130 @@ impl Compiler<'_> {
         })
     }
 
+    fn made_node(
+        &mut self,
+        node: &NodePattern,
+        place: Span,
+        slot: Slot,
+        first: Slot,
+    ) -> Checked<NewNode> {
+        self.no_condition(node.where_clause.as_deref())?;
+        let properties = node.properties.as_deref();
+        let (type_id, given) = match self.open {
+            Some(open) => {
+                let labels = self.label_list(node.labels.as_ref())?;
+                let given =
+                    self.open_given((open.labels, labels), open.node_properties, properties)?;
+                self.write_whole(&[open.node].into());
+                (open.node, given)
+            }
+            None => {
+                let type_id = self.new_type(node.labels.as_ref(), place)?;
+                (type_id, self.given(type_id, properties, first)?)
+            }
+        };
+        self.write_new(type_id);
+        Ok(NewNode {
+            slot,
+            type_id,
+            properties: given.properties,
+            map: None,
+            span: place,
+        })
+    }
+
+    fn made_edge(
+        &mut self,
+        edge: &RelationshipPattern,
+        place: Span,
+        (slot, first): (Slot, Slot),
+        (left, right): (&End, &End),
+    ) -> Checked<NewEdge> {
+        self.no_condition(edge.where_clause.as_deref())?;
+        self.no_length(edge)?;
+        // Without a direction it is made from left to right, where that is possible.
+        let (mut source, mut target) = match direction(edge) {
+            Direction::Incoming => (right, left),
+            Direction::Outgoing | Direction::Either => (left, right),
+        };
+        let properties = edge.properties.as_deref();
+        let (type_id, given) = match self.open {
+            Some(open) => {
+                let name = self.open_edge_name(edge, place)?;
+                let given = self.open_given((open.name, name), open.edge_properties, properties)?;
+                self.write_whole(&[open.edge].into());
+                (open.edge, given)
+            }
+            None => {
+                let labels = edge.labels.as_ref();
+                let mut found = self.new_edge_type(labels, place, source, target);
+                if found.is_err() && direction(edge) == Direction::Either {
+                    (source, target) = (target, source);
+                    found = self.new_edge_type(labels, place, source, target);
+                }
+                let type_id = found?.id;
+                (type_id, self.given(type_id, properties, first)?)
+            }
+        };
+        self.write_new(type_id);
+        Ok(NewEdge {
+            slot,
+            type_id,
+            source: source.slot,
+            target: target.slot,
+            properties: given.properties,
+            map: None,
+            span: place,
+        })
+    }
+
     /// The values that take part in finding.
-    fn required(&mut self, chain: &Chain<'_>) -> Checked<Vec<(String, Expr)>> {
-        let nodes = chain
-            .nodes
-            .iter()
-            .map(|(node, _)| node.properties.as_deref());
-        let edges = chain
-            .edges
-            .iter()
-            .map(|(edge, _)| edge.properties.as_deref());
-        let maps: Vec<_> = nodes.chain(edges).flatten().collect();
+    fn required(&mut self, chain: &Chain<'_>) -> Checked<Vec<Required>> {
+        let nodes = chain.nodes.iter().map(|(node, _)| {
+            let of = self.called(node.labels.as_ref(), node.variable.as_ref(), "a node");
+            (of, node.properties.as_deref())
+        });
+        let edges = chain.edges.iter().map(|(edge, _)| {
+            let of = self.called(
+                edge.labels.as_ref(),
+                edge.variable.as_ref(),
+                "a relationship",
+            );
+            (of, edge.properties.as_deref())
+        });
+        let maps: Vec<_> = nodes.chain(edges).collect();
         let mut required = Vec::new();
-        for map in maps {
+        for (of, map) in maps {
+            let Some(map) = map else { continue };
             let SyntaxKind::Map(entries) = &map.kind else {
                 let message = "a parameter cannot stand for all the properties that MERGE finds by";
                 return self.fail(Code::InvalidValue, span(map.span), message);
             };
             for (key, value) in self.entries(entries)? {
-                required.push((key.kind.text.clone(), value));
+                required.push(Required {
+                    of: of.clone(),
+                    name: key.kind.text.clone(),
+                    value,
+                });
             }
         }
         Ok(required)
     }
-}
 
-fn slot_at(nodes: &[Place<'_>], index: usize) -> Slot {
-    nodes.get(index).map_or(Slot(0), |place| place.slot)
+    /// An element of a pattern, as a message names it.
+    fn called(
+        &self,
+        labels: Option<&LabelExpression>,
+        name: Option<&Name>,
+        otherwise: &str,
+    ) -> String {
+        match (labels, name) {
+            (Some(labels), _) => format!(
+                "`{}`",
+                self.source(span(labels.span)).trim_start_matches(':')
+            ),
+            (None, Some(name)) => format!("`{}`", name.kind.text),
+            (None, None) => otherwise.to_owned(),
+        }
+    }
 }

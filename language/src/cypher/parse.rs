@@ -2,12 +2,20 @@
 //!
 //! It must never know the schema. Out of here comes one query.
 
-use open_cypher::ast::{ClauseKind, QueryKind, RegularQuery, StatementKind};
+use std::collections::BTreeMap;
+
+use open_cypher::ast::{
+    Binding, CallClause, CallTarget, Clause, ClauseKind, Expr, FilterClause, ForeachClause,
+    LetClause, ProjectionItemKind, Query, QueryKind, RegularQuery, SetItemKind, StatementKind,
+};
 use open_cypher::{Token, TokenKind};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span, closest};
 
 use super::bare_pattern::{self, BarePatterns};
+use super::blocks::{self, Form};
+use super::nested::is_bare;
+use super::statement;
 
 /// Longest list of what would have been accepted that is worth reading.
 const MAX_EXPECTED: usize = 6;
@@ -18,13 +26,13 @@ const MAX_PARTS_BYTES: usize = 1 << 25;
 
 /// Words that begin something which the parser does not know.
 const UNSUPPORTED_WORDS: &[&str] = &[
-    "EXPLAIN", "PROFILE", "FOREACH", "LOAD", "USE", "LET", "FILTER", "INSERT", "FINISH", "NEXT",
-    "USING",
+    "EXPLAIN", "PROFILE", "LOAD", "USE", "NEXT", "USING", "SELECT",
 ];
 
 const CLAUSE_WORDS: &[&str] = &[
     "MATCH", "OPTIONAL", "WHERE", "WITH", "RETURN", "UNWIND", "CREATE", "MERGE", "SET", "REMOVE",
-    "DELETE", "DETACH", "ORDER", "SKIP", "LIMIT", "CALL", "UNION",
+    "DELETE", "DETACH", "ORDER", "SKIP", "LIMIT", "CALL", "UNION", "FOREACH", "LET", "FILTER",
+    "INSERT", "FINISH",
 ];
 
 /// A span of the parser as one of ours.
@@ -37,6 +45,18 @@ pub(super) struct Parsed {
     pub(super) query: RegularQuery,
     /// What stands in place of the arguments of some subqueries of it.
     pub(super) bare_patterns: BarePatterns,
+    /// What clauses are that are `WITH *` in the query, by where they begin.
+    pub(super) blocks: Blocks,
+}
+
+/// Clauses that the grammar of the parser does not have, by where they begin.
+pub(super) type Blocks = BTreeMap<usize, Block>;
+
+/// One of them.
+pub(super) struct Block {
+    pub(super) kind: ClauseKind,
+    /// All of it.
+    pub(super) span: Span,
 }
 
 /// Parses `text`, which [`super::limits`] has let pass.
@@ -45,19 +65,43 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Diagnostics> {
     let mut parsing = Parsing {
         text,
         bare_patterns: BarePatterns::new(),
+        blocks: Blocks::new(),
         bytes: 0,
     };
     let query = parsing.part(text)?;
     Ok(Parsed {
         query,
         bare_patterns: parsing.bare_patterns,
+        blocks: parsing.blocks,
     })
+}
+
+impl Block {
+    /// Whether one of its clauses assigns properties.
+    pub(super) fn assigns(&self) -> bool {
+        match &self.kind {
+            ClauseKind::Foreach(foreach) => statement::assigns(&foreach.clauses),
+            ClauseKind::Call(call) => match &call.target {
+                CallTarget::Subquery { query, .. } => match &query.kind {
+                    QueryKind::Regular(query) => {
+                        let unions = query.unions.iter().map(|union| &union.query);
+                        let mut parts = std::iter::once(&query.head).chain(unions);
+                        parts.any(|part| statement::assigns(&part.kind.clauses))
+                    }
+                    _ => false,
+                },
+                _ => false,
+            },
+            _ => false,
+        }
+    }
 }
 
 /// A text that is parsed in parts.
 struct Parsing<'a> {
     text: &'a str,
     bare_patterns: BarePatterns,
+    blocks: Blocks,
     /// Length of all parts so far.
     bytes: usize,
 }
@@ -65,18 +109,131 @@ struct Parsing<'a> {
 impl Parsing<'_> {
     /// Parses a part of the text that stands at its place in `standing`.
     fn part(&mut self, standing: &str) -> Result<RegularQuery, Diagnostics> {
-        let (rest, found) = bare_pattern::separate(standing);
+        let (standing, blocks) = blocks::separate(standing)?;
+        let (rest, found) = bare_pattern::separate(&standing);
         let query = one(self.text, &rest)?;
         for found in found {
-            self.bytes = self.bytes.saturating_add(found.statement.len());
-            if self.bytes > MAX_PARTS_BYTES {
-                return Err(bare_pattern::too_many(self.text, &found));
-            }
+            self.take(&found.statement, found.inside)?;
             let pattern = self.part(&found.statement)?;
             bare_pattern::check(self.text, &found, &pattern)?;
             self.bare_patterns.insert(found.at, pattern);
         }
+        for found in blocks {
+            let kind = self.block(found.form, found.span)?;
+            let span = found.span;
+            self.blocks.insert(found.at, Block { kind, span });
+        }
         Ok(query)
+    }
+
+    /// Notes that another part is parsed by itself.
+    fn take(&mut self, part: &str, place: Span) -> Result<(), Diagnostics> {
+        self.bytes = self.bytes.saturating_add(part.len());
+        if self.bytes <= MAX_PARTS_BYTES {
+            return Ok(());
+        }
+        let message = "too many subqueries and FOREACH, or subqueries without a MATCH, in a text as long \
+                       as this: split it, or write MATCH";
+        Err(vec![Diagnostic::new(
+            Code::TextTooLong,
+            self.text,
+            place,
+            message,
+        )])
+    }
+
+    fn block(&mut self, form: Form, place: Span) -> Result<ClauseKind, Diagnostics> {
+        Ok(match form {
+            Form::Subquery {
+                optional,
+                scope,
+                query,
+            } => {
+                self.take(&query, place)?;
+                let kind = QueryKind::Regular(self.part(&query)?);
+                let query = Query::new(kind, open_cypher::Span::new(place.start, place.end));
+                ClauseKind::Call(CallClause {
+                    optional,
+                    target: CallTarget::Subquery {
+                        scope,
+                        query: Box::new(query),
+                        in_transactions: None,
+                    },
+                    yield_clause: None,
+                })
+            }
+            Form::Foreach {
+                variable,
+                list,
+                clauses,
+            } => {
+                let list = self.expression(&list, place)?;
+                ClauseKind::Foreach(ForeachClause {
+                    variable,
+                    list,
+                    clauses: self.clauses(&clauses, place)?,
+                })
+            }
+            Form::Let(text) => ClauseKind::Let(LetClause {
+                bindings: self.bindings(&text, place)?,
+            }),
+            Form::Filter(text) => ClauseKind::Filter(FilterClause {
+                predicate: self.expression(&text, place)?,
+            }),
+            Form::Finish => ClauseKind::Finish,
+        })
+    }
+
+    /// Clauses that stand by themselves.
+    fn clauses(&mut self, standing: &str, place: Span) -> Result<Vec<Clause>, Diagnostics> {
+        self.take(standing, place)?;
+        let query = self.part(standing)?;
+        match query.unions.first() {
+            None => Ok(query.head.kind.clauses),
+            Some(union) => Err(self.misplaced(span(union.operator.span))),
+        }
+    }
+
+    /// The expression behind a `RETURN`.
+    fn expression(&mut self, standing: &str, place: Span) -> Result<Expr, Diagnostics> {
+        let clauses = self.clauses(standing, place)?;
+        if let [clause] = clauses.as_slice()
+            && let ClauseKind::Return(clause) = &clause.kind
+            && let [item] = clause.projection.items.as_slice()
+            && let ProjectionItemKind::Expression {
+                expression,
+                alias: None,
+            } = &item.kind
+            && is_bare(&clause.projection)
+        {
+            return Ok(expression.clone());
+        }
+        Err(self.misplaced(place))
+    }
+
+    /// The names and values behind a `SET`.
+    fn bindings(&mut self, standing: &str, place: Span) -> Result<Vec<Binding>, Diagnostics> {
+        let clauses = self.clauses(standing, place)?;
+        let [clause] = clauses.as_slice() else {
+            return Err(self.misplaced(place));
+        };
+        let ClauseKind::Set(set) = &clause.kind else {
+            return Err(self.misplaced(place));
+        };
+        let bindings = set.items.iter().map(|item| match &item.kind {
+            SetItemKind::ReplaceProperties { target, value } => Ok(Binding {
+                variable: target.clone(),
+                expression: value.clone(),
+                span: item.span,
+            }),
+            _ => Err(self.misplaced(span(item.span))),
+        });
+        bindings.collect()
+    }
+
+    fn misplaced(&self, place: Span) -> Diagnostics {
+        let message = "this cannot stand here";
+        vec![Diagnostic::new(Code::Syntax, self.text, place, message)]
     }
 }
 
@@ -224,12 +381,11 @@ fn finding(text: &str, tokens: &[Token], error: &open_cypher::Diagnostic) -> Dia
     }
 }
 
-/// `CALL {`, `LOAD CSV`, `FOREACH (`: the parser stumbles over what follows the word.
+/// `LOAD CSV`: the parser stumbles over what follows the word.
 fn unsupported_before(text: &str, tokens: &[Token], index: Option<usize>) -> Option<Diagnostic> {
     let before = tokens.get(index?.checked_sub(1)?)?;
     let word = before.text(text)?.to_uppercase();
-    let subquery = word == "CALL" && tokens.get(index?)?.kind == TokenKind::LeftBrace;
-    (subquery || UNSUPPORTED_WORDS.contains(&word.as_str())).then(|| {
+    UNSUPPORTED_WORDS.contains(&word.as_str()).then(|| {
         Diagnostic::new(
             Code::Unsupported,
             text,

@@ -51,16 +51,7 @@ impl Compiler<'_> {
             .iter()
             .map(|part| self.lay_out(&mut layout, part)))?;
         self.no_new_names(layout.names.keys().copied(), span(pattern.span))?;
-        let mut spend = |types| self.spend(types);
-        let (vertices, links) = (&mut layout.vertices, &mut layout.links);
-        let narrowed = narrow::narrow(self.schema, vertices, links, &mut spend);
-        self.check_effort(span(pattern.span))?;
-        // In an open graph nothing but an empty interval is impossible, and that is no mistake.
-        if let Err(index) = narrowed
-            && self.open.is_none()
-        {
-            return Err(vec![self.wrong_direction(&layout, index)]);
-        }
+        self.narrow(&mut layout, span(pattern.span))?;
         self.bind(&layout, optional);
         self.touch_patterns(&layout);
         let mut conditions = Vec::new();
@@ -74,6 +65,19 @@ impl Compiler<'_> {
             paths,
             filter,
         })
+    }
+
+    /// Leaves the types that can be at each place.
+    pub(super) fn narrow(&self, layout: &mut Layout<'_>, place: Span) -> Checked<()> {
+        let mut spend = |types| self.spend(types);
+        let (vertices, links) = (&mut layout.vertices, &mut layout.links);
+        let narrowed = narrow::narrow(self.schema, vertices, links, &mut spend);
+        self.check_effort(place)?;
+        // In an open graph nothing but an empty interval is impossible, and that is no mistake.
+        match narrowed {
+            Err(index) if self.open.is_none() => Err(vec![self.wrong_direction(layout, index)]),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn new_layout<'q>(&self) -> Layout<'q> {

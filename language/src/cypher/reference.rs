@@ -99,8 +99,42 @@ pub(super) const CLAUSES: &[Line] = &[
         "CALL db.labels() YIELD label RETURN label",
         "see the table of procedures",
     ),
-    no("CALL { ... }", "CALL { RETURN 1 AS x } RETURN x", ""),
-    no("FOREACH", "FOREACH (x IN [1] | CREATE ())", ""),
+    yes(
+        "CALL { ... }, CALL (a) { ... }",
+        "MATCH (a) CALL (a) { MATCH (a)-->(b) RETURN count(b) AS c } RETURN a, c",
+        "once for each row, which sees what was written for those before it; names come in by the \
+         parentheses, or by a WITH at the beginning; OPTIONAL CALL keeps rows that nothing comes out for",
+    ),
+    Line {
+        name: "CALL { ... } IN TRANSACTIONS",
+        state: State::No,
+        example: "UNWIND [1] AS x CALL (x) { CREATE () } IN TRANSACTIONS",
+        note: "a request is one commit",
+    },
+    yes(
+        "FOREACH",
+        "MATCH (a) FOREACH (x IN [1, 2] | CREATE (a)-[:T]->(:B {x: x}))",
+        "clauses that write, and FOREACH",
+    ),
+    yes(
+        "LET",
+        "MATCH (a) LET x = a.x + 1 RETURN x",
+        "as WITH *, ... AS x",
+    ),
+    yes(
+        "FILTER",
+        "MATCH (a) FILTER a.x > 1 RETURN a",
+        "as WITH * WHERE",
+    ),
+    yes("FINISH", "CREATE (a) FINISH", "no rows"),
+    yes("INSERT", "INSERT (a:A {x: 1})", "as CREATE"),
+    yes(
+        "USING INDEX, USING SCAN, USING JOIN",
+        "MATCH (a:A) USING INDEX a:A(x) WHERE a.x = 1 RETURN a",
+        "read, and nothing is done with it",
+    ),
+    no("NEXT", "RETURN 1 AS x NEXT RETURN x", "write WITH"),
+    no("SELECT", "SELECT 1 AS x", "write RETURN"),
     no(
         "LOAD CSV",
         "LOAD CSV FROM 'x' AS row RETURN row",

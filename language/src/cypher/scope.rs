@@ -31,6 +31,11 @@ impl Scope {
             .insert(name.to_owned(), Variable { slot, value_type });
     }
 
+    /// Forgets `name`; gives what it stood for.
+    pub(super) fn remove(&mut self, name: &str) -> Option<Variable> {
+        self.variables.remove(name)
+    }
+
     /// The names, in alphabetical order: what `*` stands for.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Variable)> {
         self.variables

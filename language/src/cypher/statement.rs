@@ -5,13 +5,17 @@ use open_cypher::ast::{
 };
 
 use crate::diagnostic::{Code, Diagnostics, Span};
-use crate::plan::{Branch, Clause, Column, Plan, Type, Unwind};
+use crate::plan::{Branch, Clause, Column, Plan, Projection, Type, Unwind};
 use crate::schema::Schema;
+use crate::value::Value;
 
 use super::compiler::{Checked, Compiler};
+use super::nested::is_bare;
+use super::open::literal;
 use super::parse::{Parsed, span};
 use super::procedures::Procedures;
 use super::projection::Kind;
+use super::scope::Scope;
 use super::types;
 
 /// Compiles one statement.
@@ -22,11 +26,12 @@ pub(super) fn compile(
     parsed: &Parsed,
 ) -> Result<Plan, Diagnostics> {
     let query = &parsed.query;
-    let mut compiler = Compiler::new(text, schema, procedures, &parsed.bare_patterns);
+    let mut compiler = Compiler::new(text, schema, procedures, parsed);
     let (branches, distinct) = match compiler.standalone_call(query)? {
         Some(branch) => (vec![branch], false),
-        None => compiler.branches(query, false)?,
+        None => compiler.branches(query, &Around::Statement)?,
     };
+    compiler.no_other_blocks()?;
     for column in branches.iter().flat_map(|branch| &branch.columns) {
         compiler.read_value(&column.value_type);
     }
@@ -51,13 +56,22 @@ pub(super) fn compile(
     })
 }
 
-impl Compiler<'_> {
-    /// The parts that `UNION` joins, and whether equal rows are given once. `nested`: within an
-    /// expression, where a query may end without `RETURN`.
+/// What stands around a query.
+pub(super) enum Around {
+    /// Nothing, or a clause that says which names there are.
+    Statement,
+    /// An expression: the query may end without `RETURN`.
+    Expression,
+    /// A `CALL { ... }` whose parts begin with a `WITH` of the names that they want of these.
+    Imports(Scope),
+}
+
+impl<'a> Compiler<'a> {
+    /// The parts that `UNION` joins, and whether equal rows are given once.
     pub(super) fn branches(
         &mut self,
         query: &RegularQuery,
-        nested: bool,
+        nested: &Around,
     ) -> Checked<(Vec<Branch>, bool)> {
         let around = self.scope.clone();
         let mut branches = vec![self.branch(&query.head, nested)?];
@@ -126,12 +140,13 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn branch(&mut self, query: &SingleQuery, nested: bool) -> Checked<Branch> {
-        let syntax = &query.kind.clauses;
-        self.check_order(syntax, nested)?;
-        self.assigns |= syntax
-            .iter()
-            .any(|clause| matches!(clause.kind, ClauseKind::Set(_)));
+    fn branch(&mut self, query: &SingleQuery, nested: &Around) -> Checked<Branch> {
+        let syntax = match nested {
+            Around::Imports(around) => self.import(around, query),
+            _ => &query.kind.clauses,
+        };
+        self.check_order(syntax, matches!(nested, Around::Expression))?;
+        self.assigns |= assigns(syntax);
         let mut branch = Branch {
             clauses: Vec::new(),
             columns: Vec::new(),
@@ -147,7 +162,7 @@ impl Compiler<'_> {
         let ([clause], true) = (query.head.kind.clauses.as_slice(), query.unions.is_empty()) else {
             return Ok(None);
         };
-        let ClauseKind::Call(call) = &clause.kind else {
+        let ClauseKind::Call(call) = self.kind_of(clause)? else {
             return Ok(None);
         };
         if !matches!(call.target, CallTarget::Procedure { .. }) {
@@ -160,13 +175,13 @@ impl Compiler<'_> {
         }))
     }
 
-    fn clause(
+    pub(super) fn clause(
         &mut self,
         syntax: &Syntax,
         clauses: &mut Vec<Clause>,
         columns: &mut Vec<Column>,
     ) -> Checked<()> {
-        match &syntax.kind {
+        match self.kind_of(syntax)? {
             ClauseKind::Match(clause) => clauses.push(Clause::Match(self.match_clause(clause)?)),
             ClauseKind::Unwind(clause) => {
                 let list = self.expression(&clause.expression)?;
@@ -196,31 +211,86 @@ impl Compiler<'_> {
             ClauseKind::Set(clause) => clauses.push(Clause::Set(self.assignments(&clause.items)?)),
             ClauseKind::Remove(clause) => clauses.push(Clause::Set(self.remove(clause)?)),
             ClauseKind::Delete(clause) => clauses.push(Clause::Delete(self.delete(clause)?)),
+            ClauseKind::Call(clause) if matches!(clause.target, CallTarget::Subquery { .. }) => {
+                clauses.push(self.call_subquery(clause, self.head(syntax))?);
+            }
             ClauseKind::Call(clause) => {
                 let (call, _) = self.call_clause(clause, span(syntax.span), false)?;
                 clauses.push(Clause::Call(call));
             }
-            other => return self.unsupported(span(syntax.span), unsupported_name(other)),
+            ClauseKind::Foreach(clause) => clauses.push(self.foreach(clause, self.head(syntax))?),
+            ClauseKind::Let(clause) => clauses.extend(self.let_clause(clause)?),
+            ClauseKind::Filter(clause) => clauses.push(self.filter_clause(&clause.predicate)?),
+            ClauseKind::Finish => clauses.push(Clause::Project(nothing(span(syntax.span)))),
+            other => return self.unsupported(span(syntax.span), clause_name(other)),
         }
         Ok(())
+    }
+
+    /// What a clause is; one that the parser takes for `WITH *` may be another.
+    pub(super) fn kind_of<'s>(&self, syntax: &'s Syntax) -> Checked<&'s ClauseKind>
+    where
+        'a: 's,
+    {
+        let Some(block) = self.blocks.get(&syntax.span.start) else {
+            return Ok(&syntax.kind);
+        };
+        self.met.borrow_mut().insert(syntax.span.start);
+        if let ClauseKind::With(with) = &syntax.kind
+            && with.where_clause.is_none()
+            && is_bare(&with.projection)
+            && with.projection.items.len() == 1
+        {
+            return Ok(&block.kind);
+        }
+        let message = format!("this cannot follow {}", clause_name(&block.kind));
+        self.fail(
+            Code::Syntax,
+            Span::new(block.span.end, syntax.span.end),
+            message,
+        )
+    }
+
+    /// Refuses what was taken for a clause and stands where none can.
+    fn no_other_blocks(&self) -> Checked<()> {
+        let met = self.met.borrow();
+        match self.blocks.iter().find(|(at, _)| !met.contains(at)) {
+            None => Ok(()),
+            Some((_, block)) => {
+                let message = format!("{} cannot stand here", clause_name(&block.kind));
+                self.fail(Code::Syntax, block.span, message)
+            }
+        }
+    }
+
+    /// Where a clause begins, as a place to point at.
+    pub(super) fn head(&self, clause: &Syntax) -> Span {
+        let start = clause.span.start;
+        let block = self.blocks.get(&start);
+        let name = clause_name(block.map_or(&clause.kind, |block| &block.kind));
+        let word = name.split(" {").next().unwrap_or(name);
+        Span::new(start, start + word.len())
     }
 
     /// Reading after writing needs a `WITH` between; the end is a `RETURN` or a write.
     fn check_order(&self, syntax: &[Syntax], nested: bool) -> Checked<()> {
         let mut wrote: Option<&str> = None;
         for (index, clause) in syntax.iter().enumerate() {
-            let place = head(clause);
-            let name = clause_name(&clause.kind);
-            match &clause.kind {
-                ClauseKind::With(_) => wrote = None,
+            let kind = self.kind_of(clause)?;
+            let place = self.head(clause);
+            let name = clause_name(kind);
+            match kind {
+                ClauseKind::With(_) | ClauseKind::Let(_) | ClauseKind::Filter(_) => wrote = None,
+                ClauseKind::Call(call) if matches!(call.target, CallTarget::Subquery { .. }) => {}
                 ClauseKind::Match(_) | ClauseKind::Unwind(_) | ClauseKind::Call(_) => {
                     if let Some(written) = wrote {
                         let message = format!("{name} after {written} needs a WITH between them");
                         return self.fail(Code::MisplacedClause, place, message);
                     }
                 }
-                ClauseKind::Return(_) if index + 1 < syntax.len() => {
-                    return self.fail(Code::MisplacedClause, place, "nothing may follow RETURN");
+                ClauseKind::Return(_) | ClauseKind::Finish if index + 1 < syntax.len() => {
+                    let message = format!("nothing may follow {name}");
+                    return self.fail(Code::MisplacedClause, place, message);
                 }
                 kind if writes(kind) => wrote = Some(name),
                 _ => {}
@@ -229,27 +299,45 @@ impl Compiler<'_> {
         let Some(last) = syntax.last() else {
             return self.fail(Code::Syntax, Span::new(0, 0), "the statement is empty");
         };
-        match &last.kind {
-            ClauseKind::Match(_) | ClauseKind::With(_) | ClauseKind::Unwind(_) if nested => Ok(()),
-            ClauseKind::With(_) | ClauseKind::Match(_) | ClauseKind::Unwind(_) => {
-                let name = clause_name(&last.kind);
+        match self.kind_of(last)? {
+            kind @ (ClauseKind::Match(_)
+            | ClauseKind::With(_)
+            | ClauseKind::Unwind(_)
+            | ClauseKind::Let(_)
+            | ClauseKind::Filter(_))
+                if !nested =>
+            {
+                let name = clause_name(kind);
                 let message = format!(
                     "a statement cannot end with {name}: add RETURN, or a clause that writes"
                 );
-                self.fail(Code::MisplacedClause, head(last), message)
+                self.fail(Code::MisplacedClause, self.head(last), message)
             }
             _ => Ok(()),
         }
     }
 }
 
-/// Where a clause begins, as a place to point at.
-fn head(clause: &Syntax) -> Span {
-    let start = clause.span.start;
-    Span::new(start, start + clause_name(&clause.kind).len())
+/// No row at all, and no columns: what `FINISH` gives.
+fn nothing(span: Span) -> Projection {
+    Projection {
+        aggregation: None,
+        items: Vec::new(),
+        distinct: false,
+        order: Vec::new(),
+        skip: None,
+        limit: Some(literal(Value::Int(0), Type::Integer, span)),
+        filter: None,
+    }
 }
 
-const fn writes(kind: &ClauseKind) -> bool {
+/// Whether one of the clauses assigns properties.
+pub(super) fn assigns(syntax: &[Syntax]) -> bool {
+    let sets = |clause: &Syntax| matches!(clause.kind, ClauseKind::Set(_));
+    syntax.iter().any(sets)
+}
+
+pub(super) const fn writes(kind: &ClauseKind) -> bool {
     matches!(
         kind,
         ClauseKind::Create(_)
@@ -257,10 +345,11 @@ const fn writes(kind: &ClauseKind) -> bool {
             | ClauseKind::Set(_)
             | ClauseKind::Remove(_)
             | ClauseKind::Delete(_)
+            | ClauseKind::Foreach(_)
     )
 }
 
-const fn clause_name(kind: &ClauseKind) -> &'static str {
+pub(super) const fn clause_name(kind: &ClauseKind) -> &'static str {
     match kind {
         ClauseKind::Match(clause) if clause.optional => "OPTIONAL MATCH",
         ClauseKind::Match(_) => "MATCH",
@@ -272,13 +361,11 @@ const fn clause_name(kind: &ClauseKind) -> &'static str {
         ClauseKind::Set(_) => "SET",
         ClauseKind::Remove(_) => "REMOVE",
         ClauseKind::Delete(_) => "DELETE",
-        ClauseKind::Call(_) => "CALL",
-        other => unsupported_name(other),
-    }
-}
-
-const fn unsupported_name(kind: &ClauseKind) -> &'static str {
-    match kind {
+        ClauseKind::Call(clause) => match clause.target {
+            CallTarget::Subquery { .. } if clause.optional => "OPTIONAL CALL { ... }",
+            CallTarget::Subquery { .. } => "CALL { ... }",
+            _ => "CALL",
+        },
         ClauseKind::Use(_) => "USE",
         ClauseKind::Let(_) => "LET",
         ClauseKind::Insert(_) => "INSERT",

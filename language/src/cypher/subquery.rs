@@ -12,6 +12,7 @@ use crate::plan::{
 
 use super::compiler::{Checked, Compiler};
 use super::parse::span;
+use super::statement::Around;
 use super::types;
 
 impl Compiler<'_> {
@@ -28,7 +29,8 @@ impl Compiler<'_> {
             (None, QueryKind::Regular(query)) => query,
             _ => return self.fail(Code::Syntax, place, "this is not a query"),
         };
-        let (branches, distinct) = self.enclosed(|compiler| compiler.branches(query, true))?;
+        let (branches, distinct) =
+            self.enclosed(|compiler| compiler.branches(query, &Around::Expression))?;
         if let Some(branch) = branches
             .iter()
             .find(|branch| branch.clauses.iter().any(Clause::writes))

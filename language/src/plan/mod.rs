@@ -15,6 +15,7 @@ mod expression;
 mod point;
 mod shown;
 
+use crate::diagnostic::Span;
 use crate::schema::{PropertyId, TypeId};
 
 /// The place of a variable in a row.
@@ -48,8 +49,8 @@ impl Plan {
     /// Whether running the plan can change the graph.
     #[must_use]
     pub fn writes(&self) -> bool {
-        let branches = self.unions.iter().flat_map(|branch| &branch.clauses);
-        self.clauses.iter().chain(branches).any(Clause::writes)
+        let mut branches = self.branches();
+        branches.any(|(clauses, _)| clauses.iter().any(Clause::writes))
     }
 
     /// The clauses and columns of each part that `UNION` joins; mostly there is one.
@@ -169,16 +170,54 @@ pub enum Clause {
     Delete(Delete),
     /// `CALL procedure(...) YIELD ...`.
     Call(Call),
+    /// `CALL { ... }` and `FOREACH`.
+    Nested(Nested),
 }
 
 impl Clause {
     /// Whether the clause can change the graph.
     #[must_use]
     pub fn writes(&self) -> bool {
-        matches!(
-            self,
-            Self::Create(_) | Self::Merge(_) | Self::Set(_) | Self::Delete(_)
-        )
+        self.any(&|clause| {
+            matches!(
+                clause,
+                Self::Create(_) | Self::Merge(_) | Self::Set(_) | Self::Delete(_)
+            )
+        })
+    }
+
+    /// Whether the test holds for it or for a clause within it.
+    #[must_use]
+    pub fn any(&self, test: &dyn Fn(&Self) -> bool) -> bool {
+        let within = match self {
+            Self::Nested(nested) => nested.clauses().any(|clause| clause.any(test)),
+            _ => false,
+        };
+        within || test(self)
+    }
+}
+
+/// Clauses that are run for each row by themselves, one row after the other: a row sees what was changed
+/// for those before it. They see what the row holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nested {
+    /// `FOREACH`: once for each element of a list, which stands in the slot.
+    pub each: Option<Unwind>,
+    /// What is run; several parts when there is `UNION`.
+    pub branches: Vec<Branch>,
+    /// `UNION` rather than `UNION ALL`.
+    pub distinct: bool,
+    /// Where the columns of a row that comes out of it are put, in order. Without any the row passes
+    /// once, whatever comes out.
+    pub outputs: Vec<Slot>,
+    /// `OPTIONAL CALL`: a row that nothing comes out for passes with nulls.
+    pub optional: bool,
+}
+
+impl Nested {
+    /// The clauses of all parts.
+    pub fn clauses(&self) -> impl Iterator<Item = &Clause> {
+        self.branches.iter().flat_map(|branch| &branch.clauses)
     }
 }
 
@@ -440,6 +479,8 @@ pub struct NewNode {
     pub properties: Vec<(PropertyId, Expr)>,
     /// `CREATE (n:T $map)`: a map whose entries are matched with property names when run.
     pub map: Option<Expr>,
+    /// Where it stands in the text: for errors at run time.
+    pub span: Span,
 }
 
 /// A relationship to make.
@@ -457,6 +498,8 @@ pub struct NewEdge {
     pub properties: Vec<(PropertyId, Expr)>,
     /// As for nodes.
     pub map: Option<Expr>,
+    /// As for nodes.
+    pub span: Span,
 }
 
 /// `MERGE`: for each row, bind what is there, else make it; the next row sees what was made.
@@ -477,7 +520,7 @@ pub enum MergeTarget {
     Node(NewNode),
     /// A relationship between two bound nodes.
     Edge(NewEdge),
-    /// In an open graph: a whole pattern, found or made as a whole.
+    /// A whole pattern, found or made as a whole.
     Pattern(Box<MergePattern>),
 }
 
@@ -489,7 +532,18 @@ pub struct MergePattern {
     /// How it is made, into the same slots.
     pub create: Create,
     /// Values that must not be null, since nothing equals null.
-    pub required: Vec<(String, Expr)>,
+    pub required: Vec<Required>,
+}
+
+/// A value that a pattern is found by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Required {
+    /// Of what, for messages: its labels or type, or its variable.
+    pub of: String,
+    /// The property.
+    pub name: String,
+    /// The value.
+    pub value: Expr,
 }
 
 /// One assignment. A null target is left alone.

@@ -1,6 +1,6 @@
 //! Why a use case did not give what was asked for. `http/error.rs` makes an answer of each.
 
-use language::Diagnostics;
+use language::{Code, Diagnostic, Diagnostics};
 use policy::{Denial, TypeDenial};
 use registry::{AccessError, HandleError, WrongPermit};
 use storage_engine::executor::ExecuteError;
@@ -94,6 +94,15 @@ pub(crate) enum Error {
     /// A reading statement stopped.
     #[error("the statement failed")]
     Execute(#[source] ExecuteError),
+    /// The same, where it is known which part of the text it is about.
+    #[error("the statement failed")]
+    ExecuteAt {
+        /// What happened.
+        #[source]
+        error: ExecuteError,
+        /// Where.
+        place: Box<Diagnostic>,
+    },
     /// A write was not made.
     #[error("the statements were not carried out")]
     Mutate(#[source] CommitError<StepError>),
@@ -155,6 +164,17 @@ impl Error {
         Self::of(error, Self::Execute)
     }
 
+    /// The same with its place in the statement's text, where it has one.
+    pub(crate) fn of_query_in(text: &str, error: AccessError<ExecuteError>) -> Self {
+        match Self::of_query(error) {
+            Self::Execute(error) => match place(text, &error) {
+                Some(place) => Self::ExecuteAt { error, place },
+                None => Self::Execute(error),
+            },
+            error => error,
+        }
+    }
+
     pub(crate) fn of_export(error: AccessError<ExportError>) -> Self {
         Self::of(error, Self::Export)
     }
@@ -206,4 +226,20 @@ pub(crate) fn in_statement(statement: Option<usize>, what: &str) -> String {
         Some(index) => format!("statement {} {what}", index + 1),
         None => format!("the statement {what}"),
     }
+}
+
+/// What stopped a statement, as a finding about its text.
+pub(crate) fn place(text: &str, error: &ExecuteError) -> Option<Box<Diagnostic>> {
+    let span = error.span().filter(|span| span.end <= text.len())?;
+    let code = match error.kind() {
+        ExecuteError::Type { .. } => Code::TypeMismatch,
+        ExecuteError::UnknownProperty { .. } => Code::UnknownProperty,
+        _ => Code::InvalidValue,
+    };
+    Some(Box::new(Diagnostic::new(
+        code,
+        text,
+        span,
+        error.to_string(),
+    )))
 }

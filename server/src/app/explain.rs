@@ -218,7 +218,7 @@ impl Work {
         let (operators, rows) = if analyze {
             reader = reader.prepared(&plan).map_err(Error::of_query)?;
             let profiled = reader.profile(&plan, &self.parameters, &self.limits);
-            let (operators, rows) = profiled.map_err(Error::of_query)?;
+            let (operators, rows) = profiled.map_err(|error| Error::of_query_in(&text, error))?;
             (operators, Some(rows))
         } else {
             let explained = reader.explain(&plan, &self.parameters, &self.limits);

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use api_types::{ChangeStats, Commit, MutateRequest, Statement};
+use language::Diagnostic;
 use language::plan::Plan;
 use language::schema::TypeId;
 use policy::{Action, Authorized, Permit};
@@ -31,6 +32,8 @@ const MAX_MESSAGE: usize = 4096;
 
 /// A statement ready to run.
 struct Step {
+    /// Errors say where in it.
+    text: String,
     plan: Arc<Plan>,
     parameters: Parameters,
 }
@@ -62,6 +65,8 @@ pub(crate) enum StepError {
         /// What happened.
         #[source]
         error: ExecuteError,
+        /// Where in the statement's text.
+        place: Option<Box<Diagnostic>>,
     },
     /// Their answer is more than is left now for the principal.
     #[error("there is no memory now for what the statements return")]
@@ -220,6 +225,7 @@ impl Preparing {
             let index = texts.several.then_some(index);
             let statement = self.app.plans.prepare(&query, &schema, index)?;
             steps.push(Step {
+                text: query,
                 plan: Arc::clone(&statement.plan),
                 parameters: statement::parameters(params)?,
             });
@@ -318,7 +324,12 @@ impl Carrying {
         transaction: &mut Transaction,
     ) -> Result<Returned, StepError> {
         let mut last = Vec::new();
-        for (index, Step { plan, parameters }) in steps.iter().enumerate() {
+        for (index, step) in steps.iter().enumerate() {
+            let Step {
+                text,
+                plan,
+                parameters,
+            } = step;
             last.clear();
             let mut keep = |values: &[language::Value]| {
                 last.push(values.to_vec());
@@ -327,6 +338,7 @@ impl Carrying {
             executor::write(plan, parameters, transaction, &self.limits, &mut keep).map_err(
                 |error| StepError::Failed {
                     statement: self.several.then_some(index),
+                    place: super::error::place(text, &error),
                     error,
                 },
             )?;
@@ -355,6 +367,7 @@ impl Carrying {
                 Err(StepError::Failed {
                     statement: self.several.then(|| statements - 1),
                     error: ExecuteError::MemoryLimit { limit },
+                    place: None,
                 })
             }
         }

@@ -246,7 +246,10 @@ impl Work {
                 }
             },
         );
-        match (pushed, executed.map_err(Error::of_query)) {
+        match (
+            pushed,
+            executed.map_err(|error| Error::of_query_in(&self.text, error)),
+        ) {
             (Err(Error::ResultTooLarge { .. }), _)
             | (_, Err(Error::Execute(ExecuteError::Deadline | ExecuteError::MemoryLimit { .. }))) =>
             {
@@ -342,7 +345,7 @@ impl Work {
             },
         );
         pushed?;
-        executed.map_err(|error| self.failed(Error::of_query(error)))?;
+        executed.map_err(|error| self.failed(Error::of_query_in(&self.text, error)))?;
         let count = rows.count();
         let rest = rows.finish()?;
         output.begin(columns, &commit);

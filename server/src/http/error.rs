@@ -51,6 +51,9 @@ impl From<Error> for Failure {
             Error::WrongPermit(error) => internal(&error),
             Error::Past(error) => past(&error),
             Error::Execute(error) => execute(&error, String::new()),
+            Error::ExecuteAt { error, place } => {
+                execute(&error, String::new()).with_findings(findings(vec![*place]))
+            }
             Error::Mutate(error) => commit(error, step),
             Error::Load(error) => commit(error, |wrong| lines(wrong.lines)),
             Error::Lines(errors) => lines(errors.0),
@@ -401,18 +404,26 @@ fn past(error: &PastError) -> Failure {
 }
 
 fn step(error: StepError) -> Failure {
-    let (statement, error) = match error {
-        StepError::Failed { statement, error } => (statement, error),
+    let (statement, error, place) = match error {
+        StepError::Failed {
+            statement,
+            error,
+            place,
+        } => (statement, error, place),
         StepError::TooMuchHeld => return Error::TooMuchHeld.into(),
     };
-    let place = statement.map(|index| format!("statement {}: ", index + 1));
-    execute(&error, place.unwrap_or_default())
+    let which = statement.map(|index| format!("statement {}: ", index + 1));
+    let failure = execute(&error, which.unwrap_or_default());
+    match place {
+        Some(place) => failure.with_findings(findings(vec![*place])),
+        None => failure,
+    }
 }
 
 fn execute(error: &ExecuteError, place: String) -> Failure {
     use ExecuteError as E;
     let words = format!("{place}{error}");
-    match error {
+    match error.kind() {
         E::MissingParameter { .. } | E::ParameterType { .. } => {
             Failure::new(ErrorCode::InvalidParameters, words)
         }

@@ -86,12 +86,14 @@ pub enum ExecuteError {
         suggestion: Option<String>,
     },
     /// `MERGE` with a null property: null equals nothing, so it would always make a new element.
-    #[error("MERGE on `{type_name}` needs a value for `{property}`, which is null here")]
+    #[error("MERGE on {of} needs a value for `{property}`, which is null here")]
     MergeNull {
-        /// The node or edge type.
-        type_name: String,
+        /// The type, or what else it is called, as it stands in a message.
+        of: String,
         /// The property.
         property: String,
+        /// Where its value stands.
+        span: Span,
     },
     /// `MERGE` of a node whose properties lack a part of the key.
     #[error("MERGE on `{type_name}` needs its whole key; `{property}` is missing")]
@@ -154,6 +156,14 @@ pub enum ExecuteError {
     /// The graph refuses a change.
     #[error(transparent)]
     Write(WriteError),
+    /// One that has no place of its own, and where in the statement it came about.
+    #[error("{error}")]
+    At {
+        /// What happened.
+        error: Box<Self>,
+        /// Where.
+        span: Span,
+    },
 }
 
 impl From<WriteError> for ExecuteError {
@@ -172,6 +182,9 @@ pub enum ArithmeticProblem {
     /// Beyond 64 bits.
     #[error("is out of the range of 64-bit integers")]
     Overflow,
+    /// Beyond what times and durations reach.
+    #[error("is out of the range of times and durations")]
+    OutOfTime,
     /// An integer divided by zero.
     #[error("has zero as its divisor")]
     DivisionByZero,
@@ -185,9 +198,42 @@ impl ExecuteError {
             Self::Type { span, .. }
             | Self::Arithmetic { span, .. }
             | Self::Argument { span, .. }
+            | Self::MergeNull { span, .. }
             | Self::DeletedElement { span, .. }
+            | Self::At { span, .. }
             | Self::RowNumber { span, .. } => Some(*span),
             _ => None,
+        }
+    }
+
+    /// The error alone, without the place that was added.
+    #[must_use]
+    pub fn kind(&self) -> &Self {
+        match self {
+            Self::At { error, .. } => error.kind(),
+            error => error,
+        }
+    }
+
+    /// The same at a place, when it is about what stands in the statement and has none yet.
+    pub(crate) fn at(self, span: Span) -> Self {
+        match self {
+            Self::UnknownProperty { .. }
+            | Self::MergeKey { .. }
+            | Self::MissingEnd { .. }
+            | Self::Write(
+                WriteError::DuplicateKey { .. }
+                | WriteError::MissingProperty { .. }
+                | WriteError::InvalidValue { .. }
+                | WriteError::KeyChange { .. }
+                | WriteError::WrongEnds { .. }
+                | WriteError::Deleted { .. }
+                | WriteError::HasRelationships { .. },
+            ) if span.start < span.end => Self::At {
+                error: Box::new(self),
+                span,
+            },
+            error => error,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::context::{Context, Statement};
 use super::operator::{self, Operator};
 use super::parallel::Split;
 use super::pipeline::Running;
+use super::walk::SlotSet;
 use super::{
     ExecuteError, Limits, Output, Parameters, begin, check_size, fold, pipeline, subquery, walk,
     write,
@@ -36,30 +37,48 @@ pub fn explain(
     let branches = plan.branches().map(|(clauses, columns)| {
         let clauses = fold::constants(context, clauses);
         let wanted = walk::wanted_after(&clauses, columns, plan.slots);
-        let (mut operators, mut rows) = (Vec::new(), 1.0);
-        let mut rest = (&*clauses, wanted.as_slice());
-        loop {
-            let writing = rest.0.iter().position(Clause::writes);
-            let reading = writing.unwrap_or(rest.0.len());
-            let (before, after) = (rest.0.split_at(reading), rest.1.split_at(reading));
-            // How many rows a writing clause gives is known only when it is run.
-            let one_row = rest.0.len() == clauses.len();
-            subquery::within(context, before.0, &mut |context| {
-                let stages = pipeline::stages(context, before.0, after.0, one_row)?;
-                rows = describe(context, &stages, rows, &mut operators);
-                Ok(())
-            })?;
-            let (Some((clause, later)), Some((_, wanted))) =
-                (before.1.split_first(), after.1.split_first())
-            else {
-                break;
-            };
-            operators.extend(write::describe(clause, snapshot.schema(), rows));
-            rest = (later, wanted);
-        }
+        let operators = of_clauses(context, (&clauses, &wanted))?;
         Ok(named(operators, plan))
     });
     branches.collect()
+}
+
+/// The operators of clauses some of which may write.
+fn of_clauses(
+    context: Context<'_>,
+    (clauses, wanted): (&[Clause], &[SlotSet]),
+) -> Result<Vec<Operator>, ExecuteError> {
+    let (mut operators, mut rows) = (Vec::new(), 1.0);
+    let mut rest = (clauses, wanted);
+    loop {
+        let writing = rest.0.iter().position(Clause::writes);
+        let reading = writing.unwrap_or(rest.0.len());
+        let (before, after) = (rest.0.split_at(reading), rest.1.split_at(reading));
+        // How many rows a writing clause gives is known only when it is run.
+        let one_row = rest.0.len() == clauses.len();
+        subquery::within(context, before.0, &mut |context| {
+            let stages = pipeline::stages(context, before.0, after.0, one_row)?;
+            rows = describe(context, &stages, rows, &mut operators);
+            Ok(())
+        })?;
+        let (Some((clause, later)), Some((_, wanted))) =
+            (before.1.split_first(), after.1.split_first())
+        else {
+            return Ok(operators);
+        };
+        if let Some(mut operator) = write::describe(clause, context.snapshot.schema(), rows) {
+            if let Clause::Nested(nested) = clause {
+                let inputs = nested.branches.iter().map(|branch| {
+                    let slots = context.statement.slots();
+                    let wanted = walk::wanted_within(&branch.clauses, &branch.columns, slots);
+                    of_clauses(context, (&branch.clauses, &wanted))
+                });
+                operator.inputs = inputs.collect::<Result<_, _>>()?;
+            }
+            operators.push(operator);
+        }
+        rest = (later, wanted);
+    }
 }
 
 /// Runs a plan that only reads, and gives its operators with what came out of each, and the number of

@@ -5,10 +5,13 @@
 
 use std::borrow::Cow;
 
-use language::plan::{Clause, Expr, ExprKind};
+use language::plan::{Clause, Expr, ExprKind, Function};
 
 use super::context::Context;
-use super::walk;
+use super::{functions, walk};
+
+/// Elements of a range that is kept as a list.
+const LONG: usize = 1_024;
 
 /// The clauses with constant expressions replaced by their values; themselves where there are none.
 pub(crate) fn constants<'c>(context: Context<'_>, clauses: &'c [Clause]) -> Cow<'c, [Clause]> {
@@ -48,6 +51,19 @@ const fn varies(expr: &Expr) -> bool {
     }
 }
 
+/// Whether it is a range that is better counted through than made.
+fn is_long(context: Context<'_>, expr: &Expr) -> bool {
+    let ExprKind::Call {
+        function: Function::Range,
+        arguments,
+    } = &expr.kind
+    else {
+        return false;
+    };
+    let range = functions::range(context, arguments, expr.span, &[]);
+    range.is_ok_and(|range| range.is_some_and(|range| range.count > LONG))
+}
+
 fn fold(context: Context<'_>, expr: &mut Expr) {
     for child in expr.children_mut() {
         fold(context, child);
@@ -58,7 +74,7 @@ fn fold(context: Context<'_>, expr: &mut Expr) {
             walk::reading_expressions_mut(clause, &mut |expr| fold(context, expr));
         }
     }
-    if varies(expr) {
+    if varies(expr) || is_long(context, expr) {
         return;
     }
     let children = expr.children();

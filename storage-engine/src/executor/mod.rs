@@ -27,6 +27,8 @@ mod aggregate;
 mod context;
 pub(crate) mod cores;
 mod counting;
+mod each_row;
+mod elements;
 mod error;
 mod evaluate;
 mod exact;
@@ -245,7 +247,24 @@ fn write_branch(
         clauses,
     );
     let wanted = walk::wanted_after(&clauses, columns, statement.slots());
-    let mut rows = vec![statement.empty_row()];
+    let rows = vec![statement.empty_row()];
+    write_clauses(
+        statement,
+        transaction,
+        (&clauses, &wanted),
+        rows,
+        &mut |row| output.take(columns, row),
+    )
+}
+
+/// Runs clauses some of which write, for rows; what a last clause that writes leaves is given to nobody.
+fn write_clauses(
+    statement: &Statement<'_>,
+    transaction: &mut Transaction,
+    (clauses, wanted): (&[Clause], &[SlotSet]),
+    mut rows: Vec<Row>,
+    out: &mut Next<'_>,
+) -> Result<(), ExecuteError> {
     let mut start = 0;
     while let Some(found) = clauses[start..].iter().position(Clause::writes) {
         let place = start + found;
@@ -267,7 +286,7 @@ fn write_branch(
         rows = write::apply(statement, transaction, &clauses[place], rows)?;
         start = place + 1;
     }
-    if columns.is_empty() && start == clauses.len() {
+    if start == clauses.len() {
         return Ok(());
     }
     let context = Context {
@@ -275,13 +294,7 @@ fn write_branch(
         statement,
         subqueries: None,
     };
-    run_reading(
-        context,
-        &clauses[start..],
-        &wanted[start..],
-        rows,
-        &mut |row| output.take(columns, row),
-    )
+    run_reading(context, &clauses[start..], &wanted[start..], rows, out)
 }
 
 fn run_reading(
@@ -369,24 +382,41 @@ impl<'a, 's> Output<'a, 's> {
 
 /// Reading clauses and pattern steps are followed by recursion, so their number is bounded.
 fn check_size(plan: &Plan) -> Result<(), ExecuteError> {
-    let mut chain = 0;
-    for clause in plan.branches().flat_map(|(clauses, _)| clauses) {
+    let branches = plan.branches().map(|(clauses, _)| longest_chain(clauses));
+    let found = branches.max().unwrap_or(0);
+    if found > MAX_CHAIN {
+        return Err(ExecuteError::TooComplex {
+            what: "reading clauses and pattern steps in a row",
+            found,
+            limit: MAX_CHAIN,
+        });
+    }
+    Ok(())
+}
+
+/// How many reading clauses and steps follow one another at most, with those that are run within one.
+fn longest_chain(clauses: &[Clause]) -> usize {
+    let (mut chain, mut longest) = (0, 0);
+    for clause in clauses {
+        let within = match clause {
+            Clause::Nested(nested) => {
+                let branches = nested.branches.iter();
+                let chains = branches.map(|branch| longest_chain(&branch.clauses));
+                chains.max().unwrap_or(0)
+            }
+            _ => 0,
+        };
         chain = match clause {
             Clause::Match(matching) => {
                 let steps = matching.paths.iter().map(|path| 1 + path.steps.len());
                 chain + 1 + steps.sum::<usize>()
             }
+            Clause::Nested(_) if !clause.writes() => chain + 1 + within,
             Clause::Unwind(_) | Clause::Project(_) | Clause::Call(_) => chain + 1,
             // A writing clause takes all rows: the chain ends there.
             _ => 0,
         };
-        if chain > MAX_CHAIN {
-            return Err(ExecuteError::TooComplex {
-                what: "reading clauses and pattern steps in a row",
-                found: chain,
-                limit: MAX_CHAIN,
-            });
-        }
+        longest = longest.max(chain).max(within);
     }
-    Ok(())
+    longest
 }

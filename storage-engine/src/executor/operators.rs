@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 
 use language::diagnostic::Span;
 use language::plan::BinaryOperator;
+use language::temporal::Temporal;
 use language::value::Value;
 
 use super::context::Statement;
@@ -201,6 +202,25 @@ fn is_time(value: &Value) -> bool {
     )
 }
 
+/// What is wrong with arithmetic on time whose operands suit the operator; `None` where they do not.
+fn fits(operator: BinaryOperator, a: &Value, b: &Value) -> Option<ArithmeticProblem> {
+    let is_duration = |value: &Value| matches!(value, Value::Temporal(found) if matches!(found.as_ref(), Temporal::Duration(_)));
+    let suits = match operator {
+        BinaryOperator::Add => is_time(a) && is_time(b) && (is_duration(a) || is_duration(b)),
+        BinaryOperator::Subtract => is_time(a) && is_duration(b),
+        BinaryOperator::Multiply => {
+            is_duration(a) && number(b).is_some() || number(a).is_some() && is_duration(b)
+        }
+        BinaryOperator::Divide => match (is_duration(a), number(b)) {
+            (true, Some(0.0)) => return Some(ArithmeticProblem::DivisionByZero),
+            (true, divisor) => divisor.is_some(),
+            _ => false,
+        },
+        _ => false,
+    };
+    suits.then_some(ArithmeticProblem::OutOfTime)
+}
+
 /// Arithmetic that has to do with time.
 fn times(operator: BinaryOperator, a: &Value, b: &Value) -> Option<Value> {
     match operator {
@@ -233,7 +253,14 @@ fn arithmetic(
         let found = times(operator, a, b);
         let wrong = if is_time(a) { b } else { a };
         let expected = "a time and a duration, or a duration and a number";
-        return found.ok_or_else(|| mismatch(symbol, expected, wrong, span));
+        return found.ok_or_else(|| match fits(operator, a, b) {
+            Some(problem) => ExecuteError::Arithmetic {
+                operation,
+                problem,
+                span,
+            },
+            None => mismatch(symbol, expected, wrong, span),
+        });
     }
     match (a, b) {
         (Value::Null, Value::Null | Value::Int(_) | Value::Float(_))

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use language::plan::{Clause, Subquery, Unwind};
 use language::schema::TypeId;
-use language::value::Value;
 
 use super::Row;
 use super::aggregate::AggregateStage;
 use super::context::Context;
 use super::counting;
+use super::each_row::NestedStage;
+use super::elements::Elements;
 use super::error::ExecuteError;
 use super::matching::MatchStage;
 use super::operator::{Operator, variable};
@@ -120,9 +121,10 @@ impl<'a> Running<'a> {
             clause: place,
             rows: 0,
             time: Duration::ZERO,
-            subqueries: match context.subqueries {
-                Some(_) => subquery::of_clause(clause),
-                None => Vec::new(),
+            subqueries: match (context.subqueries, clause) {
+                // The clauses within have their own.
+                (None, _) | (_, Clause::Nested(_)) => Vec::new(),
+                (Some(_), clause) => subquery::of_clause(clause),
             },
             context,
         }
@@ -151,7 +153,7 @@ pub(crate) fn describe(
         let known: Duration = own.iter().filter_map(|operator| operator.time).sum();
         if let Some(last) = own.last_mut() {
             last.rows = Some(running.rows);
-            last.inputs = running.describe_subqueries();
+            last.inputs.extend(running.describe_subqueries());
             if let Some(rest) = running.time.checked_sub(known).filter(|it| !it.is_zero()) {
                 *last.time.get_or_insert_default() += rest;
             }
@@ -204,6 +206,8 @@ pub(crate) fn stages<'a>(
                 add(Box::new(ProjectStage::new(context, projection, wanted)?));
             }
             Clause::Call(call) => add(Box::new(CallStage::new(context, call))),
+            // One that writes is none of a pipeline.
+            Clause::Nested(nested) => add(Box::new(NestedStage::new(context, nested)?)),
             Clause::Create(_) | Clause::Merge(_) | Clause::Set(_) | Clause::Delete(_) => {}
         }
     }
@@ -359,23 +363,14 @@ impl Stage for UnwindStage<'_> {
 
     fn push(&mut self, row: &mut Row, next: &mut Next<'_>) -> Flow {
         let slot = self.unwind.slot.0;
-        match self.context.evaluate(&self.unwind.list, row)? {
-            Value::Null => MORE,
-            Value::List(list) => {
-                for element in list.iter() {
-                    self.context.step()?;
-                    row[slot] = element.clone();
-                    if next(row)?.is_break() {
-                        return ENOUGH;
-                    }
-                }
-                MORE
-            }
-            single => {
-                row[slot] = single;
-                next(row)
+        for element in Elements::of(self.context, &self.unwind.list, row)?.iter() {
+            self.context.step()?;
+            row[slot] = element;
+            if next(row)?.is_break() {
+                return ENOUGH;
             }
         }
+        MORE
     }
 
     fn describe(&self, rows: f64, operators: &mut Vec<Operator>) -> f64 {

@@ -315,8 +315,11 @@ impl Answers {
     }
 }
 
-/// The stages of a part of a query within an expression.
-fn stages<'a>(context: Context<'a>, branch: &'a Branch) -> Result<Vec<Running<'a>>, ExecuteError> {
+/// The stages of a part of a query within an expression or a clause.
+pub(super) fn stages<'a>(
+    context: Context<'a>,
+    branch: &'a Branch,
+) -> Result<Vec<Running<'a>>, ExecuteError> {
     #[cfg(test)]
     PLANNED.set(PLANNED.get() + 1);
     let slots = context.statement.slots();

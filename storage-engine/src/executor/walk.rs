@@ -122,6 +122,13 @@ pub(crate) fn mentioned(clause: &Clause, out: &mut SlotSet) {
         }
         Clause::Set(items) => items.iter().for_each(|item| out.insert(target(item))),
         Clause::Call(call) => call.outputs.iter().for_each(|(_, slot)| out.insert(*slot)),
+        Clause::Nested(nested) => {
+            nested.outputs.iter().for_each(|slot| out.insert(*slot));
+            nested.each.iter().for_each(|each| out.insert(each.slot));
+            let columns = nested.branches.iter().flat_map(|branch| &branch.columns);
+            columns.for_each(|column| out.insert(column.slot));
+            nested.clauses().for_each(|clause| mentioned(clause, out));
+        }
         Clause::Delete(_) => {}
     }
     expressions(clause, &mut |expr| variables(expr, out));
@@ -194,6 +201,11 @@ fn bound(clause: &Clause, out: &mut SlotSet) {
             aggregates.for_each(|aggregate| out.insert(aggregate.slot));
         }
         Clause::Call(call) => call.outputs.iter().for_each(|(_, slot)| out.insert(*slot)),
+        Clause::Nested(nested) => {
+            nested.outputs.iter().for_each(|slot| out.insert(*slot));
+            nested.each.iter().for_each(|each| out.insert(each.slot));
+            nested.clauses().for_each(|clause| bound(clause, out));
+        }
         Clause::Create(_) | Clause::Merge(_) | Clause::Set(_) | Clause::Delete(_) => {}
     }
     expressions(clause, &mut |expr| bound_by(expr, out));
@@ -295,7 +307,7 @@ pub(crate) fn expressions<'c>(clause: &'c Clause, visit: &mut dyn FnMut(&'c Expr
                 MergeTarget::Pattern(pattern) => {
                     in_match(&pattern.matching, visit);
                     in_create(&pattern.create, visit);
-                    pattern.required.iter().for_each(|(_, value)| visit(value));
+                    pattern.required.iter().for_each(|it| visit(&it.value));
                 }
             }
             merge
@@ -306,6 +318,12 @@ pub(crate) fn expressions<'c>(clause: &'c Clause, visit: &mut dyn FnMut(&'c Expr
         }
         Clause::Set(items) => items.iter().for_each(|item| visit(new_value(item))),
         Clause::Delete(delete) => delete.expressions.iter().for_each(visit),
+        Clause::Nested(nested) => {
+            nested.each.iter().for_each(|each| visit(&each.list));
+            nested
+                .clauses()
+                .for_each(|clause| expressions(clause, visit));
+        }
     }
 }
 
@@ -391,6 +409,16 @@ pub(crate) fn reading_expressions_mut(clause: &mut Clause, visit: &mut dyn FnMut
                 .iter_mut()
                 .for_each(|key| visit(&mut key.expr));
             projection.filter.iter_mut().for_each(visit);
+        }
+        Clause::Nested(nested) => {
+            nested
+                .each
+                .iter_mut()
+                .for_each(|each| visit(&mut each.list));
+            let branches = nested.branches.iter_mut();
+            branches
+                .flat_map(|branch| &mut branch.clauses)
+                .for_each(|clause| reading_expressions_mut(clause, visit));
         }
         Clause::Create(_) | Clause::Merge(_) | Clause::Set(_) | Clause::Delete(_) => {}
     }

@@ -234,9 +234,14 @@ async fn client(
                     let made = written.counts != ChangeCounts::default();
                     (Some(written.value), Some(written.commit.sequence), made)
                 }
-                Err(CommitError::Work(ExecuteError::Write(WriteError::DuplicateKey {
-                    ..
-                }))) => (None, None, false),
+                Err(CommitError::Work(error))
+                    if matches!(
+                        error.kind(),
+                        ExecuteError::Write(WriteError::DuplicateKey { .. })
+                    ) =>
+                {
+                    (None, None, false)
+                }
                 Err(error) => panic!("{call:?}: {error:?}"),
             }
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use language::schema::{InvalidValue, TypeId};
+use language::schema::{InvalidValue, OPEN_EDGE, OPEN_NODE, TypeId};
 
 use crate::cold::ColumnError;
 
@@ -26,7 +26,7 @@ pub enum WriteError {
         property: String,
     },
     /// A value that the property does not take.
-    #[error("{type_name}.{property}: {source}")]
+    #[error("{}: {source}", owner(.type_name, .property))]
     InvalidValue {
         /// The type.
         type_name: String,
@@ -63,13 +63,13 @@ pub enum WriteError {
         type_name: String,
     },
     /// An end of an edge, or the target of a change, is gone.
-    #[error("the {type_name} has been deleted")]
+    #[error("the {} has been deleted", called(.type_name))]
     Deleted {
         /// The type of what is gone.
         type_name: String,
     },
     /// Edges would lose an end.
-    #[error("the {type_name} with {key} still has relationships; DETACH DELETE removes them too")]
+    #[error("the {} with {key} still has relationships; DETACH DELETE removes them too", called(.type_name))]
     HasRelationships {
         /// The node type.
         type_name: String,
@@ -85,4 +85,22 @@ pub enum WriteError {
         /// How many bytes of rows and values, each counted wherever it stands.
         limit: usize,
     },
+}
+
+/// A type as people know it: those of an open graph are one for all.
+fn called(type_name: &str) -> &str {
+    match type_name {
+        OPEN_NODE => "node",
+        OPEN_EDGE => "relationship",
+        declared => declared,
+    }
+}
+
+/// A property as people know it: in an open graph all are in one.
+fn owner(type_name: &str, property: &str) -> String {
+    match type_name {
+        OPEN_NODE => "a property of a node".to_owned(),
+        OPEN_EDGE => "a property of a relationship".to_owned(),
+        declared => format!("{declared}.{property}"),
+    }
 }

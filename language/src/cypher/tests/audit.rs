@@ -33,6 +33,26 @@ struct Auditor<'a> {
 }
 
 impl Auditor<'_> {
+    fn projection(&self, projection: &crate::plan::Projection) {
+        if let Some(aggregation) = &projection.aggregation {
+            aggregation.keys.iter().for_each(|key| self.expr(&key.expr));
+            let arguments = aggregation
+                .aggregates
+                .iter()
+                .flat_map(|found| &found.argument);
+            arguments.for_each(|argument| self.expr(argument));
+        }
+        projection
+            .items
+            .iter()
+            .for_each(|item| self.expr(&item.expr));
+        projection.order.iter().for_each(|key| self.expr(&key.expr));
+        projection
+            .filter
+            .iter()
+            .for_each(|filter| self.expr(filter));
+    }
+
     fn clause(&self, clause: &Clause) {
         match clause {
             Clause::Match(clause) => {
@@ -40,25 +60,11 @@ impl Auditor<'_> {
                 clause.filter.iter().for_each(|filter| self.expr(filter));
             }
             Clause::Unwind(unwind) => self.expr(&unwind.list),
-            Clause::Project(projection) => {
-                if let Some(aggregation) = &projection.aggregation {
-                    aggregation.keys.iter().for_each(|key| self.expr(&key.expr));
-                    let arguments = aggregation
-                        .aggregates
-                        .iter()
-                        .flat_map(|found| &found.argument);
-                    arguments.for_each(|argument| self.expr(argument));
-                }
-                projection
-                    .items
-                    .iter()
-                    .for_each(|item| self.expr(&item.expr));
-                projection.order.iter().for_each(|key| self.expr(&key.expr));
-                projection
-                    .filter
-                    .iter()
-                    .for_each(|filter| self.expr(filter));
+            Clause::Nested(nested) => {
+                nested.each.iter().for_each(|each| self.expr(&each.list));
+                nested.clauses().for_each(|clause| self.clause(clause));
             }
+            Clause::Project(projection) => self.projection(projection),
             Clause::Create(create) => create.elements.iter().for_each(|element| match element {
                 NewElement::Node(node) => self.new_node(node),
                 NewElement::Edge(edge) => self.new_edge(edge),
@@ -73,7 +79,11 @@ impl Auditor<'_> {
                         self.read(&[edge.type_id].into());
                         self.new_edge(edge);
                     }
-                    MergeTarget::Pattern(_) => panic!("only open graphs have these"),
+                    MergeTarget::Pattern(pattern) => {
+                        self.clause(&Clause::Match(pattern.matching.clone()));
+                        self.clause(&Clause::Create(pattern.create.clone()));
+                        pattern.required.iter().for_each(|it| self.expr(&it.value));
+                    }
                 }
                 merge
                     .on_create

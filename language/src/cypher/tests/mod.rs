@@ -33,6 +33,9 @@ const QUERIES: &[&str] = &[
     "MATCH (a:Person), (b:Person) MERGE (a)-[k:Knows]->(b) SET k = {weight: 1} RETURN id(a), type(k)",
     "MATCH (p:Person)-->(o:Org) WITH [p, o] AS xs UNWIND xs AS x DETACH DELETE x",
     "CREATE p = (:Note {text: 'a'})-[:About]->(:Person {email: 'b', name: 'c'}) RETURN p",
+    "MATCH (p:Person) CALL (p) { MATCH (p)-[:Knows]->(q) RETURN count(q) AS c UNION RETURN 1 AS c } RETURN p.name, c",
+    "MATCH (p:Person) FOREACH (x IN CASE WHEN p.age > 3 THEN [1] ELSE [] END | SET p.age = x CREATE (:Note {text: p.name}))",
+    "MATCH (p:Person) LET a = p.age + 1 FILTER a > 2 CALL { WITH p CREATE (n:Note) RETURN n } RETURN n.text FINISH",
     "MATCH (p:Person) WHERE p.stage IN ['new', 'done'] AND NOT p.tags[0] STARTS WITH 'a' RETURN p.name",
 ];
 

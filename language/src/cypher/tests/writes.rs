@@ -233,17 +233,48 @@ fn creations_that_are_refused() {
 }
 
 #[test]
+fn what_has_no_key_is_merged_as_a_whole() {
+    check!("MERGE (p:Note {text: 'x'})", @r#"
+    merge match (#0:Note {text = 'x'}) else create (#0:Note {text: 'x'})
+    Note read(text) write(text)
+    "#);
+    check!("MERGE (p:Person {name: 'x'}) ON CREATE SET p.age = 1", @r#"
+    merge match (#0:Person {name = 'x'}) else create (#0:Person {name: 'x'}) on create set #0.age = 1
+    Person read(name) write(name age active)
+    "#);
+    check!("MATCH (a:Person), (b:Person) MERGE (a)-[k:Knows]-(b)", @r#"
+    match (#0:Person), (#1:Person)
+    merge match (#0!:Person)-[#2:Knows]-(#1!:Person) else create (#0)-[#2:Knows]->(#1)
+    Person read()
+    Knows read() write()
+    "#);
+    check!("MERGE (n:Note {text: 'x'})-[:About]->(:Person {email: 'y'})", @r#"
+    merge (#0:Person {email: 'y'})
+    merge match (#1:Note {text = 'x'})-[#2:About]->(#0!:Person) else create (#1:Note {text: 'x'}), (#1)-[#2:About]->(#0)
+    Person read(email) write(email active)
+    Note read(text) write(text)
+    About read() write()
+    "#);
+    check!("MERGE q = (:Person {email: 'x'})-[:Knows]->(:Person {email: 'y'})", @r#"
+    merge (#0:Person {email: 'x'})
+    merge (#1:Person {email: 'y'})
+    merge (#0)-[#2:Knows]->(#1)
+    create #3 = path(#0 #2 #1)
+    Person read(email) write(email active)
+    Knows read() write()
+    "#);
+}
+
+#[test]
 fn merges_that_are_refused() {
-    check!("MERGE (p:Person {name: 'x'})", @"1:7: unsupported: MERGE finds nodes by their key only: the key `email` of Person is not given");
-    check!("MERGE (p:Place {country: 'de'})", @"1:7: unsupported: MERGE finds nodes by their key only: the key `city` of Place is not given");
-    check!("MERGE (p:Note {text: 'x'})", @"1:7: unsupported: MERGE finds nodes by their key only, and Note has none");
-    check!("MERGE (p:Person $m)", @"1:17: unsupported: MERGE with a map that is only known when it runs is not supported yet");
-    check!("MERGE (p {email: 'x'})", @"1:7: unsupported: MERGE of a node without a type is not supported yet");
+    check!("MERGE (p:Person $m)", @"1:7: invalid_value: the properties of a pattern to find are written out: a parameter cannot stand for all of them");
+    check!("MERGE (p {email: 'x'})", @"1:7: invalid_value: a new node needs its type: write (:Type)");
     check!("MERGE (p:Person {email: null})", @"1:25: missing_property: `Person.email` must have a value: it cannot be null");
-    check!("MATCH (a:Person), (b:Person) MERGE (a)-[:Knows]-(b)", @"1:39: unsupported: MERGE of a relationship without a direction is not supported yet");
-    check!("MATCH (a:Person) MERGE (a)-[:Knows]->(b)", @"1:38: unsupported: MERGE of a node without a type is not supported yet");
+    check!("MATCH (a:Person) MERGE (a)-[:Knows]->(b)", @"1:38: invalid_value: a new node needs its type: write (:Type)");
+    check!("MATCH (a:Person) MERGE (a)-[:Knows*2]-(:Person)", @"1:35: invalid_value: a new relationship has no length");
+    check!("MATCH (a:Person), (o:Org) MERGE (o)-[:WorksAt]->(a)-[:Knows]-(a)", @"1:36: wrong_direction: `WorksAt` goes from Person to Org, not from Org to Person (did you mean `<-[:WorksAt]-`?)");
+    check!("MERGE (p:Person $m)-[:Knows]-(p)", @"1:7: invalid_value: the properties of a pattern to find are written out: a parameter cannot stand for all of them");
     check!("MERGE (a:Person {email: 'x'})-[k:Knows]->(b:Person {email: 'y'}) ON CREATE SET a.age = 1", @"1:66: unsupported: ON CREATE or ON MATCH on a pattern of several parts (MERGE them one by one) is not supported yet");
-    check!("MERGE p = (a:Person {email: 'x'})", @"1:7: unsupported: a path variable in MERGE is not supported yet");
     check!("MATCH (p:Person) MERGE (p)", @"1:25: duplicate_name: `p` is bound already: it cannot be made anew");
 }
 
@@ -257,7 +288,9 @@ fn assignments_that_are_refused() {
     check!("MATCH (p:Person) SET p.born = '2000-01-01'", @"1:31: type_mismatch: `Person.born` takes a date, not a string (did you mean `date('2000-01-01')`?)");
     check!("MATCH (p:Person) SET p += {name: 'x', bron: null}", @"1:39: unknown_property: Person has no property `bron` (did you mean `born`?)");
     check!("MATCH (p:Person) SET p = {name: 'x'}", @"1:26: missing_property: `Person.active` must have a value, and = would remove it: name it, or use +=");
-    check!("MATCH (p:Person) SET p = {email: 'x', name: 'x', active: true}", @"1:27: unsupported: `email` is in the key of Person, which a node keeps for life: delete the node and create another");
+    check!("MATCH (p:Person) SET p += {email: 'x', agee: 3}", @"1:40: unknown_property: Person has no property `agee` (did you mean `age`?)");
+    check!("MATCH (p:Person) SET p += {email: 3}", @"1:35: type_mismatch: `Person.email` takes a string, not an integer");
+    check!("MATCH (p:Person) SET p[1] = 3", @"1:24: type_mismatch: the name of a property must be a string, not an integer");
     check!("MATCH (p:Person) SET p = 3", @"1:26: type_mismatch: properties come from a map, a node or a relationship, not an integer");
     check!("MATCH (p:Person) SET p:Org", @"1:24: invalid_value: in a closed graph a node keeps its type, and so its labels, for life");
     check!("MATCH (p:Person) REMOVE p:Persn", @"1:27: unknown_type: there is no node type `Persn` (did you mean `Person`?)");

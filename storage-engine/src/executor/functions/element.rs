@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use language::plan::Function;
+use language::plan::{Expr, Function};
 use language::value::{EdgeRef, NodeRef, Value};
 
 use super::{Answer, Call, Perhaps};
+use crate::executor::context::Context;
 use crate::executor::error::ExecuteError;
 
 pub(super) fn call(call: Call<'_>, function: Function, value: &Value) -> Perhaps {
@@ -31,6 +32,55 @@ pub(crate) fn element_id(identity: Value) -> Value {
     match identity {
         Value::String(_) => identity,
         other => Value::string(language::schema::scalar_to_json(&other).to_string()),
+    }
+}
+
+/// What assignments are made of, where null is a value like any other or an error.
+pub(super) fn of_null_too(
+    context: Context<'_>,
+    function: Function,
+    arguments: &[Expr],
+    row: &[Value],
+) -> Perhaps {
+    let [first, rest @ ..] = arguments else {
+        return None;
+    };
+    match function {
+        Function::Assigned => Some(assigned(context, first, row)),
+        Function::Entry => Some(entry(context, first, rest.first()?, row)),
+        _ => None,
+    }
+}
+
+/// Null would stand for no properties at all, and take away all that there are.
+fn assigned(context: Context<'_>, argument: &Expr, row: &[Value]) -> Answer {
+    let value = context.evaluate(argument, row)?;
+    let call = Call {
+        context,
+        name: "SET of all properties",
+        span: argument.span,
+    };
+    match &value {
+        Value::Map(_) | Value::Node(_) | Value::Relationship(_) => properties(call, &value),
+        other => Err(call.mismatch("a map, node or relationship", other)),
+    }
+}
+
+fn entry(context: Context<'_>, name: &Expr, value: &Expr, row: &[Value]) -> Answer {
+    match context.evaluate(name, row)? {
+        Value::String(name) => {
+            let value = context.evaluate(value, row)?;
+            Ok(Value::Map(Arc::new(BTreeMap::from([(
+                name.to_string(),
+                value,
+            )]))))
+        }
+        other => Err(ExecuteError::Type {
+            place: "the name of a property",
+            expected: "a string",
+            found: other.kind(),
+            span: name.span,
+        }),
     }
 }
 

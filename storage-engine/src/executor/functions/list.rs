@@ -16,8 +16,7 @@ pub(super) fn call(call: Call<'_>, function: Function, values: &[Value]) -> Perh
         (Function::Last, _) => last(call, value),
         (Function::Tail, _) => tail(call, value),
         (Function::Reverse, _) => reverse(call, value),
-        (Function::Range, [first, last]) => range(call, first, last, None),
-        (Function::Range, [first, last, step]) => range(call, first, last, Some(step)),
+        (Function::Range, [_, _, ..]) => range(call, values),
         (Function::IsEmpty, _) => is_empty(call, value),
         (Function::Overlay, [below, above]) => overlay(call, below, above),
         (Function::WithLabels, [labels, more]) => with_labels(call, labels, more),
@@ -106,34 +105,55 @@ fn reverse(call: Call<'_>, value: &Value) -> Answer {
     }
 }
 
-fn range(call: Call<'_>, first: &Value, last: &Value, step: Option<&Value>) -> Answer {
-    let integer = |value: &Value| match value {
-        Value::Int(int) => Ok(*int),
-        other => Err(call.refuse(format!("it takes integers, not a {}", other.kind()))),
-    };
-    let (first, last) = (integer(first)?, integer(last)?);
-    let step = step.map_or(Ok(1), integer)?;
-    if step == 0 {
-        return Err(call.refuse("the step is 0"));
+/// Integers from `first` on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    first: i64,
+    step: i64,
+    /// How many they are.
+    pub(crate) count: usize,
+}
+
+impl Range {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Value> + use<> {
+        let step = self.step;
+        let values = std::iter::successors(Some(self.first), move |value| value.checked_add(step));
+        values.take(self.count).map(Value::Int)
     }
-    let span = if step > 0 {
-        i128::from(last) - i128::from(first)
-    } else {
-        i128::from(first) - i128::from(last)
-    };
-    if span < 0 {
-        return Ok(Value::list([]));
+
+    pub(super) fn of(call: Call<'_>, values: &[Value]) -> Result<Self, ExecuteError> {
+        let integer = |value: Option<&Value>| match value {
+            Some(Value::Int(int)) => Ok(*int),
+            Some(other) => Err(call.refuse(format!("it takes integers, not a {}", other.kind()))),
+            None => Ok(1),
+        };
+        let (first, last) = (integer(values.first())?, integer(values.get(1))?);
+        let step = integer(values.get(2))?;
+        if step == 0 {
+            return Err(call.refuse("the step is 0"));
+        }
+        let span = if step > 0 {
+            i128::from(last) - i128::from(first)
+        } else {
+            i128::from(first) - i128::from(last)
+        };
+        let count = match span {
+            ..0 => 0,
+            _ => span / i128::from(step).abs() + 1,
+        };
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        Ok(Self { first, step, count })
     }
-    let count = span / i128::from(step).abs() + 1;
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    call.context
-        .statement
-        .require(count.saturating_mul(size_of::<Value>()))?;
-    let mut values = Vec::with_capacity(count);
-    let mut next = Some(first);
-    while let Some(value) = next.filter(|_| values.len() < count) {
-        values.push(Value::Int(value));
-        next = value.checked_add(step);
+}
+
+fn range(call: Call<'_>, values: &[Value]) -> Answer {
+    let range = Range::of(call, values)?;
+    let statement = call.context.statement;
+    statement.require(range.count.saturating_mul(size_of::<Value>()))?;
+    let mut values = Vec::with_capacity(range.count);
+    for value in range.iter() {
+        statement.step()?;
+        values.push(value);
     }
     Ok(Value::list(values))
 }

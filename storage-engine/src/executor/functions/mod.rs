@@ -1,7 +1,7 @@
 //! The functions. Each family answers for its own: a match from [`Function`] to one small function
 //! each, `None` for those of others.
 //!
-//! All but `coalesce` give null for a null argument.
+//! All but `coalesce`, and some that only assignments call, give null for a null argument.
 
 mod convert;
 mod element;
@@ -17,6 +17,7 @@ use language::value::Value;
 use super::context::Context;
 use super::error::ExecuteError;
 pub(crate) use element::element_id;
+pub(crate) use list::Range;
 
 /// What a function knows of its call.
 #[derive(Clone, Copy)]
@@ -96,6 +97,9 @@ pub(crate) fn call(
     if let Some(answer) = of_no_argument(context, function) {
         return Ok(answer);
     }
+    if let Some(answer) = element::of_null_too(context, function, arguments, row) {
+        return answer;
+    }
     let mut values = [Value::Null, Value::Null, Value::Null];
     for (argument, place) in arguments.iter().zip(&mut values) {
         *place = context.evaluate(argument, row)?;
@@ -117,6 +121,26 @@ pub(crate) fn call(
         .or_else(|| number::call(call, function, values))
         .or_else(|| temporal::call(call, function, values))
         .unwrap_or(Ok(Value::Null))
+}
+
+/// What `range` would list; `None` for null.
+pub(crate) fn range(
+    context: Context<'_>,
+    arguments: &[Expr],
+    span: Span,
+    row: &[Value],
+) -> Result<Option<Range>, ExecuteError> {
+    let values = arguments.iter().map(|it| context.evaluate(it, row));
+    let values = values.collect::<Result<Vec<_>, _>>()?;
+    if values.iter().any(Value::is_null) {
+        return Ok(None);
+    }
+    let call = Call {
+        context,
+        name: Function::Range.signature().name,
+        span,
+    };
+    Range::of(call, &values).map(Some)
 }
 
 /// Numbers that are always the same, and those that never are.

@@ -47,6 +47,11 @@ pub(super) fn empty(schema: &str) -> Transaction {
     of(Schema::parse(schema).expect("a valid schema"))
 }
 
+/// An empty open graph.
+pub(super) fn open() -> Transaction {
+    of(Schema::parse_open("").expect("the empty schema"))
+}
+
 /// An empty graph.
 pub(super) fn of(schema: Schema) -> Transaction {
     let head = CommitInfo {

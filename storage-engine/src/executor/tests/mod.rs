@@ -9,6 +9,7 @@ mod graph;
 mod lookups;
 mod naive;
 mod naive_value;
+mod nested;
 mod parallel;
 mod query;
 mod random;

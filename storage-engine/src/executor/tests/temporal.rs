@@ -165,3 +165,66 @@ fn durations_are_added_and_scaled() {
         ("date('1984-10-11') + date('1984-10-11')", "error"),
     ]);
 }
+
+#[test]
+fn a_time_that_the_clock_leaves_out_is_later() {
+    check(&[
+        (
+            "toString(datetime('2019-03-31T02:30[Europe/Berlin]'))",
+            "2019-03-31T03:30+02:00[Europe/Berlin]",
+        ),
+        (
+            "toString(datetime('2019-03-31T02:30[Europe/Berlin]').epochSeconds)",
+            "1553995800",
+        ),
+        (
+            "toString(datetime('2019-03-30T02:30[Europe/Berlin]') + duration('P1D'))",
+            "2019-03-31T03:30+02:00[Europe/Berlin]",
+        ),
+        (
+            "toString(datetime({year: 2019, month: 3, day: 31, hour: 2, timezone: 'Europe/Berlin'}))",
+            "2019-03-31T03:00+02:00[Europe/Berlin]",
+        ),
+        // One that comes twice is the first of both.
+        (
+            "toString(datetime('2019-10-27T02:30[Europe/Berlin]'))",
+            "2019-10-27T02:30+02:00[Europe/Berlin]",
+        ),
+    ]);
+}
+
+#[test]
+fn a_date_has_no_hours() {
+    check(&[
+        ("date.truncate('hour', date('2020-01-01'))", "error"),
+        (
+            "date.truncate('microsecond', datetime('2020-01-01T12:00Z'))",
+            "error",
+        ),
+        (
+            "toString(date.truncate('day', datetime('2020-01-01T12:00Z')))",
+            "2020-01-01",
+        ),
+    ]);
+}
+
+#[test]
+fn instants_come_from_an_epoch() {
+    check(&[
+        (
+            "toString(datetime({epochSeconds: 1}))",
+            "1970-01-01T00:00:01Z",
+        ),
+        (
+            "toString(datetime({epochMillis: 1, nanosecond: 5}))",
+            "1970-01-01T00:00:00.001000005Z",
+        ),
+        (
+            "toString(datetime({epochSeconds: 0, timezone: 'Europe/Berlin'}))",
+            "1970-01-01T01:00+01:00[Europe/Berlin]",
+        ),
+        ("datetime({epochSeconds: 1, epochMillis: 1})", "error"),
+        ("datetime({epochSeconds: 1, year: 2000})", "error"),
+        ("date({epochSeconds: 1})", "error"),
+    ]);
+}

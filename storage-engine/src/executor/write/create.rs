@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use language::diagnostic::closest;
-use language::plan::{Create, Expr, NewEdge, NewElement, NewNode, NewPath, Slot};
+use language::plan::{Create, Expr, ExprKind, NewEdge, NewElement, NewNode, NewPath, Slot};
 use language::schema::{PropertyId, Schema, TypeId};
 use language::value::{EdgeRef, NodeRef, Path, Value};
 
@@ -46,9 +46,11 @@ fn make_node(
         &node.properties,
         node.map.as_ref(),
         row,
-    )?;
+    )
+    .map_err(|error| error.at(node.span))?;
     properties.retain(|(_, value)| !value.is_null());
-    let made = writer.transaction.create_node(node.type_id, properties)?;
+    let made = writer.transaction.create_node(node.type_id, properties);
+    let made = made.map_err(|error| ExecuteError::from(error).at(node.span))?;
     row[node.slot.0] = Value::Node(made);
     Ok(())
 }
@@ -64,12 +66,14 @@ fn make_edge(
         &edge.properties,
         edge.map.as_ref(),
         row,
-    )?;
+    )
+    .map_err(|error| error.at(edge.span))?;
     properties.retain(|(_, value)| !value.is_null());
     let (source, target) = ends(writer, edge, row)?;
     let made = writer
         .transaction
-        .create_edge(edge.type_id, source, target, properties)?;
+        .create_edge(edge.type_id, source, target, properties);
+    let made = made.map_err(|error| ExecuteError::from(error).at(edge.span))?;
     row[edge.slot.0] = Value::Relationship(made);
     Ok(())
 }
@@ -83,8 +87,8 @@ pub(super) fn ends(
     let node = |slot: Slot, end| match row[slot.0] {
         Value::Node(node) => Ok(node),
         _ => {
-            let type_name = type_name(writer.transaction.snapshot().schema(), edge.type_id);
-            Err(ExecuteError::MissingEnd { type_name, end })
+            let type_name = edge_name(writer.transaction.snapshot().schema(), edge);
+            Err(ExecuteError::MissingEnd { type_name, end }.at(edge.span))
         }
     };
     Ok((node(edge.source, "source")?, node(edge.target, "target")?))
@@ -140,6 +144,19 @@ pub(super) fn by_name(
             Ok((property.id, value.clone()))
         })
         .collect()
+}
+
+/// The type of a relationship to make, for messages: in an open graph it is a value.
+fn edge_name(schema: &Schema, edge: &NewEdge) -> String {
+    let name = schema.open().map(|open| open.name);
+    let mut given = edge.properties.iter();
+    match given
+        .find(|(id, _)| Some(*id) == name)
+        .map(|(_, value)| &value.kind)
+    {
+        Some(ExprKind::Literal(Value::String(name))) => name.to_string(),
+        _ => type_name(schema, edge.type_id),
+    }
 }
 
 /// The name of a type, for messages.

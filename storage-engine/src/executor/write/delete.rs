@@ -38,6 +38,8 @@ pub(super) fn run(
     delete: &Delete,
     rows: &[Row],
 ) -> Result<(), ExecuteError> {
+    let place = delete.expressions.first().map(|expr| expr.span);
+    let place = place.unwrap_or_default();
     let mut doomed = Doomed::default();
     gather(writer, delete, rows, &mut doomed)?;
     if delete.detach {
@@ -55,7 +57,8 @@ pub(super) fn run(
     }
     for node in doomed.nodes {
         writer.statement.step()?;
-        writer.transaction.delete_node(node)?;
+        let deleted = writer.transaction.delete_node(node);
+        deleted.map_err(|error| ExecuteError::from(error).at(place))?;
     }
     Ok(())
 }

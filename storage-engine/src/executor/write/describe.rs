@@ -7,6 +7,7 @@ use language::plan::{
 };
 use language::schema::Schema;
 
+use crate::executor::each_row;
 use crate::executor::operator::{self, Operator};
 
 /// What a clause does that writes; nothing of one that reads.
@@ -45,6 +46,7 @@ pub(crate) fn describe(clause: &Clause, schema: &Schema, rows: f64) -> Option<Op
             });
             (name, variables.collect::<Vec<_>>().join(", "))
         }
+        Clause::Nested(nested) => each_row::name(nested),
         Clause::Match(_) | Clause::Unwind(_) | Clause::Project(_) | Clause::Call(_) => return None,
     };
     Some(Operator {

@@ -24,7 +24,8 @@ pub(super) fn run(
         writer.statement.step()?;
         match &merge.target {
             MergeTarget::Node(node) => {
-                let (found, made) = merge_node(writer, node, &row)?;
+                let merged = merge_node(writer, node, &row);
+                let (found, made) = merged.map_err(|error| error.at(node.span))?;
                 row[node.slot.0] = Value::Node(found);
                 apply(writer, merge, made, &row)?;
                 result.push(row);
@@ -33,7 +34,8 @@ pub(super) fn run(
                 merge_pattern(writer, merge, pattern, &mut row, &mut result)?;
             }
             MergeTarget::Edge(edge) => {
-                let (found, made) = merge_edge(writer, edge, &row)?;
+                let merged = merge_edge(writer, edge, &row);
+                let (found, made) = merged.map_err(|error| error.at(edge.span))?;
                 for (place, found) in found.into_iter().enumerate() {
                     let mut row = row.clone();
                     row[edge.slot.0] = Value::Relationship(found);
@@ -72,12 +74,12 @@ fn merge_pattern(
     result: &mut Vec<Row>,
 ) -> Result<(), ExecuteError> {
     let context = writer.context();
-    for (name, value) in &pattern.required {
-        if context.evaluate(value, row)?.is_null() {
-            let type_name = "a pattern".to_owned();
+    for required in &pattern.required {
+        if context.evaluate(&required.value, row)?.is_null() {
             return Err(ExecuteError::MergeNull {
-                type_name,
-                property: name.clone(),
+                of: required.of.clone(),
+                property: required.name.clone(),
+                span: required.value.span,
             });
         }
     }
@@ -217,12 +219,14 @@ fn merge_edge(
 fn wanted(
     writer: &Writer<'_, '_>,
     type_id: language::schema::TypeId,
-    properties: &[(PropertyId, language::plan::Expr)],
+    given: &[(PropertyId, language::plan::Expr)],
     map: Option<&language::plan::Expr>,
     row: &Row,
 ) -> Result<Properties, ExecuteError> {
-    let properties = create::given(writer, type_id, properties, map, row)?;
+    let properties = create::given(writer, type_id, given, map, row)?;
     if let Some((id, _)) = properties.iter().find(|(_, value)| value.is_null()) {
+        let expr = given.iter().find(|(given, _)| given == id);
+        let span = expr.map(|(_, expr)| expr.span).or(map.map(|map| map.span));
         let schema = writer.transaction.snapshot().schema();
         let named = schema.properties(type_id).unwrap_or_default().iter();
         let name = named
@@ -230,8 +234,9 @@ fn wanted(
             .map(|property| property.name.clone())
             .next();
         return Err(ExecuteError::MergeNull {
-            type_name: create::type_name(schema, type_id),
+            of: format!("`{}`", create::type_name(schema, type_id)),
             property: name.unwrap_or_default(),
+            span: span.unwrap_or_default(),
         });
     }
     Ok(properties)

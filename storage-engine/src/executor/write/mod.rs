@@ -7,6 +7,7 @@ mod create;
 mod delete;
 mod describe;
 mod merge;
+mod nested;
 mod set;
 
 use language::plan::Clause;
@@ -74,6 +75,7 @@ pub(crate) fn apply(
             delete::run(&mut writer, delete, &rows)?;
             Ok(rows)
         }
+        Clause::Nested(nested) => nested::run(&mut writer, nested, rows),
         Clause::Match(_) | Clause::Unwind(_) | Clause::Project(_) | Clause::Call(_) => Ok(rows),
     }
 }

@@ -52,15 +52,17 @@ pub(super) fn run(
             }
         };
         let changes = match item {
-            SetItem::Property { ids, value, .. } => one(writer, element, ids, value, row)?,
+            SetItem::Property { ids, value, .. } => one(writer, element, ids, value, row),
             SetItem::Properties { replace, value, .. } => {
-                all(writer, element, *replace, value, row)?
+                all(writer, element, *replace, value, row)
             }
         };
-        match element {
-            Element::Node(node) => writer.transaction.set_node(node, changes)?,
-            Element::Edge(edge) => writer.transaction.set_edge(edge, changes)?,
-        }
+        let changes = changes.map_err(|error| error.at(value.span))?;
+        let changed = match element {
+            Element::Node(node) => writer.transaction.set_node(node, changes),
+            Element::Edge(edge) => writer.transaction.set_edge(edge, changes),
+        };
+        changed.map_err(|error| ExecuteError::from(error).at(value.span))?;
     }
     Ok(())
 }
@@ -113,7 +115,11 @@ fn all(
     };
     let mut changes = create::by_name(schema, element.type_id(), &map)?;
     if replace {
-        for property in schema.properties(element.type_id()).unwrap_or_default() {
+        // A node keeps its key.
+        let node_type = schema.node_type(element.type_id());
+        let key = node_type.map_or(&[][..], |node_type| &node_type.key);
+        let others = schema.properties(element.type_id()).unwrap_or_default();
+        for property in others.iter().filter(|property| !key.contains(&property.id)) {
             if !changes.iter().any(|(id, _)| *id == property.id) {
                 changes.push((property.id, Value::Null));
             }

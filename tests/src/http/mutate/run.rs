@@ -80,7 +80,14 @@ fn constraints_hold_and_have_their_codes() {
     ];
     for (text, code) in cases {
         let body = json!({"query": text, "params": {"nothing": null}});
-        mutate(&server, Who::Writer, &body).assert_problem(409, code);
+        let answer = mutate(&server, Who::Writer, &body);
+        answer.assert_problem(409, code);
+        // What a node lacks is known when the statement is over.
+        if code != "missing_property" {
+            let error = &answer.body["errors"][0];
+            assert_eq!(error["line"], 1, "{text}: {answer:?}");
+            assert!(error["column"].as_u64() > Some(7), "{text}: {answer:?}");
+        }
     }
     // What can be told without the data is told before anything runs.
     let body = json!({"query": "CREATE (:Person {email: 'c'})"});

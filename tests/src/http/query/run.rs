@@ -161,6 +161,26 @@ fn nodes_relationships_and_paths_have_their_shapes() {
 }
 
 #[test]
+fn a_statement_that_fails_says_where() {
+    let server = server();
+    let text = "UNWIND [1, true] AS x\nRETURN 1 + x";
+    let answer = query(&server, Who::Reader, &json!({"query": text}));
+    answer.assert_problem(400, "execution_failed");
+    let error = &answer.body["errors"][0];
+    assert_eq!(error["code"], "type_mismatch", "{answer:?}");
+    assert_eq!(
+        (&error["line"], &error["column"]),
+        (&json!(2), &json!(8)),
+        "{answer:?}"
+    );
+    assert_eq!(
+        (&error["end_line"], &error["end_column"]),
+        (&json!(2), &json!(13)),
+        "{answer:?}"
+    );
+}
+
+#[test]
 fn a_statement_with_errors_is_refused_at_its_place() {
     let server = server();
     let cases = [

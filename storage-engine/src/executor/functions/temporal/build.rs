@@ -75,6 +75,9 @@ impl<'a> Fields<'a> {
 /// A time of some kind.
 pub(super) fn from_map(call: Call<'_>, kind: Kind, map: &BTreeMap<String, Value>) -> Answer {
     let fields = Fields::new(call, map);
+    if fields.has(&["epochSeconds", "epochMillis"]) {
+        return from_epoch(fields, kind);
+    }
     let both = fields.temporal("datetime")?;
     let date = fields.temporal("date")?.or_else(|| both.clone());
     let time = fields.temporal("time")?.or_else(|| both.clone());
@@ -108,6 +111,36 @@ pub(super) fn from_map(call: Call<'_>, kind: Kind, map: &BTreeMap<String, Value>
         kind,
         told(kind, base.days, base.nanos, &place.unwrap_or_default()),
     ))
+}
+
+/// `{epochSeconds: 1}` or `{epochMillis: 1}`, with nanoseconds to add and where it is told.
+fn from_epoch(fields: Fields<'_>, kind: Kind) -> Answer {
+    const KNOWN: [&str; 4] = ["epochSeconds", "epochMillis", "nanosecond", "timezone"];
+    let refuse = |problem: &str| Err(fields.call.refuse(problem));
+    if kind != Kind::DateTime {
+        return refuse("an epoch gives a datetime");
+    }
+    if fields
+        .map
+        .keys()
+        .any(|name| !KNOWN.contains(&name.as_str()))
+    {
+        return refuse("beside an epoch stand `nanosecond` and `timezone` only");
+    }
+    let since = match (
+        fields.integer("epochSeconds")?,
+        fields.integer("epochMillis")?,
+    ) {
+        (Some(seconds), None) => i128::from(seconds) * i128::from(SECOND),
+        (None, Some(millis)) => i128::from(millis) * i128::from(SECOND / 1_000),
+        _ => return refuse("`epochSeconds` and `epochMillis` do not stand together"),
+    };
+    let nanos = fields.within("nanosecond", 0, 999_999_999)?.unwrap_or(0);
+    let place = fields.place()?.unwrap_or_default();
+    match place.at_instant(since + i128::from(nanos)) {
+        Some(parts) => Ok(whole(kind, parts)),
+        None => refuse("out of range"),
+    }
 }
 
 /// A time that is told elsewhere: the same instant. Only one that came with its date can change it.

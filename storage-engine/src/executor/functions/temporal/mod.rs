@@ -203,7 +203,17 @@ fn read(kind: Kind, text: &str) -> Option<Value> {
             temporal::wrap(Temporal::LocalDateTime { days, nanos })
         }
         Kind::DateTime => {
-            let (_, parts) = parts(&temporal::wrap(parse::date_time(text, &zone::offset_of)?))?;
+            let asked = std::cell::Cell::new(false);
+            let offset_of = |name: &str, days, nanos| {
+                asked.set(true);
+                zone::offset_of(name, days, nanos)
+            };
+            let (_, parts) = parts(&temporal::wrap(parse::date_time(text, &offset_of)?))?;
+            // Where the text says no offset, the zone may leave that time out.
+            let parts = match asked.get() {
+                true => zone::Place::of(&parts).at_local(parts.days, parts.nanos),
+                false => parts,
+            };
             whole(kind, parts)
         }
     })

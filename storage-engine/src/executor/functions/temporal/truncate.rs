@@ -27,6 +27,9 @@ pub(super) fn truncate(call: Call<'_>, kind: Kind, values: &[Value]) -> Answer {
     let Some((mut day, mut nanos)) = cut(unit, &given) else {
         return Err(call.refuse(format!("there is no unit `{unit}`")));
     };
+    if !kind.has_time() && TIME_UNITS.iter().any(|(name, _)| *name == unit) {
+        return Err(call.refuse(format!("a date has no `{unit}`")));
+    }
     let empty = std::collections::BTreeMap::new();
     let map = match values.get(2) {
         Some(Value::Map(map)) => map.as_ref(),
@@ -53,6 +56,15 @@ pub(super) fn truncate(call: Call<'_>, kind: Kind, values: &[Value]) -> Answer {
     Ok(whole(kind, build::told(kind, day, nanos, &place)))
 }
 
+/// Parts of a day, in nanoseconds.
+const TIME_UNITS: [(&str, i64); 5] = [
+    ("hour", 3_600 * SECOND),
+    ("minute", 60 * SECOND),
+    ("second", SECOND),
+    ("millisecond", SECOND / 1_000),
+    ("microsecond", SECOND / 1_000_000),
+];
+
 /// The beginning of the unit that holds a time: days and nanoseconds. `None` for an unknown unit.
 fn cut(unit: &str, given: &Parts) -> Option<(i64, i64)> {
     let (year, month, _) = civil(given.days);
@@ -68,14 +80,7 @@ fn cut(unit: &str, given: &Parts) -> Option<(i64, i64)> {
         "week" => given.days - (weekday(given.days) - 1),
         "day" => given.days,
         _ => {
-            let step = match unit {
-                "hour" => 3_600 * SECOND,
-                "minute" => 60 * SECOND,
-                "second" => SECOND,
-                "millisecond" => SECOND / 1_000,
-                "microsecond" => SECOND / 1_000_000,
-                _ => return None,
-            };
+            let (_, step) = TIME_UNITS.iter().find(|(name, _)| *name == unit)?;
             debug_assert!(given.nanos < DAY, "within the day");
             return Some((given.days, given.nanos / step * step));
         }

@@ -18,10 +18,12 @@ pub(super) struct Place {
 
 /// The offset in seconds of a named zone at a local time.
 pub(super) fn offset_of(name: &str, days: i64, nanos: i64) -> Option<i32> {
-    local_offset(&TimeZone::get(name).ok()?, days, nanos)
+    in_zone(&TimeZone::get(name).ok()?, days, nanos).map(|(offset, _)| offset)
 }
 
-fn local_offset(zone: &TimeZone, days: i64, nanos: i64) -> Option<i32> {
+/// The offset of a zone at a local time, both in seconds; and by how many seconds the time is moved, for a
+/// clock that is put forward leaves some out.
+fn in_zone(zone: &TimeZone, days: i64, nanos: i64) -> Option<(i32, i64)> {
     let (year, month, day) = civil(days);
     let seconds = nanos / SECOND;
     let local = DateTime::new(
@@ -35,7 +37,8 @@ fn local_offset(zone: &TimeZone, days: i64, nanos: i64) -> Option<i32> {
     )
     .ok()?;
     let zoned = zone.to_ambiguous_zoned(local).compatible().ok()?;
-    Some(zoned.offset().seconds())
+    let left_out = zoned.datetime().duration_since(local).as_secs();
+    Some((zoned.offset().seconds(), left_out))
 }
 
 impl Place {
@@ -66,15 +69,6 @@ impl Place {
         self.zone.as_ref().map(|(name, _)| name.clone())
     }
 
-    /// The offset at a local time.
-    pub(super) fn offset_at(&self, days: i64, nanos: i64) -> i32 {
-        let found = self
-            .zone
-            .as_ref()
-            .and_then(|(_, zone)| local_offset(zone, days, nanos));
-        found.unwrap_or(self.offset)
-    }
-
     /// The local time of nanoseconds since 1970 in UTC; `None` when it is out of range.
     pub(super) fn at_instant(&self, nanos: i128) -> Option<Parts> {
         let offset = match &self.zone {
@@ -93,12 +87,16 @@ impl Place {
         })
     }
 
-    /// A local time here.
+    /// A local time here; one that the clock leaves out is as much later as it leaves out.
     pub(super) fn at_local(&self, days: i64, nanos: i64) -> Parts {
+        let zone = self.zone.as_ref();
+        let found = zone.and_then(|(_, zone)| in_zone(zone, days, nanos));
+        let (offset, left_out) = found.unwrap_or((self.offset, 0));
+        let nanos = nanos + left_out * SECOND;
         Parts {
-            days,
-            nanos,
-            offset: self.offset_at(days, nanos),
+            days: days + nanos.div_euclid(DAY),
+            nanos: nanos.rem_euclid(DAY),
+            offset,
             zone: self.name(),
         }
     }

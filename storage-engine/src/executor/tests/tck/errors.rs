@@ -130,7 +130,7 @@ fn details(code: Code) -> &'static [&'static str] {
 }
 
 fn of_execution(error: &ExecuteError) -> (&'static str, &'static [&'static str]) {
-    match error {
+    match error.kind() {
         ExecuteError::Type { .. } => (
             "TypeError",
             &[
