@@ -253,7 +253,7 @@ fn a_place_inside_or_around_another_graph_is_refused() {
         let told = refused(&config, place);
         assert!(
             told.contains("graphs.people.uri")
-                && told.contains(&format!("is {relation} this graph's folder")),
+                && told.contains(&format!("lies {relation} this graph's folder")),
             "{told}"
         );
     }

@@ -148,10 +148,6 @@ pub struct Touch {
 }
 
 /// One step of a statement.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a plan has a handful of clauses; boxing would only hide them"
-)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Clause {
     /// `MATCH`, `OPTIONAL MATCH`.

@@ -157,7 +157,6 @@ fn a_reload_refuses_the_place_of_a_deleted_graph() {
     delete(&registry, "one").expect("deleted");
     let text = place.text();
     for (graph_id, uri, words) in [
-        ("renamed", "../data/deep/one", "is the folder of"),
         (
             "one",
             "../data/deep/one/tables/x",
@@ -193,27 +192,43 @@ fn a_reload_refuses_the_place_of_a_deleted_graph() {
 #[test]
 fn a_purge_takes_nothing_of_another_graph() {
     let place = Place::new(CONFIG);
+    let registry = place.open();
+    let deep = at("one", "../data/deep/one");
+    registry.create(&permit(), deep).expect("created");
+    opens(&registry, "one").expect("it is whole");
+    delete(&registry, "one").expect("deleted");
+    drop(registry);
+    let text = place.text();
+    for uri in ["../data/deep/one/tables/x", "../data/deep"] {
+        edited(&place, "other", uri);
+        let registry = place.open();
+        let error = purge(&registry, "one").expect_err("refused");
+        assert!(matches!(error, Error::UriInUse { .. }), "{error:?}");
+        assert_eq!(stage(&registry, "one"), Stage::Kept);
+        fs::write(place.config(), &text).expect("written");
+    }
+    let registry = place.open();
+    restore(&registry, "one").expect("it is there");
+    opens(&registry, "one").expect("it is whole");
+}
+
+#[test]
+fn what_is_put_back_by_hand_is_restored_under_whichever_id() {
+    let place = Place::new(CONFIG);
     let registry = with_one(&place);
     delete(&registry, "one").expect("deleted");
     drop(registry);
-    edited(&place, "renamed", "../data/one");
+    edited(&place, "second", "../data/one");
     let registry = place.open();
-    opens(&registry, "renamed").expect("the data of one");
-    let refused = |graph_id: &str| {
-        let error = purge(&registry, graph_id).expect_err("refused");
-        assert!(matches!(error, Error::UriInUse { .. }), "{error:?}");
-        assert_eq!(stage(&registry, graph_id), Stage::Kept);
-    };
-    refused("one");
-    // The same data was deleted again, under its other name.
-    delete(&registry, "renamed").expect("deleted");
-    refused("one");
-    restore(&registry, "renamed").expect("it is there");
-    opens(&registry, "renamed").expect("it is whole");
-    delete(&registry, "renamed").expect("deleted");
-    purge(&registry, "renamed").expect("purged");
-    assert!(!place.base.join("data/one").exists());
-    purge(&registry, "one").expect("nothing is left of it");
+    opens(&registry, "second").expect("the data of one");
+    let none = |graph_id: &str| registry.deleted(&id(graph_id)).expect("read").is_empty();
+    assert!(none("one"), "nobody can purge it under its old name");
+    delete(&registry, "second").expect("deleted");
+    edited(&place, "third", "../data/one");
+    purge(&registry, "second").expect_err("the file says something else");
+    registry.reload(Reload::Apply).expect("applied");
+    assert!(none("second"));
+    opens(&registry, "third").expect("the data of one");
 }
 
 fn moved(place: &Place, from: &str, to: &str) {
