@@ -84,7 +84,7 @@ impl Contest<'_> {
     /// that has the place of its name.
     fn step(&self, thread: usize, step: usize) {
         let turn = thread + step;
-        let own = step % 2 == 0;
+        let own = step.is_multiple_of(2);
         let id = match own {
             true => format!("own-{thread}-{}", step / 8),
             false => format!("all-{}", turn % 3),

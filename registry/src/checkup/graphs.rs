@@ -18,7 +18,7 @@ pub(super) fn examine(file: &ConfigFile, snapshot: &Snapshot, depth: Depth) -> V
     let mut carried: BTreeMap<Uuid, &str> = BTreeMap::new();
     let kept = deleted::kept(file).unwrap_or_default();
     for (key, problem) in deleted::claimed(&kept, &snapshot.graphs) {
-        findings.push(Finding::new(Grade::Error, &key.join("."), problem));
+        findings.push(Finding::new(Grade::Error, key.join("."), problem));
     }
     for graph in snapshot.graphs.values() {
         let part = format!("graphs.{}", graph.graph_id);

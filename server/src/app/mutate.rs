@@ -64,7 +64,7 @@ pub(crate) enum StepError {
         statement: Option<usize>,
         /// What happened.
         #[source]
-        error: ExecuteError,
+        error: Box<ExecuteError>,
         /// Where in the statement's text.
         place: Option<Box<Diagnostic>>,
     },
@@ -339,7 +339,7 @@ impl Carrying {
                 |error| StepError::Failed {
                     statement: self.several.then_some(index),
                     place: super::error::place(text, &error),
-                    error,
+                    error: Box::new(error),
                 },
             )?;
         }
@@ -366,7 +366,7 @@ impl Carrying {
                 transaction.end_over_budget();
                 Err(StepError::Failed {
                     statement: self.several.then(|| statements - 1),
-                    error: ExecuteError::MemoryLimit { limit },
+                    error: Box::new(ExecuteError::MemoryLimit { limit }),
                     place: None,
                 })
             }

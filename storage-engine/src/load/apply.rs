@@ -79,7 +79,7 @@ fn put(batch: &Rows, mode: Mode, transaction: &mut Transaction, all: bool) -> (L
             let snapshot = transaction.snapshot();
             snapshot.node_by_key(end.type_id, &end.key).is_some()
         };
-        if !all && !(is_there(&record.source) && is_there(&record.target)) {
+        if !(all || is_there(&record.source) && is_there(&record.target)) {
             continue;
         }
         match put_edge(record, mode, transaction, &mut between) {

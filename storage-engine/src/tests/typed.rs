@@ -266,7 +266,7 @@ impl Life {
     }
 
     fn follow(&self) {
-        let follower = Follower::open(&self.store(), self.options.clone());
+        let follower = Follower::open(self.store(), self.options.clone());
         let seen = follower.expect("opened for reading").snapshot();
         compare(&seen.expect("read along"), &self.nodes, Some(&self.edges));
     }
@@ -327,7 +327,7 @@ fn whatever_comes_comes_back_through_folds_cold_columns_crashes_and_the_past() {
         compare(&life.graph().snapshot(), &life.nodes, Some(&life.edges));
         life.graph().collect().expect("collected");
         life.graph = None;
-        let diagnosis = doctor::examine(&life.home.path().join("g"), Depth::Deep);
+        let diagnosis = doctor::examine(life.home.path().join("g"), Depth::Deep);
         let diagnosis = diagnosis.expect("examined");
         assert!(diagnosis.sound, "{:#?}", diagnosis.findings);
     }
