@@ -108,6 +108,20 @@ impl Place {
         self.add(registry, name, vec![vec![k.into()]]);
     }
 
+    /// Has the registry make room until its graphs take no more than this, which must come; folds run beside.
+    fn tended_to(&self, limit: u64) -> registry::Tally {
+        for _ in 0..500 {
+            self.registry.tend();
+            if self.registry.tally().memory_bytes <= limit {
+                break;
+            }
+            thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let tally = self.registry.tally();
+        assert!(tally.memory_bytes <= limit, "{tally:?}");
+        tally
+    }
+
     /// Adds nodes of the graph's first type in one commit, each with the first properties of that.
     fn add(&self, registry: &Registry, name: &str, rows: Vec<Vec<Value>>) {
         let permit = self.permit_in(registry, Action::Mutate, name);
@@ -251,16 +265,7 @@ fn columns_of_graphs_in_use_make_room_and_what_cannot_leave_is_shown() {
         .registry
         .reload(registry::Reload::Apply)
         .expect("sound");
-    // Folds run beside.
-    for _ in 0..500 {
-        place.registry.tend();
-        if place.registry.tally().memory_bytes <= LIMIT {
-            break;
-        }
-        thread::sleep(std::time::Duration::from_millis(20));
-    }
-    let tally = place.registry.tally();
-    assert!(tally.memory_bytes <= LIMIT, "{tally:?}");
+    let tally = place.tended_to(LIMIT);
     assert!(place.is_open("long") && place.is_open("longer"));
     assert!(tally.memory_fixed_bytes >= 2 * (128 << 10), "{tally:?}");
     assert!(tally.memory_fixed_bytes <= tally.memory_bytes, "{tally:?}");
@@ -293,15 +298,7 @@ fn the_heaviest_of_what_no_fold_has_written_makes_room() {
     let full = place.registry.tally();
     assert!(full.memory_fixed_bytes > 2 * LIMIT, "{full:?}");
     // The readers hold on to their snapshots, not to what the graphs have.
-    for _ in 0..500 {
-        place.registry.tend();
-        if place.registry.tally().memory_bytes <= LIMIT {
-            break;
-        }
-        thread::sleep(std::time::Duration::from_millis(20));
-    }
-    let tally = place.registry.tally();
-    assert!(tally.memory_bytes <= LIMIT, "{tally:?}");
+    place.tended_to(LIMIT);
     let folded = |reader: &registry::Reader| reader.status().expect("listed").checkpoint.is_some();
     assert!(folded(&in_use.0), "it was the heaviest");
     assert!(!folded(&in_use.1), "it was not worth it");

@@ -264,7 +264,7 @@ fn fits(value_type: &PropertyType, value: &Value) -> bool {
 
 /// The type of the column that a value fits; `None` for what goes into no column, and for an empty list,
 /// which fits every one of lists.
-fn type_of(value: &Value) -> Option<PropertyType> {
+pub(crate) fn type_of(value: &Value) -> Option<PropertyType> {
     Some(match value {
         Value::Bool(_) => PropertyType::Bool,
         Value::Int(_) => PropertyType::I64,

@@ -14,9 +14,9 @@ use crate::harness::Setup;
 use crate::listing;
 use crate::program::{self, Server};
 
-const PLAIN: &str = "version: 1\nserver:\n  storage: ../data\n";
+pub(crate) const PLAIN: &str = "version: 1\nserver:\n  storage: ../data\n";
 
-fn place(config: &str) -> (TempDir, PathBuf) {
+pub(crate) fn place(config: &str) -> (TempDir, PathBuf) {
     let setup = Setup {
         config: config.to_owned(),
         ..Setup::default()

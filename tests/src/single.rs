@@ -38,6 +38,14 @@ impl Single {
         }
     }
 
+    /// The graph `people` alone, with the config that has it.
+    fn of_config(config: &Path) -> Self {
+        Self::start(ServeOptions {
+            graph: Some("../data/people".to_owned()),
+            ..ServeOptions::new(config)
+        })
+    }
+
     fn path(&self, path: &str) -> String {
         let running = self.running.as_ref().expect("it runs");
         format!("http://{}{path}", running.address())
@@ -165,11 +173,7 @@ fn its_routes_are_flat_and_there_are_no_others() {
 fn the_other_sections_of_a_config_file_hold() {
     let folder = with_a_graph();
     let config = folder.path().join("config/trellis.yaml");
-    let options = ServeOptions {
-        graph: Some("../data/people".to_owned()),
-        ..ServeOptions::new(&config)
-    };
-    let server = Single::start(options);
+    let server = Single::of_config(&config);
     let query = json!({"query": "RETURN 1 AS one"});
     assert_eq!(server.get("/schema").status(), 401);
     // The file says whose the graph is.
@@ -326,11 +330,7 @@ fn a_graph_that_is_deleted_meanwhile_takes_no_more_commits() {
 fn drift_is_told_and_a_reload_applies_it() {
     let folder = with_a_graph();
     let config = folder.path().join("config/trellis.yaml");
-    let options = ServeOptions {
-        graph: Some("../data/people".to_owned()),
-        ..ServeOptions::new(&config)
-    };
-    let server = Single::start(options);
+    let server = Single::of_config(&config);
     let get = |path: &str| -> Value {
         let request = server.http.get(server.path(path));
         let token = Who::ServerAdmin.token().expect("a token");

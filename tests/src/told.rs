@@ -3,26 +3,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::harness::Setup;
+use crate::operators::{PLAIN, place};
 use crate::program::{self, Server};
-
-const PLAIN: &str = "version: 1\nserver:\n  storage: ../data\n";
-
-fn place() -> (TempDir, PathBuf) {
-    let setup = Setup {
-        config: PLAIN.to_owned(),
-        ..Setup::default()
-    };
-    let folder = setup.write();
-    let config = folder.path().join("config/trellis.yaml");
-    (folder, config)
-}
 
 /// Exit code, and what was said on either output.
 fn trellis(server: Option<&Server>, arguments: &[&str]) -> (Option<i32>, String) {
@@ -84,7 +71,7 @@ const PROBLEMS: [(u64, &str); 8] = [
 
 #[test]
 fn every_problem_of_a_file_is_told_at_once_wherever_it_is_asked() {
-    let (_folder, config) = place();
+    let (_folder, config) = place(PLAIN);
     let server = Server::start(&config, &["--unauthenticated"]);
     let tokens = config.with_file_name("wrong.yaml");
     fs::write(tokens, "ann: { sha256: x }\nbob: { sha256: y }\n").expect("written");
@@ -150,7 +137,7 @@ fn every_problem_of_a_file_is_told_at_once_wherever_it_is_asked() {
 
 #[test]
 fn a_file_that_is_missing_or_no_text_is_told_with_the_cause() {
-    let (_folder, config) = place();
+    let (_folder, config) = place(PLAIN);
     let server = Server::start(&config, &["--unauthenticated"]);
     let cases: [(&str, &dyn Fn()); 2] = [
         ("invalid utf-8", &|| {
@@ -195,7 +182,7 @@ fn a_file_that_is_missing_or_no_text_is_told_with_the_cause() {
 
 #[test]
 fn scripts_can_tell_drift_from_none_and_from_errors() {
-    let (_folder, config) = place();
+    let (_folder, config) = place(PLAIN);
     let server = Server::start(&config, &["--unauthenticated"]);
     let cases = [
         (PLAIN.to_owned(), 0, "the server serves what stands"),
@@ -216,7 +203,7 @@ fn scripts_can_tell_drift_from_none_and_from_errors() {
 
 #[test]
 fn the_etag_that_a_condition_asks_for_is_shown() {
-    let (_folder, config) = place();
+    let (_folder, config) = place(PLAIN);
     let server = Server::start(&config, &["--unauthenticated"]);
     let body = json!({"graph_id": "notes", "graph_type": "open", "schema": {"source": ""}});
     assert_eq!(ask(&server, "/graphs", Some(&body)).0, 201);
@@ -259,7 +246,7 @@ fn the_etag_that_a_condition_asks_for_is_shown() {
 
 #[test]
 fn a_config_file_that_everybody_may_write_is_an_error() {
-    let (_folder, config) = place();
+    let (_folder, config) = place(PLAIN);
     for (mode, expected) in [(0o644, 0), (0o664, 0), (0o666, 1)] {
         fs::set_permissions(&config, fs::Permissions::from_mode(mode)).expect("set");
         let (code, said) = trellis(None, &["doctor", "--config", text_of(&config)]);

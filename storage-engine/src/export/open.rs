@@ -14,6 +14,7 @@ use super::columns::{self, Begin, Column, ENDS, Row, Source};
 use crate::identity::{self, ID};
 use crate::load::open_columns::{IDENTITY, LABELS};
 use crate::snapshot::Snapshot;
+use crate::typed::type_of;
 
 /// What is called so.
 pub(super) struct Rows<'n> {
@@ -176,12 +177,6 @@ impl Found {
     fn of(value: &Value) -> Option<Self> {
         Some(Self::Type(match value {
             Value::Null => return Some(Self::Nothing),
-            Value::Bool(_) => PropertyType::Bool,
-            Value::Int(_) => PropertyType::I64,
-            Value::Float(_) => PropertyType::F64,
-            Value::String(_) => PropertyType::String,
-            Value::Date(_) => PropertyType::Date,
-            Value::DateTime(_) => PropertyType::DateTime,
             Value::List(values) => {
                 let mut of_elements = Self::Nothing;
                 for value in values.iter() {
@@ -195,7 +190,7 @@ impl Found {
                     Self::Lists | Self::Type(_) => return None,
                 }
             }
-            _ => return None,
+            scalar => type_of(scalar)?,
         }))
     }
 
